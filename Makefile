@@ -1,0 +1,95 @@
+# Every target sets itself up first; one that has nothing to do does nothing. `make` alone lists them.
+# PYTHON=/path/to/python chooses the interpreter of the virtual environment; OUT, ROWS go to the demo.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := fedcredit/native
+EXTENSION := fedcredit/_native.abi3.so
+RUST_SOURCES := $(shell find $(NATIVE) -name target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+
+OUT ?= out/demo
+ROWS ?=
+BENCHES ?= intersect groupsum gbdt
+
+# rustup puts cargo here; shells that are not interactive often miss it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The same settings as setuptools-rust's, so that pip and cargo share what they build.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export PYO3_BUILD_EXTENSION_MODULE := 1
+ifneq ($(PYTHON),)
+export PYTHON
+endif
+
+.PHONY: help setup demo test test-fast test-long bench check fmt protos clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/installed $(EXTENSION) ## virtual environment and native build; all that `fedcredit` needs
+
+demo: setup ## a whole consortium on this machine, in a minute; report in out/demo
+	$(BIN)/fedcredit demo --out $(OUT) $(if $(ROWS),--rows $(ROWS))
+
+test: test-fast test-long ## the whole suite, as CI runs it
+
+test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, about a minute
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-long: $(VENV)/developer $(EXTENSION) ## the slow tests alone
+	$(BIN)/python -m pytest -q -m slow
+
+bench: setup ## the benchmarks of the README's table, one JSON object a line, into benchmarks/results
+	mkdir -p benchmarks/results
+	for bench in $(BENCHES); do $(BIN)/fedcredit bench $$bench --json | tee benchmarks/results/$$bench.json; done
+
+check: $(VENV)/developer $(EXTENSION) ## format, lint, types, layers, generated code, Rust
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(BIN)/python protos/generate.py "$$fresh" >/dev/null; \
+	diff -r -x __init__.py -x __pycache__ "$$fresh" fedcredit/wire/_gen || { echo "generated code is stale: run 'make protos'"; exit 1; }
+	cargo fmt --manifest-path $(NATIVE)/Cargo.toml --all --check
+	cargo clippy --manifest-path $(NATIVE)/Cargo.toml --locked --workspace --release --all-targets -- -D warnings
+	cargo test --manifest-path $(NATIVE)/Cargo.toml --locked --release -p fedcredit-core
+
+fmt: $(VENV)/developer ## format Python and Rust, mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cargo fmt --manifest-path $(NATIVE)/Cargo.toml --all
+
+protos: $(VENV)/developer ## write fedcredit/wire/_gen anew from protos/
+	$(BIN)/python protos/generate.py
+
+clean: ## remove the virtual environment, builds and caches
+	rm -rf $(VENV) build dist *.egg-info $(NATIVE)/target $(EXTENSION) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python: | .ci/toolchain
+	python=$$(.ci/toolchain); "$$python" -m venv $(VENV)
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
+	.ci/toolchain >/dev/null
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+# The developers' environment holds everything of the other one.
+$(VENV)/developer: setup.cfg pyproject.toml | $(BIN)/python
+	.ci/toolchain >/dev/null
+	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
+	touch $(VENV)/installed $@
+
+# Written under another name and moved: a process that has the old one mapped keeps it.
+$(EXTENSION): $(RUST_SOURCES) | $(BIN)/python
+	.ci/toolchain >/dev/null
+	cargo build --manifest-path $(NATIVE)/Cargo.toml --locked --release -p fedcredit-python
+	cp -f $(NATIVE)/target/release/lib_native.so $@.new
+	mv -f $@.new $@
