@@ -1,0 +1,1 @@
+"""Links between parties: in one process for tests (`memory`), over mutual TLS (`grpc`)."""

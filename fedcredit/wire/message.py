@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 
 import numpy as np
 import numpy.typing as npt
@@ -107,11 +107,12 @@ class Message:
     tag: ClassVar[int]
     proto: ClassVar[type[Proto]]
 
-    def __init_subclass__(cls, *, tag: int, proto: type[Proto]) -> None:
+    def __init_subclass__(cls, *, tag: int | None = None, proto: type[Proto] | None = None) -> None:
+        # `slots=True` makes the dataclass decorator build the class anew, without keywords; the last one is the real one.
+        tag, proto = tag or cls.__dict__["tag"], proto or cls.__dict__["proto"]
         if tag in _REGISTRY and _REGISTRY[tag].__qualname__ != cls.__qualname__:
             raise FedcreditError(f"tag {tag:#x} is taken by {_REGISTRY[tag].__name__}")
         cls.tag, cls.proto = tag, proto
-        # `slots=True` makes the dataclass decorator build the class anew; the last one registered is the real one.
         _REGISTRY[tag] = cls
 
     def __post_init__(self) -> None:
@@ -137,11 +138,12 @@ class Message:
         return body.SerializeToString()
 
     @classmethod
-    def decode(cls, data: bytes) -> Self:
+    def decode(cls, data: bytes | memoryview) -> Self:
         """The message in `data`. Raises MessageInvalid naming the message and the field."""
         body = cls.proto()
         try:
-            body.ParseFromString(data)
+            # protobuf reads any buffer; its stubs only know bytes.
+            body.ParseFromString(cast(bytes, data))
         except ProtoDecodeError:
             raise MessageInvalid(cls.__name__, "not a protobuf body") from None
         values = {

@@ -1,0 +1,117 @@
+"""The loop that binds a role to a channel. Nothing else awaits the network.
+
+The role's steps, and the encoding and decoding around them, run in a worker thread: kernels release the GIL there, so
+the event loop keeps moving bytes while they compute. What the role sends is handed to the channel's bounded queue and
+the role goes on at once, so the next chunk is computed while the last one travels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar, cast
+
+from fedcredit.errors import FedcreditError, PeerLost, Problem
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.session import Session
+from fedcredit.runtime.meter import Meter
+from fedcredit.transport.channel import Channel, Packet, decode_packet
+from fedcredit.wire.message import MessageInvalid
+
+__all__ = ["drive"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Outgoing = tuple[PartyId, int, bytes]
+
+
+async def drive(steps: Steps[T], channel: Channel, *, deadline_s: float, meter: Meter) -> T:
+    """Run a role to its result over `channel`, and leave the channel closed.
+
+        channel = transport.open(ssid, "align", peers=[bank])
+        rows = await drive(IntersectReceiver(...).steps(), channel, deadline_s=600, meter=meter)
+
+    Units: `deadline_s` bounds each wait for a peer, not the whole stage; a peer that sends or takes anything
+    meanwhile is slow, not lost, and the wait starts anew.
+    Raises: PeerLost when a peer is silent for `deadline_s` or unreachable. PeerError when one breaks the protocol or
+    ends the job (with the code it sent), RefusedError when it ended the job by policy. Whatever the role raises.
+    In each case, and when cancelled, the peers of the channel are told the code and end too.
+    """
+    session = Session(steps, channel.stage)
+    # One thread per role, so that its steps never wait behind another role's.
+    worker = ThreadPoolExecutor(1, thread_name_prefix=f"{channel.me}:{channel.stage}")
+    try:
+        result = await _pump(session, channel, worker, deadline_s, meter)
+        await channel.close()
+        return result
+    except BaseException as error:
+        await _give_up(channel, error)
+        raise
+    finally:
+        # The generator may still be in a kernel when we are cancelled; the thread closes it when it comes out.
+        worker.submit(session.close)
+        worker.shutdown(wait=False)
+
+
+async def _pump(
+    session: Session[T], channel: Channel, worker: ThreadPoolExecutor, deadline_s: float, meter: Meter
+) -> T:
+    stage = channel.stage
+    packet: Packet | None = None
+    while True:
+        outgoing = await asyncio.get_running_loop().run_in_executor(worker, _turn, session, packet, meter)
+        packet = None
+        for to, tag, body in outgoing:
+            with meter.sending(stage):
+                wire_bytes = await _in_time(
+                    channel, to, deadline_s, "took nothing", partial(channel.send, to, tag, body)
+                )
+            meter.sent(stage, to, wire_bytes)
+        if session.done:
+            return cast(T, session.result)
+        if waiting := session.waiting_for:
+            sender = waiting.sender
+            with meter.waiting(stage):
+                packet = await _in_time(channel, sender, deadline_s, "was silent", partial(channel.receive, sender))
+            meter.received(stage, sender, packet.wire_bytes)
+
+
+def _turn(session: Session[T], packet: Packet | None, meter: Meter) -> list[Outgoing]:
+    """In the worker: hand the role `packet`, run it to its next send or wait, and encode what it sends."""
+    with meter.computing(session.step):
+        if packet is not None:
+            session.deliver(packet.sender, decode_packet(packet, session.step))
+        try:
+            # A message leaves as soon as it is made: the role may compute for long before its next one.
+            while not session.outbox and session.advance():
+                pass
+            outgoing = [(effect.to, effect.message.tag, effect.message.encode()) for effect in session.outbox]
+        except MessageInvalid as invalid:
+            # Raised by a role it means that we built a message that breaks its own bounds, not that a peer did.
+            raise FedcreditError(f"{session.step}: {invalid}") from invalid
+        session.outbox.clear()
+        return outgoing
+
+
+async def _in_time(
+    channel: Channel, peer: PartyId, deadline_s: float, failing: str, wait: Callable[[], Awaitable[R]]
+) -> R:
+    while True:
+        before = channel.progress(peer)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await wait()
+        except TimeoutError:
+            if channel.progress(peer) == before:
+                raise PeerLost(peer, channel.stage, f"{failing} for {deadline_s:g} s") from None
+
+
+async def _give_up(channel: Channel, error: BaseException) -> None:
+    if not isinstance(error, FedcreditError):
+        cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit)
+        error = FedcreditError(Problem("CANCELLED" if cancelled else "INTERNAL", channel.stage, type(error).__name__))
+    await channel.abort(error)

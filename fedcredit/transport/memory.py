@@ -1,0 +1,259 @@
+"""Parties in one process, for tests and for showing how a protocol runs. No network, no authentication.
+
+`run_network` plays roles against each other synchronously and lets the caller choose the order of delivery.
+`MemoryNetwork` gives asyncio transports, so that the driver and everything above it run without sockets.
+Both refuse to start unless told that nothing separates the parties: `insecure_in_process=True`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.session import INBOX_LIMIT, Session
+from fedcredit.transport.channel import Packet, check_stage, decode_packet, error_of_abort
+
+__all__ = ["Link", "MemoryNetwork", "MemoryTransport", "Outcome", "run_network"]
+
+QUEUE_LIMIT = 64
+
+
+class Link(NamedTuple):
+    """A direction between two parties."""
+
+    sender: PartyId
+    receiver: PartyId
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run: each role's result, and every message as (sender, receiver, type, encoded bytes)."""
+
+    results: dict[PartyId, Any]
+    traffic: list[tuple[PartyId, PartyId, str, int]]
+
+
+def run_network(
+    roles: Mapping[PartyId, Steps[Any]],
+    *,
+    insecure_in_process: bool,
+    pick: Callable[[Sequence[Link]], Link] | None = None,
+    tamper: Callable[[Link, int, bytes], tuple[int, bytes]] | None = None,
+) -> Outcome:
+    """Run `roles` against each other to their ends, in this thread.
+
+    Every message is encoded and decoded on its way. `pick` chooses which of the links with something to deliver
+    delivers next (the first by default), so a test can play any order; each link stays in order. `tamper` may change
+    a message's number and body on its way.
+
+    Raises: ConfigError (INSECURE) unless `insecure_in_process`; PeerError as the driver would raise it; whatever a role
+    raises; FedcreditError (DEADLOCK) when every role waits for another.
+    """
+    _refuse_unless(insecure_in_process)
+    return _Simulation(roles, pick, tamper).run()
+
+
+class _Simulation:
+    def __init__(
+        self,
+        roles: Mapping[PartyId, Steps[Any]],
+        pick: Callable[[Sequence[Link]], Link] | None,
+        tamper: Callable[[Link, int, bytes], tuple[int, bytes]] | None,
+    ) -> None:
+        self._sessions = {party: Session(steps, f"simulation/{party}") for party, steps in roles.items()}
+        self._pick = pick or (lambda links: links[0])
+        self._tamper = tamper or (lambda link, tag, body: (tag, body))
+        self._links: dict[Link, deque[Packet]] = {}
+        self._traffic: list[tuple[PartyId, PartyId, str, int]] = []
+
+    def run(self) -> Outcome:
+        try:
+            for party in self._sessions:
+                self._advance(party)
+            while ready := self._deliverable():
+                link = self._pick(ready)
+                packet = self._links[link].popleft()
+                session = self._sessions[link.receiver]
+                session.deliver(link.sender, decode_packet(packet, session.step))
+                self._advance(link.receiver)
+            self._refuse_deadlock()
+            return Outcome({party: session.result for party, session in self._sessions.items()}, self._traffic)
+        finally:
+            for session in self._sessions.values():
+                session.close()
+
+    def _advance(self, party: PartyId) -> None:
+        session = self._sessions[party]
+        while session.advance():
+            pass
+        while session.outbox:
+            effect = session.outbox.popleft()
+            if effect.to not in self._sessions or effect.to == party:
+                raise FedcreditError(f"{party} sends to {effect.to}, which is no peer of this run")
+            link = Link(party, effect.to)
+            body = effect.message.encode()
+            self._traffic.append((*link, type(effect.message).__name__, len(body)))
+            tag, body = self._tamper(link, effect.message.tag, body)
+            self._links.setdefault(link, deque()).append(Packet(party, tag, body, len(body)))
+
+    def _deliverable(self) -> list[Link]:
+        return sorted(
+            link
+            for link, packets in self._links.items()
+            if packets and self._sessions[link.receiver].backlog(link.sender) < INBOX_LIMIT
+        )
+
+    def _refuse_deadlock(self) -> None:
+        waits = [
+            f"{party} waits for {waiting.kind.__name__} of {waiting.sender}"
+            for party, session in self._sessions.items()
+            if (waiting := session.waiting_for) is not None
+        ]
+        if waits:
+            raise FedcreditError(Problem("DEADLOCK", "simulation", "; ".join(waits)))
+
+
+@dataclass(slots=True)
+class _Job:
+    """What all parties of one job share in this process."""
+
+    failure: dict[PartyId, FedcreditError] = field(default_factory=dict)
+    queues: dict[tuple[str, PartyId, PartyId], deque[Packet]] = field(default_factory=dict)
+    moved: dict[tuple[str, PartyId, PartyId], int] = field(default_factory=dict)
+    opened: set[tuple[str, PartyId]] = field(default_factory=set)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+
+class MemoryNetwork:
+    """Links between `parties` that live on one event loop. Raises ConfigError (INSECURE) unless told that is meant."""
+
+    def __init__(self, parties: Iterable[PartyId], *, insecure_in_process: bool) -> None:
+        _refuse_unless(insecure_in_process)
+        self.parties = frozenset(parties)
+        self._jobs: dict[tuple[bytes, int], _Job] = {}
+
+    def transport(self, me: PartyId) -> MemoryTransport:
+        """The links of `me`."""
+        if me not in self.parties:
+            raise FedcreditError(f"{me} is not on this network")
+        return MemoryTransport(self, me)
+
+    def _job(self, ssid: bytes, epoch: int) -> _Job:
+        return self._jobs.setdefault((ssid, epoch), _Job())
+
+
+class MemoryTransport:
+    """One party's end of a `MemoryNetwork`; a `Transport`."""
+
+    def __init__(self, network: MemoryNetwork, me: PartyId) -> None:
+        self._network, self._me = network, me
+
+    @property
+    def me(self) -> PartyId:
+        """This party."""
+        return self._me
+
+    def open(
+        self, ssid: bytes, stage: str, *, peers: Collection[PartyId] | None = None, epoch: int = 0
+    ) -> MemoryChannel:
+        """See `Transport.open`."""
+        job = self._network._job(ssid, epoch)
+        if (stage, self._me) in job.opened:
+            raise FedcreditError(Problem("STAGE_REUSED", check_stage(stage), "a stage is opened once"))
+        job.opened.add((check_stage(stage), self._me))
+        others = self._network.parties - {self._me}
+        return MemoryChannel(job, self._me, stage, others if peers is None else frozenset(peers) & others)
+
+    def forget(self, ssid: bytes) -> None:
+        """See `Transport.forget`. Peers in this process keep what they hold."""
+
+    async def close(self) -> None:
+        """See `Transport.close`: nothing is under way."""
+
+
+class MemoryChannel:
+    """One stage at one party of a `MemoryNetwork`; a `Channel`."""
+
+    def __init__(self, job: _Job, me: PartyId, stage: str, peers: frozenset[PartyId]) -> None:
+        self._job, self._me, self._stage, self._peers = job, me, stage, peers
+
+    @property
+    def me(self) -> PartyId:
+        """This party."""
+        return self._me
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        return self._stage
+
+    async def send(self, to: PartyId, tag: int, body: bytes) -> int:
+        """See `Channel.send`."""
+        queue = self._queue(self._me, to)
+        async with self._job.changed:
+            await self._job.changed.wait_for(lambda: self._failed() or len(queue) < QUEUE_LIMIT)
+            self._raise_failure()
+            queue.append(Packet(self._me, tag, body, len(body)))
+            self._count((self._stage, self._me, to))
+            self._job.changed.notify_all()
+        return len(body)
+
+    async def receive(self, sender: PartyId) -> Packet:
+        """See `Channel.receive`."""
+        queue = self._queue(sender, self._me)
+        async with self._job.changed:
+            await self._job.changed.wait_for(lambda: self._failed() or queue)
+            self._raise_failure()
+            self._job.changed.notify_all()
+            self._count((self._stage, self._me, sender))
+            return queue.popleft()
+
+    def progress(self, peer: PartyId) -> int:
+        """See `Channel.progress`."""
+        return self._job.moved.get((self._stage, peer, self._me), 0)
+
+    async def abort(self, error: FedcreditError) -> None:
+        """See `Channel.abort`."""
+        async with self._job.changed:
+            for peer in self._peers:
+                self._job.failure.setdefault(peer, error_of_abort(self._me, self._stage, error.code, error.exit_status))
+            self._job.changed.notify_all()
+
+    async def close(self) -> None:
+        """See `Channel.close`."""
+        for peer in self._peers:
+            if self._job.queues.pop((self._stage, peer, self._me), None) and not self._failed():
+                raise PeerError(peer, self._stage, "sent a message that nobody asked for", "UNEXPECTED_MESSAGE")
+
+    def _queue(self, sender: PartyId, receiver: PartyId) -> deque[Packet]:
+        if (receiver if sender == self._me else sender) not in self._peers:
+            raise FedcreditError(f"{sender} to {receiver}: no such link in {self._stage}")
+        return self._job.queues.setdefault((self._stage, sender, receiver), deque())
+
+    def _count(self, moved: tuple[str, PartyId, PartyId]) -> None:
+        self._job.moved[moved] = self._job.moved.get(moved, 0) + 1
+
+    def _failed(self) -> bool:
+        return self._me in self._job.failure
+
+    def _raise_failure(self) -> None:
+        if failure := self._job.failure.get(self._me):
+            raise failure
+
+
+def _refuse_unless(insecure_in_process: bool) -> None:
+    if not insecure_in_process:
+        raise ConfigError(
+            Problem(
+                "INSECURE",
+                "in-process transport",
+                "parties in one process can read each other's memory",
+                "use transport.grpc, or say insecure_in_process=True in a test",
+            )
+        )
