@@ -10,14 +10,35 @@ use fedcredit_core::error::KernelError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// A kernel's refusal as a ValueError; `fedcredit.kernels` gives it the caller's context.
+pyo3::create_exception!(
+    _native,
+    BadPoint,
+    PyValueError,
+    "Bytes that are not a canonical, non-identity group element."
+);
+pyo3::create_exception!(
+    _native,
+    NoAssignment,
+    PyValueError,
+    "No OKVS for these keys under this seed."
+);
+
+/// A kernel's refusal as a ValueError; `fedcredit.kernels` gives it the caller's context. A peer's fault and a failed
+/// seed have types of their own, since callers act on them.
 fn refuse(error: KernelError) -> PyErr {
-    PyValueError::new_err(error.to_string())
+    let text = error.to_string();
+    match error {
+        KernelError::BadPoint { .. } => BadPoint::new_err(text),
+        KernelError::NoAssignment => NoAssignment::new_err(text),
+        _ => PyValueError::new_err(text),
+    }
 }
 
 #[pymodule]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("BadPoint", m.py().get_type::<BadPoint>())?;
+    m.add("NoAssignment", m.py().get_type::<NoAssignment>())?;
     group::register(m)?;
     onehot::register(m)?;
     Ok(())

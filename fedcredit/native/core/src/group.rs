@@ -1,0 +1,378 @@
+//! ristretto255 (RFC 9496), hash-to-group (RFC 9380 with SHA-512) and the OPRF of RFC 9497, mode 0, in batches.
+//!
+//! A point is its 32-byte encoding and a batch is a flat buffer of them. Decoding refuses what is not canonical and the
+//! identity, so every point that goes on is a generator of the prime-order group. Everything here is constant time in
+//! scalars and points. Batches are cut into blocks that rayon spreads over the cores; within a block one field
+//! inversion serves all encodings: `double_and_compress_batch` encodes 2P without a square root each, so points are
+//! multiplied by half the scalar first.
+
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::IsIdentity;
+use rayon::prelude::*;
+use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
+
+use crate::error::KernelError;
+use crate::items::Items;
+
+pub const POINT_BYTES: usize = 32;
+pub const SCALAR_BYTES: usize = 32;
+
+/// Bytes of a full OPRF output (SHA-512).
+pub const OUTPUT_BYTES: usize = 64;
+
+/// The domain separation tag of hash-to-group in RFC 9497, section 4.1 and 3.2: "HashToGroup-" || contextString.
+pub const OPRF_DST: &[u8] = b"HashToGroup-OPRFV1-\x00-ristretto255-SHA512";
+
+/// Points a rayon task takes at a time: one inversion in 128 is noise beside 128 multiplications.
+const POINTS_PER_TASK: usize = 128;
+
+/// SHA-512's input block, `s_in_bytes` of RFC 9380.
+const SHA512_BLOCK: usize = 128;
+
+/// `expand_message_xmd` of RFC 9380, section 5.3.1, with SHA-512.
+pub fn expand_message_xmd(message: &[u8], dst: &[u8], out: &mut [u8]) -> Result<(), KernelError> {
+    let dst = Dst::new(dst);
+    // RFC 9380: ell <= 255 and len_in_bytes <= 65535.
+    if out.is_empty() || out.len() > 255 * 64 {
+        return Err(KernelError::Range { what: "expanded length", index: out.len() });
+    }
+    dst.expand(message, out);
+    Ok(())
+}
+
+/// Hash-to-group of RFC 9497 for ristretto255-SHA512: `n` items to `n` points.
+pub fn hash_to_group(items: &Items<'_>, dst: &[u8]) -> Result<Vec<u8>, KernelError> {
+    let dst = Dst::new(dst);
+    let mut out = vec![0; items.len() * POINT_BYTES];
+    let (cells, _) = out.as_chunks_mut::<POINT_BYTES>();
+    cells.par_iter_mut().with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
+        *cell = dst.hash_to_group(items.get(row), row)?.compress().to_bytes();
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// RFC 9497 `Blind` with one scalar for the whole batch: `scalar * H(item)`.
+///
+/// Unlike the RFC's fresh scalar per item this hides the items only under DDH, with H a random oracle.
+pub fn oprf_blind(items: &Items<'_>, scalar: &[u8; 32]) -> Result<Vec<u8>, KernelError> {
+    let (dst, half) = (Dst::new(OPRF_DST), parse_half(scalar, 0)?);
+    in_blocks(items.len(), |row| Ok(dst.hash_to_group(items.get(row), row)? * *half))
+}
+
+/// RFC 9497 `Blind` with a scalar for every item.
+pub fn oprf_blind_each(items: &Items<'_>, scalars: &[u8]) -> Result<Vec<u8>, KernelError> {
+    let scalars = split(scalars, "scalars")?;
+    same_length("scalars", items.len(), scalars.len())?;
+    let dst = Dst::new(OPRF_DST);
+    in_blocks(items.len(), |row| Ok(dst.hash_to_group(items.get(row), row)? * *parse_half(&scalars[row], row)?))
+}
+
+/// RFC 9497 `BlindEvaluate`: each point times the key. Also plain multiplication by one scalar.
+pub fn multiply(points: &[u8], scalar: &[u8; 32]) -> Result<Vec<u8>, KernelError> {
+    let points = split(points, "points")?;
+    let half = parse_half(scalar, 0)?;
+    in_blocks(points.len(), |row| Ok(decode(&points[row], row)? * *half))
+}
+
+/// Each point times its own scalar.
+pub fn multiply_each(points: &[u8], scalars: &[u8]) -> Result<Vec<u8>, KernelError> {
+    let (points, scalars) = (split(points, "points")?, split(scalars, "scalars")?);
+    same_length("scalars", points.len(), scalars.len())?;
+    in_blocks(points.len(), |row| Ok(decode(&points[row], row)? * *parse_half(&scalars[row], row)?))
+}
+
+/// The generator times each scalar.
+pub fn multiply_base(scalars: &[u8]) -> Result<Vec<u8>, KernelError> {
+    let scalars = split(scalars, "scalars")?;
+    in_blocks(scalars.len(), |row| Ok(RistrettoPoint::mul_base(&*parse_half(&scalars[row], row)?)))
+}
+
+/// `a[i] + b[i]`. A sum that is the identity is refused like an identity that came in.
+pub fn add(a: &[u8], b: &[u8]) -> Result<Vec<u8>, KernelError> {
+    combine(a, b, |a, b| a + b)
+}
+
+/// `a[i] - b[i]`. A difference that is the identity is refused like an identity that came in.
+pub fn subtract(a: &[u8], b: &[u8]) -> Result<Vec<u8>, KernelError> {
+    combine(a, b, |a, b| a - b)
+}
+
+/// Decodes every point and drops the result: the check alone.
+pub fn check_points(points: &[u8]) -> Result<(), KernelError> {
+    let points = split(points, "points")?;
+    points.par_iter().with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, p)| decode(p, row).map(|_| ()))
+}
+
+/// RFC 9497 `Finalize` for a batch blinded with one scalar: unblinds, hashes, cuts to `out_width` bytes an item.
+pub fn oprf_finalize(
+    items: &Items<'_>,
+    evaluated: &[u8],
+    scalar: &[u8; 32],
+    out_width: usize,
+) -> Result<Vec<u8>, KernelError> {
+    same_length("evaluated points", items.len() * POINT_BYTES, evaluated.len())?;
+    let inverse = Zeroizing::new(parse_scalar(scalar, 0)?.invert().to_bytes());
+    finish(items, &multiply(evaluated, &inverse)?, out_width)
+}
+
+/// RFC 9497 `Finalize` for a batch blinded with a scalar for every item.
+pub fn oprf_finalize_each(
+    items: &Items<'_>,
+    evaluated: &[u8],
+    scalars: &[u8],
+    out_width: usize,
+) -> Result<Vec<u8>, KernelError> {
+    same_length("evaluated points", items.len() * POINT_BYTES, evaluated.len())?;
+    let inverses = Zeroizing::new(invert_scalars(scalars)?);
+    finish(items, &multiply_each(evaluated, &inverses)?, out_width)
+}
+
+/// RFC 9497 `Evaluate`: the key holder's own value of the function, cut to `out_width` bytes an item.
+pub fn oprf_evaluate(items: &Items<'_>, key: &[u8; 32], out_width: usize) -> Result<Vec<u8>, KernelError> {
+    finish(items, &oprf_blind(items, key)?, out_width)
+}
+
+/// Scalars from 64 uniform bytes each, reduced modulo the group order. A zero is refused (probability 2^-252).
+pub fn scalars_from_wide(wide: &[u8]) -> Result<Vec<u8>, KernelError> {
+    let (wide, rest) = wide.as_chunks::<64>();
+    same_length("wide scalars", 0, rest.len())?;
+    let mut out = Vec::with_capacity(wide.len() * SCALAR_BYTES);
+    for (row, bytes) in wide.iter().enumerate() {
+        let scalar = Scalar::from_bytes_mod_order_wide(bytes);
+        if scalar == Scalar::ZERO {
+            return Err(bad_scalar(row));
+        }
+        out.extend_from_slice(scalar.as_bytes());
+    }
+    Ok(out)
+}
+
+/// The inverse of each scalar modulo the group order.
+pub fn invert_scalars(scalars: &[u8]) -> Result<Vec<u8>, KernelError> {
+    let scalars = split(scalars, "scalars")?;
+    let mut parsed = Zeroizing::new(Vec::with_capacity(scalars.len()));
+    for (row, scalar) in scalars.iter().enumerate() {
+        parsed.push(*parse_scalar(scalar, row)?);
+    }
+    Scalar::invert_batch_alloc(&mut parsed);
+    Ok(parsed.iter().flat_map(|scalar| scalar.to_bytes()).collect())
+}
+
+fn combine(
+    a: &[u8],
+    b: &[u8],
+    op: impl Fn(RistrettoPoint, RistrettoPoint) -> RistrettoPoint + Sync,
+) -> Result<Vec<u8>, KernelError> {
+    let (a, b) = (split(a, "points")?, split(b, "points")?);
+    same_length("points", a.len(), b.len())?;
+    let mut out = vec![0; a.len() * POINT_BYTES];
+    let (cells, _) = out.as_chunks_mut::<POINT_BYTES>();
+    cells.par_iter_mut().with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
+        let result = op(decode(&a[row], row)?, decode(&b[row], row)?);
+        if result.is_identity() {
+            return Err(KernelError::BadPoint { index: row });
+        }
+        *cell = result.compress().to_bytes();
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// Encodes `2 * point(row)` for every row, in parallel blocks.
+fn in_blocks(
+    n: usize,
+    point: impl Fn(usize) -> Result<RistrettoPoint, KernelError> + Sync,
+) -> Result<Vec<u8>, KernelError> {
+    let mut out = vec![0; n * POINT_BYTES];
+    out.par_chunks_mut(POINTS_PER_TASK * POINT_BYTES).enumerate().try_for_each(|(block, cells)| {
+        let start = block * POINTS_PER_TASK;
+        let rows = start..start + cells.len() / POINT_BYTES;
+        let points = rows.map(&point).collect::<Result<Vec<_>, _>>()?;
+        for (cell, encoded) in
+            cells.chunks_exact_mut(POINT_BYTES).zip(RistrettoPoint::double_and_compress_batch(&points))
+        {
+            cell.copy_from_slice(encoded.as_bytes());
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// The last line of RFC 9497 `Finalize`, over already unblinded points.
+fn finish(items: &Items<'_>, unblinded: &[u8], out_width: usize) -> Result<Vec<u8>, KernelError> {
+    if out_width == 0 || out_width > OUTPUT_BYTES {
+        return Err(KernelError::Range { what: "output width", index: out_width });
+    }
+    let points = split(unblinded, "points")?;
+    let mut out = vec![0; items.len() * out_width];
+    out.par_chunks_mut(out_width).with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
+        let item = items.get(row);
+        // RFC 9497: PublicInput and PrivateInput are at most 2^16 - 1 bytes.
+        let length = u16::try_from(item.len()).map_err(|_| KernelError::Range { what: "item", index: row })?;
+        let digest = Sha512::new()
+            .chain_update(length.to_be_bytes())
+            .chain_update(item)
+            .chain_update((POINT_BYTES as u16).to_be_bytes())
+            .chain_update(points[row])
+            .chain_update(b"Finalize")
+            .finalize();
+        cell.copy_from_slice(&digest[..out_width]);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// A domain separation tag, with what of `expand_message_xmd` does not depend on the message.
+struct Dst {
+    /// DST_prime: the tag and its length in one byte.
+    prime: Vec<u8>,
+    /// SHA-512 after Z_pad, one block of zeros.
+    padded: Sha512,
+}
+
+impl Dst {
+    fn new(dst: &[u8]) -> Self {
+        // RFC 9380, section 5.3.3: a tag over 255 bytes is hashed first.
+        let mut prime = if dst.len() > 255 {
+            Sha512::new().chain_update(b"H2C-OVERSIZE-DST-").chain_update(dst).finalize().to_vec()
+        } else {
+            dst.to_vec()
+        };
+        prime.push(u8::try_from(prime.len()).unwrap_or(u8::MAX));
+        Self { prime, padded: Sha512::new().chain_update([0; SHA512_BLOCK]) }
+    }
+
+    /// RFC 9380, section 5.3.1, steps 5 to 11. `out` is 1 to 255 * 64 bytes long.
+    fn expand(&self, message: &[u8], out: &mut [u8]) {
+        let b0 = self
+            .padded
+            .clone()
+            .chain_update(message)
+            .chain_update((out.len() as u16).to_be_bytes())
+            .chain_update([0])
+            .chain_update(&self.prime)
+            .finalize();
+        let mut previous = [0u8; 64];
+        for (i, block) in (1u8..=255).zip(out.chunks_mut(64)) {
+            for (p, b) in previous.iter_mut().zip(&b0) {
+                *p ^= b;
+            }
+            let next = Sha512::new().chain_update(previous).chain_update([i]).chain_update(&self.prime).finalize();
+            previous.copy_from_slice(&next);
+            block.copy_from_slice(&previous[..block.len()]);
+        }
+    }
+
+    /// Raises `Range` for an item that hashes to the identity, as RFC 9497 `Blind` does; nobody knows one.
+    fn hash_to_group(&self, message: &[u8], row: usize) -> Result<RistrettoPoint, KernelError> {
+        let mut uniform = [0; 64];
+        self.expand(message, &mut uniform);
+        let point = RistrettoPoint::from_uniform_bytes(&uniform);
+        if point.is_identity() { Err(KernelError::Range { what: "item", index: row }) } else { Ok(point) }
+    }
+}
+
+fn decode(bytes: &[u8; 32], index: usize) -> Result<RistrettoPoint, KernelError> {
+    match CompressedRistretto(*bytes).decompress() {
+        Some(point) if !point.is_identity() => Ok(point),
+        _ => Err(KernelError::BadPoint { index }),
+    }
+}
+
+/// A scalar in its canonical encoding, not zero.
+fn parse_scalar(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
+    match Option::<Scalar>::from(Scalar::from_canonical_bytes(*bytes)) {
+        Some(scalar) if scalar != Scalar::ZERO => Ok(Zeroizing::new(scalar)),
+        _ => Err(bad_scalar(index)),
+    }
+}
+
+/// Half of the scalar in `bytes`, for `in_blocks`.
+fn parse_half(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
+    Ok(Zeroizing::new(parse_scalar(bytes, index)?.div_by_2()))
+}
+
+fn bad_scalar(index: usize) -> KernelError {
+    KernelError::Range { what: "scalar", index }
+}
+
+fn split<'a>(flat: &'a [u8], what: &'static str) -> Result<&'a [[u8; 32]], KernelError> {
+    let (rows, rest) = flat.as_chunks::<32>();
+    if rest.is_empty() { Ok(rows) } else { Err(KernelError::Shape { what, expected: 32, found: rest.len() }) }
+}
+
+fn same_length(what: &'static str, expected: usize, found: usize) -> Result<(), KernelError> {
+    if expected == found { Ok(()) } else { Err(KernelError::Shape { what, expected, found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: [u8; 32] = {
+        let mut two = [0; 32];
+        two[0] = 2;
+        two
+    };
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// RFC 9497, appendix A.1.1.1, both vectors.
+    #[test]
+    fn oprf_vectors_of_rfc_9497() {
+        let key: [u8; 32] = hex("5ebcea5ee37023ccb9fc2d2019f9d7737be85591ae8652ffa9ef0f4d37063b0e").try_into().unwrap();
+        let blind: [u8; 32] =
+            hex("64d37aed22a27f5191de1c1d69fadb899d8862b58eb4220029e036ec4c1f6706").try_into().unwrap();
+        let mut rows = vec![0; 34];
+        rows[17..].fill(0x5a);
+        let items = Items::with_lengths(&rows, 17, &[1, 17]).unwrap();
+        let blinded = oprf_blind(&items, &blind).unwrap();
+        assert_eq!(blinded[..32], hex("609a0ae68c15a3cf6903766461307e5c8bb2f95e7e6550e1ffa2dc99e412803c"));
+        assert_eq!(blinded[32..], hex("da27ef466870f5f15296299850aa088629945a17d1f5b7f5ff043f76b3c06418"));
+        assert_eq!(blinded, oprf_blind_each(&items, &[blind, blind].concat()).unwrap());
+        let evaluated = multiply(&blinded, &key).unwrap();
+        assert_eq!(evaluated[..32], hex("7ec6578ae5120958eb2db1745758ff379e77cb64fe77b0b2d8cc917ea0869c7e"));
+        let output = oprf_finalize(&items, &evaluated, &blind, 64).unwrap();
+        assert_eq!(output[..8], hex("527759c3d9366f27"));
+        assert_eq!(output[64..72], hex("f4a74c9c59249737"));
+        assert_eq!(output, oprf_finalize_each(&items, &evaluated, &[blind, blind].concat(), 64).unwrap());
+        assert_eq!(output, oprf_evaluate(&items, &key, 64).unwrap());
+    }
+
+    #[test]
+    fn arithmetic_agrees_with_itself() {
+        let scalars = scalars_from_wide(&(0..=255).cycle().take(64 * 300).collect::<Vec<u8>>()).unwrap();
+        let points = multiply_base(&scalars).unwrap();
+        let doubled = multiply(&points, &TWO).unwrap();
+        assert_eq!(add(&points, &points).unwrap(), doubled);
+        assert_eq!(subtract(&doubled, &points).unwrap(), points);
+        let products = multiply_each(&points, &scalars).unwrap();
+        assert_eq!(multiply_each(&products, &invert_scalars(&scalars).unwrap()).unwrap(), points);
+    }
+
+    #[test]
+    fn refuses_bad_points_and_scalars() {
+        let mut points = hash_to_group(&Items::full(&[7; 300], 1).unwrap(), b"test").unwrap();
+        points[32 * 200..32 * 201].fill(0);
+        assert_eq!(multiply(&points, &TWO), Err(KernelError::BadPoint { index: 200 }));
+        assert_eq!(check_points(&[0xff; 32]), Err(KernelError::BadPoint { index: 0 }));
+        let generator = multiply_base(&{
+            let mut one = [0; 32];
+            one[0] = 1;
+            one
+        })
+        .unwrap();
+        assert_eq!(subtract(&generator, &generator), Err(KernelError::BadPoint { index: 0 }));
+        for scalar in [[0; 32], [0xff; 32]] {
+            assert!(matches!(multiply(&generator, &scalar), Err(KernelError::Range { .. })));
+            assert!(matches!(multiply_base(&scalar), Err(KernelError::Range { .. })));
+            assert!(matches!(invert_scalars(&scalar), Err(KernelError::Range { .. })));
+        }
+        assert!(multiply(&generator[1..], &TWO).is_err());
+    }
+}
