@@ -1,0 +1,226 @@
+"""What each party of a job will learn, written down before the job starts.
+
+Two sources make the table. Plain words say what a step of a job shows to whom, as a risk officer would put it. The
+`Reveals:` and `Assumes:` paragraphs of the protocols' roles and messages say the same in the words of the protocol;
+a class without them cannot run in a job. A disclosure has an id that a party's policy accepts; an id is used for one
+text only, so a changed text asks for acceptance anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fedcredit.errors import FedcreditError, Problem, RefusedError
+from fedcredit.ids import PartyId
+
+__all__ = [
+    "Disclosure",
+    "PublicJob",
+    "PublicModel",
+    "Statement",
+    "leakage_of",
+    "refuse_unaccepted",
+    "statement_of",
+]
+
+_FIELDS = "Reveals", "Assumes", "Shapes", "Units", "Range", "Raises", "Source"
+_FIELD = re.compile(rf"(?:^|(?<=\s))({'|'.join(_FIELDS)}):\s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicModel:
+    """What everybody knows of a model before it is trained."""
+
+    name: str
+    hide_nodes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicJob:
+    """What everybody knows of a job before it starts, as far as it decides who learns what."""
+
+    platform: PartyId
+    label_party: PartyId
+    feature_parties: tuple[PartyId, ...]
+    receiver_only: bool = False
+    time_split: bool = False
+    models: tuple[PublicModel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """One row of the table: `party` learns `learns` about the subjects or the part of each party in `about`.
+
+    `through` is the step, or the role or message, that shows it.
+    """
+
+    id: str
+    party: PartyId
+    learns: str
+    about: tuple[PartyId, ...]
+    through: str
+
+    def row(self) -> dict[str, str]:
+        """The row as it stands in `leakage.json`, `metrics.json` and the report."""
+        return {
+            "id": self.id,
+            "party": self.party,
+            "learns": self.learns,
+            "about": ", ".join(self.about),
+            "through": self.through,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a role or message says of itself."""
+
+    reveals: str
+    assumes: str
+
+
+def leakage_of(job: PublicJob, plays: Mapping[PartyId, Sequence[type]] | None = None) -> tuple[Disclosure, ...]:
+    """The table of `job`: plain words first, then the protocols' own.
+
+    `plays` gives each party's roles and the messages it sends; what they reveal is a disclosure about that party to
+    every other one, since a docstring names the receiver but not who plays it.
+    Raises: FedcreditError if one of them does not say what it reveals and assumes.
+    """
+    table = [*_agreement(job), *_alignment(job)]
+    for model in job.models:
+        table += _boosting(job, model)
+    for player, kinds in (plays or {}).items():
+        for kind in kinds:
+            table += _from_docstring(kind, player, (party for party in _data_parties(job) if party != player))
+    return tuple(table)
+
+
+def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:
+    """Check that `party` accepts what the others would learn about it.
+
+    Raises: RefusedError (LEAKAGE_NOT_ACCEPTED), one problem for each disclosure that is not accepted.
+    """
+    problems = [
+        Problem(
+            "LEAKAGE_NOT_ACCEPTED",
+            f"{disclosure.party} through {disclosure.through}",
+            f"would learn {disclosure.learns}",
+            f"accept {disclosure.id!r}, or leave the job",
+        )
+        for disclosure in table
+        if party in disclosure.about and disclosure.id not in accepted
+    ]
+    if problems:
+        raise RefusedError(problems)
+
+
+def statement_of(kind: type) -> Statement:
+    """The `Reveals:` and `Assumes:` of a role's or message's own docstring, in one line each.
+
+    Raises: FedcreditError if one is missing: it would be learned and never said.
+    """
+    text = inspect.cleandoc(kind.__doc__ or "")
+    said = {}
+    marks = list(_FIELD.finditer(text))
+    for mark, end in zip(marks, [*(following.start() for following in marks[1:]), len(text)], strict=False):
+        paragraph, *_ = text[mark.end() : end].split("\n\n")
+        said[mark[1]] = " ".join(paragraph.split())
+    missing = [name for name in ("Reveals", "Assumes") if not said.get(name)]
+    if missing:
+        raise FedcreditError(f"{kind.__module__}.{kind.__qualname__} does not say: {', '.join(missing)}")
+    return Statement(said["Reveals"], said["Assumes"])
+
+
+def _data_parties(job: PublicJob) -> tuple[PartyId, ...]:
+    return (job.label_party, *job.feature_parties)
+
+
+def _others(job: PublicJob, party: PartyId) -> tuple[PartyId, ...]:
+    return tuple(other for other in _data_parties(job) if other != party)
+
+
+def _agreement(job: PublicJob) -> Iterator[Disclosure]:
+    for party in (*_data_parties(job), job.platform):
+        learns = "how many rows and feature columns each table has, and the public parameters of the job"
+        yield Disclosure("agreement.sizes", party, learns, _others(job, party), "agreement on the job")
+    learns = "when each stage begins and ends, how it ends, and how many rows it is about; no data"
+    yield Disclosure("coordination.progress", job.platform, learns, _data_parties(job), "coordination of the job")
+
+
+def _alignment(job: PublicJob) -> Iterator[Disclosure]:
+    receivers = (job.label_party,) if job.receiver_only else _data_parties(job)
+    for party in receivers:
+        learns = (
+            "how many subjects all parties have in common, and which of its own rows are among them: "
+            "each of those subjects is known to every party"
+        )
+        yield Disclosure("align.rows", party, learns, _others(job, party), "intersection of identifiers")
+    if job.time_split:
+        for party in job.feature_parties:
+            learns = "which of its aligned rows lie before the date of the split, and which after it"
+            yield Disclosure("split.time", party, learns, (job.label_party,), "hold-out by time")
+
+
+def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
+    label = job.label_party
+    for party in job.feature_parties:
+        yield Disclosure(
+            "gbdt.shape",
+            label,
+            "how many columns there are, how many bins each has, and which of them have missing values",
+            (party,),
+            f"{model.name}: binning",
+        )
+        yield Disclosure(
+            "gbdt.histograms",
+            label,
+            "for every tree node, the sums of its own gradients over the bins of every column, and so which columns "
+            "and bins tell good from bad; bins are numbers in the order of their values, without names or thresholds",
+            (party,),
+            f"{model.name}: histograms",
+        )
+        yield Disclosure(
+            "gbdt.sides",
+            label,
+            "for every aligned row, training and hold-out, on which side of each of the party's splits it falls: "
+            "one yes or no about the subject for every split",
+            (party,),
+            f"{model.name}: splits and prediction",
+        )
+    for party in job.feature_parties:
+        yield Disclosure(
+            "gbdt.choices",
+            party,
+            "which of its own columns and bins the model splits on, and in which order",
+            (label,),
+            f"{model.name}: splits",
+        )
+        if model.hide_nodes:
+            yield Disclosure(
+                "gbdt.counts",
+                party,
+                "how many trees the model has and how many nodes were searched, not which rows sit in them",
+                (label,),
+                f"{model.name}: histograms of hidden rows",
+            )
+        else:
+            yield Disclosure(
+                "gbdt.nodes",
+                party,
+                "which of its aligned rows sit in each node of every tree, also where another party's split sent them; "
+                "published attacks guess labels from this better than by chance (hide_nodes = true prevents it)",
+                _others(job, party),
+                f"{model.name}: histograms of a node's rows",
+            )
+
+
+def _from_docstring(kind: type, player: PartyId, others: Iterable[PartyId]) -> Iterator[Disclosure]:
+    statement = statement_of(kind)
+    text = f"{statement.reveals} (assuming: {statement.assumes})"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    for party in others:
+        yield Disclosure(f"{kind.__name__}.{digest}", party, text, (player,), kind.__name__)

@@ -1,0 +1,183 @@
+"""The leakage table: complete, in plain words, and asked for again when a word of it changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import fedcredit.protocols
+import fedcredit.wire
+from fedcredit.errors import FedcreditError, RefusedError
+from fedcredit.governance.leakage import (
+    Disclosure,
+    PublicJob,
+    PublicModel,
+    leakage_of,
+    refuse_unaccepted,
+    statement_of,
+)
+from fedcredit.ids import PartyId, party_id
+from fedcredit.wire.message import Message
+
+BANK, TAX, SOCIAL, PLATFORM = map(party_id, ("bank", "tax", "social", "platform"))
+
+
+def job(**changes: object) -> PublicJob:
+    shape: dict[str, object] = {"models": (PublicModel(name="gbdt.0"),)} | changes
+    return PublicJob(platform=PLATFORM, label_party=BANK, feature_parties=(TAX, SOCIAL), **shape)  # type: ignore[arg-type]
+
+
+def learned(table: tuple[Disclosure, ...], party: PartyId, about: PartyId) -> set[str]:
+    return {row.id for row in table if row.party == party and about in row.about}
+
+
+def test_boosting_says_who_learns_what_of_whom() -> None:
+    table = leakage_of(job())
+    assert learned(table, BANK, TAX) == {
+        "agreement.sizes",
+        "align.rows",
+        "gbdt.shape",
+        "gbdt.histograms",
+        "gbdt.sides",
+    }
+    assert learned(table, TAX, BANK) == {"agreement.sizes", "align.rows", "gbdt.choices", "gbdt.nodes"}
+    # A node another feature party split shows on which side its rows fell.
+    assert learned(table, TAX, SOCIAL) == {"agreement.sizes", "align.rows", "gbdt.nodes"}
+    assert learned(table, PLATFORM, TAX) == {"agreement.sizes", "coordination.progress"}
+
+
+def test_hidden_nodes_take_the_memberships_out_of_the_table() -> None:
+    table = leakage_of(job(models=(PublicModel(name="gbdt.0", hide_nodes=True),)))
+    assert learned(table, TAX, BANK) == {"agreement.sizes", "align.rows", "gbdt.choices", "gbdt.counts"}
+    assert learned(table, TAX, SOCIAL) == {"agreement.sizes", "align.rows"}
+    assert "gbdt.sides" in learned(table, BANK, TAX)
+
+
+def test_an_intersection_for_the_receiver_alone_shows_the_others_no_rows() -> None:
+    table = leakage_of(job(models=(), receiver_only=True))
+    assert "align.rows" in learned(table, BANK, TAX)
+    assert learned(table, TAX, BANK) == {"agreement.sizes"}
+
+
+def test_a_split_by_time_tells_the_feature_parties_the_period() -> None:
+    assert "split.time" in learned(leakage_of(job(time_split=True)), TAX, BANK)
+
+
+def test_rows_are_plain_text_for_the_report() -> None:
+    rows = [disclosure.row() for disclosure in leakage_of(job())]
+    assert json.loads(json.dumps(rows)) == rows
+    assert all(set(row) == {"id", "party", "learns", "about", "through"} and all(row.values()) for row in rows)
+
+
+# Each id stands for one text. Who changes a text changes what was accepted: give it a new id and an entry in the
+# changelog, then this table.
+PINNED = {
+    "agreement.sizes": "a21201767eec",
+    "align.rows": "80329e8d3c9b",
+    "coordination.progress": "3b01484254f3",
+    "gbdt.choices": "d6d38ad9db18",
+    "gbdt.counts": "40c13c2cd07e",
+    "gbdt.histograms": "3c404cb075d4",
+    "gbdt.nodes": "c9346b1c4fd5",
+    "gbdt.shape": "2df23ddb26eb",
+    "gbdt.sides": "d2df1ad06681",
+    "split.time": "6c38347ab1b2",
+}
+
+
+def test_accepted_texts_do_not_change_under_their_ids() -> None:
+    models = PublicModel(name="a"), PublicModel(name="b", hide_nodes=True)
+    texts = {(row.id, row.learns) for row in leakage_of(job(models=models, time_split=True))}
+    assert {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts} == PINNED
+    assert len(texts) == len(PINNED)
+
+
+class Sender:
+    """Sends. Reveals: how many
+    rows there are. Assumes: a semi-honest peer.
+
+    Raises: PeerError.
+    """
+
+
+class Paragraphs:
+    """Sends.
+
+    Reveals: to the label party,
+        the sums.
+
+    This is no part of it.
+
+    Assumes: an authenticated link.
+    Source: a paper: "Reveals nothing".
+    """
+
+
+class Silent:
+    """Reveals: something."""
+
+
+def test_statements_are_read_from_docstrings() -> None:
+    assert dataclasses.astuple(statement_of(Sender)) == ("how many rows there are.", "a semi-honest peer.")
+    assert dataclasses.astuple(statement_of(Paragraphs)) == ("to the label party, the sums.", "an authenticated link.")
+
+
+def test_a_role_that_does_not_say_what_it_assumes_cannot_run() -> None:
+    for kind in (Silent, type("Nothing", (Sender,), {})):  # a docstring is not inherited
+        with pytest.raises(FedcreditError, match="does not say"):
+            leakage_of(job(), {TAX: [kind]})
+
+
+def test_what_a_role_says_becomes_a_disclosure_to_every_other_party() -> None:
+    rows = [row for row in leakage_of(job(), {TAX: [Sender]}) if row.through == "Sender"]
+    assert {(row.party, row.about) for row in rows} == {(BANK, (TAX,)), (SOCIAL, (TAX,))}
+    assert rows[0].learns == "how many rows there are. (assuming: a semi-honest peer.)"
+    changed = type("Sender", (), {"__doc__": (Sender.__doc__ or "").replace("how many", "which")})
+    again = [row for row in leakage_of(job(), {TAX: [changed]}) if row.through == "Sender"]
+    assert rows[0].id != again[0].id, "a changed statement must be accepted anew"
+
+
+def test_a_policy_refuses_what_it_has_not_accepted_about_its_own_party() -> None:
+    table = leakage_of(job())
+    accepted = {row.id for row in table if TAX in row.about}
+    refuse_unaccepted(table, TAX, accepted)
+    with pytest.raises(RefusedError) as caught:
+        refuse_unaccepted(table, TAX, accepted - {"gbdt.sides"})
+    assert caught.value.code == "LEAKAGE_NOT_ACCEPTED"
+    assert caught.value.exit_status == 77
+    assert "gbdt.sides" in str(caught.value)
+    assert "gbdt.choices" not in accepted, "what tax learns about the bank is for the bank to accept"
+
+
+def classes(package: object) -> Iterator[type]:
+    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):  # type: ignore[attr-defined]
+        if "._gen" in info.name:
+            continue
+        module = importlib.import_module(info.name)
+        yield from (kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == info.name)
+
+
+def test_every_message_and_every_role_says_what_it_reveals_and_assumes() -> None:
+    messages = [kind for kind in classes(fedcredit.wire) if issubclass(kind, Message) and kind is not Message]
+    roles = [kind for kind in classes(fedcredit.protocols) if is_role(kind)]
+    assert messages
+    silent = []
+    for kind in {*messages, *roles}:
+        try:
+            statement_of(kind)
+        except FedcreditError as error:
+            silent.append(str(error))
+    assert not silent
+
+
+def is_role(kind: type) -> bool:
+    """A dataclass with a public method that is a protocol: a generator of effects."""
+    methods = [method for name, method in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
+    return dataclasses.is_dataclass(kind) and any(inspect.isgeneratorfunction(method) for method in methods)
