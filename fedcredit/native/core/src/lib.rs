@@ -3,13 +3,25 @@
 //! Read from the bottom up:
 //!
 //! - [`error`]: why a kernel refuses its input.
-//! - [`block`], [`aes`]: 128-bit blocks and the fixed-key hash all symmetric protocols here rest on.
+//! - [`hash`], [`vaes`]: the correlation-robust hash that all symmetric protocols here rest on, twice.
+//! - [`items`], [`digest`]: batches of byte strings, and keyed functions of them.
 //! - [`group`]: ristretto255, hash-to-group and the OPRF of RFC 9497.
 //! - [`okvs`]: an oblivious key-value store.
 //! - [`cot`]: correlated oblivious transfer by extension (SoftSpoken).
-//! - [`onehot`]: half-tree GGM expansion and the sums of the group-by-sum protocol.
+//! - [`tree`]: half-tree GGM expansion, batch by batch.
+//! - [`onehot`]: one-hot sharing by punctured trees and the sums of the group-by-sum protocol.
 //! - [`histogram`]: sums per bin in the clear, for a party's own columns.
 #![deny(unsafe_code)]
 
+pub mod cot;
 pub mod digest;
 pub mod error;
+pub mod group;
+pub mod hash;
+pub mod histogram;
+pub mod items;
+pub mod okvs;
+pub mod onehot;
+pub mod tree;
+#[cfg(target_arch = "x86_64")]
+pub mod vaes;
