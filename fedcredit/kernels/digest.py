@@ -24,9 +24,9 @@ DIGEST_BYTES: Final = 16
 """Bytes of an entry of `lookup` and `find_repeat`."""
 
 
-def blake3(data: bytes) -> bytes:
-    """BLAKE3 of `data`, 32 bytes. Releases the GIL."""
-    return _native.blake3(data)
+def blake3(data: bytes, start: int = 0) -> bytes:
+    """BLAKE3 of `data` from byte `start` on, hashed where it lies; 32 bytes. Releases the GIL."""
+    return _native.blake3(data, start)
 
 
 def derive(context: str, material: bytes, length: int = KEY_BYTES) -> bytes:
