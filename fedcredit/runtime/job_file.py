@@ -1,0 +1,356 @@
+"""JOB.toml: what is to be computed, by whom, from which tables (design: one job, one file).
+
+The parts under `[parties.NAME]` other than the party's role belong to that party alone; `JobFile.shared` is what all
+parties see and sign. A job without a `[[model]]` is an intersection: its result is the aligned identifiers of the
+label party.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from fedcredit.credit.params import TreeParams
+from fedcredit.errors import ConfigError
+from fedcredit.ids import PartyId, party_id
+from fedcredit.runtime.toml import Reader, Section
+from fedcredit.tables.spec import ColumnKind, ColumnSpec, Encoding, Format, IdType, TableSpec, Useless
+
+__all__ = [
+    "MIN_INTERSECTION_FLOOR",
+    "MIN_ROWS_FLOOR",
+    "ColumnSection",
+    "GbdtSection",
+    "IntersectSection",
+    "JobFile",
+    "JobSection",
+    "SplitSection",
+    "TableSection",
+    "load_job",
+]
+
+MIN_INTERSECTION_FLOOR = 10
+"""No job may release an intersection of fewer subjects; a party's own floor may be higher."""
+
+MIN_ROWS_FLOOR = 10
+"""No bin and no leaf of a joint model may stand on fewer rows (security: bin statistics, leaf purity)."""
+
+MAX_PARTIES = 16
+RESERVED_NAMES = ("platform", "operator")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+Texts = Annotated[tuple[str, ...], Field(strict=False, max_length=10_000)]
+Numbers = Annotated[tuple[float, ...], Field(strict=False, max_length=1_000)]
+Column = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class JobSection(Section):
+    """`[job]`: the name, what the result is for, and the seed of everything random that is not secret."""
+
+    name: Name
+    purpose: Literal["financing", "research", "supervision"]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    trust: Literal["semi-honest", "malicious"] = "semi-honest"
+
+    @model_validator(mode="after")
+    def _withstands(self) -> JobSection:
+        if self.trust == "malicious":
+            _refuse("CONFIG_INSECURE", "no protocol of this version withstands malicious parties", "set 'semi-honest'")
+        return self
+
+
+class ColumnSection(Section):
+    """`[parties.NAME.columns.COLUMN]`: what a column holds, where that cannot be seen from its values."""
+
+    kind: ColumnKind | None = None
+    levels: Texts | None = None
+    special: Numbers = ()
+    missing: Texts = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ColumnSection:
+        if self.levels is not None and self.kind not in (None, "categorical"):
+            _refuse("CONFIG_CONFLICT", "levels are for categorical columns", "drop levels or set kind = 'categorical'")
+        if self.levels is not None and len(set(self.levels)) != len(self.levels):
+            _refuse("CONFIG_CONFLICT", "a level is given twice", "name each level once")
+        if self.special and self.kind not in (None, "numeric"):
+            _refuse("CONFIG_CONFLICT", "special values are for numeric columns", "declare them as levels")
+        return self
+
+
+class TableSection(Section):
+    """`[parties.NAME]`: the party's table and how to read it. All columns but id, label and drop are features."""
+
+    table: Annotated[str, Field(min_length=1)]
+    id: Column
+    label: Column | None = None
+    drop: Texts = ()
+    id_type: IdType = "uscc"
+    format: Format = "auto"
+    encoding: Encoding = "utf-8"
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+    missing: Texts = ()
+    max_levels: Annotated[int, Field(ge=2, le=4096)] = 32
+    useless: Useless = "refuse"
+    columns: dict[str, ColumnSection] = Field(default_factory=dict)
+
+    def spec(self, folder: Path, time: str | None = None) -> TableSpec:
+        """The table as `fedcredit.tables` opens it; a relative path starts at `folder`. Raises ConfigError."""
+        return TableSpec(
+            path=(folder / self.table).absolute(),
+            id=self.id,
+            id_type=self.id_type,
+            label=self.label,
+            drop=self.drop,
+            time=time,
+            format=self.format,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            missing=self.missing,
+            max_levels=self.max_levels,
+            useless=self.useless,
+            columns=tuple(
+                ColumnSpec(name, column.kind, column.levels, column.special, column.missing)
+                for name, column in self.columns.items()
+            ),
+        )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TableSection:
+        if self.label is not None and self.label == self.id:
+            _refuse("CONFIG_CONFLICT", "id and label are the same column", "name two columns")
+        if self.id in self.drop or (self.label is not None and self.label in self.drop):
+            _refuse("CONFIG_CONFLICT", "drop names the id or label column", "take it out of drop")
+        if self.columns.keys() & {self.id, self.label}:
+            _refuse("CONFIG_CONFLICT", "columns describes the id or label column", "take it out of columns")
+        return self
+
+
+class IntersectSection(Section):
+    """`[intersect]`: how the parties find their common subjects, and how few of them are too few."""
+
+    mode: Literal["auto", "ecdh"] = "auto"
+    min_size: int = 100
+    receiver_only: bool = False
+
+    @model_validator(mode="after")
+    def _floor(self) -> IntersectSection:
+        if self.min_size < MIN_INTERSECTION_FLOOR:
+            _refuse("CONFIG_FLOOR", f"min_size is below {MIN_INTERSECTION_FLOOR}", "a smaller set singles people out")
+        return self
+
+
+class SplitSection(Section):
+    """`[split]`: which subjects are held out: a share by keyed hash, or those from a point in time on."""
+
+    holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
+    time: Column | None = None
+    start: int | float | str | None = Field(default=None, alias="from")
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _date(cls, value: object) -> object:
+        # TOML has dates of its own; a table compares them as ISO text.
+        return value.isoformat() if isinstance(value, datetime.date) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SplitSection:
+        if (self.holdout is None) == (self.time is None):
+            _refuse("CONFIG_CONFLICT", "needs either holdout, or time and from", "e.g. holdout = 0.2")
+        if (self.time is None) != (self.start is None):
+            _refuse("CONFIG_CONFLICT", "time and from go together", "e.g. time = 'approval_year', from = 2006")
+        return self
+
+
+class GbdtSection(Section):
+    """`[[model]] kind = "gbdt"`: our own keys; LightGBM's are in `params`."""
+
+    kind: Literal["gbdt"] = "gbdt"
+    name: Name | None = None
+    groupsum: Literal["auto", "onehot"] = "auto"
+    hide_nodes: bool = False
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class JobFile(Section):
+    """A job file that holds together. `models` is empty for an intersection."""
+
+    path: Path
+    job: JobSection
+    parties: dict[PartyId, TableSection]
+    intersect: IntersectSection
+    split: SplitSection | None
+    models: tuple[GbdtSection, ...]
+
+    @property
+    def label_party(self) -> PartyId | None:
+        """The party whose section names a label."""
+        return next((name for name, table in self.parties.items() if table.label is not None), None)
+
+    @property
+    def receiver(self) -> PartyId:
+        """Who learns the intersection first: the label party, or the party named first."""
+        return self.label_party or next(iter(self.parties))
+
+    def shared(self) -> dict[str, Any]:
+        """What every party sees and signs, ready for JSON: no table, column or schema of a single party in it."""
+        return {
+            "job": self.job.model_dump(),
+            "parties": [{"id": name, "role": "label" if name == self.receiver else "feature"} for name in self.parties],
+            "intersect": self.intersect.model_dump(),
+            "split": None if self.split is None else self.split.model_dump(by_alias=True, exclude_none=True),
+            "models": [model_mapping(model, index) for index, model in enumerate(self.models)],
+        }
+
+    def table_path(self, party: PartyId) -> Path:
+        """The file of `party`'s table; relative paths start at the job file."""
+        return (self.path.parent / self.parties[party].table).absolute()
+
+
+def model_mapping(model: GbdtSection, index: int) -> dict[str, Any]:
+    """One model of the job as JSON; its stages are called after `name`."""
+    return {
+        "kind": model.kind,
+        "name": model.name or f"{model.kind}.{index}",
+        "groupsum": model.groupsum,
+        "hide_nodes": model.hide_nodes,
+        "params": model.params,
+    }
+
+
+def load_job(path: Path) -> JobFile:
+    """Read and check a job file. Raises ConfigError with every problem found."""
+    reader = Reader(path)
+    raw = reader.raw
+    reader.known("", raw, ("job", "parties", "intersect", "split", "model"))
+    if "job" not in raw:
+        reader.report("CONFIG_MISSING_KEY", "job", "is missing", "add [job] with name and purpose")
+    job = reader.section("job", raw["job"], JobSection) if "job" in raw else None
+    parties = _read_parties(reader)
+    intersect = reader.section("intersect", raw.get("intersect", {}), IntersectSection)
+    models = _read_models(reader)
+    default_split = {"holdout": 0.2} if models else None
+    split_value = raw.get("split", default_split)
+    split = None if split_value is None else reader.section("split", split_value, SplitSection)
+    _check_parties(reader, parties, modelling=bool(models), receiver_only=bool(intersect and intersect.receiver_only))
+    _check_names(reader, models)
+    reader.finish()
+    # A section that could not be read has noted a problem, so none is None from here on.
+    assert job is not None
+    assert intersect is not None
+    return JobFile(
+        path=path.absolute(),
+        job=job,
+        parties={party_id(name): table for name, table in parties.items() if table is not None},
+        intersect=intersect,
+        split=split,
+        models=tuple(model for model in models if model is not None),
+    )
+
+
+def _read_parties(reader: Reader) -> dict[str, TableSection | None]:
+    parties: dict[str, TableSection | None] = {}
+    for name, value in reader.tables("parties").items():
+        key = f"parties.{name}"
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
+            fix = "use a lower-case letter, then up to 31 of a-z 0-9 _ -"
+            reader.report("CONFIG_NAME", key, "is not a party name", fix)
+        elif name in RESERVED_NAMES:
+            reader.report("CONFIG_NAME", key, "is a reserved name", "choose another name for the party")
+        parties[name] = table = reader.section(key, value, TableSection)
+        if table is not None:
+            check_table_path(reader, f"{key}.table", table.table)
+    return parties
+
+
+def check_table_path(reader: Reader, key: str, table: str) -> None:
+    """Note a table that is not there; what is in it is the business of `fedcredit.tables`."""
+    try:
+        exists = (reader.path.parent / table).exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        reader.report("CONFIG_PATH", key, "does not exist", "give a path relative to this file")
+
+
+def _read_models(reader: Reader) -> list[GbdtSection | None]:
+    value = reader.raw.get("model", [])
+    if not isinstance(value, list):
+        reader.report("CONFIG_TYPE", "model", "must be a list of tables", "write [[model]] with two brackets")
+        return []
+    return [_read_model(reader, f"model.{index}", entry) for index, entry in enumerate(value)]
+
+
+def _read_model(reader: Reader, key: str, value: object) -> GbdtSection | None:
+    if not isinstance(value, Mapping):
+        reader.report("CONFIG_TYPE", key, "must be a table", "write [[model]] above its keys")
+        return None
+    kind = value.get("kind")
+    if kind != "gbdt":
+        if kind is None:
+            reader.report("CONFIG_MISSING_KEY", f"{key}.kind", "is missing", 'add kind = "gbdt"')
+        else:
+            reader.report("CONFIG_VALUE", f"{key}.kind", "is not a kind of model", "known kinds: gbdt")
+        return None
+    if value.get("groupsum") == "plain":
+        what = "has no cryptography and is for tests only"
+        reader.report("CONFIG_INSECURE", f"{key}.groupsum", what, "set 'auto' or 'onehot'")
+        value = {name: inner for name, inner in value.items() if name != "groupsum"}
+    own = ("kind", "name", "groupsum", "hide_nodes")
+    trees = tuple(field.name for field in dataclasses.fields(TreeParams))
+    reader.known(key, value, (*own, *trees))
+    section = reader.section(key, {name: inner for name, inner in value.items() if name in own}, GbdtSection)
+    params = _read_params(reader, key, {name: inner for name, inner in value.items() if name in trees})
+    if section is None or params is None:
+        return None
+    return section.model_copy(update={"params": params})
+
+
+def _read_params(reader: Reader, key: str, value: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        params = TreeParams.from_mapping(value)
+    except ConfigError as error:
+        for problem in error.problems:
+            reader.report(problem.code, f"{key}.{problem.where}", problem.what, problem.fix)
+        return None
+    for name in ("min_data_in_leaf", "min_data_in_bin"):
+        if getattr(params, name) < MIN_ROWS_FLOOR:
+            fix = "statistics of fewer rows single people out"
+            reader.report("CONFIG_FLOOR", f"{key}.{name}", f"is below {MIN_ROWS_FLOOR}", fix)
+    return value
+
+
+def _check_parties(
+    reader: Reader, parties: Mapping[str, TableSection | None], *, modelling: bool, receiver_only: bool
+) -> None:
+    if not 2 <= len(parties) <= MAX_PARTIES:
+        reader.report("CONFIG_PARTIES", "parties", f"a job has 2 to {MAX_PARTIES} parties", "add [parties.NAME]")
+    labels = [name for name, table in parties.items() if table is not None and table.label is not None]
+    unread = any(table is None for table in parties.values())
+    if len(labels) > 1:
+        reader.report("CONFIG_LABEL", "parties", "more than one party names a label", "keep it at one party")
+    elif modelling and not labels and not unread:
+        reader.report("CONFIG_LABEL", "parties", "no party names a label", "add label = COLUMN to one party")
+    if modelling and receiver_only:
+        what = "receiver_only leaves the other parties without aligned rows to model on"
+        reader.report("CONFIG_CONFLICT", "intersect.receiver_only", what, "drop it, or the [[model]] sections")
+    types = {table.id_type for table in parties.values() if table is not None}
+    if len(types) > 1:
+        reader.report("CONFIG_CONFLICT", "parties", "id_type differs between parties", "use the same at all")
+
+
+def _check_names(reader: Reader, models: list[GbdtSection | None]) -> None:
+    names = [model.name or f"{model.kind}.{i}" for i, model in enumerate(models) if model is not None]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        reader.report("CONFIG_CONFLICT", "model", f"two models are called {name!r}", "give each its own name")
+
+
+def _refuse(code: str, what: str, fix: str) -> None:
+    raise PydanticCustomError(code, "{text}", {"text": f"{what} -> {fix}"})

@@ -1,0 +1,243 @@
+"""party.toml: who a node is, where it listens, which keys and which table are its own.
+
+```toml
+[party]
+id = "tax"
+kind = "provider"                       # provider | institution | platform
+[listen]
+host = "127.0.0.1"                      # loopback unless told otherwise
+port = 7443                             # 0: any free port, written to ready.json
+[identity]
+certificate = "keys/tls.crt"            # names the party in a URI SAN
+key = "keys/tls.key"                    # mode 0600
+authorities = "keys/authorities.pem"    # whose certificates are believed
+signing_key = "keys/signing.key"        # Ed25519; signs job specifications
+[trust]
+platform = "platform"                   # the only peer that may start jobs here
+[table]                                 # as [parties.NAME] in a job file; not at a platform
+table = "tax.csv"
+id = "uscc"
+[limits]
+peer_timeout_s = 600.0
+```
+
+`FEDCREDIT_<SECTION>__<KEY>` in the environment overrides a key, e.g. FEDCREDIT_LISTEN__PORT=7444.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from fedcredit.errors import ConfigError, Problem
+from fedcredit.ids import PartyId
+from fedcredit.runtime.job_file import Name, TableSection, check_table_path
+from fedcredit.runtime.toml import Reader, Section, nearest
+
+__all__ = [
+    "IdentitySection",
+    "LimitsSection",
+    "ListenSection",
+    "PartyFile",
+    "PartySection",
+    "TrustSection",
+    "load_party",
+    "node_folder",
+]
+
+FILE_NAME = "party.toml"
+
+T = TypeVar("T")
+
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$", max_length=255)]
+
+
+class PartySection(Section):
+    """`[party]`: the node's name, as in its certificate, and what it is."""
+
+    id: Name
+    kind: Literal["provider", "institution", "platform"]
+
+
+class ListenSection(Section):
+    """`[listen]`: the node's one port."""
+
+    host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the port."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class IdentitySection(Section):
+    """`[identity]`: paths of keys and certificates, relative to the node's folder; never the keys themselves."""
+
+    certificate: str = "keys/tls.crt"
+    key: str = "keys/tls.key"
+    authorities: str = "keys/authorities.pem"
+    signing_key: str = "keys/signing.key"
+
+
+class TrustSection(Section):
+    """`[trust]`: who may ask what. Everything else is denied."""
+
+    platform: Name = "platform"
+    operators: Annotated[tuple[Name, ...], Field(strict=False)] = ("operator",)
+
+
+class LimitsSection(Section):
+    """`[limits]`: bounds of time and memory."""
+
+    peer_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    clock_skew_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    memory_mib: Annotated[int, Field(ge=64)] = 1024
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    min_rows: Annotated[int, Field(ge=10)] = 10
+
+
+class PartyFile(Section):
+    """A party file that holds together; paths are absolute."""
+
+    folder: Path
+    party: PartySection
+    listen: ListenSection
+    identity: IdentitySection
+    trust: TrustSection
+    limits: LimitsSection
+    table: TableSection | None
+    peers: dict[PartyId, Address] = Field(default_factory=dict)
+
+    @property
+    def me(self) -> PartyId:
+        """This node's party."""
+        return PartyId(self.party.id)
+
+    def path(self, relative: str) -> Path:
+        """A path of the file, made absolute from the node's folder."""
+        return (self.folder / relative).absolute()
+
+
+def node_folder(folder: Path) -> Path:
+    """The party file of a node's folder, given the folder or the file itself."""
+    return folder if folder.suffix == ".toml" else folder / FILE_NAME
+
+
+def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> PartyFile:
+    """Read and check `folder/party.toml` and what it points to. Raises ConfigError with every problem found."""
+    reader = Reader(node_folder(folder))
+    raw = reader.raw
+    sections = ("party", "listen", "identity", "trust", "limits", "table", "peers")
+    reader.known("", raw, sections)
+    _override(reader, os.environ if environment is None else environment, sections)
+    party = _required(reader, "party", PartySection)
+    listen = reader.section("listen", raw.get("listen", {}), ListenSection)
+    identity = _read_identity(reader, listen)
+    trust = reader.section("trust", raw.get("trust", {}), TrustSection)
+    limits = reader.section("limits", raw.get("limits", {}), LimitsSection)
+    table = reader.section("table", raw["table"], TableSection) if "table" in raw else None
+    if table is not None:
+        check_table_path(reader, "table.table", table.table)
+    if party is not None and party.kind == "platform" and "table" in raw:
+        reader.report("CONFIG_CONFLICT", "table", "a platform carries no data", "drop [table]")
+    elif party is not None and party.kind != "platform" and "table" not in raw:
+        reader.report("CONFIG_MISSING_KEY", "table", "is missing", "add [table] with table and id")
+    peers = reader.section("", {"peers": raw.get("peers", {})}, _Peers)
+    reader.finish()
+    return PartyFile(
+        folder=reader.path.parent.absolute(),
+        party=_there(party),
+        listen=_there(listen),
+        identity=_there(identity),
+        trust=_there(trust),
+        limits=_there(limits),
+        table=table,
+        peers={PartyId(name): address for name, address in _there(peers).peers.items()},
+    )
+
+
+class _Peers(Section):
+    peers: dict[Name, Address]
+
+
+def _there(section: T | None) -> T:
+    assert section is not None, "a section that could not be read has noted a problem"
+    return section
+
+
+def _required(reader: Reader, key: str, model: type[PartySection]) -> PartySection | None:
+    if key not in reader.raw:
+        reader.report("CONFIG_MISSING_KEY", key, "is missing", f"add [{key}]")
+        return None
+    return reader.section(key, reader.raw[key], model)
+
+
+def _read_identity(reader: Reader, listen: ListenSection | None) -> IdentitySection | None:
+    if "identity" not in reader.raw:
+        if listen is not None and not listen.loopback:
+            what = "listens beyond this machine without TLS"
+            reader.report("CONFIG_INSECURE", "listen.host", what, "add [identity], or listen on 127.0.0.1")
+        reader.report("CONFIG_MISSING_KEY", "identity", "is missing", "add [identity]: every node proves who it is")
+        return None
+    identity = reader.section("identity", reader.raw["identity"], IdentitySection)
+    if identity is None:
+        return None
+    for name, secret in (("certificate", False), ("authorities", False), ("key", True), ("signing_key", True)):
+        _check_file(reader, f"identity.{name}", getattr(identity, name), secret=secret)
+    return identity
+
+
+def _check_file(reader: Reader, key: str, relative: str, *, secret: bool) -> None:
+    if "-----BEGIN" in relative:
+        return  # Noted as a secret in the file already.
+    try:
+        status = (reader.path.parent / relative).stat()
+    except (OSError, ValueError):
+        reader.report("CONFIG_PATH", key, "does not exist", "give a path relative to this file")
+        return
+    if not stat.S_ISREG(status.st_mode):
+        reader.report("CONFIG_PATH", key, "is not a file", "give the path of a PEM file")
+    elif secret and status.st_mode & 0o077:
+        reader.report("TLS_KEY_READABLE", key, "may be read by others on this machine", "chmod 600 the file")
+
+
+def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[str, ...]) -> None:
+    known = {
+        **{f"party.{name}": None for name in PartySection.model_fields},
+        **{f"listen.{name}": None for name in ListenSection.model_fields},
+        **{f"identity.{name}": None for name in IdentitySection.model_fields},
+        **{f"trust.{name}": None for name in TrustSection.model_fields},
+        **{f"limits.{name}": None for name in LimitsSection.model_fields},
+    }
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith("FEDCREDIT_") or "__" not in variable:
+            continue
+        section, _, key = variable.removeprefix("FEDCREDIT_").lower().partition("__")
+        if f"{section}.{key}" not in known:
+            close = nearest(f"{section}.{key}", known)
+            meant = "" if close is None else f"did you mean FEDCREDIT_{close.upper().replace('.', '__')}?"
+            problem = Problem("CONFIG_UNKNOWN_ENV", f"environment: {variable}", "overrides no known key", meant)
+            reader.problems.append(problem)
+            continue
+        values = reader.raw.setdefault(section, {})
+        if isinstance(values, dict):
+            values[key] = _value(text)
+
+
+def _value(text: str) -> Any:
+    """`text` as TOML would read it, else as plain text: 7444 is a number, 127.0.0.1 is not."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, ConfigError):
+        return text

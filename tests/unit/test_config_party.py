@@ -1,0 +1,141 @@
+"""Party files: unsafe settings keep a node from starting, and every reason is given at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fedcredit.errors import ConfigError
+from fedcredit.runtime.config import PartyFile, load_party
+
+GOOD = """
+[party]
+id = "tax"
+kind = "provider"
+[listen]
+host = "127.0.0.1"
+port = 7443
+[identity]
+key = "keys/tls.key"
+[trust]
+platform = "platform"
+[table]
+table = "tax.csv"
+id = "uscc"
+[peers]
+bank = "127.0.0.1:7001"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tax.csv").write_text("uscc\n")
+    (tmp_path / "keys").mkdir()
+    for name in ("tls.crt", "tls.key", "authorities.pem", "signing.key", "signing.crt"):
+        path = tmp_path / "keys" / name
+        path.write_text("-")
+        path.chmod(0o600)
+    return tmp_path
+
+
+def load(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> PartyFile:
+    (folder / "party.toml").write_text(text)
+    return load_party(folder, environment or {})
+
+
+def problems(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    with pytest.raises(ConfigError) as refused:
+        load(folder, text, environment)
+    return [(problem.where.rpartition(": ")[2], problem.code) for problem in refused.value.problems]
+
+
+def test_a_good_party_is_read_whole(folder: Path) -> None:
+    party = load(folder, GOOD)
+    assert party.me == "tax"
+    assert party.peers == {"bank": "127.0.0.1:7001"}
+    assert party.path(party.identity.key) == folder / "keys" / "tls.key"
+    assert party.listen.loopback
+
+
+def test_a_platform_has_no_table(folder: Path) -> None:
+    text = GOOD.replace('"provider"', '"platform"')
+    assert problems(folder, text) == [("table", "CONFIG_CONFLICT")]
+    assert load(folder, text[: text.index("[table]")]).table is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "code"),
+    [
+        ("[party]", "[praty]", "praty", "CONFIG_UNKNOWN_KEY"),
+        ('id = "tax"', "", "party.id", "CONFIG_MISSING_KEY"),
+        ('id = "tax"', 'id = "Tax Office"', "party.id", "CONFIG_VALUE"),
+        ('kind = "provider"', 'kind = "admin"', "party.kind", "CONFIG_VALUE"),
+        ("port = 7443", "port = 74430", "listen.port", "CONFIG_VALUE"),
+        ("port = 7443", 'port = "7443"', "listen.port", "CONFIG_TYPE"),
+        ("port = 7443", "prot = 7443", "listen.prot", "CONFIG_UNKNOWN_KEY"),
+        ('[identity]\nkey = "keys/tls.key"', "", "identity", "CONFIG_MISSING_KEY"),
+        ('key = "keys/tls.key"', 'key = "keys/none.key"', "identity.key", "CONFIG_PATH"),
+        ('key = "keys/tls.key"', 'key = "keys"', "identity.key", "CONFIG_PATH"),
+        ('key = "keys/tls.key"', 'key = """-----BEGIN PRIVATE KEY-----\nMC4"""', "identity.key", "CONFIG_SECRET"),
+        ('key = "keys/tls.key"', 'passphrase = "hunter2"', "identity.passphrase", "CONFIG_SECRET"),
+        ("[table]\n", "", "trust.table", "CONFIG_UNKNOWN_KEY"),
+        ('table = "tax.csv"', 'table = "none.csv"', "table.table", "CONFIG_PATH"),
+        ('bank = "127.0.0.1:7001"', 'bank = "http://bank"', "peers.bank", "CONFIG_VALUE"),
+        ('bank = "127.0.0.1:7001"', "bank = 7001", "peers.bank", "CONFIG_TYPE"),
+        ("[peers]", "[limits]\npeer_timeout_s = 0\n[peers]", "limits.peer_timeout_s", "CONFIG_VALUE"),
+        ("[peers]", "[limits]\nmin_rows = 1\n[peers]", "limits.min_rows", "CONFIG_VALUE"),
+        ("[peers]", "[limits]\npeer_timeout_ms = 5\n[peers]", "limits.peer_timeout_ms", "CONFIG_UNKNOWN_KEY"),
+    ],
+)
+def test_a_bad_setting_is_refused_where_it_stands(folder: Path, old: str, new: str, where: str, code: str) -> None:
+    assert old in GOOD
+    assert (where, code) in problems(folder, GOOD.replace(old, new, 1))
+
+
+def test_every_problem_is_listed_at_once(folder: Path) -> None:
+    text = GOOD.replace("port = 7443", "port = -1").replace("tax.csv", "none.csv").replace("[trust]", "[turst]")
+    assert sorted(problems(folder, text)) == [
+        ("listen.port", "CONFIG_VALUE"),
+        ("table.table", "CONFIG_PATH"),
+        ("turst", "CONFIG_UNKNOWN_KEY"),
+    ]
+
+
+def test_a_port_for_all_without_tls_is_refused(folder: Path) -> None:
+    text = GOOD.replace("127.0.0.1", "0.0.0.0", 1).replace('[identity]\nkey = "keys/tls.key"', "")
+    assert ("listen.host", "CONFIG_INSECURE") in problems(folder, text)
+
+
+def test_a_port_for_all_with_tls_is_meant(folder: Path) -> None:
+    assert not load(folder, GOOD.replace("127.0.0.1", "0.0.0.0", 1)).listen.loopback
+
+
+def test_a_key_that_others_may_read_is_refused(folder: Path) -> None:
+    (folder / "keys" / "tls.key").chmod(0o644)
+    (folder / "keys" / "signing.key").chmod(0o640)
+    assert problems(folder, GOOD) == [
+        ("identity.key", "TLS_KEY_READABLE"),
+        ("identity.signing_key", "TLS_KEY_READABLE"),
+    ]
+
+
+def test_the_environment_overrides_known_keys(folder: Path) -> None:
+    party = load(folder, GOOD, {"FEDCREDIT_LISTEN__PORT": "7999", "FEDCREDIT_LISTEN__HOST": "::1", "PATH": "/bin"})
+    assert (party.listen.port, party.listen.host) == (7999, "::1")
+
+
+def test_an_unknown_override_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(folder, GOOD, {"FEDCREDIT_LISTEN__PROT": "7999"})
+    (problem,) = refused.value.problems
+    assert problem.code == "CONFIG_UNKNOWN_ENV"
+    assert "FEDCREDIT_LISTEN__PORT" in problem.fix
+
+
+def test_secrets_are_never_repeated(folder: Path) -> None:
+    text = GOOD.replace('key = "keys/tls.key"', 'key = """-----BEGIN PRIVATE KEY-----\nhunter2"""')
+    with pytest.raises(ConfigError) as refused:
+        load(folder, text)
+    assert "hunter2" not in str(refused.value)
