@@ -25,6 +25,7 @@ __all__ = [
     "StartJob",
     "SubmitJob",
     "WatchJob",
+    "service_methods",
 ]
 
 MAX_DOCUMENT = 1 << 20
@@ -151,3 +152,8 @@ class ShutdownRequest(Message, tag=0x10C, proto=node_pb2.ShutdownRequest):
 @dataclass(frozen=True, slots=True, repr=False)
 class Accepted(Message, tag=0x10D, proto=node_pb2.Accepted):
     """Done, or under way. Reveals: nothing else. Assumes: mutual TLS."""
+
+
+def service_methods(service: str) -> set[str]:
+    """The methods that the contract declares for `Party` or `Platform`; each needs a rule before a node starts."""
+    return {method.name for method in node_pb2.DESCRIPTOR.services_by_name[service].methods}

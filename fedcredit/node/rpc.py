@@ -1,0 +1,199 @@
+"""Control calls over gRPC: who may call what, which status an error becomes, and what a caller makes of it again.
+
+A service is a list of `Method`s, each with a rule that names its callers; a method of the contract without one keeps
+the node from starting. The caller's name comes from its certificate. Peers learn the code of an error, not its text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from fedcredit.errors import (
+    ConfigError,
+    DataError,
+    FedcreditError,
+    PeerError,
+    PeerLost,
+    Problem,
+    RefusedError,
+    UsageError,
+)
+from fedcredit.ids import PartyId
+from fedcredit.wire.control import service_methods
+from fedcredit.wire.message import Message
+
+__all__ = ["CallerOf", "ControlClient", "ControlService", "Method", "remote_error"]
+
+CODE_KEY, EXIT_KEY = "fedcredit-code", "fedcredit-exit"
+
+CallerOf = Callable[[Any], PartyId]
+"""The party behind a call, read from its certificate. Raises PeerError when there is none."""
+
+Handle = Callable[[PartyId, Any], Awaitable[Message]]
+HandleStream = Callable[[PartyId, Any], AsyncIterator[Message]]
+
+M = TypeVar("M", bound=Message)
+
+_STATUS: tuple[tuple[type[FedcreditError], grpc.StatusCode], ...] = (
+    (RefusedError, grpc.StatusCode.PERMISSION_DENIED),
+    (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (DataError, grpc.StatusCode.FAILED_PRECONDITION),
+    (ConfigError, grpc.StatusCode.FAILED_PRECONDITION),
+    (PeerLost, grpc.StatusCode.UNAVAILABLE),
+    (PeerError, grpc.StatusCode.INVALID_ARGUMENT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One call: what it takes and gives, who may make it, who answers it (`handle` once, or `stream` many times)."""
+
+    name: str
+    request: type[Message]
+    callers: frozenset[PartyId]
+    handle: Handle | None = None
+    stream: HandleStream | None = None
+
+
+if TYPE_CHECKING:
+    _Handlers = grpc.GenericRpcHandler[bytes, bytes]
+    _Handler = grpc.RpcMethodHandler[bytes, bytes]
+    _Context = grpc.aio.ServicerContext[bytes, bytes]
+else:
+    _Handlers, _Handler, _Context = grpc.GenericRpcHandler, grpc.RpcMethodHandler, grpc.aio.ServicerContext
+
+
+class ControlService(_Handlers):
+    """The methods of `fedcredit.v1.<service>`; hand it to the node's gRPC server.
+
+    Raises: FedcreditError (RULE_MISSING) when a method of the contract has no rule here.
+    """
+
+    def __init__(self, service: str, methods: Sequence[Method], caller_of: CallerOf) -> None:
+        self._caller_of = caller_of
+        declared = service_methods(service)
+        if missing := declared - {method.name for method in methods}:
+            what = f"no rule for {', '.join(sorted(missing))}"
+            raise FedcreditError(Problem("RULE_MISSING", f"service {service}", what))
+        self._handlers = {f"/fedcredit.v1.{service}/{method.name}": self._handler(method) for method in methods}
+
+    def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
+        """gRPC's question for the handler of a call."""
+        return self._handlers.get(details.method)
+
+    def _handler(self, method: Method) -> _Handler:
+        if method.stream is not None:
+            return grpc.unary_stream_rpc_method_handler(self._answer_stream(method, method.stream))
+        assert method.handle is not None, "a method answers once or streams"
+        return grpc.unary_unary_rpc_method_handler(self._answer(method, method.handle))
+
+    def _answer(self, method: Method, handle: Handle) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def answer(data: bytes, context: _Context) -> bytes:
+            try:
+                reply = await handle(*self._admit(method, data, context))
+                return reply.encode()
+            except FedcreditError as error:
+                await _abort(context, error)
+                raise AssertionError("abort raises") from error
+
+        return answer
+
+    def _answer_stream(self, method: Method, stream: HandleStream) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
+        async def answer(data: bytes, context: _Context) -> AsyncIterator[bytes]:
+            try:
+                async for reply in stream(*self._admit(method, data, context)):
+                    yield reply.encode()
+            except FedcreditError as error:
+                await _abort(context, error)
+
+        return answer
+
+    def _admit(self, method: Method, data: bytes, context: Any) -> tuple[PartyId, Message]:
+        caller = self._caller_of(context)
+        if caller not in method.callers:
+            raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at {method.name}", "may not make this call"))
+        if context.time_remaining() is None:
+            raise UsageError(Problem("DEADLINE_REQUIRED", method.name, "the call has no deadline"))
+        return caller, method.request.decode(data)
+
+
+class ControlClient:
+    """Calls to one peer's service over a channel that has proved who the peer is."""
+
+    def __init__(self, channel: grpc.aio.Channel, service: str, peer: PartyId) -> None:
+        self._channel, self._service, self.peer = channel, service, peer
+
+    async def call(self, method: str, request: Message, reply: type[M], *, timeout_s: float, attempts: int = 3) -> M:
+        """The reply to `request`. Tries again when the peer cannot be reached; calls are safe to repeat.
+
+        Raises: PeerLost when it stays unreachable; else what the peer's code stands for.
+        """
+        call = self._channel.unary_unary(f"/fedcredit.v1.{self._service}/{method}", _as_is, _as_is)
+        for attempt in range(attempts):
+            try:
+                return reply.decode(await call(request.encode(), timeout=timeout_s))
+            except grpc.aio.AioRpcError as error:
+                unreachable = error.code() == grpc.StatusCode.UNAVAILABLE and _code_of(error) is None
+                if not unreachable or attempt + 1 == attempts:
+                    raise error_of_status(self.peer, method, error) from None
+                await asyncio.sleep(0.1 * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def stream(self, method: str, request: Message, reply: type[M], *, timeout_s: float) -> AsyncIterator[M]:
+        """The replies to `request` as they come. Raises as `call`."""
+        call = self._channel.unary_stream(f"/fedcredit.v1.{self._service}/{method}", _as_is, _as_is)
+        try:
+            async for data in call(request.encode(), timeout=timeout_s):
+                yield reply.decode(data)
+        except grpc.aio.AioRpcError as error:
+            raise error_of_status(self.peer, method, error) from None
+
+
+def remote_error(peer: PartyId, step: str, code: str, exit_status: int, culprit: str = "") -> FedcreditError:
+    """What `peer` reported, as an error here: the same code and exit status, its text left behind."""
+    blamed = PartyId(culprit) if culprit else peer
+    if exit_status == PeerLost.exit_status:
+        return PeerLost(blamed, step, "silent or unreachable" if not culprit else f"lost by {peer}")
+    if exit_status == PeerError.exit_status:
+        return PeerError(blamed, step, "broke the protocol" if not culprit else f"broke the protocol with {peer}", code)
+    kinds: dict[int, type[FedcreditError]] = {
+        kind.exit_status: kind for kind in (UsageError, DataError, ConfigError, RefusedError)
+    }
+    kind = kinds.get(exit_status, FedcreditError)
+    return kind(Problem(code, f"{peer} at {step}", "ended the job", f"see the log of {peer}"))
+
+
+def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> FedcreditError:
+    """The typed error behind a failed call."""
+    code = _code_of(error)
+    if code is not None:
+        return remote_error(peer, step, code[0], code[1])
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        reason = "cannot be reached" if error.code() == grpc.StatusCode.UNAVAILABLE else "did not answer in time"
+        return PeerLost(peer, step, reason)
+    return PeerError(peer, step, f"answered {error.code().name}", "RPC_FAILED")
+
+
+async def _abort(context: _Context, error: FedcreditError) -> None:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+    metadata = ((CODE_KEY, error.code), (EXIT_KEY, str(error.exit_status)))
+    await context.abort(status, error.code, trailing_metadata=metadata)
+
+
+def _code_of(error: grpc.aio.AioRpcError) -> tuple[str, int] | None:
+    metadata: Any = error.trailing_metadata() or ()
+    found = {key: value for key, value in metadata if key in (CODE_KEY, EXIT_KEY)}
+    try:
+        return str(found[CODE_KEY])[:64], int(found[EXIT_KEY])
+    except (KeyError, ValueError):
+        return None
+
+
+def _as_is(data: bytes) -> bytes:
+    return data

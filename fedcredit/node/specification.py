@@ -1,0 +1,229 @@
+"""What all parties of a job agree on, byte for byte, before any of them starts work.
+
+The platform proposes; every party checks the proposal against its own table and configuration and offers its part;
+the platform puts the offers in, and each party signs the hash of the whole. The hash is the job's `ssid`: it stands in
+every frame and in every key derivation, so parties that were told different things cannot talk to each other.
+
+A table is committed to by a keyed hash of its fingerprint. The key stays with its owner, so the commitment binds the
+party to its table and tells nobody else whether the table is one they know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field, ValidationError
+
+from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
+from fedcredit.governance.leakage import PublicJob, PublicModel, leakage_of
+from fedcredit.ids import PartyId
+from fedcredit.runtime.config import IntersectSection, JobSection, SplitSection
+from fedcredit.runtime.toml import Section
+
+__all__ = [
+    "PROTOCOLS",
+    "JobSpecification",
+    "KeyOf",
+    "LeakageRow",
+    "ModelEntry",
+    "PartyEntry",
+    "canonical",
+    "check_signatures",
+    "commitment",
+    "parse_canonical",
+    "sign",
+    "verify",
+]
+
+FORMAT = 1
+
+PROTOCOLS: dict[str, int] = {"frame": 1, "intersect.ecdh": 1, "groupsum.onehot": 1, "gbdt": 1}
+"""Versions of what a job of this build speaks. Parties compare them before any data."""
+
+_HASH_DOMAIN = b"fedcredit/v1/job-specification\0"
+_SIGN_DOMAIN = b"fedcredit/v1/job-signature\0"
+_COMMIT_DOMAIN = b"fedcredit/v1/table-commitment\0"
+
+KeyOf = Callable[[PartyId, bytes], Ed25519PublicKey]
+"""Party and its certificate (DER) -> the key in it. Raises PeerError when the certificate is not that party's."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class PartyEntry(Section):
+    """One data party of a job. The last four are its offer; a proposal has none of them."""
+
+    id: Name
+    role: Literal["label", "feature"]
+    rows: Annotated[int, Field(ge=0)] | None = None
+    features: Annotated[int, Field(ge=0)] | None = None
+    commitment: Hex32 | None = None
+    certificate: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,8192}$")] | None = None
+
+
+class ModelEntry(Section):
+    """One model of a job; `params` are checked by the kind's own parser before a party offers anything."""
+
+    kind: Literal["gbdt"]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
+    groupsum: Literal["auto", "onehot"]
+    hide_nodes: bool
+    params: dict[str, Any]
+
+
+class LeakageRow(Section):
+    """What one party learns about another's subjects, through which step; `id` is what a policy accepts."""
+
+    id: str
+    party: str
+    learns: str
+    about: str
+    through: str
+
+
+class JobSpecification(Section):
+    """A proposal, or with every party's offer in it the specification that is signed."""
+
+    format: Literal[1]
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+    nonce: Hex32
+    platform: Name
+    protocols: dict[str, int]
+    job: JobSection
+    parties: Annotated[tuple[PartyEntry, ...], Field(min_length=2, max_length=16)]
+    intersect: IntersectSection
+    split: SplitSection | None
+    models: tuple[ModelEntry, ...]
+    leakage: tuple[LeakageRow, ...]
+
+    @classmethod
+    def parse(cls, data: bytes) -> JobSpecification:
+        """The specification in `data`, which must be its canonical form. Raises RefusedError."""
+        parse_canonical(data)
+        try:
+            specification = cls.model_validate_json(data)
+        except ValidationError as invalid:
+            where = ".".join(map(str, invalid.errors()[0]["loc"]))
+            raise RefusedError(
+                Problem("SPEC_INVALID", f"job specification: {where}", "is not what it must be")
+            ) from None
+        names = [party.id for party in specification.parties]
+        labels = sum(party.role == "label" for party in specification.parties)
+        if len(set(names)) != len(names) or labels != 1 or specification.platform in names:
+            raise RefusedError(Problem("SPEC_INVALID", "job specification: parties", "names or roles do not fit"))
+        if specification.to_bytes() != data:
+            raise RefusedError(Problem("SPEC_INVALID", "job specification", "is not in its canonical form"))
+        return specification
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes that are hashed."""
+        return canonical(self.model_dump(mode="json", by_alias=True, exclude_none=True) | {"split": self._split()})
+
+    def _split(self) -> dict[str, Any] | None:
+        return None if self.split is None else self.split.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that name exactly this specification: the job's ssid."""
+        return hashlib.sha256(_HASH_DOMAIN + self.to_bytes()).digest()
+
+    @property
+    def label_party(self) -> PartyId:
+        """The one party that learns the intersection first and holds the label, if there is one."""
+        return next(PartyId(party.id) for party in self.parties if party.role == "label")
+
+    def party(self, name: PartyId) -> PartyEntry:
+        """The entry of `name`. Raises RefusedError when it is not in this job."""
+        for entry in self.parties:
+            if entry.id == name:
+                return entry
+        raise RefusedError(Problem("SPEC_INVALID", "job specification: parties", f"{name} is not one of them"))
+
+    @property
+    def feature_parties(self) -> tuple[PartyId, ...]:
+        """All other parties, in the order of the job."""
+        return tuple(PartyId(party.id) for party in self.parties if party.role == "feature")
+
+    def derive_leakage(self) -> tuple[LeakageRow, ...]:
+        """What each party will learn, worked out from the rest; `leakage` must say the same."""
+        public = PublicJob(
+            platform=PartyId(self.platform),
+            label_party=self.label_party,
+            feature_parties=self.feature_parties,
+            receiver_only=self.intersect.receiver_only,
+            time_split=self.split is not None and self.split.time is not None,
+            models=tuple(PublicModel(name=model.name, hide_nodes=model.hide_nodes) for model in self.models),
+        )
+        return tuple(LeakageRow(**disclosure.row()) for disclosure in leakage_of(public))
+
+    def proposal(self) -> JobSpecification:
+        """This specification without the offers."""
+        bare = tuple(PartyEntry(id=party.id, role=party.role) for party in self.parties)
+        return self.model_copy(update={"parties": bare})
+
+    def with_offers(self, offers: Mapping[PartyId, PartyEntry]) -> JobSpecification:
+        """This proposal with every party's offer in it."""
+        return self.model_copy(update={"parties": tuple(offers[PartyId(party.id)] for party in self.parties)})
+
+
+def canonical(value: Any) -> bytes:
+    """`value` as JSON in its one form: sorted keys, no spaces, UTF-8, shortest floats, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_canonical(data: bytes) -> Any:
+    """The value whose canonical form is `data`. Raises RefusedError (SPEC_INVALID), e.g. on a duplicate key."""
+    try:
+        value = json.loads(data)
+        same = canonical(value) == data
+    except (ValueError, RecursionError):
+        same = False
+    if not same:
+        raise RefusedError(Problem("SPEC_INVALID", "document", "is not canonical JSON"))
+    return value
+
+
+def commitment(fingerprint: bytes, nonce: bytes, party: PartyId) -> bytes:
+    """Bind `party` to the table with `fingerprint` without naming it. `nonce` is 32 secret bytes, new for each job."""
+    if len(nonce) != 32 or len(fingerprint) != 32:
+        raise ConfigError(Problem("SPEC_INVALID", "table commitment", "needs a nonce and a fingerprint of 32 bytes"))
+    return hmac.digest(nonce, _COMMIT_DOMAIN + party.encode() + b"\0" + fingerprint, "sha256")
+
+
+def sign(key: Ed25519PrivateKey, party: PartyId, ssid: bytes) -> bytes:
+    """`party`'s agreement to the specification with hash `ssid`."""
+    return key.sign(_signed_text(party, ssid))
+
+
+def verify(key: Ed25519PublicKey, party: PartyId, ssid: bytes, signature: bytes) -> None:
+    """Check `party`'s signature over `ssid`. Raises PeerError (SPEC_SIGNATURE) naming the party."""
+    try:
+        key.verify(signature, _signed_text(party, ssid))
+    except InvalidSignature:
+        raise PeerError(party, "agreement", "signature is not over this specification", "SPEC_SIGNATURE") from None
+
+
+def check_signatures(specification: JobSpecification, signatures: Mapping[str, bytes], key_of: KeyOf) -> None:
+    """Every party has signed exactly `specification`. Raises PeerError (SPEC_SIGNATURE) naming who has not.
+
+    `key_of` checks the certificate of a party's signing key and gives the key.
+    """
+    ssid = specification.hash
+    for entry in specification.parties:
+        name = PartyId(entry.id)
+        if entry.id not in signatures:
+            raise PeerError(name, "agreement", "signature is missing", "SPEC_SIGNATURE")
+        verify(key_of(name, bytes.fromhex(entry.certificate or "")), name, ssid, signatures[entry.id])
+    if extra := signatures.keys() - {entry.id for entry in specification.parties}:
+        raise PeerError(PartyId(min(extra)), "agreement", "signed, but is no party of the job", "SPEC_SIGNATURE")
+
+
+def _signed_text(party: PartyId, ssid: bytes) -> bytes:
+    return _SIGN_DOMAIN + party.encode() + b"\0" + ssid
