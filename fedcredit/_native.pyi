@@ -63,3 +63,62 @@ def okvs_encode(
 def okvs_decode_xor(
     store: npt.NDArray[np.uint8], n: int, keys: npt.NDArray[np.uint8], seed: bytes, out: npt.NDArray[np.uint8]
 ) -> None: ...
+
+# Transfers, one-hot sharing, sums per bin: kernels/onehot.py. Arrays are flat; blocks are pairs of words.
+
+def cot_receive(
+    seeds_flat: npt.NDArray[np.uint8], first: int, choices: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]: ...
+def cot_send(
+    seeds_flat: npt.NDArray[np.uint8], delta: tuple[int, int], first: int, corrections: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.uint64]: ...
+def onehot_level_sums(
+    n_rows: int,
+    bins: npt.NDArray[np.uint16],
+    expand_key: bytes,
+    delta: tuple[int, int],
+    feature: int,
+    first: int,
+    q: npt.NDArray[np.uint64],
+) -> npt.NDArray[np.uint64]: ...
+def onehot_asker_sums(
+    n_rows: int,
+    bins: npt.NDArray[np.uint16],
+    expand_key: bytes,
+    delta: tuple[int, int],
+    roots: npt.NDArray[np.uint64],
+    features: npt.NDArray[np.uint32],
+    mask_keys: bytes,
+    n_values: int,
+    rows: npt.NDArray[np.uint32],
+    nodes: npt.NDArray[np.uint32],
+    n_nodes: int,
+    values: npt.NDArray[np.uint64] | None,
+    sums: npt.NDArray[np.uint64],
+) -> npt.NDArray[np.uint64]: ...
+def onehot_holder_sums(
+    n_rows: int,
+    bins: npt.NDArray[np.uint16],
+    expand_key: bytes,
+    level_keys: npt.NDArray[np.uint64],
+    codes: npt.NDArray[np.uint8],
+    features: npt.NDArray[np.uint32],
+    mask_keys: bytes,
+    n_values: int,
+    rows: npt.NDArray[np.uint32],
+    nodes: npt.NDArray[np.uint32],
+    n_nodes: int,
+    corrections: npt.NDArray[np.uint64],
+    sums: npt.NDArray[np.uint64],
+) -> None: ...
+def bin_sums(
+    codes: npt.NDArray[np.uint8],
+    n_rows: int,
+    bins: npt.NDArray[np.uint16],
+    features: npt.NDArray[np.uint32],
+    rows: npt.NDArray[np.uint32],
+    nodes: npt.NDArray[np.uint32],
+    n_nodes: int,
+    values: npt.NDArray[np.uint64],
+    sums: npt.NDArray[np.uint64],
+) -> None: ...

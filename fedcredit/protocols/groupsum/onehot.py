@@ -1,0 +1,168 @@
+"""The `onehot` backend: one-hot vectors shared by punctured trees. Read `docs/protocols/groupsum.md` beside it.
+
+Set-up, once for a session (n rows, features f with B_f groups, d_f = ceil(log2 B_f)):
+
+    base transfers                      128 oblivious transfers, both directions swapped
+    P -> A   ChoiceCorrections          n d_f correlated transfers, choice = inverse bits of the group
+    A -> P   LevelSums                  m_l = q_l xor (xor of the even nodes of level l),  l = 2 .. d_f
+
+A round, for values v (m, K):
+
+    A -> P   Corrections                c = v + sum_j a_j,     a_j = H_round(leaf j)
+    A        share  sum a_j             P    share  sum (a_j for j != b, c - sum_{j != b} a_j for j = b)
+    P -> A   GroupSums                  P's share; minus A's, it is the sum of v over each group
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import PeerError
+from fedcredit.kernels import onehot as kernels
+from fedcredit.kernels.onehot import U8, U64, Assignment
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.groupsum.base_transfers import plant_asker, plant_holder
+from fedcredit.protocols.groupsum.roles import Held, Shared
+from fedcredit.protocols.groupsum.shape import Grouping
+from fedcredit.wire.groupsum import ChoiceCorrections, Corrections, GroupSums, LevelSums
+
+__all__ = ["OneHotAsker", "OneHotHolder", "set_up_asker", "set_up_holder"]
+
+WINDOW = 4
+"""Set-up chunks the holder sends ahead of the answers, so that both sides compute and neither blocks the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneHotAsker:
+    """The asker after set-up: Delta and the roots of all trees (F, n, 2). See `roles.Asker`.
+
+    Reveals: see `roles.Asker`. Assumes: the hash is circular correlation robust (ideal cipher); semi-honest parties.
+    """
+
+    shape: Grouping
+    delta: int = field(repr=False)
+    roots: U64 = field(repr=False)
+
+    def share(self, number: int, features: tuple[int, ...], values: U64, at: Assignment) -> Steps[Shared]:
+        """Send the corrections chunk by chunk, summing the masks on the way."""
+        forest, round_ = self.shape.forest(), self.shape.round(number, features, values.shape[1])
+        sums = np.zeros((at.n_nodes, round_.n_values, self.shape.cells(features)), np.uint64)
+        step = self.shape.round_rows(len(features), round_.n_values)
+        for first in range(0, len(at.rows), step):
+            run = slice(first, first + step)
+            piece = Assignment(at.rows[run], at.nodes[run], at.n_nodes)
+            part, words = kernels.asker_sums(forest, self.delta, self.roots, round_, piece, values[run])
+            sums += part
+            yield from send(self.shape.holder, Corrections(number, first, words))
+        return Shared(number, round_, sums)
+
+    def further(self, shared: Shared, at: Assignment) -> U64:
+        """The masks of the same round over another assignment."""
+        return kernels.asker_sums(self.shape.forest(), self.delta, self.roots, shared.round, at)[0]
+
+    def learn(self, shared: Shared, share: U64) -> Steps[U64]:
+        """The holder's share minus ours."""
+        theirs = yield from recv(self.shape.holder, GroupSums)
+        if theirs.round != shared.number or theirs.words.shape != share.shape:
+            raise PeerError(self.shape.holder, self.shape.step, "sent the sums of another round or shape", "SHAPE")
+        return theirs.words - share
+
+
+@dataclass(frozen=True, slots=True)
+class OneHotHolder:
+    """The holder after set-up: its groups (F, n), and of each tree the keys off its path. See `roles.Holder`.
+
+    Reveals: see `roles.Holder`. Assumes: AES in counter mode pads its choices; semi-honest parties.
+    """
+
+    shape: Grouping
+    codes: U8 = field(repr=False)
+    keys: U64 = field(repr=False)
+
+    def take(self, number: int, features: tuple[int, ...], n_values: int, at: Assignment) -> Steps[Held]:
+        """Receive the corrections chunk by chunk, summing the vectors on the way."""
+        forest, round_ = self.shape.forest(), self.shape.round(number, features, n_values)
+        sums = np.zeros((at.n_nodes, n_values, self.shape.cells(features)), np.uint64)
+        corrections = np.zeros((len(features), self.shape.n_rows, n_values), np.uint64)
+        step = self.shape.round_rows(len(features), n_values)
+        for first in range(0, len(at.rows), step):
+            run = slice(first, first + step)
+            piece = Assignment(at.rows[run], at.nodes[run], at.n_nodes)
+            got = yield from recv(self.shape.asker, Corrections)
+            if (got.round, got.first, got.words.shape) != (number, first, (len(features), len(piece.rows), n_values)):
+                raise PeerError(self.shape.asker, self.shape.step, "sent corrections of another run of rows", "SHAPE")
+            corrections[:, piece.rows] = got.words
+            sums += kernels.holder_sums(forest, self.keys, self.codes, round_, piece, corrections)
+        return Held(number, round_, corrections, sums)
+
+    def further(self, held: Held, at: Assignment) -> U64:
+        """The vectors of the same round over another assignment."""
+        return kernels.holder_sums(self.shape.forest(), self.keys, self.codes, held.round, at, held.corrections)
+
+    def show(self, held: Held, share: U64) -> Steps[None]:
+        """Our share, to the asker."""
+        yield from send(self.shape.asker, GroupSums(held.number, share))
+
+
+def set_up_asker(shape: Grouping, randomness: Randomness) -> Steps[OneHotAsker]:
+    """The asker's side of set-up. Raises: PeerError."""
+    planted = yield from plant_asker(shape, randomness)
+    forest = shape.forest()
+    roots = np.empty((len(shape.groups), shape.n_rows, 2), np.uint64)
+    column = 0
+    for feature, depth in enumerate(forest.depths):
+        step = shape.setup_rows(feature)
+        for first in range(0, shape.n_rows, step):
+            n = min(step, shape.n_rows - first)
+            got = yield from recv(shape.holder, ChoiceCorrections)
+            columns = -(-n * depth // kernels.COLUMN)
+            if (got.feature, got.first_row, got.words.shape[1]) != (feature, first, columns):
+                raise PeerError(shape.holder, shape.step, "sent choices of another run of rows", "SHAPE")
+            q = kernels.transfer_send(planted.seeds, planted.delta, column, got.words)[: n * depth]
+            q = q.reshape(n, depth, 2)
+            roots[feature, first : first + n] = q[:, 0]
+            blocks = kernels.level_sums(forest, planted.delta, feature, first, q)
+            yield from send(shape.holder, LevelSums(feature, first, blocks))
+            column += columns
+    return OneHotAsker(shape, planted.delta, roots)
+
+
+def set_up_holder(shape: Grouping, codes: U8, randomness: Randomness) -> Steps[OneHotHolder]:
+    """The holder's side of set-up. Shapes: codes (F, n), codes[f] below groups[f]. Raises: ValueError, PeerError."""
+    if codes.shape != (len(shape.groups), shape.n_rows) or codes.dtype != np.uint8:
+        raise ValueError(f"set_up_holder: codes are {codes.shape} {codes.dtype}")
+    if (codes.max(axis=1) >= np.array(shape.groups)).any():
+        raise ValueError("set_up_holder: a group is out of range")
+    seeds = yield from plant_holder(shape, randomness)
+    forest = shape.forest()
+    keys = np.empty((shape.n_rows * sum(forest.depths), 2), np.uint64)
+    column = start = 0
+    pending: deque[tuple[int, int, U64]] = deque()
+    for feature, depth in enumerate(forest.depths):
+        step = shape.setup_rows(feature)
+        of_feature = keys[start : start + shape.n_rows * depth].reshape(shape.n_rows, depth, 2)
+        start += shape.n_rows * depth
+        for first in range(0, shape.n_rows, step):
+            own = codes[feature, first : first + step]
+            t, words = kernels.transfer_receive(seeds, column, kernels.choice_words(own, depth))
+            yield from send(shape.asker, ChoiceCorrections(feature, first, words))
+            of_feature[first : first + len(own)] = t[: len(own) * depth].reshape(len(own), depth, 2)
+            column += words.shape[1]
+            pending.append((feature, first, of_feature[first : first + len(own)]))
+            if len(pending) > WINDOW:
+                yield from _open_levels(shape, *pending.popleft())
+    while pending:
+        yield from _open_levels(shape, *pending.popleft())
+    return OneHotHolder(shape, codes, keys)
+
+
+def _open_levels(shape: Grouping, feature: int, first: int, keys: U64) -> Steps[None]:
+    """Level 1 is the transfer's block itself; at the others `m_l xor t_l` is the xor of the side off the path."""
+    got = yield from recv(shape.asker, LevelSums)
+    if (got.feature, got.first_row) != (feature, first) or got.blocks.shape != keys[:, 1:].shape:
+        raise PeerError(shape.asker, shape.step, "sent level sums of another run of rows", "SHAPE")
+    keys[:, 1:] ^= got.blocks

@@ -1,0 +1,71 @@
+from fedcredit.wire._gen import array_pb2 as _array_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TransferKey(_message.Message):
+    __slots__ = ("point",)
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    point: bytes
+    def __init__(self, point: _Optional[bytes] = ...) -> None: ...
+
+class TransferChoices(_message.Message):
+    __slots__ = ("points",)
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    points: _array_pb2.Array
+    def __init__(self, points: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class SeedSums(_message.Message):
+    __slots__ = ("blocks",)
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    blocks: _array_pb2.Array
+    def __init__(self, blocks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class ChoiceCorrections(_message.Message):
+    __slots__ = ("feature", "first_row", "words")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    feature: int
+    first_row: int
+    words: _array_pb2.Array
+    def __init__(self, feature: _Optional[int] = ..., first_row: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class LevelSums(_message.Message):
+    __slots__ = ("feature", "first_row", "blocks")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    feature: int
+    first_row: int
+    blocks: _array_pb2.Array
+    def __init__(self, feature: _Optional[int] = ..., first_row: _Optional[int] = ..., blocks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class Corrections(_message.Message):
+    __slots__ = ("round", "first", "words")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    first: int
+    words: _array_pb2.Array
+    def __init__(self, round: _Optional[int] = ..., first: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class GroupSums(_message.Message):
+    __slots__ = ("round", "words")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    words: _array_pb2.Array
+    def __init__(self, round: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class PlainGroups(_message.Message):
+    __slots__ = ("feature", "codes")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    feature: int
+    codes: _array_pb2.Array
+    def __init__(self, feature: _Optional[int] = ..., codes: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,141 @@
+"""Messages of the group-by-sum: `docs/protocols/groupsum.md`.
+
+Asker A holds values, holder P holds group numbers. All of them travel on a link that authenticates both.
+Reveals: of every message, its sizes, which follow from the public numbers of rows, features, groups and values.
+Assumes: both parties are semi-honest; the messages' order is checked, their content cannot be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fedcredit.kernels.group import POINT_BYTES
+from fedcredit.kernels.onehot import KEY_BYTES, NIBBLES, U8, U64
+from fedcredit.wire._gen import groupsum_pb2 as pb
+from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
+
+__all__ = [
+    "BASE_TRANSFERS",
+    "MAX_ROUND",
+    "MAX_ROWS",
+    "ChoiceCorrections",
+    "Corrections",
+    "GroupSums",
+    "LevelSums",
+    "PlainGroups",
+    "SeedSums",
+    "TransferChoices",
+    "TransferKey",
+]
+
+BASE_TRANSFERS: Final = 128
+MAX_ROWS: Final = (1 << 32) - 1
+MAX_FEATURES: Final = 1 << 20
+MAX_ROUND: Final = (1 << 31) - 1
+MAX_CHUNK_WORDS: Final = 1 << 19
+"""4 MiB of uint64: chunks are about 1 MiB, single sums may be larger."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TransferKey(Message, tag=0x20, proto=pb.TransferKey):
+    """P's key of the 128 base transfers, `aG`. Reveals: nothing. Assumes: semi-honest P."""
+
+    point: bytes = blob(POINT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TransferChoices(Message, tag=0x21, proto=pb.TransferChoices):
+    """A's two points for each base transfer; its choice is hidden in which of them it knows.
+
+    Reveals: nothing: both points of a pair are uniform. Assumes: semi-honest A; random oracle into the group.
+    """
+
+    points: U8 = array("u1", 3, BASE_TRANSFERS * 2 * POINT_BYTES)
+
+    def validate(self) -> None:
+        if self.points.shape != (BASE_TRANSFERS, 2, POINT_BYTES):
+            raise MessageInvalid("TransferChoices.points", "not 128 pairs of points", "ARRAY_INVALID")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SeedSums(Message, tag=0x22, proto=pb.SeedSums):
+    """Both sides' sums of each level of the 32 seed trees, each under the key of its base transfer.
+
+    Reveals: to A, the 15 of 16 seeds of each tree that its secret leaves open. Assumes: computational Diffie-Hellman.
+    """
+
+    blocks: U8 = array("u1", 3, BASE_TRANSFERS * 2 * KEY_BYTES)
+
+    def validate(self) -> None:
+        if self.blocks.shape != (BASE_TRANSFERS, 2, KEY_BYTES):
+            raise MessageInvalid("SeedSums.blocks", "not 128 pairs of blocks", "ARRAY_INVALID")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ChoiceCorrections(Message, tag=0x23, proto=pb.ChoiceCorrections):
+    """P's choice bits for a run of rows of one feature, each nibble's under a pseudorandom pad: (32, columns, 2).
+
+    Reveals: nothing: A does not know the pads. Assumes: AES in counter mode is pseudorandom.
+    """
+
+    feature: int = count(MAX_FEATURES)
+    first_row: int = count(MAX_ROWS)
+    words: U64 = array("u8", 3, MAX_CHUNK_WORDS)
+
+    def validate(self) -> None:
+        if self.words.shape[0] != NIBBLES or self.words.shape[2] != 2:
+            raise MessageInvalid("ChoiceCorrections.words", "not 32 rows of blocks", "ARRAY_INVALID")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LevelSums(Message, tag=0x24, proto=pb.LevelSums):
+    """A's blocks for levels 2 and up of the trees of a run of rows: (rows, depth - 1, 2).
+
+    Reveals: to P, all leaves of each tree but the one of P's own group.
+    Assumes: the hash is circular correlation robust; P chose by its true groups.
+    """
+
+    feature: int = count(MAX_FEATURES)
+    first_row: int = count(MAX_ROWS)
+    blocks: U64 = array("u8", 3, MAX_CHUNK_WORDS)
+
+    def validate(self) -> None:
+        if self.blocks.shape[2] != 2:
+            raise MessageInvalid("LevelSums.blocks", "not pairs of words", "ARRAY_INVALID")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Corrections(Message, tag=0x25, proto=pb.Corrections):
+    """A's values for a run of rows under the sum of all masks of their trees: (features, rows, K).
+
+    Reveals: nothing: one mask of each sum is unknown to P. Assumes: the hash is correlation robust; a round's number is
+    used once.
+    """
+
+    round: int = count(MAX_ROUND)
+    first: int = count(MAX_ROWS)
+    words: U64 = array("u8", 3, MAX_CHUNK_WORDS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupSums(Message, tag=0x26, proto=pb.GroupSums):
+    """P's sums of its vectors: (nodes, K, groups of the round's features).
+
+    Reveals: to A, the sum of A's own values over each group of P in each set of rows, by opaque group number; nothing
+    beyond, since A knows its own share of each. Assumes: semi-honest A.
+    """
+
+    round: int = count(MAX_ROUND)
+    words: U64 = array("u8", 3, 16 * MAX_CHUNK_WORDS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PlainGroups(Message, tag=0x27, proto=pb.PlainGroups):
+    """P's groups of one feature in the clear: (rows,). Only the `plain` backend of the tests sends it.
+
+    Reveals: everything. Assumes: nothing is at stake; the transport refuses it outside tests.
+    """
+
+    feature: int = count(MAX_FEATURES)
+    codes: U8 = array("u1", 1, MAX_ROWS)

@@ -1,0 +1,213 @@
+"""Group-by-sum: both backends against sums in the clear, in any order of delivery, and against peers that misbehave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedcredit.crypto.randomness import insecure_seeded
+from fedcredit.errors import ConfigError, PeerError
+from fedcredit.ids import PartyId
+from fedcredit.kernels.onehot import Assignment
+from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.groupsum import Grouping, onehot, plain
+from fedcredit.transport.memory import Outcome, run_network
+from fedcredit.wire.groupsum import Corrections, GroupSums, LevelSums, TransferChoices
+from fedcredit.wire.message import message_type
+
+BANK, TAX = PartyId("bank"), PartyId("tax")
+
+
+def shape(n_rows: int, groups: tuple[int, ...]) -> Grouping:
+    return Grouping(b"s" * 32, BANK, TAX, n_rows, groups)
+
+
+def asker(grouping: Grouping, values: Any, at: Assignment, later: Assignment, backend: str) -> Steps[Any]:
+    features = tuple(range(len(grouping.groups)))
+    if backend == "plain":
+        side: Any = yield from plain.set_up_asker(grouping, insecure_plain=True)
+    else:
+        side = yield from onehot.set_up_asker(grouping, insecure_seeded(1))
+    shared = yield from side.share(0, features, values, at)
+    first = yield from side.learn(shared, shared.sums)
+    second = yield from side.learn(shared, side.further(shared, later))
+    other = yield from side.share(1, features[:1], values[:, :1], at)
+    third = yield from side.learn(other, other.sums)
+    return first, second, third
+
+
+def holder(
+    grouping: Grouping, codes: Any, n_values: int, at: Assignment, later: Assignment, backend: str
+) -> Steps[Any]:
+    features = tuple(range(len(grouping.groups)))
+    if backend == "plain":
+        side: Any = yield from plain.set_up_holder(grouping, codes, insecure_plain=True)
+    else:
+        side = yield from onehot.set_up_holder(grouping, codes, insecure_seeded(2))
+    held = yield from side.take(0, features, n_values, at)
+    yield from side.show(held, held.sums)
+    yield from side.show(held, side.further(held, later))
+    other = yield from side.take(1, features[:1], 1, at)
+    yield from side.show(other, other.sums)
+
+
+def case(seed: int, n_rows: int, groups: tuple[int, ...], n_values: int) -> tuple[Any, ...]:
+    rng = np.random.default_rng(seed)
+    codes = np.stack([rng.integers(0, b, n_rows, dtype=np.uint8) for b in groups])
+    values = rng.integers(0, 2**64, (n_rows, n_values), dtype=np.uint64)
+    rows = rng.permutation(n_rows).astype(np.uint32)
+    at = Assignment(rows, rng.integers(0, 3, n_rows, dtype=np.uint32), 3)
+    some = rng.choice(n_rows, max(1, n_rows // 2), replace=False).astype(np.uint32)
+    later = Assignment(some, rng.integers(0, 2, len(some), dtype=np.uint32), 2)
+    return codes, values, at, later
+
+
+def in_the_clear(codes: Any, groups: tuple[int, ...], values: Any, at: Assignment) -> Any:
+    """values[i] belongs to at.rows[i]; the sums as a plain loop over groups."""
+    out = np.zeros((at.n_nodes, values.shape[1], sum(groups)), np.uint64)
+    for node in range(at.n_nodes):
+        start = 0
+        for f, b in enumerate(groups):
+            for g in range(b):
+                chosen = (codes[f, at.rows] == g) & (at.nodes == node)
+                out[node, :, start + g] = values[chosen].sum(axis=0, dtype=np.uint64)
+            start += b
+    return out
+
+
+def play(
+    seed: int, n_rows: int, groups: tuple[int, ...], n_values: int, backend: str, **how: Any
+) -> tuple[Outcome, tuple[Any, ...]]:
+    codes, values, at, later = case(seed, n_rows, groups, n_values)
+    grouping = shape(n_rows, groups)
+    roles = {
+        BANK: asker(grouping, values, at, later, backend),
+        TAX: holder(grouping, codes, n_values, at, later, backend),
+    }
+    return run_network(roles, insecure_in_process=True, **how), (codes, values, at, later)
+
+
+@pytest.mark.parametrize("backend", ["plain", "onehot"])
+@pytest.mark.parametrize(
+    ("n_rows", "groups", "n_values"),
+    [(1, (2,), 1), (50, (2, 3, 4, 5), 1), (300, (32, 33, 256), 2), (129, (7, 2), 5), (1000, (16,), 1)],
+)
+def test_sums_equal_those_in_the_clear(backend: str, n_rows: int, groups: tuple[int, ...], n_values: int) -> None:
+    outcome, (codes, values, at, later) = play(n_rows, n_rows, groups, n_values, backend)
+    first, second, third = outcome.results[BANK]
+    assert np.array_equal(first, in_the_clear(codes, groups, values, at))
+    by_row = np.zeros_like(values)
+    by_row[at.rows] = values
+    assert np.array_equal(second, in_the_clear(codes, groups, by_row[later.rows], later))
+    assert np.array_equal(third, in_the_clear(codes[:1], groups[:1], values[:, :1], at))
+    assert outcome.results[TAX] is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), n_rows=st.integers(1, 40), groups=st.lists(st.integers(2, 20), min_size=1, max_size=3))
+def test_any_order_of_delivery_gives_the_same_sums_and_messages(
+    data: st.DataObject, n_rows: int, groups: list[int]
+) -> None:
+    straight, _ = play(3, n_rows, tuple(groups), 1, "onehot")
+    shuffled, _ = play(3, n_rows, tuple(groups), 1, "onehot", pick=lambda links: data.draw(st.sampled_from(links)))
+    for a, b in zip(straight.results[BANK], shuffled.results[BANK], strict=True):
+        assert np.array_equal(a, b)
+    assert sorted(straight.traffic) == sorted(shuffled.traffic)
+
+
+def test_traffic_depends_on_public_sizes_alone() -> None:
+    one, _ = play(1, 200, (5, 32), 2, "onehot")
+    two, _ = play(2, 200, (5, 32), 2, "onehot")
+    assert one.traffic == two.traffic
+
+
+def test_the_holders_share_alone_says_nothing_and_is_fresh_every_round() -> None:
+    """Equal values in two rounds give corrections that differ everywhere, and sums that look uniform."""
+    seen: list[Any] = []
+
+    def watch(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        message = message_type(tag).decode(body)
+        if isinstance(message, Corrections | GroupSums):
+            seen.append(message.words)
+        return tag, body
+
+    codes = np.zeros((1, 400), np.uint8)
+    values = np.ones((400, 1), np.uint64)
+    at = Assignment.whole(400)
+    grouping = shape(400, (4,))
+    roles = {BANK: asker(grouping, values, at, at, "onehot"), TAX: holder(grouping, codes, 1, at, at, "onehot")}
+    run_network(roles, insecure_in_process=True, tamper=watch)
+    corrections = [w for w in seen if w.shape[1] == 400]
+    assert len(corrections) == 2
+    assert not (corrections[0] == corrections[1]).any()
+    assert len(np.unique(corrections[0])) == 400
+    assert int(corrections[0].max()) > 2**63
+    assert int(corrections[0].min()) < 2**63
+
+
+def test_plain_refuses_unless_told_that_nothing_is_at_stake() -> None:
+    with pytest.raises(ConfigError, match="INSECURE"):
+        next(plain.set_up_asker(shape(4, (2,)), insecure_plain=False))
+    with pytest.raises(ConfigError, match="INSECURE"):
+        next(plain.set_up_holder(shape(4, (2,)), np.zeros((1, 4), np.uint8), insecure_plain=False))
+
+
+@pytest.mark.parametrize(
+    ("groups", "n_rows"), [((1,), 5), ((257,), 5), ((), 5), ((4,), 0)], ids=["one", "many", "none", "no rows"]
+)
+def test_shapes_out_of_range_are_refused(groups: tuple[int, ...], n_rows: int) -> None:
+    with pytest.raises(ValueError, match="Grouping"):
+        shape(n_rows, groups)
+
+
+def test_groups_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        next(onehot.set_up_holder(shape(4, (2,)), np.full((1, 4), 2, np.uint8), insecure_seeded(1)))
+
+
+def cut(message: Any) -> Any:
+    """The message with its last row of data missing."""
+    match message:
+        case Corrections():
+            return Corrections(message.round, message.first, message.words[:, :-1].copy())
+        case LevelSums():
+            return LevelSums(message.feature, message.first_row, message.blocks[:-1].copy())
+        case GroupSums():
+            return GroupSums(message.round, message.words[..., :-1].copy())
+    return None
+
+
+@pytest.mark.parametrize(
+    ("kind", "culprit"),
+    [(Corrections, BANK), (LevelSums, BANK), (GroupSums, TAX)],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+def test_a_wrong_count_names_its_sender(kind: Any, culprit: PartyId) -> None:
+    def tamper(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        message = message_type(tag).decode(body)
+        return (tag, cut(message).encode()) if isinstance(message, kind) else (tag, body)
+
+    with pytest.raises(PeerError) as caught:
+        play(1, 60, (5,), 1, "onehot", tamper=tamper)
+    assert caught.value.culprit == culprit
+    assert caught.value.code == "SHAPE"
+
+
+@pytest.mark.parametrize("bad", [bytes(32), b"\xff" * 32], ids=["identity", "not canonical"])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_bad_point_names_its_sender(bad: bytes, side: int) -> None:
+    def tamper(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        message = message_type(tag).decode(body)
+        if not isinstance(message, TransferChoices):
+            return tag, body
+        points = message.points.copy()
+        points[17, side] = np.frombuffer(bad, np.uint8)
+        return tag, TransferChoices(points).encode()
+
+    with pytest.raises(PeerError) as caught:
+        play(1, 20, (5,), 1, "onehot", tamper=tamper)
+    assert (caught.value.culprit, caught.value.code) == (BANK, "POINT_INVALID")
