@@ -27,7 +27,7 @@ ifneq ($(PYTHON),)
 export PYTHON
 endif
 
-.PHONY: help setup demo test test-fast test-long bench check fmt protos clean
+.PHONY: help setup demo test test-fast test-long bench check check-python check-protos check-rust fmt protos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,14 +49,20 @@ bench: setup ## the benchmarks of the README's table, one JSON object a line, in
 	mkdir -p benchmarks/results
 	for bench in $(BENCHES); do $(BIN)/fedcredit bench $$bench --json | tee benchmarks/results/$$bench.json; done
 
-check: $(VENV)/developer $(EXTENSION) ## format, lint, types, layers, generated code, Rust
+check: check-python check-protos check-rust ## format, lint, types, layers, generated code, Rust
+
+check-python: $(VENV)/developer $(EXTENSION)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --config setup.cfg
+	$(BIN)/lint-imports --config setup.cfg --no-cache
+
+check-protos: $(VENV)/developer
 	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(BIN)/python protos/generate.py "$$fresh" >/dev/null; \
 	diff -r -x __init__.py -x __pycache__ "$$fresh" fedcredit/wire/_gen || { echo "generated code is stale: run 'make protos'"; exit 1; }
+
+check-rust: $(VENV)/installed
 	cargo fmt --manifest-path $(NATIVE)/Cargo.toml --all --check
 	cargo clippy --manifest-path $(NATIVE)/Cargo.toml --locked --workspace --release --all-targets -- -D warnings
 	cargo test --manifest-path $(NATIVE)/Cargo.toml --locked --release -p fedcredit-core
