@@ -55,6 +55,7 @@ check-python: $(VENV)/developer $(EXTENSION)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest fedcredit._native --mypy-config-file setup.cfg --allowlist <(echo 'fedcredit\._native\.__all__')
 	$(BIN)/lint-imports --config setup.cfg --no-cache
 
 check-protos: $(VENV)/developer
