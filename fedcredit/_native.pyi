@@ -109,6 +109,7 @@ def onehot_holder_sums(
     nodes: npt.NDArray[np.uint32],
     n_nodes: int,
     corrections: npt.NDArray[np.uint64],
+    by_position: bool,
     sums: npt.NDArray[np.uint64],
 ) -> None: ...
 def bin_sums(

@@ -182,15 +182,25 @@ def asker_sums(
     return _by_node(flat, forest.groups, round_.features, at.n_nodes, round_.n_values), corrections.reshape(shape)
 
 
-def holder_sums(forest: Forest, keys: U64, codes: U8, round_: Round, at: Assignment, corrections: U64) -> U64:
+def holder_sums(
+    forest: Forest,
+    keys: U64,
+    codes: U8,
+    round_: Round,
+    at: Assignment,
+    corrections: U64,
+    *,
+    by_position: bool = False,
+) -> U64:
     """The holder's sums of its vectors: minus the asker's, they are the sums of the values per group.
 
     Shapes: keys (sum of n d_f, 2), feature by feature, row by row; codes (F, n) below B_f; corrections (features, n, K)
-    by row number; returns (q, K, cells). Raises: ValueError.
+    by row number, or `by_position` (features, m, K) in the order of `at.rows`; returns (q, K, cells). Raises: ValueError.
     """
     _shape("keys", keys, (forest.n_rows * sum(forest.depths), 2), np.uint64)
     _shape("codes", codes, (len(forest.groups), forest.n_rows), np.uint8)
-    _shape("corrections", corrections, (len(round_.features), forest.n_rows, round_.n_values), np.uint64)
+    places = len(at.rows) if by_position else forest.n_rows
+    _shape("corrections", corrections, (len(round_.features), places, round_.n_values), np.uint64)
     flat = np.zeros(at.n_nodes * round_.n_values * round_.cells(forest.groups), np.uint64)
     _native.onehot_holder_sums(
         forest.n_rows,
@@ -205,6 +215,7 @@ def holder_sums(forest: Forest, keys: U64, codes: U8, round_: Round, at: Assignm
         at.nodes,
         at.n_nodes,
         _flat(corrections),
+        by_position,
         flat,
     )
     return _by_node(flat, forest.groups, round_.features, at.n_nodes, round_.n_values)

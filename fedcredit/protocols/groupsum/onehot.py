@@ -83,11 +83,13 @@ class OneHotHolder:
     codes: U8 = field(repr=False)
     keys: U64 = field(repr=False)
 
-    def take(self, number: int, features: tuple[int, ...], n_values: int, at: Assignment) -> Steps[Held]:
+    def take(
+        self, number: int, features: tuple[int, ...], n_values: int, at: Assignment, *, keep: bool = True
+    ) -> Steps[Held]:
         """Receive the corrections chunk by chunk, summing the vectors on the way."""
         forest, round_ = self.shape.forest(), self.shape.round(number, features, n_values)
         sums = np.zeros((at.n_nodes, n_values, self.shape.cells(features)), np.uint64)
-        corrections = np.zeros((len(features), self.shape.n_rows, n_values), np.uint64)
+        kept = np.zeros((len(features), self.shape.n_rows if keep else 0, n_values), np.uint64)
         step = self.shape.round_rows(len(features), n_values)
         for first in range(0, len(at.rows), step):
             run = slice(first, first + step)
@@ -95,9 +97,10 @@ class OneHotHolder:
             got = yield from recv(self.shape.asker, Corrections)
             if (got.round, got.first, got.words.shape) != (number, first, (len(features), len(piece.rows), n_values)):
                 raise PeerError(self.shape.asker, self.shape.step, "sent corrections of another run of rows", "SHAPE")
-            corrections[:, piece.rows] = got.words
-            sums += kernels.holder_sums(forest, self.keys, self.codes, round_, piece, corrections)
-        return Held(number, round_, corrections, sums)
+            if keep:
+                kept[:, piece.rows] = got.words
+            sums += kernels.holder_sums(forest, self.keys, self.codes, round_, piece, got.words, by_position=True)
+        return Held(number, round_, kept, sums)
 
     def further(self, held: Held, at: Assignment) -> U64:
         """The vectors of the same round over another assignment."""

@@ -52,7 +52,9 @@ class PlainHolder:
 
     shape: Grouping
 
-    def take(self, number: int, features: tuple[int, ...], n_values: int, at: Assignment) -> Steps[Held]:
+    def take(
+        self, number: int, features: tuple[int, ...], n_values: int, at: Assignment, *, keep: bool = True
+    ) -> Steps[Held]:
         """Nothing to do."""
         yield from ()
         none = np.zeros((0, 0, 0), np.uint64)

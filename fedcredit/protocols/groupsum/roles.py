@@ -67,8 +67,10 @@ class Holder(Protocol):
     number. Assumes: semi-honest parties that do not collude with each other; an authenticated link.
     """
 
-    def take(self, number: int, features: tuple[int, ...], n_values: int, at: Assignment) -> Steps[Held]:
-        """Follow the asker into round `number`."""
+    def take(
+        self, number: int, features: tuple[int, ...], n_values: int, at: Assignment, *, keep: bool = True
+    ) -> Steps[Held]:
+        """Follow the asker into round `number`. Without `keep` there are no `further` sums, and no memory for them."""
 
     def further(self, held: Held, at: Assignment) -> U64:
         """The holder's share of the sums over another assignment of (some of) the shared rows."""

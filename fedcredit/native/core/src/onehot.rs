@@ -256,7 +256,8 @@ impl Task<Vec<u64>> for AskerSegment<'_> {
 
 /// The holder's sums of its vectors, added to `sums`.
 ///
-/// Shapes: `keys` per feature (n, depth_f), concatenated; `codes` (F, n); `corrections` (round features, n, K).
+/// Shapes: `keys` per feature (n, depth_f), concatenated; `codes` (F, n); `corrections` (round features, n, K) by row
+/// number, or with `by_position` (round features, rows of `at`, K).
 pub fn holder_sums(
     trees: &Trees,
     keys: &[u128],
@@ -264,10 +265,12 @@ pub fn holder_sums(
     round: &Round,
     at: &Assignment,
     corrections: &[u64],
+    by_position: bool,
     sums: &mut [u64],
 ) -> Result<(), KernelError> {
     trees.check(round, at)?;
     let n = trees.n_rows;
+    let stride = round.n_values * if by_position { at.rows.len() } else { n };
     let starts: Vec<usize> = trees
         .bins
         .iter()
@@ -279,7 +282,7 @@ pub fn holder_sums(
         .collect();
     same("keys", trees.bins.iter().map(|&b| n * depth(b)).sum(), keys.len())?;
     same("codes", trees.bins.len() * n, codes.len())?;
-    same("corrections", round.features.len() * n * round.n_values, corrections.len())?;
+    same("corrections", round.features.len() * stride, corrections.len())?;
     same("sums", trees.sums_len(round, at.n_nodes), sums.len())?;
     let work: Vec<_> = round.features.iter().zip(by_feature(trees, round, at.n_nodes, sums)).enumerate().collect();
     work.into_par_iter().for_each(|(slot, (&feature, sums))| {
@@ -290,13 +293,15 @@ pub fn holder_sums(
             keys: &keys[starts[feature as usize]..][..n * depth],
             codes: &codes[feature as usize * n..][..n],
         };
-        let corrections = &corrections[slot * n * round.n_values..][..n * round.n_values];
+        let corrections = &corrections[slot * stride..][..stride];
+        let pieces = at.rows.par_chunks(SEGMENT).zip(at.nodes.par_chunks(SEGMENT)).enumerate();
         add_parts(
             sums,
-            at.rows.par_chunks(SEGMENT).zip(at.nodes.par_chunks(SEGMENT)).map(|(rows, nodes)| {
+            pieces.map(|(s, (rows, nodes))| {
                 let at = Assignment { rows, nodes, n_nodes: at.n_nodes };
                 let bins = usize::from(bins);
-                on_this_processor(HolderSegment { trees, feature, bins, paths, round, at, corrections })
+                let first = by_position.then_some(s * SEGMENT);
+                on_this_processor(HolderSegment { trees, feature, bins, paths, round, at, corrections, first })
             }),
         );
     });
@@ -311,6 +316,8 @@ struct HolderSegment<'a> {
     round: &'a Round<'a>,
     at: Assignment<'a>,
     corrections: &'a [u64],
+    /// Position of the first row, where corrections are in the order of the rows; else they are by row number.
+    first: Option<usize>,
 }
 
 impl Task<Vec<u64>> for HolderSegment<'_> {
@@ -320,7 +327,7 @@ impl Task<Vec<u64>> for HolderSegment<'_> {
         let mut sums = vec![0u64; self.at.n_nodes * k * bins];
         let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
         let mut masks: Vec<H> = self.round.mask_keys.iter().map(H::new).collect();
-        for (rows, nodes) in self.at.rows.chunks(BATCH).zip(self.at.nodes.chunks(BATCH)) {
+        for (b, (rows, nodes)) in self.at.rows.chunks(BATCH).zip(self.at.nodes.chunks(BATCH)).enumerate() {
             self.paths.expand(&mut batch, rows);
             batch.prune(bins);
             for value in 0..k {
@@ -333,7 +340,8 @@ impl Task<Vec<u64>> for HolderSegment<'_> {
                     let words = batch.masks(g, value, bins);
                     // The word at the own group is hashed from zero, not from a leaf: it must not count.
                     let others = H::add_others(cells, words, own);
-                    let correction = self.corrections[row as usize * k + value];
+                    let place = self.first.map_or(row as usize, |first| first + b * BATCH + g);
+                    let correction = self.corrections[place * k + value];
                     H::add_at(cells, own, correction.wrapping_sub(others));
                 }
             }

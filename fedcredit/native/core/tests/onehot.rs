@@ -72,7 +72,10 @@ fn difference_of_the_sums_is_the_sum_per_group() {
                 }
             }
         }
-        holder_sums(&trees, &pair.keys, &pair.codes, &round, &at, &kept, &mut theirs).unwrap();
+        holder_sums(&trees, &pair.keys, &pair.codes, &round, &at, &kept, false, &mut theirs).unwrap();
+        let mut in_order = vec![0; len];
+        holder_sums(&trees, &pair.keys, &pair.codes, &round, &at, &sent, true, &mut in_order).unwrap();
+        assert_eq!(in_order, theirs);
         let mut start = 0;
         for &f in &features {
             let b = usize::from(bins[f as usize]);

@@ -166,6 +166,7 @@ fn onehot_holder_sums<'py>(
     nodes: Indices<'py>,
     n_nodes: usize,
     corrections: Words<'py>,
+    by_position: bool,
     mut sums: PyReadwriteArray1<'py, u64>,
 ) -> PyResult<()> {
     let (expand_key, mask_keys) = (key(expand_key)?, keys(mask_keys));
@@ -175,7 +176,8 @@ fn onehot_holder_sums<'py>(
     let level_keys = blocks(level_keys.as_slice()?)?;
     let (codes, corrections) = (codes.as_slice()?, corrections.as_slice()?);
     let sums = sums.as_slice_mut()?;
-    py.detach(|| onehot::holder_sums(&trees, &level_keys, codes, &round, &at, corrections, sums)).map_err(refuse)
+    py.detach(|| onehot::holder_sums(&trees, &level_keys, codes, &round, &at, corrections, by_position, sums))
+        .map_err(refuse)
 }
 
 /// Sums per bin in the clear, into `sums`.
