@@ -17,7 +17,7 @@ MAX_ROWS = 1 << 27
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class HeldOut(Message, tag=0x40, proto=split_pb2.HeldOut):
+class HeldOut(Message, tag=0x30, proto=split_pb2.HeldOut):
     """Which aligned rows are held out.
 
     Shapes: rows (n,), 1 for held out, in the order of the aligned rows.
