@@ -1,8 +1,8 @@
 """What each party of a job will learn, written down before the job starts.
 
 Two sources make the table. Plain words say what a step of a job shows to whom, as a risk officer would put it. The
-`Reveals:` and `Assumes:` paragraphs of the protocols' roles and messages say the same in the words of the protocol;
-a class without them cannot run in a job. A disclosure has an id that a party's policy accepts; an id is used for one
+`Reveals:` and `Assumes:` paragraphs of the protocols' roles say the same in the words of the protocol; a class without
+them cannot run in a job. A disclosure has an id that a party's policy accepts; an id is used for one
 text only, so a changed text asks for acceptance anew.
 """
 
@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.protocols.groupsum import Asker, Holder
+from fedcredit.protocols.intersect import IntersectHolder, IntersectReceiver
+from fedcredit.protocols.split import SplitFollower, SplitLeader
 
 __all__ = [
     "Disclosure",
@@ -24,6 +27,7 @@ __all__ = [
     "Statement",
     "leakage_of",
     "refuse_unaccepted",
+    "roles_of",
     "statement_of",
 ]
 
@@ -53,13 +57,13 @@ class PublicJob:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """One row of the table: `party` learns `learns` about the subjects or the part of each party in `about`.
+    """One row of the table: each of `parties` learns `learns` about the subjects or the part of each in `about`.
 
-    `through` is the step, or the role or message, that shows it.
+    `through` is the step that shows it. Where it is a role, its text says who of the parties learns what.
     """
 
     id: str
-    party: PartyId
+    parties: tuple[PartyId, ...]
     learns: str
     about: tuple[PartyId, ...]
     through: str
@@ -68,7 +72,7 @@ class Disclosure:
         """The row as it stands in `leakage.json`, `metrics.json` and the report."""
         return {
             "id": self.id,
-            "party": self.party,
+            "party": ", ".join(self.parties),
             "learns": self.learns,
             "about": ", ".join(self.about),
             "through": self.through,
@@ -83,20 +87,26 @@ class Statement:
     assumes: str
 
 
-def leakage_of(job: PublicJob, plays: Mapping[PartyId, Sequence[type]] | None = None) -> tuple[Disclosure, ...]:
-    """The table of `job`: plain words first, then the protocols' own.
+def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Disclosure, ...]:
+    """The table of `job`: plain words first, then what `roles`, by default `roles_of(job)`, say themselves.
 
-    `plays` gives each party's roles and the messages it sends; what they reveal is a disclosure about that party to
-    every other one, since a docstring names the receiver but not who plays it.
-    Raises: FedcreditError if one of them does not say what it reveals and assumes.
+    A role or message that reveals nothing makes no row. The table is a function of the arguments and of this version,
+    so every party can work it out for itself.
+    Raises: FedcreditError if a role does not say what it reveals and assumes.
     """
     table = [*_agreement(job), *_alignment(job)]
     for model in job.models:
         table += _boosting(job, model)
-    for player, kinds in (plays or {}).items():
-        for kind in kinds:
-            table += _from_docstring(kind, player, (party for party in _data_parties(job) if party != player))
+    for role in roles_of(job) if roles is None else roles:
+        table += _from_docstring(role, _data_parties(job))
     return tuple(table)
+
+
+def roles_of(job: PublicJob) -> tuple[type, ...]:
+    """The roles that the protocols of `job` are played in."""
+    split = (SplitLeader, SplitFollower) if job.time_split else ()
+    boosting = (Asker, Holder) if job.models else ()
+    return (IntersectReceiver, IntersectHolder, *split, *boosting)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:
@@ -107,7 +117,7 @@ def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Col
     problems = [
         Problem(
             "LEAKAGE_NOT_ACCEPTED",
-            f"{disclosure.party} through {disclosure.through}",
+            f"{', '.join(disclosure.parties)} through {disclosure.through}",
             f"would learn {disclosure.learns}",
             f"accept {disclosure.id!r}, or leave the job",
         )
@@ -146,9 +156,9 @@ def _others(job: PublicJob, party: PartyId) -> tuple[PartyId, ...]:
 def _agreement(job: PublicJob) -> Iterator[Disclosure]:
     for party in (*_data_parties(job), job.platform):
         learns = "how many rows and feature columns each table has, and the public parameters of the job"
-        yield Disclosure("agreement.sizes", party, learns, _others(job, party), "agreement on the job")
+        yield Disclosure("agreement.sizes", (party,), learns, _others(job, party), "agreement on the job")
     learns = "when each stage begins and ends, how it ends, and how many rows it is about; no data"
-    yield Disclosure("coordination.progress", job.platform, learns, _data_parties(job), "coordination of the job")
+    yield Disclosure("coordination.progress", (job.platform,), learns, _data_parties(job), "coordination of the job")
 
 
 def _alignment(job: PublicJob) -> Iterator[Disclosure]:
@@ -158,11 +168,15 @@ def _alignment(job: PublicJob) -> Iterator[Disclosure]:
             "how many subjects all parties have in common, and which of its own rows are among them: "
             "each of those subjects is known to every party"
         )
-        yield Disclosure("align.rows", party, learns, _others(job, party), "intersection of identifiers")
+        yield Disclosure("align.rows", (party,), learns, _others(job, party), "intersection of identifiers")
+    if job.receiver_only:
+        for party in job.feature_parties:
+            learns = "whether the subjects in common reach the agreed minimum, not which or how many they are"
+            yield Disclosure("align.minimum", (party,), learns, _others(job, party), "intersection of identifiers")
     if job.time_split:
         for party in job.feature_parties:
             learns = "which of its aligned rows lie before the date of the split, and which after it"
-            yield Disclosure("split.time", party, learns, (job.label_party,), "hold-out by time")
+            yield Disclosure("split.time", (party,), learns, (job.label_party,), "hold-out by time")
 
 
 def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
@@ -170,14 +184,14 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
     for party in job.feature_parties:
         yield Disclosure(
             "gbdt.shape",
-            label,
+            (label,),
             "how many columns there are, how many bins each has, and which of them have missing values",
             (party,),
             f"{model.name}: binning",
         )
         yield Disclosure(
             "gbdt.histograms",
-            label,
+            (label,),
             "for every tree node, the sums of its own gradients over the bins of every column, and so which columns "
             "and bins tell good from bad; bins are numbers in the order of their values, without names or thresholds",
             (party,),
@@ -185,7 +199,7 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
         )
         yield Disclosure(
             "gbdt.sides",
-            label,
+            (label,),
             "for every aligned row, training and hold-out, on which side of each of the party's splits it falls: "
             "one yes or no about the subject for every split",
             (party,),
@@ -194,7 +208,7 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
     for party in job.feature_parties:
         yield Disclosure(
             "gbdt.choices",
-            party,
+            (party,),
             "which of its own columns and bins the model splits on, and in which order",
             (label,),
             f"{model.name}: splits",
@@ -202,7 +216,7 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
         if model.hide_nodes:
             yield Disclosure(
                 "gbdt.counts",
-                party,
+                (party,),
                 "how many trees the model has and how many nodes were searched, not which rows sit in them",
                 (label,),
                 f"{model.name}: histograms of hidden rows",
@@ -210,7 +224,7 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
         else:
             yield Disclosure(
                 "gbdt.nodes",
-                party,
+                (party,),
                 "which of its aligned rows sit in each node of every tree, also where another party's split sent them; "
                 "published attacks guess labels from this better than by chance (hide_nodes = true prevents it)",
                 _others(job, party),
@@ -218,9 +232,10 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
             )
 
 
-def _from_docstring(kind: type, player: PartyId, others: Iterable[PartyId]) -> Iterator[Disclosure]:
-    statement = statement_of(kind)
+def _from_docstring(role: type, parties: tuple[PartyId, ...]) -> Iterator[Disclosure]:
+    statement = statement_of(role)
+    if re.match(r"nothing\b", statement.reveals, re.IGNORECASE):
+        return
     text = f"{statement.reveals} (assuming: {statement.assumes})"
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    for party in others:
-        yield Disclosure(f"{kind.__name__}.{digest}", party, text, (player,), kind.__name__)
+    yield Disclosure(f"{role.__name__}.{digest}", parties, text, parties, f"{role.__module__}.{role.__qualname__}")
