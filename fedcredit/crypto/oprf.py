@@ -4,9 +4,9 @@ The holder of a key and the holder of items compute F_k(item) so that the first 
 number, and the second nothing of the key but the values it asked for. `OprfKey` and `OprfBlind` are single-session:
 make them fresh, and drop them with the session.
 
-Shapes: n items of w bytes, (n, w) uint8; points (n, 32); values (n, width), the first bytes of the RFC's 64-byte output.
-Assumes: the one-more gap Diffie-Hellman assumption and a random oracle (RFC 9497, section 7); and, since a blind serves a
-whole batch, decisional Diffie-Hellman for hiding the items, where the RFC's blind for every item hides them
+Shapes: n items of w bytes, (n, w) uint8; points (n, 32); values (n, width), the first bytes of the RFC's 64 an item.
+Assumes: the one-more gap Diffie-Hellman assumption and a random oracle (RFC 9497, section 7); and, since a blind serves
+a whole batch, decisional Diffie-Hellman for hiding the items, where the RFC's blind for every item hides them
 unconditionally. That saves one random scalar and one inversion an item and gives the same values.
 """
 

@@ -1,0 +1,11 @@
+"""Which subjects all parties hold, in one common order, and nothing about the others.
+
+One protocol for two and more parties: `IntersectReceiver` and any number of `IntersectHolder`s around it.
+See `docs/protocols/intersect.md`.
+"""
+
+from fedcredit.protocols.intersect.alignment import Alignment
+from fedcredit.protocols.intersect.holder import IntersectHolder
+from fedcredit.protocols.intersect.receiver import IntersectReceiver
+
+__all__ = ["Alignment", "IntersectHolder", "IntersectReceiver"]

@@ -1,0 +1,157 @@
+"""The receiver: learns the intersection, and tells the holders if the job says so."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.crypto.oprf import OprfBlind
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import PeerError
+from fedcredit.ids import PartyId
+from fedcredit.kernels import digest, okvs
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.intersect.alignment import (
+    ITEM_BYTES,
+    STEP,
+    VALUE_BYTES,
+    Alignment,
+    Ids,
+    blaming,
+    chunks,
+    item_digests,
+    peer_size,
+    tag_key,
+    too_small,
+)
+from fedcredit.protocols.intersect.pairing import add_zero_share, agree_on_keys
+from fedcredit.wire.intersect import (
+    MAX_ROWS,
+    POINTS_PER_CHUNK,
+    SLOTS_PER_CHUNK,
+    AlignedTags,
+    BlindedItems,
+    EvaluatedItems,
+    Release,
+    SetSize,
+    StoreSeed,
+    StoreSlots,
+)
+
+__all__ = ["IntersectReceiver"]
+
+U8: TypeAlias = npt.NDArray[np.uint8]
+I64: TypeAlias = npt.NDArray[np.int64]
+
+WINDOW: Final = 4
+"""Chunks under way before the first one must be back: enough to keep both sides computing, little enough to buffer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntersectReceiver:
+    """Learns which of its rows all `holders` hold too; with `both_learn`, so does every holder.
+
+    Reveals: to the receiver the intersection of all sets and each holder's number of rows, and nothing about an item
+    that some but not all holders have; to each holder the receiver's number of rows, whether the minimum is reached,
+    and, with `both_learn`, which of its own rows are in the intersection.
+    Assumes: semi-honest parties, authenticated links, decisional and one-more gap Diffie-Hellman, random oracles. A
+    receiver that colludes with all holders but one learns its intersection with that one.
+    Raises: RefusedError (INTERSECTION_TOO_SMALL); DataError (SET_EMPTY, SET_SIZE, ID_DUPLICATE); PeerError.
+    """
+
+    me: PartyId
+    holders: tuple[PartyId, ...]
+    ssid: bytes
+    ids: Ids = field(repr=False)
+    randomness: Randomness = field(repr=False)
+    both_learn: bool = True
+    minimum: int = 1
+    max_rows: int = MAX_ROWS
+
+    def steps(self) -> Steps[Alignment]:
+        """The whole protocol. `holders` may come in any order; the rows come out in a random one."""
+        items = item_digests(self.ids, self.ssid, self.max_rows)
+        keys = yield from agree_on_keys(self.me, self.holders, self.ssid, self.randomness)
+        for holder in self.holders:
+            yield from send(holder, SetSize(len(items)))
+        sizes = {}
+        for holder in self.holders:
+            declared = yield from recv(holder, SetSize)
+            sizes[holder] = peer_size(holder, declared.rows, len(items), self.max_rows)
+
+        # Zero at the end for exactly the items of the intersection.
+        residue = np.zeros((len(items), VALUE_BYTES), np.uint8)
+        add_zero_share(keys, items, residue)
+        tag_seeds = yield from self._evaluate(items, residue)
+        for holder in self.holders:
+            yield from self._read_store(holder, sizes[holder], items, residue)
+        rows = self._shuffled(np.flatnonzero(~residue.any(axis=1)), items)
+        if len(rows) < self.minimum:
+            for holder in self.holders:
+                yield from send(holder, Release(released=False, rows=0))
+            raise too_small()
+        yield from self._release(rows, tag_seeds)
+        return Alignment(rows)
+
+    def _evaluate(self, items: U8, residue: U8) -> Steps[Mapping[PartyId, U8]]:
+        """The OPRF of every holder at every item: the first half of a value goes into `residue`, the second is kept."""
+        blind = OprfBlind.generate(self.randomness)
+        kept = {holder: np.empty_like(items) for holder in self.holders} if self.both_learn else {}
+        pending: deque[slice] = deque()
+
+        def collect() -> Steps[None]:
+            rows = pending.popleft()
+            for holder in self.holders:
+                points = (yield from recv(holder, EvaluatedItems)).points
+                if len(points) != rows.stop - rows.start:
+                    raise _wrong_count(holder, "evaluate", len(points), rows.stop - rows.start)
+                with blaming(holder, "evaluate"):
+                    values = blind.finalize(items[rows], points, VALUE_BYTES + ITEM_BYTES)
+                residue[rows] ^= values[:, :VALUE_BYTES]
+                if self.both_learn:
+                    kept[holder][rows] = values[:, VALUE_BYTES:]
+
+        for rows in chunks(len(items), POINTS_PER_CHUNK):
+            blinded = BlindedItems(blind.blind(items[rows]))
+            for holder in self.holders:
+                yield from send(holder, blinded)
+            pending.append(rows)
+            if len(pending) > WINDOW:
+                yield from collect()
+        while pending:
+            yield from collect()
+        return kept
+
+    def _read_store(self, holder: PartyId, n_rows: int, items: U8, residue: U8) -> Steps[None]:
+        """XOR what `holder` stored for every item into `residue`."""
+        seed = (yield from recv(holder, StoreSeed)).seed
+        store = np.empty((okvs.slots(n_rows), okvs.VALUE_BYTES), np.uint8)
+        for part in chunks(len(store), SLOTS_PER_CHUNK):
+            slots = (yield from recv(holder, StoreSlots)).slots
+            if len(slots) != part.stop - part.start:
+                raise _wrong_count(holder, "store", len(slots), part.stop - part.start)
+            store[part] = slots
+        okvs.decode_xor(store, n_rows, items, seed, residue)
+
+    def _shuffled(self, rows: I64, items: U8) -> I64:
+        """`rows` in the order of a keyed hash under a fresh key, so that the common order says nothing."""
+        halves = digest.keyed(self.randomness.bytes(digest.KEY_BYTES), items[rows], 16).view("<u8")
+        return rows[np.lexsort((halves[:, 1], halves[:, 0]))].astype(np.int64)
+
+    def _release(self, rows: I64, tag_seeds: Mapping[PartyId, U8]) -> Steps[None]:
+        key = tag_key(self.ssid)
+        for holder in self.holders:
+            yield from send(holder, Release(released=True, rows=len(rows) if self.both_learn else 0))
+        for holder, seeds in tag_seeds.items():
+            tags = digest.keyed(key, seeds[rows], ITEM_BYTES)
+            for part in chunks(len(tags), SLOTS_PER_CHUNK):
+                yield from send(holder, AlignedTags(tags[part]))
+
+
+def _wrong_count(holder: PartyId, step: str, found: int, due: int) -> PeerError:
+    return PeerError(holder, f"{STEP}/{step}", f"sent a chunk of {found} rows where {due} were due", "SET_SIZE")

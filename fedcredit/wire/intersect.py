@@ -1,0 +1,156 @@
+"""The messages of the intersection protocol; `docs/protocols/intersect.md` has them in a table.
+
+Shapes: a chunk has c rows; points (c, 32), slots (c, 16), tags (c, 16), all uint8. Chunks are full but for the last one
+of a stream, so their number and sizes follow from the declared sizes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.wire._gen import intersect_pb2 as pb
+from fedcredit.wire.message import Message, MessageInvalid, array, blob, count, flag
+
+__all__ = [
+    "MAX_ROWS",
+    "POINTS_PER_CHUNK",
+    "SLOTS_PER_CHUNK",
+    "AlignedTags",
+    "BlindedItems",
+    "EvaluatedItems",
+    "PairKey",
+    "Release",
+    "SetSize",
+    "StoreSeed",
+    "StoreSlots",
+]
+
+MAX_ROWS: Final = 1 << 28
+"""Rows of a party, and evaluations under one OPRF key: a static Diffie-Hellman oracle costs log2(queries) / 2 bits."""
+
+CHUNK_BYTES: Final = 1 << 20
+POINT_BYTES: Final = 32
+SLOT_BYTES: Final = 16
+POINTS_PER_CHUNK: Final = CHUNK_BYTES // POINT_BYTES
+SLOTS_PER_CHUNK: Final = CHUNK_BYTES // SLOT_BYTES
+
+U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PairKey(Message, tag=0x10, proto=pb.PairKey):
+    """A fresh Diffie-Hellman key, between every two parties.
+
+    Reveals: nothing.
+    Assumes: an authenticated link; computational Diffie-Hellman.
+    """
+
+    point: bytes = blob(POINT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SetSize(Message, tag=0x11, proto=pb.SetSize):
+    """How many rows the sender brings; between the receiver and each holder.
+
+    Reveals: that number.
+    Assumes: an authenticated link.
+    """
+
+    rows: int = count(MAX_ROWS, 1)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BlindedItems(Message, tag=0x12, proto=pb.BlindedItems):
+    """The receiver's items, hashed to the group and blinded.
+
+    Reveals: nothing beyond their number.
+    Assumes: decisional Diffie-Hellman, a random oracle; the blind is fresh.
+    """
+
+    points: U8 = array(np.uint8, 2, CHUNK_BYTES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        _rows_of("BlindedItems.points", self.points, POINT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EvaluatedItems(Message, tag=0x13, proto=pb.EvaluatedItems):
+    """The blinded items of one chunk under the holder's key, in their order.
+
+    Reveals: the holder's pseudorandom function at the receiver's items, which says nothing without the store.
+    Assumes: one-more gap Diffie-Hellman (RFC 9497, section 7); the key is fresh.
+    """
+
+    points: U8 = array(np.uint8, 2, CHUNK_BYTES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        _rows_of("EvaluatedItems.points", self.points, POINT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoreSeed(Message, tag=0x14, proto=pb.StoreSeed):
+    """The public seed of the holder's oblivious key-value store.
+
+    Reveals: nothing.
+    Assumes: a store fails for a seed with negligible probability, so the seed says nothing of the keys.
+    """
+
+    seed: bytes = blob(32)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoreSlots(Message, tag=0x15, proto=pb.StoreSlots):
+    """A piece of the holder's store, in order.
+
+    Reveals: with one holder, which of the receiver's items the holder has; with more, which all holders have.
+    Assumes: semi-honest parties; an oblivious key-value store over pseudorandom values.
+    """
+
+    slots: U8 = array(np.uint8, 2, CHUNK_BYTES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        _rows_of("StoreSlots.slots", self.slots, SLOT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Release(Message, tag=0x16, proto=pb.Release):
+    """The end: whether the intersection reaches the agreed minimum, and, where both sides learn it, its size.
+
+    Reveals: whether the minimum is reached; the size of the intersection if both sides learn, otherwise 0 is sent.
+    Assumes: a semi-honest receiver.
+    """
+
+    released: bool = flag()
+    rows: int = count(MAX_ROWS)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        if self.rows and not self.released:
+            raise MessageInvalid("Release.rows", "a size beside a refusal")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AlignedTags(Message, tag=0x17, proto=pb.AlignedTags):
+    """A piece of the intersection for one holder, in the common order: a tag per row that only this holder can read.
+
+    Reveals: which of the holder's rows are in the intersection.
+    Assumes: a semi-honest receiver.
+    """
+
+    tags: U8 = array(np.uint8, 2, CHUNK_BYTES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        _rows_of("AlignedTags.tags", self.tags, SLOT_BYTES)
+
+
+def _rows_of(where: str, chunk: U8, width: int) -> None:
+    if chunk.shape[1] != width or not len(chunk):
+        raise MessageInvalid(where, f"not rows of {width} bytes, one at least", "ARRAY_INVALID")
