@@ -23,6 +23,7 @@ __all__ = [
     "size",
     "text",
     "total",
+    "width",
 ]
 
 NONE: Final = "–"
@@ -125,3 +126,8 @@ def auc_margin(auc: object, bads: float, goods: float) -> float | None:
     q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
     variance = (a * (1 - a) + (bads - 1) * (q1 - a * a) + (goods - 1) * (q2 - a * a)) / (bads * goods)
     return 1.96 * math.sqrt(max(variance, 0.0))
+
+
+def width(share: float | None) -> float:
+    """A share of one as a CSS percentage, kept within the bar."""
+    return round(100.0 * min(max(share or 0.0, 0.0), 1.0), 1)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +54,7 @@ def render(metrics: Mapping[str, Any]) -> str:
     )
 
 
+@cache
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -63,6 +65,7 @@ def _environment() -> Environment:
     )
 
 
+@cache
 def _source(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 

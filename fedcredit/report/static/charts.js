@@ -175,8 +175,15 @@
     root.querySelectorAll(".chart").forEach((place) => {
       if (drawn.has(place) || place.offsetParent === null) return;
       const model = figures[Number(place.dataset.model)];
+      let option;
+      try {
+        option = draw[place.dataset.chart](model);
+      } catch (fault) { // series that do not fit together: the tables still say what there is
+        place.closest("figure").hidden = true;
+        return;
+      }
       const chart = echarts.init(place, null, { renderer: "svg" });
-      chart.setOption(draw[place.dataset.chart](model));
+      chart.setOption(option);
       drawn.set(place, chart);
     });
   }
