@@ -7,7 +7,6 @@ decoding happen where the work is done (`runtime.driver`), in a worker thread.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,18 +16,12 @@ from fedcredit.ids import PartyId
 from fedcredit.wire.message import Message, MessageInvalid, message_type
 
 __all__ = [
-    "SSID_BYTES",
     "Channel",
     "Packet",
     "Transport",
-    "check_stage",
     "decode_packet",
     "error_of_abort",
 ]
-
-SSID_BYTES = 32
-
-_STAGE = re.compile(r"[a-z0-9][a-z0-9._/-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +94,6 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Deliver what is queued, as far as peers let us, and hang up."""
-
-
-def check_stage(stage: str) -> str:
-    """`stage`, if it is a stage's name: up to 64 of a-z 0-9 . _ / -. Raises FedcreditError."""
-    if not _STAGE.fullmatch(stage):
-        raise FedcreditError(Problem("STAGE_NAME", "stage", "not a stage name", "use up to 64 of a-z 0-9 . _ / -"))
-    return stage
 
 
 def decode_packet(packet: Packet, stage: str) -> Message:

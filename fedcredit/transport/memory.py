@@ -17,7 +17,8 @@ from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.session import INBOX_LIMIT, Session
-from fedcredit.transport.channel import Packet, check_stage, decode_packet, error_of_abort
+from fedcredit.transport.channel import Packet, decode_packet, error_of_abort
+from fedcredit.wire.frame import check_stage
 
 __all__ = ["Link", "MemoryNetwork", "MemoryTransport", "Outcome", "run_network"]
 

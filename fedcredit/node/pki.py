@@ -1,0 +1,240 @@
+"""Keys and certificates of a run: a small authority, a certificate for every party, and the files they lie in.
+
+A run on one machine makes its own authority, which lives as long as the call that makes it: its key is never written.
+Between organisations each party brings certificates of its own authority; what must be in them is checked by
+`transport.identity`, and by `node.signing` for keys that sign.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.x509.oid import NameOID
+
+from fedcredit.errors import ConfigError, Problem
+from fedcredit.ids import PartyId
+from fedcredit.transport.identity import (
+    LINK_USES,
+    SIGNER_USES,
+    Credentials,
+    IdentityInvalid,
+    party_host,
+    party_of_certificate,
+    party_uri,
+)
+
+__all__ = [
+    "KEY_FILES",
+    "Authority",
+    "load_credentials",
+    "read_secret",
+    "write_keys",
+]
+
+KEY_FILES = ("tls.key", "tls.crt", "authorities.pem", "signing.key", "signing.crt")
+"""What `write_keys` writes into a node's folder of keys."""
+
+_LIFETIME = timedelta(days=7)
+# Clocks of machines that talk to each other may differ by this much.
+_SKEW = timedelta(minutes=5)
+
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A run's own certificate authority (P-256). Keep it for as long as parties are added, then drop it."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def create(cls, *, lifetime: timedelta = _LIFETIME, now: datetime | None = None) -> Authority:
+        """A new authority."""
+        now = now or datetime.now(UTC)
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fedcredit run authority")])
+        builder = (
+            _builder(name, name, key.public_key(), now, lifetime)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @property
+    def pem(self) -> bytes:
+        """The authority's certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def credentials(
+        self,
+        party: PartyId,
+        hosts: Sequence[str] = ("localhost", "127.0.0.1"),
+        *,
+        lifetime: timedelta = _LIFETIME,
+        now: datetime | None = None,
+    ) -> Credentials:
+        """A new key (P-256) of `party` and its certificate for links. `hosts` are names and addresses it answers at."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = [x509.UniformResourceIdentifier(party_uri(party)), x509.DNSName(party_host(party)), *map(_host, hosts)]
+        certificate = self._issue(names, key.public_key(), LINK_USES, lifetime, now)
+        return Credentials(_private_pem(key), certificate.public_bytes(serialization.Encoding.PEM), self.pem)
+
+    def certify_signer(
+        self, party: PartyId, key: Ed25519PublicKey, *, lifetime: timedelta = _LIFETIME, now: datetime | None = None
+    ) -> bytes:
+        """The certificate (PEM) that says whose signing key this is. It is no good for links."""
+        names = [x509.UniformResourceIdentifier(party_uri(party))]
+        return self._issue(names, key, SIGNER_USES, lifetime, now).public_bytes(serialization.Encoding.PEM)
+
+    def _issue(
+        self,
+        names: Sequence[x509.GeneralName],
+        key: CertificatePublicKeyTypes,
+        uses: Iterable[x509.ObjectIdentifier],
+        lifetime: timedelta,
+        now: datetime | None,
+    ) -> x509.Certificate:
+        # The subject is empty and the alternative names are critical: nobody can be misled by a common name.
+        builder = (
+            _builder(x509.Name([]), self.certificate.subject, key, now or datetime.now(UTC), lifetime)
+            .add_extension(x509.SubjectAlternativeName(names), critical=True)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(sorted(uses, key=lambda use: use.dotted_string)), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def write_keys(
+    folder: Path, party: PartyId, authority: Authority, hosts: Sequence[str] = ("localhost", "127.0.0.1")
+) -> None:
+    """Make `party`'s keys and certificates and write `KEY_FILES` into `folder`, keys readable by their owner alone.
+
+    Raises: ConfigError (KEY_EXISTS) rather than overwrite a key.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tls, signing = authority.credentials(party, hosts), Ed25519PrivateKey.generate()
+    _write(folder / "tls.key", tls.private_key, 0o600)
+    _write(folder / "tls.crt", tls.certificate, 0o644)
+    _write(folder / "authorities.pem", tls.authorities, 0o644)
+    _write(folder / "signing.key", _private_pem(signing), 0o600)
+    _write(folder / "signing.crt", authority.certify_signer(party, signing.public_key()), 0o644)
+
+
+def read_secret(path: Path) -> bytes:
+    """The bytes of a key file. Raises ConfigError (KEY_MISSING, KEY_EXPOSED) unless its owner alone can read it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(Problem("KEY_MISSING", str(path), "cannot be read", "create the node's keys")) from error
+    with os.fdopen(descriptor, "rb") as file:
+        # The open file is asked, not the path, so that it cannot be swapped in between.
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode) or state.st_mode & 0o077 or state.st_uid not in (os.geteuid(), 0):
+            problem = Problem("KEY_EXPOSED", str(path), "others than its owner can read it", f"chmod 600 {path}")
+            raise ConfigError(problem)
+        return file.read()
+
+
+def load_credentials(
+    key: Path, certificate: Path, authorities: Path, *, me: PartyId | None = None, now: datetime | None = None
+) -> Credentials:
+    """What a node shows on its links, checked.
+
+    Raises: ConfigError with KEY_MISSING, KEY_EXPOSED, KEY_INVALID (it does not belong to the certificate),
+    CERT_EXPIRED, or TLS_IDENTITY (the certificate does not name `me`, or no party).
+    """
+    loaded = Credentials(read_secret(key), _read(certificate), _read(authorities))
+    try:
+        leaf = x509.load_pem_x509_certificate(loaded.certificate)
+        private = serialization.load_pem_private_key(loaded.private_key, None)
+        x509.load_pem_x509_certificates(loaded.authorities)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(Problem("KEY_INVALID", str(key.parent), "not PEM keys and certificates")) from error
+    if private.public_key() != leaf.public_key():
+        raise ConfigError(Problem("KEY_INVALID", str(key), f"is not the key of {certificate.name}"))
+    _check_dates(leaf, now, str(certificate))
+    try:
+        named = party_of_certificate(loaded.certificate)
+    except IdentityInvalid as invalid:
+        raise ConfigError(Problem("TLS_IDENTITY", str(certificate), invalid.problems[0].what)) from invalid
+    loaded.check(me or named)
+    return loaded
+
+
+def _check_dates(certificate: x509.Certificate, now: datetime | None, where: str) -> None:
+    if not certificate.not_valid_before_utc <= (now or datetime.now(UTC)) <= certificate.not_valid_after_utc:
+        what = f"is valid from {certificate.not_valid_before_utc:%F} to {certificate.not_valid_after_utc:%F}"
+        raise ConfigError(Problem("CERT_EXPIRED", where, what, "renew it, or check the clock"))
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes, now: datetime, lifetime: timedelta
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + lifetime)
+    )
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _host(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _private_pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(Problem("KEY_MISSING", str(path), "cannot be read", "create the node's keys")) from error
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError:
+        raise ConfigError(Problem("KEY_EXISTS", str(path), "is there already", "remove it to make a new key")) from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

@@ -1,0 +1,228 @@
+"""Parties over gRPC with mutual TLS: one port each, one stream in each direction between two of them.
+
+    transport = GrpcTransport(me, credentials, listen="127.0.0.1:7443", peers={bank: "bank.example:7443"})
+    await transport.start()
+    channel = transport.open(ssid, "align", peers=[bank])
+    result = await drive(role.steps(), channel, deadline_s=600, meter=meter)
+    await transport.close()
+
+A party is whoever its certificate says. The sender dials; frames go one way, receipts come back. A stream that breaks
+is dialled again and goes on where the peer's receipts end, so a short outage is a delay; a peer that stays away for
+`Limits.lost_after_s` is PeerLost in every job that is in a stage with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import grpc
+import grpc.aio
+
+from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem
+from fedcredit.ids import PartyId
+from fedcredit.transport.channel import Packet
+from fedcredit.transport.grpc_server import CARRY, FrameService, Gate, caller_of
+from fedcredit.transport.identity import Credentials, party_host
+from fedcredit.transport.inbox import OpenStage
+from fedcredit.transport.limits import Limits
+from fedcredit.transport.links import Link, OutFlow
+from fedcredit.transport.options import channel_options, server_options
+from fedcredit.wire.frame import Abort, check_stage
+
+__all__ = ["Credentials", "GrpcChannel", "GrpcTransport", "Limits", "caller_of"]
+
+if TYPE_CHECKING:
+    Service: TypeAlias = grpc.GenericRpcHandler[bytes, bytes]
+
+_MAX_CALLS = 256
+_HANG_UP_S = 1.0
+
+
+class GrpcTransport:
+    """One party's port and its links; a `Transport`. Lives on one event loop.
+
+    `services` are further gRPC handlers of the same port. Only authenticated parties reach them; which of them may
+    call what is theirs to decide, with `caller_of(context)`.
+    """
+
+    def __init__(
+        self,
+        me: PartyId,
+        credentials: Credentials,
+        *,
+        listen: str = "127.0.0.1:0",
+        peers: Mapping[PartyId, str] | None = None,
+        services: Sequence[Service] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        """`listen` is host:port, port 0 for any free one. Raises ConfigError if the certificate is not that of `me`."""
+        credentials.check(me)
+        self._me, self._credentials, self._listen = me, credentials, listen
+        self._limits = limits or Limits()
+        self._addresses = {peer: address for peer, address in (peers or {}).items() if peer != me}
+        self._services = tuple(services)
+        self._frames = FrameService(self._limits, self._addresses.__contains__, self._wake)
+        self._links: dict[PartyId, Link] = {}
+        self._connections: dict[PartyId, grpc.aio.Channel] = {}
+        self._server: grpc.aio.Server | None = None
+        self._port = 0
+
+    @property
+    def me(self) -> PartyId:
+        """This party."""
+        return self._me
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on, once started."""
+        return self._port
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigError (PORT_IN_USE) if that is not possible."""
+        server = grpc.aio.server(
+            options=server_options(self._limits), maximum_concurrent_rpcs=_MAX_CALLS, interceptors=[Gate(self._limits)]
+        )
+        server.add_generic_rpc_handlers((self._frames, *self._services))
+        own = self._credentials
+        secure = grpc.ssl_server_credentials([(own.private_key, own.certificate)], own.authorities, True)
+        try:
+            self._port = server.add_secure_port(self._listen, secure)
+        except RuntimeError as error:
+            problem = Problem("PORT_IN_USE", "listen", f"cannot listen on {self._listen}", "choose another port, or 0")
+            raise ConfigError(problem) from error
+        await server.start()
+        self._server = server
+
+    def add_peer(self, peer: PartyId, address: str) -> None:
+        """Know `peer` by its host:port from now on. Frames of parties that are not known are refused."""
+        if peer != self._me:
+            self._addresses[peer] = address
+
+    def connection(self, peer: PartyId) -> grpc.aio.Channel:
+        """The gRPC channel to `peer`, for calls of other services. It is closed with the transport.
+
+        TLS has proved that whoever answers there is `peer`. Raises ConfigError if its address is not known.
+        """
+        if peer not in self._connections:
+            if peer not in self._addresses:
+                raise ConfigError(Problem("PEER_UNKNOWN", f"peer {peer}", "no address is known", "add it to [peers]"))
+            own = self._credentials
+            self._connections[peer] = grpc.aio.secure_channel(
+                self._addresses[peer],
+                grpc.ssl_channel_credentials(own.authorities, own.private_key, own.certificate),
+                options=channel_options(self._limits, party_host(peer)),
+            )
+        return self._connections[peer]
+
+    def open(self, ssid: bytes, stage: str, *, peers: Collection[PartyId] | None = None, epoch: int = 0) -> GrpcChannel:
+        """See `Transport.open`. Connects to the peers at once, so that one that goes away is noticed."""
+        chosen = frozenset(self._addresses if peers is None else peers) - {self._me}
+        check_stage(stage)
+        inbound = self._frames.inbox.open(ssid, stage, chosen, epoch)
+        links = {peer: self._link(peer) for peer in sorted(chosen)}
+        flows = {peer: link.open(ssid, epoch, stage) for peer, link in links.items()}
+        return GrpcChannel(self._me, ssid, epoch, stage, inbound, links, flows)
+
+    def forget(self, ssid: bytes) -> None:
+        """See `Transport.forget`. What is still under way to peers is delivered."""
+        self._frames.inbox.forget(ssid)
+
+    async def close(self) -> None:
+        """Wait until peers have taken what was sent, at most `Limits.drain_s`, then hang up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.drain_s):
+                await asyncio.gather(*(link.drained() for link in self._links.values()))
+        await asyncio.gather(*(link.close() for link in self._links.values()))
+        self._frames.hang_up()
+        if self._server is not None:
+            await self._server.stop(_HANG_UP_S)
+        await asyncio.gather(*(connection.close(None) for connection in self._connections.values()))
+
+    def _link(self, peer: PartyId) -> Link:
+        if peer not in self._links:
+            connection = self.connection(peer)
+            call = connection.stream_stream(CARRY, None, None)
+            self._links[peer] = Link(
+                self._me,
+                peer,
+                lambda: cast("grpc.aio.StreamStreamCall[bytes, bytes]", call(None, wait_for_ready=True)),
+                self._limits,
+                self._refused,
+                self._frames.inbox.lose,
+            )
+        return self._links[peer]
+
+    def _wake(self) -> None:
+        for link in self._links.values():
+            link.wake()
+
+    def _refused(self, flow: OutFlow, error: FedcreditError) -> None:
+        self._frames.inbox.fail(flow.ssid, flow.epoch, flow.stage, error)
+
+
+class GrpcChannel:
+    """One stage of one job over gRPC; a `Channel`."""
+
+    def __init__(
+        self,
+        me: PartyId,
+        ssid: bytes,
+        epoch: int,
+        stage: str,
+        inbound: OpenStage,
+        links: Mapping[PartyId, Link],
+        flows: Mapping[PartyId, OutFlow],
+    ) -> None:
+        self._me, self._ssid, self._epoch, self._stage = me, ssid, epoch, stage
+        self._inbound, self._links, self._flows = inbound, links, flows
+
+    @property
+    def me(self) -> PartyId:
+        """This party."""
+        return self._me
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        return self._stage
+
+    async def send(self, to: PartyId, tag: int, body: bytes) -> int:
+        """See `Channel.send`."""
+        self._check_peer(to)
+        return await self._links[to].send(self._flows[to], tag, body, self._inbound.raise_failure)
+
+    async def receive(self, sender: PartyId) -> Packet:
+        """See `Channel.receive`."""
+        self._check_peer(sender)
+        return await self._inbound.take(sender)
+
+    def progress(self, peer: PartyId) -> int:
+        """See `Channel.progress`: frames of `peer` that arrived, and frames of ours that it took."""
+        return self._inbound.arrived(peer) + self._flows[peer].receipts
+
+    async def abort(self, error: FedcreditError) -> None:
+        """See `Channel.abort`."""
+        self._inbound.end_job(error)
+        self._leave()
+        for link in self._links.values():
+            link.abort(self._ssid, self._epoch, Abort(self._stage, error.code, error.exit_status))
+
+    async def close(self) -> None:
+        """See `Channel.close`."""
+        unread = self._leave()
+        if unread is not None:
+            error = PeerError(unread, self._stage, "sent a message that nobody asked for", "UNEXPECTED_MESSAGE")
+            self._inbound.end_job(error)
+            raise error
+
+    def _leave(self) -> PartyId | None:
+        for peer, flow in self._flows.items():
+            self._links[peer].close_flow(flow)
+        return self._inbound.close()
+
+    def _check_peer(self, peer: PartyId) -> None:
+        if peer not in self._flows:
+            raise FedcreditError(f"{self._stage} has no peer {peer}")

@@ -1,0 +1,213 @@
+"""The receiving side of the links: who is let in, and what becomes of the frames of one stream."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import grpc
+import grpc.aio
+
+from fedcredit.errors import FedcreditError, Problem, RefusedError
+from fedcredit.ids import PartyId
+from fedcredit.transport.identity import IdentityInvalid, party_of_certificate
+from fedcredit.transport.inbox import Inbox
+from fedcredit.transport.limits import Limits
+from fedcredit.wire.frame import Frame, Receipt
+from fedcredit.wire.message import MessageInvalid
+
+__all__ = ["CARRY", "FrameService", "Gate", "caller_of"]
+
+CARRY = "/fedcredit.v1.Frames/Carry"
+
+# Receipts that are not urgent wait this long, so that one covers many small frames.
+_RECEIPT_DELAY_S = 0.002
+
+if TYPE_CHECKING:
+    Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
+    Handler: TypeAlias = grpc.RpcMethodHandler[bytes, bytes]
+    _Handlers = grpc.GenericRpcHandler[bytes, bytes]
+    _Interceptor = grpc.aio.ServerInterceptor[bytes, bytes]
+else:
+    _Handlers, _Interceptor = grpc.GenericRpcHandler, grpc.aio.ServerInterceptor
+
+_STATUS = {
+    "DATA_CORRUPT": grpc.StatusCode.DATA_LOSS,
+    "TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "QUEUE_OVERFLOW": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "PERMISSION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
+}
+
+
+def caller_of(context: Any) -> PartyId:
+    """The party behind a call, from the certificate that it proved to own. Raises RefusedError.
+
+    Assumes: a server with mutual TLS, so that the certificate is one of an authority that we believe.
+    """
+    auth: dict[str, list[bytes]] = context.auth_context()
+    if auth.get("transport_security_type") != [b"ssl"] or not auth.get("x509_pem_cert"):
+        raise RefusedError(Problem("UNAUTHENTICATED", "call", "the caller has shown no certificate"))
+    try:
+        return party_of_certificate(auth["x509_pem_cert"][0])
+    except IdentityInvalid as invalid:
+        raise RefusedError(Problem("UNAUTHENTICATED", "call", invalid.problems[0].what)) from invalid
+
+
+class Gate(_Interceptor):
+    """Lets only authenticated parties call anything, each only `calls_per_peer` times at once."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._calls: Counter[PartyId] = Counter()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """gRPC's question for the handler of a call."""
+        handler = cast(Any, await continuation(handler_call_details))
+        if handler is None:
+            return cast("Handler", None)
+        kind = ("stream" if handler.request_streaming else "unary") + (
+            "_stream" if handler.response_streaming else "_unary"
+        )
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        guarded = self._guard(getattr(handler, kind))
+        return cast("Handler", make(guarded, handler.request_deserializer, handler.response_serializer))
+
+    def _guard(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isasyncgenfunction(behaviour):
+
+            @functools.wraps(behaviour)
+            async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
+                caller = await self._enter(context)
+                try:
+                    async for reply in behaviour(request, context):
+                        yield reply
+                finally:
+                    self._calls[caller] -= 1
+
+            return streaming
+
+        @functools.wraps(behaviour)
+        async def single(request: Any, context: Context) -> Any:
+            caller = await self._enter(context)
+            try:
+                return await behaviour(request, context)
+            finally:
+                self._calls[caller] -= 1
+
+        return single
+
+    async def _enter(self, context: Context) -> PartyId:
+        try:
+            caller = caller_of(context)
+        except RefusedError as refused:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, refused.code)
+        if self._calls[caller] >= self._limits.calls_per_peer:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA")
+        self._calls[caller] += 1
+        return caller
+
+
+class _Stream:
+    """One peer's stream, as we serve it: its reading task and the receipts that it is owed."""
+
+    def __init__(self) -> None:
+        self.reader: asyncio.Task[None] | None = None
+        self._owed: dict[tuple[bytes, int, str], Receipt] = {}
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def owe(self, receipt: Receipt, urgent: bool) -> None:
+        self._owed[receipt.ssid, receipt.epoch, receipt.stage] = receipt
+        if urgent:
+            self._due.set()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_RECEIPT_DELAY_S, self._due.set)
+
+    async def pay(self, context: Context) -> None:
+        while True:
+            await self._due.wait()
+            await self.settle(context)
+
+    async def settle(self, context: Context) -> None:
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        owed, self._owed = self._owed, {}
+        for receipt in owed.values():
+            await context.write(receipt.encode())
+
+
+class FrameService(_Handlers):
+    """Takes the frames of `peers` into an inbox and sends receipts back. One stream a peer: a new one ends the old."""
+
+    def __init__(self, limits: Limits, may_send: Callable[[PartyId], bool], on_end: Callable[[], None]) -> None:
+        self.inbox = Inbox(limits, self._acknowledge, on_end)
+        self._may_send = may_send
+        self._streams: dict[PartyId, _Stream] = {}
+        self._handler = grpc.stream_stream_rpc_method_handler(self._carry)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """gRPC's question for the handler of a call."""
+        return cast("Handler", self._handler) if handler_call_details.method == CARRY else None
+
+    def hang_up(self) -> None:
+        """End all streams, once they have sent the receipts they owe."""
+        for stream in self._streams.values():
+            if stream.reader is not None:
+                stream.reader.cancel()
+
+    def _acknowledge(self, peer: PartyId, receipt: Receipt, urgent: bool) -> None:
+        # Without a stream there is nobody to tell; a peer that comes back is told by `receipts`.
+        if stream := self._streams.get(peer):
+            stream.owe(receipt, urgent)
+
+    async def _carry(self, _: Any, context: Context) -> None:
+        peer = caller_of(context)
+        if not self._may_send(peer):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "NOT_A_PEER")
+        stream = _Stream()
+        if (old := self._streams.get(peer)) and old.reader is not None:
+            old.reader.cancel()
+        self._streams[peer] = stream
+        await context.send_initial_metadata(())
+        for receipt in self.inbox.receipts(peer):
+            stream.owe(receipt, urgent=True)
+        stream.reader = asyncio.create_task(self._read(peer, context))
+        payer = asyncio.create_task(stream.pay(context))
+        try:
+            await asyncio.wait((stream.reader, payer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            payer.cancel()
+            stream.reader.cancel()
+            await asyncio.gather(payer, stream.reader, return_exceptions=True)
+            if self._streams.get(peer) is stream:
+                del self._streams[peer]
+        await stream.settle(context)
+        if not stream.reader.cancelled() and (fault := stream.reader.exception()) is not None:
+            await _abort(context, fault)
+
+    async def _read(self, peer: PartyId, context: Context) -> None:
+        # What is no bytes is the end of the stream.
+        while isinstance(data := await context.read(), bytes):
+            frame = Frame.decode(data)
+            if frame.sender != peer:
+                raise MessageInvalid("frame.sender", "is not the party of the certificate", "PERMISSION_DENIED")
+            self.inbox.accept(peer, frame)
+
+
+async def _abort(context: Context, fault: BaseException) -> None:
+    """End the call with what the caller may know of `fault`: its code."""
+    if isinstance(fault, MessageInvalid):
+        await context.abort(_STATUS.get(fault.code, grpc.StatusCode.INVALID_ARGUMENT), fault.code)
+    if isinstance(fault, FedcreditError):
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, fault.code)
+    await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL")

@@ -1,0 +1,341 @@
+"""What has arrived and nobody has taken yet, for every job, stage and sender. No I/O.
+
+Frames of one sender in one stage form a flow: sequence numbers from 0, without a gap, each body once. The inbox keeps
+the frames of stages that are not open yet within the same bounds as those that are, tells each sender how far we are,
+and turns a sender's fault into the failure of the job it concerns, leaving other jobs alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from fedcredit.errors import FedcreditError, PeerError, Problem
+from fedcredit.ids import PartyId
+from fedcredit.transport.channel import Packet, error_of_abort
+from fedcredit.transport.limits import Limits
+from fedcredit.wire.frame import ABORT_TAG, Abort, Frame, Receipt
+from fedcredit.wire.message import MessageInvalid
+
+__all__ = ["Inbox", "OpenStage"]
+
+_CORRUPT_LIMIT = 3
+_MEMORY_LIMIT = 4096  # of short notes: jobs that are over, faults in jobs that have not begun
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Acknowledge = Callable[[PartyId, Receipt, bool], None]
+"""Send a receipt to a peer: at once if the last argument says so, else soon. Must not block."""
+
+
+@dataclass(slots=True)
+class _Flow:
+    """Frames of one sender in one stage. `hashes` are those of the last ones: all that may rightly come again."""
+
+    hashes: deque[bytes]
+    next_seq: int = 0
+    taken: int = 0
+    unreported_bytes: int = 0
+    queue: deque[Packet] = field(default_factory=deque)
+    queued_bytes: int = 0
+    refused: str = ""
+
+
+@dataclass(slots=True)
+class _Stage:
+    """`peers` is None until the stage is opened here."""
+
+    ssid: bytes
+    epoch: int
+    name: str
+    peers: frozenset[PartyId] | None = None
+    closed: bool = False
+    flows: dict[PartyId, _Flow] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def receipt(self, flow: _Flow) -> Receipt:
+        return Receipt(self.ssid, self.epoch, self.name, flow.taken, flow.refused)
+
+
+@dataclass(slots=True)
+class _Job:
+    """One job at its present start. `ended` is why it cannot go on; `peers` take part in its open stages."""
+
+    on_end: Callable[[], None]
+    epoch: int = 0
+    peers: set[PartyId] = field(default_factory=set)
+    stages: dict[tuple[int, str], _Stage] = field(default_factory=dict)
+    ended: FedcreditError | None = None
+
+    def end(self, error: FedcreditError) -> None:
+        self.ended = self.ended or error
+        for stage in self.stages.values():
+            stage.changed.set()
+        self.on_end()
+
+
+@dataclass(slots=True)
+class _Held:
+    """What one peer has lying here, and how many frames of it in a row did not fit their hash."""
+
+    stages: int = 0
+    size: int = 0
+    corrupt: int = 0
+
+
+class OpenStage:
+    """The receiving half of a channel."""
+
+    def __init__(self, inbox: Inbox, job: _Job, stage: _Stage) -> None:
+        self._inbox, self._job, self._stage = inbox, job, stage
+
+    async def take(self, sender: PartyId) -> Packet:
+        """The next packet of `sender`. Raises why the job ended, if it has."""
+        while True:
+            self.raise_failure()
+            if (flow := self._stage.flows.get(sender)) and flow.queue:
+                return self._inbox._take(self._stage, sender, flow)
+            self._stage.changed.clear()
+            await self._stage.changed.wait()
+
+    def arrived(self, peer: PartyId) -> int:
+        """How many frames of `peer` have arrived."""
+        flow = self._stage.flows.get(peer)
+        return flow.next_seq if flow else 0
+
+    def end_job(self, error: FedcreditError) -> None:
+        """End the job here, in all its stages."""
+        self._job.end(error)
+
+    def raise_failure(self) -> None:
+        """Raise why the job ended, if it has."""
+        if self._job.ended is not None:
+            raise self._job.ended
+
+    def close(self) -> PartyId | None:
+        """Take no more. Returns a peer whose frames nobody read, if there is one."""
+        self._stage.closed = True
+        unread = [peer for peer, flow in self._stage.flows.items() if flow.queue]
+        for peer in unread:
+            self._inbox._refuse(self._stage, peer, self._stage.flows[peer], "UNEXPECTED_MESSAGE")
+        return unread[0] if unread else None
+
+
+class Inbox:
+    """All frames of all peers at one party. Lives on one event loop. `on_end` hears that some job has ended."""
+
+    def __init__(self, limits: Limits, acknowledge: Acknowledge, on_end: Callable[[], None]) -> None:
+        self._limits, self._acknowledge, self._on_end = limits, acknowledge, on_end
+        self._jobs: dict[bytes, _Job] = {}
+        self._held: dict[PartyId, _Held] = {}
+        self._over: OrderedDict[bytes, None] = OrderedDict()
+        self._early: OrderedDict[tuple[bytes, int, PartyId], FedcreditError] = OrderedDict()
+
+    def open(self, ssid: bytes, stage: str, peers: frozenset[PartyId], epoch: int) -> OpenStage:
+        """Start to hand out what `peers` send to `stage`. Raises FedcreditError (STAGE_REUSED, STALE_EPOCH)."""
+        self._over.pop(ssid, None)
+        job = self._jobs.setdefault(ssid, _Job(self._on_end, epoch))
+        if epoch < job.epoch:
+            raise FedcreditError(Problem("STALE_EPOCH", stage, f"the job is at start {job.epoch}, not {epoch}"))
+        if epoch > job.epoch:
+            self._restart(job, epoch)
+        state = job.stages.setdefault((epoch, stage), _Stage(ssid, epoch, stage))
+        if state.peers is not None:
+            raise FedcreditError(Problem("STAGE_REUSED", stage, "a stage is opened once in each start of a job"))
+        state.peers = peers
+        job.peers |= peers
+        for peer, flow in state.flows.items():
+            if peer not in peers:
+                self._refuse(state, peer, flow, "NOT_A_PEER")
+        for peer in sorted(peers):
+            if error := self._early.pop((ssid, epoch, peer), None):
+                job.end(error)
+        return OpenStage(self, job, state)
+
+    def accept(self, peer: PartyId, frame: Frame) -> None:
+        """Take in a frame that arrived from `peer`.
+
+        Raises: MessageInvalid when the stream must end: DATA_CORRUPT (to be sent again) or QUEUE_OVERFLOW. Other
+        faults end the job they concern, and the sender is told by a refusing receipt.
+        """
+        job = self._jobs.get(frame.ssid)
+        if job is not None and frame.epoch < job.epoch:
+            self._refuse_frame(peer, frame, "STALE_EPOCH")
+        elif frame.tag == ABORT_TAG:
+            self._abort(job, peer, frame)
+        elif frame.ssid in self._over:
+            self._refuse_frame(peer, frame, "JOB_ENDED")
+        elif job is None or job.ended is None or frame.epoch > job.epoch:
+            # What comes for a job that has ended here is dropped: its sender is being told so by an abort.
+            self._deliver(peer, frame)
+
+    def forget(self, ssid: bytes) -> None:
+        """Drop a job's state; later frames for it are refused (JOB_ENDED)."""
+        if job := self._jobs.pop(ssid, None):
+            for stage in job.stages.values():
+                self._drop(stage)
+            job.end(FedcreditError(Problem("JOB_ENDED", "job", "its state was dropped")))
+        _remember(self._over, ssid, None)
+
+    def lose(self, peer: PartyId, error_at: Callable[[str], FedcreditError]) -> None:
+        """End every job that is in a stage with `peer`; `error_at` makes the failure for that stage."""
+        for job in self._jobs.values():
+            for stage in job.stages.values():
+                if stage.peers is not None and peer in stage.peers and not stage.closed and job.ended is None:
+                    job.end(error_at(stage.name))
+
+    def fail(self, ssid: bytes, epoch: int, stage: str, error: FedcreditError) -> None:
+        """End a job whose `stage` is still at work; one whose stage is over has nothing more to lose."""
+        job = self._jobs.get(ssid)
+        state = job.stages.get((epoch, stage)) if job else None
+        if job and state and state.peers is not None and not state.closed and epoch == job.epoch:
+            job.end(error)
+
+    def receipts(self, peer: PartyId) -> Iterator[Receipt]:
+        """How far we are in every flow of `peer` that is at work, for a peer that comes back."""
+        for job in self._jobs.values():
+            for stage in job.stages.values():
+                if not stage.closed and (flow := stage.flows.get(peer)):
+                    yield stage.receipt(flow)
+
+    def held_bytes(self, peer: PartyId) -> int:
+        """How much of `peer` lies here untaken."""
+        return self._held.get(peer, _Held()).size
+
+    def _deliver(self, peer: PartyId, frame: Frame) -> None:
+        job = self._jobs.get(frame.ssid) or _Job(self._on_end)
+        stage = job.stages.get((frame.epoch, frame.stage)) or _Stage(frame.ssid, frame.epoch, frame.stage)
+        flow = stage.flows.get(peer) or _Flow(deque(maxlen=self._limits.stage_frames))
+        if stage.peers is not None and peer not in stage.peers:
+            self._refuse_frame(peer, frame, "NOT_A_PEER")
+        elif flow.refused:
+            self._acknowledge(peer, stage.receipt(flow), True)
+        elif self._intact(job, stage, peer, flow, frame) and self._due(job, stage, peer, flow, frame):
+            self._check_room(job, stage, peer, flow, frame)
+            # Only a frame that is kept leaves a trace of its job and stage.
+            job = self._jobs.setdefault(frame.ssid, job)
+            job.stages.setdefault((frame.epoch, frame.stage), stage).flows[peer] = flow
+            self._keep(stage, peer, flow, frame)
+
+    def _intact(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> bool:
+        held = self._held.setdefault(peer, _Held())
+        try:
+            frame.check_body()
+        except MessageInvalid as corrupt:
+            # The stream ends, the sender comes back and sends again what has no receipt.
+            held.corrupt += 1
+            if held.corrupt < _CORRUPT_LIMIT:
+                raise
+            self._fault(job, stage, peer, flow, corrupt.code, "the hash does not fit the body, three times over")
+            return False
+        finally:
+            held.corrupt %= _CORRUPT_LIMIT
+        held.corrupt = 0
+        return True
+
+    def _due(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> bool:
+        """Whether `frame` is the next one; if it is an old one, it gets its receipt again."""
+        again = flow.next_seq - frame.seq
+        if again < 0:
+            self._fault(job, stage, peer, flow, "SEQUENCE", f"frame {frame.seq} where {flow.next_seq} was due")
+        elif again > len(flow.hashes):
+            self._fault(job, stage, peer, flow, "SEQUENCE", f"frame {frame.seq} again, long after it was taken")
+        elif again > 0 and flow.hashes[-again] != frame.body_hash:
+            self._fault(job, stage, peer, flow, "CONFLICT", f"frame {frame.seq} again with other bytes")
+        elif again > 0:
+            self._acknowledge(peer, stage.receipt(flow), True)
+        elif stage.closed:
+            stage.flows[peer] = flow
+            self._refuse(stage, peer, flow, "MESSAGE_AFTER_END")
+        else:
+            return True
+        return False
+
+    def _check_room(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> None:
+        held, limits, size = self._held[peer], self._limits, len(frame.encoded)
+        too_much = (
+            (flow.queue and flow.queued_bytes + size > limits.stage_bytes)
+            or len(flow.queue) >= limits.stage_frames
+            or (held.size and held.size + size > limits.peer_bytes)
+            or (not flow.queue and held.stages >= limits.peer_stages)
+        )
+        if too_much:
+            self._fault(job, stage, peer, flow, "QUEUE_OVERFLOW", "sent more than a link may hold")
+            raise MessageInvalid("frame", "more than a link may hold", "QUEUE_OVERFLOW")
+
+    def _keep(self, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> None:
+        held, size = self._held[peer], len(frame.encoded)
+        held.stages += not flow.queue
+        held.size += size
+        flow.next_seq += 1
+        flow.queued_bytes += size
+        flow.hashes.append(frame.body_hash)
+        flow.queue.append(Packet(peer, frame.tag, frame.body, size))
+        stage.changed.set()
+
+    def _take(self, stage: _Stage, peer: PartyId, flow: _Flow) -> Packet:
+        packet = flow.queue.popleft()
+        self._release(peer, flow, packet.wire_bytes)
+        flow.taken += 1
+        flow.unreported_bytes += packet.wire_bytes
+        due = 4 * flow.unreported_bytes >= self._limits.stage_bytes
+        if due:
+            flow.unreported_bytes = 0
+        self._acknowledge(peer, stage.receipt(flow), due)
+        return packet
+
+    def _abort(self, job: _Job | None, peer: PartyId, frame: Frame) -> None:
+        frame.check_body()
+        abort = Abort.decode(frame.body)
+        error = error_of_abort(peer, abort.stage, abort.code, abort.status)
+        if job is not None and frame.epoch == job.epoch and peer in job.peers:
+            job.end(error)
+        elif frame.ssid not in self._over:
+            _remember(self._early, (frame.ssid, frame.epoch, peer), error)
+        self._acknowledge(peer, Receipt(frame.ssid, frame.epoch, frame.stage, frame.seq + 1), True)
+
+    def _fault(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, code: str, what: str) -> None:
+        error = PeerError(peer, stage.name, what, code)
+        self._refuse(stage, peer, flow, code)
+        if stage.peers is not None:
+            job.end(error)
+        else:
+            stage.flows.pop(peer, None)
+            _remember(self._early, (stage.ssid, stage.epoch, peer), error)
+
+    def _refuse(self, stage: _Stage, peer: PartyId, flow: _Flow, code: str) -> None:
+        if flow.queue:
+            self._release(peer, flow, flow.queued_bytes, emptied=True)
+        flow.refused = code
+        self._acknowledge(peer, stage.receipt(flow), True)
+
+    def _refuse_frame(self, peer: PartyId, frame: Frame, code: str) -> None:
+        self._acknowledge(peer, Receipt(frame.ssid, frame.epoch, frame.stage, frame.seq + 1, code), True)
+
+    def _restart(self, job: _Job, epoch: int) -> None:
+        for key in [key for key in job.stages if key[0] < epoch]:
+            self._drop(job.stages.pop(key))
+        job.epoch, job.ended, job.peers = epoch, None, set()
+
+    def _drop(self, stage: _Stage) -> None:
+        for peer, flow in stage.flows.items():
+            if flow.queue:
+                self._release(peer, flow, flow.queued_bytes, emptied=True)
+
+    def _release(self, peer: PartyId, flow: _Flow, size: int, *, emptied: bool = False) -> None:
+        if emptied:
+            flow.queue.clear()
+        flow.queued_bytes -= size
+        held = self._held[peer]
+        held.size -= size
+        held.stages -= not flow.queue
+
+
+def _remember(notes: OrderedDict[K, V], key: K, value: V) -> None:
+    notes.setdefault(key, value)
+    while len(notes) > _MEMORY_LIMIT:
+        notes.popitem(last=False)

@@ -1,0 +1,40 @@
+"""How much a party keeps for a peer, and how long it waits for one. Both ends of a link should use the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedcredit.wire.frame import MAX_FRAME_BYTES
+
+__all__ = ["Limits"]
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one link. A sender keeps to them, a receiver refuses what goes beyond (QUEUE_OVERFLOW).
+
+    A frame counts from the moment it is sent until the receiving role has taken it, so they bound the memory at both
+    ends, and a slow role slows its senders down. A role must therefore not send more than `stage_bytes` to a peer
+    that waits for something else first.
+    """
+
+    stage_bytes: int = 16 * MIB
+    stage_frames: int = 256
+    peer_bytes: int = 64 * MIB
+    peer_stages: int = 16
+    """Stages of one peer with frames under way, and so also stages it may be ahead of us."""
+
+    lost_after_s: float = 75.0
+    """How long a peer may be unreachable. Above a minute, so that a short partition is a delay and nothing else."""
+    drain_s: float = 30.0
+    """How long `close` waits for peers to take what was sent to them."""
+
+    calls_per_peer: int = 32
+    """Calls of one peer at a time, on all its connections."""
+
+    @property
+    def frame_bytes(self) -> int:
+        """The largest message that the server reads."""
+        return MAX_FRAME_BYTES

@@ -1,0 +1,57 @@
+"""How gRPC is set on every link: sizes, keepalive, and nothing that is not used."""
+
+from __future__ import annotations
+
+from fedcredit.transport.limits import Limits
+
+__all__ = ["channel_options", "server_options"]
+
+Options = tuple[tuple[str, int | str], ...]
+
+_MAX_METADATA_BYTES = 8 << 10
+_IDENTITY_ONLY = 1  # bit set of compression algorithms: none
+
+# Half of what kept CVE-2023-44487 and its like cheap is that servers tolerate pings and streams without end.
+_COMMON: Options = (
+    ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
+    ("grpc.http2.max_frame_size", 1 << 20),
+)
+
+
+def server_options(limits: Limits) -> Options:
+    """Options of a party's server."""
+    return (
+        *_COMMON,
+        *_sizes(limits),
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_concurrent_streams", limits.calls_per_peer),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_ping_strikes", 2),
+    )
+
+
+def channel_options(limits: Limits, host: str) -> Options:
+    """Options of a channel to the party that TLS must find named as `host`."""
+    return (
+        *_COMMON,
+        *_sizes(limits),
+        ("grpc.ssl_target_name_override", host),
+        ("grpc.enable_retries", 0),
+        # Processes of one job start within a second of each other; later attempts are 30 s apart at most, jittered.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 30_000),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+    )
+
+
+def _sizes(limits: Limits) -> Options:
+    return (
+        ("grpc.max_receive_message_length", limits.frame_bytes),
+        ("grpc.max_send_message_length", limits.frame_bytes),
+    )

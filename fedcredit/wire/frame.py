@@ -1,0 +1,231 @@
+"""The envelope of every message between two parties, and what comes back for it.
+
+A frame is a protobuf `Frame`, written so that its body lies last and untouched: encoding joins once, decoding reads
+the header and leaves the body where it is. All sizes are checked against the bytes received before anything is parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError as ProtoDecodeError
+
+from fedcredit.errors import ConfigError
+from fedcredit.ids import PartyId, party_id
+from fedcredit.kernels.digest import blake3
+from fedcredit.wire._gen import frame_pb2 as pb
+from fedcredit.wire.message import MessageInvalid
+
+__all__ = [
+    "ABORT_STAGE",
+    "ABORT_TAG",
+    "MAX_BODY_BYTES",
+    "MAX_FRAME_BYTES",
+    "SSID_BYTES",
+    "Abort",
+    "Frame",
+    "Receipt",
+    "check_stage",
+    "is_code",
+]
+
+SSID_BYTES = 32
+HASH_BYTES = 32
+MAX_FRAME_BYTES = 8 << 20
+MAX_HEADER_BYTES = 1 << 10
+MAX_BODY_BYTES = MAX_FRAME_BYTES - 2 * MAX_HEADER_BYTES
+MAX_RECEIPT_BYTES = 1 << 10
+
+ABORT_TAG = 0
+ABORT_STAGE = "abort"
+
+_STAGE = re.compile(r"[a-z0-9][a-z0-9._/-]{0,63}")
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_HEADER_KEY, _BODY_KEY = 0x0A, 0x12  # protobuf keys of fields 1 and 2, length-delimited
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message in its envelope. `body_hash` is filled in by `encode`, and checked by `check_body` after `decode`.
+
+    Reveals: to the network, sizes and times alone (TLS); to the receiver, its job, stage and place in the sequence.
+    Assumes: a link that authenticates its sender; `sender` is only a claim until compared with it.
+    """
+
+    ssid: bytes
+    stage: str
+    sender: PartyId
+    seq: int
+    tag: int
+    body: bytes | memoryview = field(repr=False)
+    epoch: int = 0
+    body_hash: bytes = field(default=b"", repr=False)
+    encoded: bytes = field(default=b"", repr=False, compare=False)
+
+    def encode(self) -> bytes:
+        """The bytes on the wire. Raises MessageInvalid if the body is too large to travel."""
+        if len(self.body) > MAX_BODY_BYTES:
+            raise MessageInvalid(
+                "frame", f"a body of {len(self.body)} bytes; {MAX_BODY_BYTES} is the most", "TOO_LARGE"
+            )
+        header = pb.FrameHeader(
+            ssid=self.ssid,
+            epoch=self.epoch,
+            stage=self.stage,
+            sender=self.sender,
+            seq=self.seq,
+            tag=self.tag,
+            body_hash=self.body_hash or blake3(bytes(self.body)),
+        ).SerializeToString()
+        lead = (bytes([_HEADER_KEY]), _varint(len(header)), header, bytes([_BODY_KEY]), _varint(len(self.body)))
+        return b"".join((*lead, self.body))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Frame:
+        """The frame in `data`, its body a view of `data`, its hash not checked yet. Raises MessageInvalid."""
+        if len(data) > MAX_FRAME_BYTES:
+            raise MessageInvalid("frame", f"more than {MAX_FRAME_BYTES} bytes", "TOO_LARGE")
+        start, end = _section(data, 0, _HEADER_KEY, "header")
+        if end - start > MAX_HEADER_BYTES:
+            raise MessageInvalid("frame.header", f"more than {MAX_HEADER_BYTES} bytes", "TOO_LARGE")
+        header = pb.FrameHeader()
+        try:
+            header.ParseFromString(data[start:end])
+        except ProtoDecodeError:
+            raise MessageInvalid("frame.header", "not protobuf") from None
+        start, end = _section(data, end, _BODY_KEY, "body")
+        if end != len(data):
+            raise MessageInvalid("frame.body", "bytes after the body")
+        if len(header.body_hash) != HASH_BYTES:
+            raise MessageInvalid("frame.body_hash", f"not {HASH_BYTES} bytes")
+        return cls(
+            ssid=_ssid(header.ssid),
+            stage=check_stage(header.stage, reserved=header.tag == ABORT_TAG),
+            sender=_party(header.sender),
+            seq=header.seq,
+            tag=header.tag,
+            body=memoryview(data)[start:],
+            epoch=header.epoch,
+            body_hash=header.body_hash,
+            encoded=data,
+        )
+
+    def check_body(self) -> None:
+        """Hash the body of a decoded frame. Raises MessageInvalid (DATA_CORRUPT) if it is not what the sender sent."""
+        if blake3(self.encoded, len(self.encoded) - len(self.body)) != self.body_hash:
+            raise MessageInvalid("frame.body", "the hash does not fit the body", "DATA_CORRUPT")
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The sender ends the job. Reveals: where it gave up, the error's code and kind. Assumes: as `Frame`."""
+
+    stage: str
+    code: str
+    status: int
+
+    def encode(self) -> bytes:
+        """The body of a frame with `ABORT_TAG`."""
+        return pb.Abort(stage=self.stage, code=self.code, status=self.status).SerializeToString()
+
+    @classmethod
+    def decode(cls, data: bytes | memoryview) -> Abort:
+        """The abort in a frame's body. Raises MessageInvalid."""
+        body = pb.Abort()
+        try:
+            body.ParseFromString(bytes(data[:MAX_RECEIPT_BYTES]))
+        except ProtoDecodeError:
+            raise MessageInvalid("abort", "not protobuf") from None
+        if not is_code(body.code) or body.status > 255:
+            raise MessageInvalid("abort", "not an error code and exit status")
+        return cls(check_stage(body.stage), body.code, body.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The receiver has taken every frame of a stage below `next_seq`; `refused` says why it takes no more.
+
+    Reveals: how far the receiver is. Assumes: as `Frame`.
+    """
+
+    ssid: bytes
+    epoch: int
+    stage: str
+    next_seq: int
+    refused: str = ""
+
+    def encode(self) -> bytes:
+        """The bytes on the wire."""
+        return pb.Receipt(
+            ssid=self.ssid, epoch=self.epoch, stage=self.stage, next_seq=self.next_seq, refused=self.refused
+        ).SerializeToString()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Receipt:
+        """The receipt in `data`. Raises MessageInvalid."""
+        body = pb.Receipt()
+        if len(data) > MAX_RECEIPT_BYTES:
+            raise MessageInvalid("receipt", f"more than {MAX_RECEIPT_BYTES} bytes", "TOO_LARGE")
+        try:
+            body.ParseFromString(data)
+        except ProtoDecodeError:
+            raise MessageInvalid("receipt", "not protobuf") from None
+        if body.refused and not is_code(body.refused):
+            raise MessageInvalid("receipt.refused", "not an error code")
+        stage = check_stage(body.stage, reserved=body.stage == ABORT_STAGE)
+        return cls(_ssid(body.ssid), body.epoch, stage, body.next_seq, body.refused)
+
+
+def check_stage(stage: str, *, reserved: bool = False) -> str:
+    """`stage`, if it may name one: up to 64 of a-z 0-9 . _ / -; not "abort", or only that if `reserved`.
+
+    Raises: MessageInvalid.
+    """
+    if not _STAGE.fullmatch(stage) or (stage == ABORT_STAGE) is not reserved:
+        raise MessageInvalid("stage", "not a stage's name: up to 64 of a-z 0-9 . _ / -")
+    return stage
+
+
+def is_code(text: str) -> bool:
+    """Whether `text` has the form of a stable error code."""
+    return _CODE.fullmatch(text) is not None
+
+
+def _ssid(ssid: bytes) -> bytes:
+    if len(ssid) != SSID_BYTES:
+        raise MessageInvalid("ssid", f"not {SSID_BYTES} bytes")
+    return ssid
+
+
+def _party(name: str) -> PartyId:
+    try:
+        return party_id(name)
+    except ConfigError:
+        raise MessageInvalid("frame.sender", "not a party's name") from None
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _section(data: bytes, at: int, key: int, name: str) -> tuple[int, int]:
+    """Start and end of the length-delimited field `key` at `at`, within `data`."""
+    if at >= len(data) or data[at] != key:
+        raise MessageInvalid(f"frame.{name}", "missing, or out of order")
+    length = 0
+    for shift in range(4):  # four bytes of seven bits hold any length up to MAX_FRAME_BYTES
+        at += 1
+        if at >= len(data):
+            break
+        length |= (data[at] & 0x7F) << 7 * shift
+        if data[at] < 0x80:
+            if length > len(data) - at - 1:
+                raise MessageInvalid(f"frame.{name}", "claims more bytes than there are")
+            return at + 1, at + 1 + length
+    raise MessageInvalid(f"frame.{name}", "no length")
