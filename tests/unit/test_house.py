@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import fedcredit
+from fedcredit.runtime.config import load_job
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "fedcredit"
@@ -180,6 +181,16 @@ def test_the_readme_shows_the_two_commands_of_a_newcomer() -> None:
     readme = (ROOT / "README.md").read_text()
     assert "make demo" in readme
     assert "make test" in readme
+
+
+def test_the_readmes_job_file_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "job.toml").write_text(text)
+    for table in re.findall(r'table = "(.*)"', text):
+        (tmp_path / table).touch()
+    job = load_job(tmp_path / "job.toml")
+    assert job.label_party == "bank"
+    assert [model.kind for model in job.models] == ["gbdt"]
 
 
 def test_what_ci_runs_is_what_the_readme_says() -> None:
