@@ -16,8 +16,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field, ValidationError
 
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
@@ -27,18 +25,18 @@ from fedcredit.runtime.config import IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
 
 __all__ = [
+    "AGREEMENT",
     "PROTOCOLS",
     "JobSpecification",
-    "KeyOf",
     "LeakageRow",
     "ModelEntry",
     "PartyEntry",
+    "Verify",
+    "agreement",
     "canonical",
     "check_signatures",
     "commitment",
     "parse_canonical",
-    "sign",
-    "verify",
 ]
 
 FORMAT = 1
@@ -47,11 +45,13 @@ PROTOCOLS: dict[str, int] = {"frame": 1, "intersect.ecdh": 1, "groupsum.onehot":
 """Versions of what a job of this build speaks. Parties compare them before any data."""
 
 _HASH_DOMAIN = b"fedcredit/v1/job-specification\0"
-_SIGN_DOMAIN = b"fedcredit/v1/job-signature\0"
+AGREEMENT = b"fedcredit/v1/job-agreement"
+"""The use of a signature that agrees to a job."""
+
 _COMMIT_DOMAIN = b"fedcredit/v1/table-commitment\0"
 
-KeyOf = Callable[[PartyId, bytes], Ed25519PublicKey]
-"""Party and its certificate (DER) -> the key in it. Raises PeerError when the certificate is not that party's."""
+Verify = Callable[[PartyId, bytes, bytes, bytes, bytes], None]
+"""Party, its certificate (DER), use, signature, text: raises PeerError unless the party signed it for that use."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -66,6 +66,11 @@ class PartyEntry(Section):
     features: Annotated[int, Field(ge=0)] | None = None
     commitment: Hex32 | None = None
     certificate: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,8192}$")] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the party's offer is in it."""
+        return None not in (self.rows, self.features, self.commitment, self.certificate)
 
 
 class ModelEntry(Section):
@@ -197,33 +202,21 @@ def commitment(fingerprint: bytes, nonce: bytes, party: PartyId) -> bytes:
     return hmac.digest(nonce, _COMMIT_DOMAIN + party.encode() + b"\0" + fingerprint, "sha256")
 
 
-def sign(key: Ed25519PrivateKey, party: PartyId, ssid: bytes) -> bytes:
-    """`party`'s agreement to the specification with hash `ssid`."""
-    return key.sign(_signed_text(party, ssid))
+def agreement(party: PartyId, ssid: bytes) -> bytes:
+    """What `party` signs, for `AGREEMENT`, to agree to the specification with hash `ssid`."""
+    return party.encode() + b"\0" + ssid
 
 
-def verify(key: Ed25519PublicKey, party: PartyId, ssid: bytes, signature: bytes) -> None:
-    """Check `party`'s signature over `ssid`. Raises PeerError (SPEC_SIGNATURE) naming the party."""
-    try:
-        key.verify(signature, _signed_text(party, ssid))
-    except InvalidSignature:
-        raise PeerError(party, "agreement", "signature is not over this specification", "SPEC_SIGNATURE") from None
+def check_signatures(specification: JobSpecification, signatures: Mapping[str, bytes], verify: Verify) -> None:
+    """Every party has signed exactly `specification`.
 
-
-def check_signatures(specification: JobSpecification, signatures: Mapping[str, bytes], key_of: KeyOf) -> None:
-    """Every party has signed exactly `specification`. Raises PeerError (SPEC_SIGNATURE) naming who has not.
-
-    `key_of` checks the certificate of a party's signing key and gives the key.
+    Raises: PeerError (SIGNATURE_MISSING, SIGNATURE_INVALID, SIGNER_INVALID) naming who has not.
     """
     ssid = specification.hash
     for entry in specification.parties:
         name = PartyId(entry.id)
         if entry.id not in signatures:
-            raise PeerError(name, "agreement", "signature is missing", "SPEC_SIGNATURE")
-        verify(key_of(name, bytes.fromhex(entry.certificate or "")), name, ssid, signatures[entry.id])
+            raise PeerError(name, "agreement", "signature is missing", "SIGNATURE_MISSING")
+        verify(name, bytes.fromhex(entry.certificate or ""), AGREEMENT, signatures[entry.id], agreement(name, ssid))
     if extra := signatures.keys() - {entry.id for entry in specification.parties}:
-        raise PeerError(PartyId(min(extra)), "agreement", "signed, but is no party of the job", "SPEC_SIGNATURE")
-
-
-def _signed_text(party: PartyId, ssid: bytes) -> bytes:
-    return _SIGN_DOMAIN + party.encode() + b"\0" + ssid
+        raise PeerError(PartyId(min(extra)), "agreement", "signed, but is no party of the job", "SIGNATURE_INVALID")

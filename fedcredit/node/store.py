@@ -187,6 +187,12 @@ class Store:
             row = connection.execute(_jobs.select().where(_jobs.c.id == job)).mappings().first()
         return None if row is None else _job_row(row)
 
+    def job_of(self, ssid: bytes) -> JobRow | None:
+        """The job whose signed specification has this hash, if it is known."""
+        with self._engine.connect() as connection:
+            row = connection.execute(_jobs.select().where(_jobs.c.ssid == ssid)).mappings().first()
+        return None if row is None else _job_row(row)
+
     def jobs(self) -> list[JobRow]:
         """All jobs, oldest first."""
         with self._engine.connect() as connection:

@@ -12,6 +12,7 @@ certificate = "keys/tls.crt"            # names the party in a URI SAN
 key = "keys/tls.key"                    # mode 0600
 authorities = "keys/authorities.pem"    # whose certificates are believed
 signing_key = "keys/signing.key"        # Ed25519; signs job specifications
+signing_certificate = "keys/signing.crt"
 [trust]
 platform = "platform"                   # the only peer that may start jobs here
 [table]                                 # as [parties.NAME] in a job file; not at a platform
@@ -88,6 +89,7 @@ class IdentitySection(Section):
     key: str = "keys/tls.key"
     authorities: str = "keys/authorities.pem"
     signing_key: str = "keys/signing.key"
+    signing_certificate: str = "keys/signing.crt"
 
 
 class TrustSection(Section):
@@ -193,8 +195,8 @@ def _read_identity(reader: Reader, listen: ListenSection | None) -> IdentitySect
     identity = reader.section("identity", reader.raw["identity"], IdentitySection)
     if identity is None:
         return None
-    for name, secret in (("certificate", False), ("authorities", False), ("key", True), ("signing_key", True)):
-        _check_file(reader, f"identity.{name}", getattr(identity, name), secret=secret)
+    for name in IdentitySection.model_fields:
+        _check_file(reader, f"identity.{name}", getattr(identity, name), secret=name in ("key", "signing_key"))
     return identity
 
 

@@ -1,0 +1,113 @@
+"""metrics.json as the label party writes it, and every party's own account of its traffic."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.ids import PartyId
+from fedcredit.node.models import ModelResult
+from fedcredit.node.specification import JobSpecification
+from fedcredit.runtime.meter import Meter
+
+__all__ = ["environment", "job_figures", "phase_of", "traffic_of"]
+
+_NUMBER = re.compile(r"\.\d+$")
+
+
+def job_figures(
+    specification: JobSpecification,
+    started: str,
+    aligned: int,
+    test: npt.NDArray[np.bool_] | None,
+    results: Mapping[str, ModelResult],
+    me: PartyId,
+    meter: Meter,
+) -> dict[str, Any]:
+    """What metrics.json holds. Units: bytes on the wire with envelopes, seconds.
+
+    Shapes: test (aligned,) marks the rows held out; None where nothing is trained.
+    """
+    held_out = 0 if test is None else int(test.sum())
+    return {
+        "job": {
+            "name": specification.job.name,
+            "purpose": specification.job.purpose,
+            "hash": specification.hash.hex(),
+            "seed": specification.job.seed,
+            "started": started,
+            "parties": [
+                {"id": party.id, "role": party.role, "rows": party.rows, "features": party.features}
+                for party in specification.parties
+            ],
+            "split": None
+            if specification.split is None
+            else specification.split.model_dump(mode="json", by_alias=True, exclude_none=True),
+        },
+        "rows": {"aligned": aligned, "train": 0 if test is None else aligned - held_out, "test": held_out},
+        "models": [dict(result.figures or {}) for result in results.values()],
+        "traffic": traffic_of(me, meter),
+        "leakage": [row.model_dump() for row in specification.leakage],
+        "environment": environment(),
+    }
+
+
+def traffic_of(me: PartyId, meter: Meter) -> list[dict[str, Any]]:
+    """Bytes and messages of `me`'s links, both ways, a row for each phase and direction."""
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for link in meter.snapshot()["links"]:
+        phase, peer = phase_of(link["stage"]), link["peer"]
+        for direction, what in (((me, peer), "sent"), ((peer, me), "received")):
+            total = sums.setdefault((*direction, phase), [0, 0])
+            total[0] += link[f"bytes_{what}"]
+            total[1] += link[f"messages_{what}"]
+    return [
+        {"sender": sender, "receiver": receiver, "phase": phase, "bytes": total[0], "messages": total[1]}
+        for (sender, receiver, phase), total in sums.items()
+    ]
+
+
+def phase_of(stage: str) -> str:
+    """The phase that a stage belongs to: `gbdt.0/tree.7` is one of `gbdt.0/tree`."""
+    head, slash, last = stage.rpartition("/")
+    return f"{head}{slash}{_NUMBER.sub('', last)}" if slash else stage
+
+
+def environment() -> dict[str, str]:
+    """Where these figures come from."""
+    return {
+        "machine": f"{platform.machine()}, {_cores()} cores, {platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "fedcredit": metadata.version("fedcredit"),
+        "commit": _commit(),
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _commit() -> str:
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return ""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            capture_output=True,
+            check=False,
+            timeout=5,
+            text=True,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()

@@ -1,0 +1,294 @@
+"""One job at one party: a list of stages, each ending in a frozen state that the store keeps.
+
+    validate -> align -> split -> per model: its own stages -> publish
+
+A stage that the store has already is thawed and not run again. Results appear as a folder, by rename, and only after
+the audit log has the release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import shutil
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.errors import DataError, FedcreditError, Problem, RefusedError
+from fedcredit.governance.audit import Event
+from fedcredit.ids import PartyId
+from fedcredit.node.align import align
+from fedcredit.node.audit_file import AuditFile
+from fedcredit.node.events import EventLog
+from fedcredit.node.figures import job_figures, traffic_of
+from fedcredit.node.models import ModelContext, ModelResult, runner_of
+from fedcredit.node.specification import JobSpecification
+from fedcredit.node.split import split
+from fedcredit.node.state import StageState
+from fedcredit.node.store import JobState, Store
+from fedcredit.runtime.clock import Clock
+from fedcredit.runtime.config import LimitsSection, TableSection
+from fedcredit.runtime.meter import Meter
+from fedcredit.tables import Rows, Table, open_table
+from fedcredit.tables.export import safe_cell
+from fedcredit.tables.spec import Resources
+from fedcredit.transport.channel import Transport
+
+__all__ = ["Aligned", "JobRun", "Premises", "Split", "Validated", "open_own_table", "write_failure"]
+
+_logger = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=StageState)
+
+
+@dataclass(frozen=True, slots=True)
+class Validated(StageState):
+    """The table is the one that this party committed to."""
+
+    schema = "validated/1"
+    rows: int
+    features: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned(StageState):
+    """Row numbers of the common subjects in this party's file, in the order that all parties share; empty where
+    only the receiver learns it."""
+
+    schema = "aligned/1"
+    rows: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Split(StageState):
+    """Which aligned rows are held out of training."""
+
+    schema = "split/1"
+    test: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Premises:
+    """What a node has for its jobs."""
+
+    me: PartyId
+    folder: Path
+    table: TableSection
+    store: Store
+    transport: Transport
+    audit: AuditFile
+    clock: Clock
+    limits: LimitsSection
+
+
+class JobRun:
+    """Runs a signed job at this party to its end. Create one per start; `run` once."""
+
+    def __init__(
+        self, specification: JobSpecification, premises: Premises, table: Table, fingerprint: bytes, log: EventLog
+    ) -> None:
+        """`table` is closed when the job ends; it must have the `fingerprint` that this party committed to."""
+        self._specification, self._premises, self._table, self._log = specification, premises, table, log
+        self._fingerprint = fingerprint
+        self._meter = Meter()
+        self._folder = premises.folder / "jobs" / specification.id
+
+    async def run(self) -> JobState:
+        """Run the job and write how it ended, here and in the log of events. Cancelling it cancels the job."""
+        job = self._specification.id
+        state, error = JobState.FAILED, None
+        try:
+            self._log.state(JobState.RUNNING)
+            await self._run_stages()
+            state = JobState.SUCCEEDED
+        except FedcreditError as found:
+            error = found
+        except asyncio.CancelledError:
+            state, error = JobState.CANCELLED, RefusedError(Problem("CANCELLED", f"job {job}", "was cancelled"))
+        except Exception as found:  # noqa: BLE001 - the end of the line: whatever it was, the job has to end
+            error = FedcreditError(Problem("INTERNAL", f"job {job}", f"{type(found).__name__} in {self._premises.me}"))
+            error.__cause__ = found
+            # The trace names lines of code; the message of a foreign error might hold data and stays out.
+            _logger.error(
+                "job %s: %s\n%s", job, type(found).__name__, "".join(traceback.format_tb(found.__traceback__))
+            )
+        self._table.close()
+        await asyncio.to_thread(self._end, state, error)
+        self._log.state(state, error)
+        self._premises.transport.forget(self._specification.hash)
+        return state
+
+    async def _run_stages(self) -> None:
+        specification, table = self._specification, self._table
+        await self._step("validate", Validated, lambda: asyncio.to_thread(self._validate))
+        aligned = await self._step("align", Aligned, self._align)
+        results: dict[str, ModelResult] = {}
+        held_out = None
+        if specification.models:
+            held_out = await self._step("split", Split, lambda: self._split(aligned))
+            train = await asyncio.to_thread(table.read, aligned.rows[~held_out.test])
+            test = await asyncio.to_thread(table.read, aligned.rows[held_out.test])
+            for entry in specification.models:
+                results[entry.name] = await runner_of(entry.kind).run(self._context(entry.name, train, test))
+        # Nobody gets a result of a table that is not the party's own any more.
+        await asyncio.to_thread(table.verify_unchanged)
+        await self._publish(aligned, held_out, results)
+
+    async def _step(self, stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:
+        job, store, clock = self._specification.id, self._premises.store, self._premises.clock
+        kept = await asyncio.to_thread(store.stage_state, job, stage)
+        if kept is not None:
+            return kind.thaw(kept)
+        await asyncio.to_thread(store.begin_stage, job, stage, clock.now())
+        self._log.stage(stage, "begun")
+        state = await work()
+        frozen = await asyncio.to_thread(state.freeze)
+        await asyncio.to_thread(store.finish_stage, job, stage, frozen, clock.now())
+        if "/" not in stage:
+            digest = hashlib.sha256(frozen).hexdigest()
+            await asyncio.to_thread(self._record, Event.STAGE_DONE, stage=stage, digest=digest)
+        self._log.stage(stage, "done")
+        return state
+
+    def _validate(self) -> Validated:
+        table = self._table
+        if table.fingerprint != self._fingerprint:
+            what = "is not the table that this party committed to when the job was agreed"
+            fix = "run the job again with the table as it is now"
+            raise DataError(Problem("DATASET_CHANGED", Path(self._premises.table.table).name, what, fix))
+        table.verify_unchanged()
+        return Validated(table.n_rows, len(table.features), table.fingerprint.hex())
+
+    async def _align(self) -> Aligned:
+        premises, timeout = self._premises, self._premises.limits.peer_timeout_s
+        ids = self._table.ids()
+        rows = await align(self._specification, premises.me, ids, premises.transport, self._meter, timeout)
+        return Aligned(rows)
+
+    async def _split(self, aligned: Aligned) -> Split:
+        premises, timeout = self._premises, self._premises.limits.peer_timeout_s
+        test = await split(
+            self._specification, premises.me, self._table, aligned.rows, premises.transport, self._meter, timeout
+        )
+        return Split(test)
+
+    def _context(self, name: str, train: Rows, test: Rows) -> ModelContext:
+        specification, premises = self._specification, self._premises
+        return ModelContext(
+            me=premises.me,
+            label_party=specification.label_party,
+            feature_parties=specification.feature_parties,
+            ssid=specification.hash,
+            seed=specification.job.seed,
+            entry=next(entry for entry in specification.models if entry.name == name),
+            train=train,
+            test=test,
+            transport=premises.transport,
+            meter=self._meter,
+            step=self._step,
+            progress=self._log.progress,
+            peer_timeout_s=premises.limits.peer_timeout_s,
+            threads=premises.limits.threads,
+        )
+
+    async def _publish(self, aligned: Aligned, held_out: Split | None, results: Mapping[str, ModelResult]) -> None:
+        self._log.stage("publish", "begun")
+        specification, me = self._specification, self._premises.me
+        files: dict[str, bytes] = {
+            "leakage.json": _pretty([row.model_dump() for row in specification.leakage]),
+            "specification.json": specification.to_bytes(),
+            "traffic.json": _pretty(traffic_of(me, self._meter)),
+        }
+        for name, result in results.items():
+            files |= {f"model/{name}/{file}": data for file, data in result.files.items()}
+        if me == specification.label_party:
+            test = None if held_out is None else held_out.test
+            figures = job_figures(specification, self._started(), aligned.rows.size, test, results, me, self._meter)
+            files["metrics.json"] = _pretty(figures)
+        if not specification.models and aligned.rows.size:
+            files["aligned.csv"] = await asyncio.to_thread(_id_file, self._table, aligned.rows)
+        await asyncio.to_thread(self._write_result, files)
+        self._log.stage("publish", "done")
+
+    def _write_result(self, files: Mapping[str, bytes]) -> None:
+        partial, final = self._folder / "result.partial", self._folder / "result"
+        shutil.rmtree(partial, ignore_errors=True)
+        digests = []
+        for name, data in sorted(files.items()):
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            digests.append((name, hashlib.sha256(data).digest(), len(data)))
+        manifest = hashlib.sha256(b"".join(digest for _, digest, _ in digests)).hexdigest()
+        self._record(Event.RESULT_RELEASED, files=len(digests), manifest=manifest)
+        partial.rename(final)
+        _sync_folder(self._folder)
+        self._premises.store.add_results(self._specification.id, digests)
+
+    def _end(self, state: JobState, error: FedcreditError | None) -> None:
+        event = Event.JOB_DONE if state is JobState.SUCCEEDED else Event.JOB_FAILED
+        self._record(event, state=state.value, code="" if error is None else error.code)
+        if error is not None:
+            write_failure(self._folder, error)
+        self._premises.store.end(self._specification.id, state, error)
+
+    def _record(self, event: Event, **facts: str | int | bool) -> None:
+        self._premises.audit.append(event, self._specification.id, **facts)
+        head = self._premises.audit.head
+        self._premises.store.set_audit_head(head.origin, head.size, head.root)
+
+    def _started(self) -> str:
+        row = self._premises.store.job(self._specification.id)
+        return "" if row is None else row.created
+
+
+def open_own_table(premises: Premises, specification: JobSpecification) -> Table:
+    """This party's table, checked. Raises DataError or ConfigError with all that is wrong with it."""
+    split_by = specification.split.time if specification.split is not None else None
+    time = split_by if premises.me == specification.label_party else None
+    spill = premises.folder / "spill"
+    spill.mkdir(exist_ok=True)
+    memory, threads = premises.limits.memory_mib << 20, premises.limits.threads or 2
+    resources = Resources(memory_limit_bytes=memory, threads=threads, spill_dir=spill)
+    return open_table(premises.table.spec(premises.folder, time), resources=resources)
+
+
+def write_failure(folder: Path, error: FedcreditError) -> None:
+    """Leave the problems where this party's own people find them; peers are told the code alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    problems = [{"code": p.code, "where": p.where, "what": p.what, "fix": p.fix} for p in error.problems]
+    fresh = folder / "failure.json.new"
+    fresh.write_bytes(_pretty({"exit_status": error.exit_status, "problems": problems}))
+    fresh.replace(folder / "failure.json")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _pretty(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _id_file(table: Table, rows: npt.NDArray[np.int64]) -> bytes:
+    ids = table.ids()[rows].tolist()
+    if table.spec.id_type == "text":
+        ids = [safe_cell(name.decode()).encode() for name in ids]  # a spreadsheet must not run an identifier
+    return b"\n".join([safe_cell(table.spec.id).encode(), *ids]) + b"\n"

@@ -1,0 +1,95 @@
+"""What a job asks of a kind of model: run your stages, hand back your part and, where the label is, figures.
+
+A kind is an entry of `RUNNERS`; its module is loaded when a job first names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from fedcredit.errors import ConfigError, Problem
+from fedcredit.ids import PartyId
+from fedcredit.node.specification import ModelEntry
+from fedcredit.node.state import StageState
+from fedcredit.runtime.meter import Meter
+from fedcredit.tables import Rows
+from fedcredit.transport.channel import Transport
+
+__all__ = ["RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "StepRunner", "runner_of"]
+
+S = TypeVar("S", bound=StageState)
+
+RUNNERS: dict[str, str] = {"gbdt": "fedcredit.node.gbdt:GbdtRunner"}
+"""Kind of model -> `module:class` of its runner."""
+
+
+class StepRunner(Protocol):
+    """Runs one stage and keeps its frozen state; a stage that the store has already is not run again."""
+
+    async def __call__(self, stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:
+        """The state of `stage`, thawed from the store or made by `work`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelContext:
+    """Everything a model may use at one party. `train` and `test` are aligned: row i is the same subject everywhere.
+
+    Stages of the model are called `f"{entry.name}/{phase}"`, e.g. `gbdt.0/tree.7`; `transport.open(ssid, stage,
+    peers=...)` gives their channels, `step` keeps their states, `progress(stage, done, total)` shows how far they are.
+    """
+
+    me: PartyId
+    label_party: PartyId
+    feature_parties: tuple[PartyId, ...]
+    ssid: bytes = field(repr=False)
+    seed: int
+    entry: ModelEntry
+    train: Rows = field(repr=False)
+    test: Rows = field(repr=False)
+    transport: Transport = field(repr=False)
+    meter: Meter = field(repr=False)
+    step: StepRunner = field(repr=False)
+    progress: Callable[[str, int, int], None] = field(repr=False)
+    peer_timeout_s: float
+    threads: int
+
+    @property
+    def peers(self) -> tuple[PartyId, ...]:
+        """All other parties of the job."""
+        return tuple(party for party in (self.label_party, *self.feature_parties) if party != self.me)
+
+    @property
+    def is_label_party(self) -> bool:
+        """Whether the label is here."""
+        return self.me == self.label_party
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """What is left of a model at one party.
+
+    `files` are this party's part, by name below `model/`; `figures` is the model's entry in metrics.json, at the label
+    party only.
+    """
+
+    files: Mapping[str, bytes] = field(repr=False)
+    figures: Mapping[str, Any] | None = None
+
+
+class ModelRunner(Protocol):
+    """One kind of model at one party."""
+
+    async def run(self, context: ModelContext) -> ModelResult:
+        """Train, predict and evaluate. Raises FedcreditError."""
+
+
+def runner_of(kind: str) -> ModelRunner:
+    """A runner of `kind`. Raises ConfigError (MODEL_KIND)."""
+    if kind not in RUNNERS:
+        raise ConfigError(Problem("MODEL_KIND", f"model kind {kind}", "is not in this build"))
+    module, _, name = RUNNERS[kind].partition(":")
+    runner: ModelRunner = getattr(importlib.import_module(module), name)()
+    return runner

@@ -1,0 +1,293 @@
+"""A party's answers to the platform: make an offer, sign what was agreed, start, report, cancel.
+
+Only the platform named in the party's own configuration may ask. Each answer is kept: the same call gets the same
+answer again, and another call under the same name is a conflict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+
+from fedcredit.credit.params import TreeParams
+from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem, RefusedError
+from fedcredit.governance.audit import Event
+from fedcredit.ids import PartyId
+from fedcredit.node.coordinator import addresses_of
+from fedcredit.node.events import EventLog
+from fedcredit.node.jobs import JobRun, Premises, open_own_table, write_failure
+from fedcredit.node.rpc import Method
+from fedcredit.node.signing import SigningIdentity
+from fedcredit.node.specification import (
+    AGREEMENT,
+    PROTOCOLS,
+    JobSpecification,
+    agreement,
+    check_signatures,
+    commitment,
+    parse_canonical,
+)
+from fedcredit.node.store import JobRow, JobState
+from fedcredit.tables import Table
+from fedcredit.wire.control import (
+    Accepted,
+    CancelJob,
+    HealthReply,
+    HealthRequest,
+    JobEvent,
+    JobOffer,
+    JobSignature,
+    ProposeJob,
+    ShutdownRequest,
+    SignJob,
+    StartJob,
+    WatchJob,
+)
+from fedcredit.wire.message import Message
+
+__all__ = ["PartyNode"]
+
+M = TypeVar("M", bound=Message)
+
+Learn = Callable[[dict[PartyId, str]], None]
+"""Told where the peers of a job are."""
+
+
+class PartyNode:
+    """One data party. `methods` are its calls; `stop` is awaited when the process ends."""
+
+    def __init__(
+        self, premises: Premises, signing: SigningIdentity, platform: PartyId, learn: Learn, shut_down: asyncio.Event
+    ) -> None:
+        self._premises, self._signing, self._platform = premises, signing, platform
+        self._learn, self._shut_down = learn, shut_down
+        self._logs: dict[str, EventLog] = {}
+        self._tables: dict[str, Table] = {}
+        self._tasks: dict[str, asyncio.Task[JobState]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def methods(self, operators: tuple[PartyId, ...]) -> list[Method]:
+        """The calls of `fedcredit.v1.Party`, each with its callers."""
+        platform = frozenset({self._platform})
+        return [
+            Method("Health", HealthRequest, platform | set(operators), handle=self._health),
+            Method("Propose", ProposeJob, platform, handle=self._propose),
+            Method("Sign", SignJob, platform, handle=self._sign),
+            Method("Start", StartJob, platform, handle=self._start),
+            Method("Watch", WatchJob, platform, stream=self._watch),
+            Method("Cancel", CancelJob, platform, handle=self._cancel),
+            Method("Shutdown", ShutdownRequest, platform, handle=self._shutdown),
+        ]
+
+    def recover(self) -> None:
+        """After a start: jobs that the last process left unfinished have failed."""
+        for row in self._premises.store.jobs():
+            if not row.state.final:
+                what, fix = "the node stopped while it ran", "run the job again"
+                error = FedcreditError(Problem("INTERRUPTED", f"job {row.id}", what, fix))
+                self._premises.store.end(row.id, JobState.FAILED, error)
+
+    async def stop(self) -> None:
+        """Cancel what runs and wait until each job has written its end."""
+        for table in self._tables.values():
+            table.close()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _health(self, caller: PartyId, request: HealthRequest) -> HealthReply:
+        return HealthReply(self._premises.me, "party", metadata.version("fedcredit"), self._now_ms())
+
+    async def _propose(self, caller: PartyId, request: ProposeJob) -> JobOffer:
+        proposal = JobSpecification.parse(request.proposal)
+        # The platform's clock is no part of the call: a repeated call has a later one.
+        body = request.proposal + request.addresses
+        offer = await self._once(
+            proposal.id, "Propose", body, caller, JobOffer, lambda: self._make_offer(caller, proposal, request)
+        )
+        self._learn({peer: at for peer, at in addresses_of(request.addresses).items() if peer != self._premises.me})
+        return offer
+
+    async def _make_offer(self, caller: PartyId, proposal: JobSpecification, request: ProposeJob) -> JobOffer:
+        premises, me = self._premises, self._premises.me
+        try:
+            self._check_proposal(caller, proposal, request.time_ms)
+            table = await asyncio.to_thread(open_own_table, premises, proposal)
+            if table.n_rows < premises.limits.min_rows:
+                raise RefusedError(
+                    Problem("TABLE_TOO_SMALL", Path(premises.table.table).name, "has fewer rows than min_rows")
+                )
+        except FedcreditError as error:
+            await asyncio.to_thread(self._refuse, proposal, error)
+            raise
+        nonce = secrets.token_bytes(32)
+        now = premises.clock.now()
+        await asyncio.to_thread(premises.store.propose, proposal.id, proposal.to_bytes(), nonce, table.fingerprint, now)
+        self._logs[proposal.id], self._tables[proposal.id] = EventLog(me, proposal.id), table
+        bound = commitment(table.fingerprint, nonce, me)
+        return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate)
+
+    def _refuse(self, proposal: JobSpecification, error: FedcreditError) -> None:
+        write_failure(self._premises.folder / "jobs" / proposal.id, error)
+        self._premises.audit.append(Event.JOB_REFUSED, proposal.id, code=error.code)
+
+    def _check_proposal(self, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
+        premises = self._premises
+        problems: list[Problem] = []
+
+        def problem(code: str, where: str, what: str, fix: str = "") -> None:
+            problems.append(Problem(code, where, what, fix))
+
+        skew_s = abs(self._now_ms() - time_ms) / 1000
+        if skew_s > premises.limits.clock_skew_s:
+            problem("CLOCK_SKEW", "platform", f"its clock and ours are {skew_s:.0f} s apart", "synchronise the clocks")
+        if proposal.platform != caller:
+            problem("SPEC_INVALID", "platform", "is not the one that asks")
+        if proposal.protocols != PROTOCOLS:
+            mine, theirs = _versions(PROTOCOLS), _versions(proposal.protocols)
+            problem("INCOMPATIBLE", "protocols", f"ours {mine}, theirs {theirs}", "install the same version everywhere")
+        if proposal.proposal() != proposal:
+            problem("SPEC_INVALID", "parties", "a proposal holds no offers yet")
+        mine_entry = proposal.party(premises.me)
+        if proposal.models and (mine_entry.role == "label") != (premises.table.label is not None):
+            has = "has" if premises.table.label is not None else "has no"
+            problem(
+                "ROLE_MISMATCH", f"parties.{premises.me}.role", f"this party's table {has} label", "mend party.toml"
+            )
+        if proposal.leakage != proposal.derive_leakage():
+            problem("LEAKAGE_MISSTATED", "leakage", "is not what the job's own parameters lead to")
+        for model in proposal.models:
+            try:
+                TreeParams.from_mapping(model.params)
+            except ConfigError as error:
+                problems.extend(error.problems)
+        if premises.store.job(proposal.id) is not None:
+            problem("CONFLICT", f"job {proposal.id}", "is known here already")
+        if problems:
+            raise RefusedError(problems)
+
+    async def _sign(self, caller: PartyId, request: SignJob) -> JobSignature:
+        specification = JobSpecification.parse(request.specification)
+        return await self._once(
+            specification.id,
+            "Sign",
+            request.specification,
+            caller,
+            JobSignature,
+            lambda: self._agree(caller, specification, request.specification),
+        )
+
+    async def _agree(self, caller: PartyId, specification: JobSpecification, data: bytes) -> JobSignature:
+        store, me = self._premises.store, self._premises.me
+        row = self._known(specification.id)
+        if specification.proposal().to_bytes() != row.proposal:
+            raise PeerError(caller, "agreement", "the specification is not the one proposed", "SPEC_CHANGED")
+        mine = specification.party(me)
+        bound = commitment(row.fingerprint or b"", row.commitment_nonce or b"", me).hex()
+        if mine.commitment != bound or mine.certificate != self._signing.certificate.hex():
+            raise PeerError(caller, "agreement", "our own offer was changed", "SPEC_CHANGED")
+        if not all(entry.complete for entry in specification.parties):
+            raise PeerError(caller, "agreement", "an offer is missing", "SPEC_CHANGED")
+        facts = {
+            "specification": specification.hash.hex(),
+            "purpose": specification.job.purpose,
+            "leakage": ",".join(sorted({row.id for row in specification.leakage}))[:256],
+        }
+        await asyncio.to_thread(self._premises.audit.append, Event.JOB_ACCEPTED, specification.id, **facts)
+        await asyncio.to_thread(store.sign, specification.id, data, specification.hash)
+        return JobSignature(self._signing.sign(AGREEMENT, agreement(me, specification.hash)))
+
+    async def _start(self, caller: PartyId, request: StartJob) -> Accepted:
+        row = await asyncio.to_thread(self._premises.store.job_of, request.ssid)
+        if row is None or row.specification is None:
+            raise PeerError(caller, "start", "no such specification was signed here", "SPEC_UNKNOWN")
+        specification = JobSpecification.parse(row.specification)
+        body = request.ssid + request.signatures
+        return await self._once(
+            row.id, "Start", body, caller, Accepted, lambda: self._begin(caller, specification, row, request)
+        )
+
+    async def _begin(
+        self, caller: PartyId, specification: JobSpecification, row: JobRow, request: StartJob
+    ) -> Accepted:
+        signatures = _signatures(caller, request.signatures)
+        check_signatures(specification, signatures, self._signing.verify)
+        await asyncio.to_thread(self._premises.store.start, row.id, request.signatures)
+        log = self._logs.setdefault(row.id, EventLog(self._premises.me, row.id))
+        table = self._tables.pop(row.id, None)
+        if table is None:
+            table = await asyncio.to_thread(open_own_table, self._premises, specification)
+        run = JobRun(specification, self._premises, table, row.fingerprint or b"", log)
+        self._tasks[row.id] = asyncio.create_task(run.run(), name=row.id)
+        return Accepted()
+
+    async def _watch(self, caller: PartyId, request: WatchJob) -> AsyncIterator[JobEvent]:
+        if request.job not in self._logs:
+            raise RefusedError(Problem("JOB_UNKNOWN", f"job {request.job}", "is not known here"))
+        async for event in self._logs[request.job].watch(request.after):
+            yield event
+
+    async def _cancel(self, caller: PartyId, request: CancelJob) -> Accepted:
+        row = self._premises.store.job(request.job)
+        task = self._tasks.get(request.job)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=5)
+        elif row is not None and not row.state.final:
+            error = RefusedError(Problem("CANCELLED", f"job {request.job}", "was cancelled before it began"))
+            await asyncio.to_thread(self._premises.store.end, request.job, JobState.CANCELLED, error)
+            if (table := self._tables.pop(request.job, None)) is not None:
+                table.close()
+            if request.job in self._logs:
+                self._logs[request.job].state(JobState.CANCELLED, error)
+        return Accepted()
+
+    async def _shutdown(self, caller: PartyId, request: ShutdownRequest) -> Accepted:
+        self._shut_down.set()
+        return Accepted()
+
+    async def _once(
+        self,
+        job: str,
+        method: str,
+        body: bytes,
+        caller: PartyId,
+        kind: type[M],
+        answer: Callable[[], Awaitable[M]],
+    ) -> M:
+        """The reply kept for exactly this call, else what `answer` gives, kept."""
+        store = self._premises.store
+        async with self._locks.setdefault(job, asyncio.Lock()):
+            kept = await asyncio.to_thread(store.reply_to, job, method, body, caller)
+            if kept is not None:
+                return kind.decode(kept)
+            reply = await answer()
+            await asyncio.to_thread(store.keep_reply, job, method, body, reply.encode())
+            return reply
+
+    def _known(self, job: str) -> JobRow:
+        row = self._premises.store.job(job)
+        if row is None:
+            raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "was not proposed here"))
+        return row
+
+    def _now_ms(self) -> int:
+        return int(self._premises.clock.now().timestamp() * 1000)
+
+
+def _versions(protocols: dict[str, int]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(protocols.items()))
+
+
+def _signatures(caller: PartyId, data: bytes) -> dict[str, bytes]:
+    value = parse_canonical(data)
+    try:
+        return {str(party): bytes.fromhex(signature) for party, signature in value.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise PeerError(
+            caller, "start", "signatures are not a table of hexadecimal texts", "SIGNATURE_INVALID"
+        ) from None
