@@ -45,7 +45,7 @@ def show_model(model: Mapping[str, Any], index: int, parties: Parties) -> Sectio
         "kind": _KINDS.get(kind, kind),
         "alone_name": parties.alone,
         "headline": _headline(model, parties),
-        "checks": _checks(model),
+        "checks": _checks(model, parties),
         "params": [(str(key), text(value)) for key, value in mapping(model.get("params")).items()],
         "lift": _lift(model),
         "confusion": _confusion(model) if records(model.get("confusion")) else [],
@@ -110,7 +110,7 @@ def _headline(model: Mapping[str, Any], parties: Parties) -> list[Section]:
     return cards
 
 
-def _checks(model: Mapping[str, Any]) -> list[Section]:
+def _checks(model: Mapping[str, Any], parties: Parties) -> list[Section]:
     """Figures a committee asks for next: over-fitting, calibration in the large, stability."""
     found = []
     auc, train = number(model.get("auc")), number(model.get("auc_train"))
@@ -120,6 +120,8 @@ def _checks(model: Mapping[str, Any]) -> list[Section]:
         found.append(("KS on training rows 训练集", fixed(model["ks_train"])))
     if number(model.get("logloss")) is not None:
         found.append(("Log-loss 对数损失", fixed(model["logloss"], 4)))
+    if number(model.get("logloss_alone")) is not None:
+        found.append((f"Log-loss, {parties.alone}", fixed(model["logloss_alone"], 4)))
     bands = records(model.get("calibration"))
     if rows := total(bands, "rows"):
         predicted = sum((number(b.get("predicted")) or 0) * (number(b.get("rows")) or 0) for b in bands) / rows

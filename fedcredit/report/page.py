@@ -42,7 +42,7 @@ _ROLES: Final = {
 def build_page(metrics: Mapping[str, Any]) -> Page:
     """All that the templates need; strings are plain text and are escaped where they are printed."""
     job, rows = mapping(metrics.get("job")), mapping(metrics.get("rows"))
-    parties = Parties(metrics)
+    parties, learned = Parties(metrics), records(metrics.get("leakage"))
     models = [show_model(model, index, parties) for index, model in enumerate(records(metrics.get("models")))]
     return {
         "title": text(job.get("name")) if job.get("name") else "Joint credit model",
@@ -57,7 +57,8 @@ def build_page(metrics: Mapping[str, Any]) -> Page:
         "parties": [_party(party, parties) for party in records(job.get("parties"))],
         "models": models,
         "summary": _summary(records(metrics.get("models")), parties),
-        "leakage": _leakage(records(metrics.get("leakage")), parties),
+        "leakage": _leakage([row for row in learned if not _is_formal(row)], parties),
+        "formal": _leakage([row for row in learned if _is_formal(row)], parties),
         "traffic": _traffic(records(metrics.get("traffic")), parties),
         "environment": [(str(key), text(value)) for key, value in mapping(metrics.get("environment")).items()],
         "charts": [chart_series(model, parties) for model in records(metrics.get("models"))],
@@ -120,12 +121,29 @@ def _summary(models: Sequence[Mapping[str, Any]], parties: Parties) -> Page | No
 
 
 def _leakage(rows: Sequence[Mapping[str, Any]], parties: Parties) -> list[Page]:
-    """What each party learned, grouped by party in order of first mention."""
-    grouped: dict[str, list[Page]] = {}
+    """What each party learned, grouped by party in order of first mention.
+
+    The same fact about several parties is one line that names them all.
+    """
+    facts: dict[str, dict[tuple[str, str], list[str]]] = {}
     for row in rows:
-        fact = {key: text(row.get(key)) for key in ("learns", "about", "through")}
-        grouped.setdefault(text(row.get("party")), []).append(fact)
-    return [{"party": name, "colour": parties.colour(name), "facts": facts} for name, facts in grouped.items()]
+        fact = text(row.get("learns")), text(row.get("through"))
+        facts.setdefault(text(row.get("party")), {}).setdefault(fact, []).append(text(row.get("about")))
+    return [
+        {
+            "parties": [{"id": name, "colour": parties.colour(name)} for name in parties.split(group)],
+            "facts": [
+                {"learns": learns, "about": ", ".join(dict.fromkeys(about)), "through": through}
+                for (learns, through), about in told.items()
+            ],
+        }
+        for group, told in facts.items()
+    ]
+
+
+def _is_formal(row: Mapping[str, Any]) -> bool:
+    """Whether the row is a protocol role's own statement, in the words of the protocol: `through` is its class."""
+    return str(row.get("through")).startswith("fedcredit.")
 
 
 def _traffic(rows: Sequence[Mapping[str, Any]], parties: Parties) -> Page | None:

@@ -19,8 +19,9 @@ class Parties:
         declared = records(mapping(metrics.get("job")).get("parties"))
         names = [str(party.get("id")) for party in declared]
         self.label = next((str(party.get("id")) for party in declared if party.get("role") == "label"), None)
+        self.declared = frozenset(names)
         for row in records(metrics.get("leakage")):
-            names.append(str(row.get("party")))
+            names += self.split(str(row.get("party")))
         for row in records(metrics.get("traffic")):
             names += [str(row.get("sender")), str(row.get("receiver"))]
         for model in records(metrics.get("models")):
@@ -30,6 +31,11 @@ class Parties:
     def colour(self, name: object) -> int:
         """The number of the party's colour."""
         return self.names.index(str(name)) % _COLOURS if str(name) in self.names else _COLOURS - 1
+
+    def split(self, group: str) -> list[str]:
+        """The parties that a text such as "bank, tax" names together; any other text is one name."""
+        together = group.split(", ")
+        return together if self.declared.issuperset(together) else [group]
 
     @property
     def alone(self) -> str:

@@ -221,7 +221,33 @@ def test_a_party_has_one_colour_and_the_label_party_the_first():
     colours = {party["id"]: party["colour"] for party in page["parties"]}
     assert colours == {"bank": 0, "tax": 1}
     assert {row["party"]: row["colour"] for row in page["models"][0]["importance"]["features"]} == colours
-    assert {group["party"]: group["colour"] for group in page["leakage"]} == colours
+    assert {party["id"]: party["colour"] for group in page["leakage"] for party in group["parties"]} == colours
+
+
+def test_protocols_own_statements_stand_apart_from_the_plain_words():
+    rows = [
+        {"party": "bank", "learns": "in plain words", "about": "tax", "through": "gbdt"},
+        {"party": "bank", "learns": "S alone", "about": "tax", "through": "fedcredit.protocols.groupsum.Asker"},
+    ]
+    page = build_page(metrics(leakage=rows))
+    assert [fact["learns"] for group in page["leakage"] for fact in group["facts"]] == ["in plain words"]
+    assert [fact["learns"] for group in page["formal"] for fact in group["facts"]] == ["S alone"]
+    shown = Document(render(metrics(leakage=rows[1:]))).visible
+    assert "S alone" in shown
+    assert "recorded no statement" not in shown
+
+
+def test_facts_that_differ_only_in_whom_they_are_about_are_one_line():
+    rows = [
+        {"party": "bank", "learns": "bins", "about": "tax", "through": "gbdt"},
+        {"party": "bank", "learns": "bins", "about": "insurance", "through": "gbdt"},
+        {"party": "bank, tax", "learns": "sizes", "about": "bank, tax", "through": "agreement"},
+        {"party": "bank, stranger", "learns": "x", "about": "y", "through": "z"},
+    ]
+    page = build_page(metrics(leakage=rows))
+    assert page["leakage"][0]["facts"] == [{"learns": "bins", "about": "tax, insurance", "through": "gbdt"}]
+    together = [[party["id"] for party in group["parties"]] for group in page["leakage"]]
+    assert together == [["bank"], ["bank", "tax"], ["bank, stranger"]]
 
 
 def test_traffic_is_drawn_for_few_parties_and_listed_for_many():

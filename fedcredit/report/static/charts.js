@@ -215,10 +215,12 @@
   let waiting = 0;
   window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(resize, 120); });
   // The page is laid out for the screen when printing starts, so it is set to the paper's width first.
-  let hidden = [];
+  let hidden = [], folded = [];
   window.addEventListener("beforeprint", () => {
     hidden = Array.from(document.querySelectorAll(".model[hidden]"));
     hidden.forEach((panel) => { panel.hidden = false; });
+    folded = Array.from(document.querySelectorAll("details:not([open])"));
+    folded.forEach((part) => { part.open = true; });
     document.body.classList.add("paper");
     show(document);
     resize();
@@ -227,6 +229,7 @@
   window.addEventListener("afterprint", () => {
     document.body.classList.remove("paper");
     hidden.forEach((panel) => { panel.hidden = true; });
+    folded.forEach((part) => { part.open = false; });
     resize();
   });
   document.documentElement.dataset.drawn = String(drawn.size);
