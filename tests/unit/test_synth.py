@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fedcredit.errors import ConfigError
+from fedcredit.runtime.job_file import load_job
 from fedcredit.synth import DEMO_PARTIES, Consortium, generate, write_demo
 from fedcredit.synth.fields import FIELDS
 
@@ -178,6 +179,7 @@ def test_demo_job_names_its_tables_and_one_label(tmp_path):
         header = (path.parent / table["table"]).read_text(encoding="utf-8").splitlines()[0].split(",")
         assert {table["id"], *table.get("drop", []), *filter(None, [table.get("label")])} <= set(header)
     assert job["model"][0]["kind"] == "gbdt"
+    assert load_job(path).job.name == "sme-default"
 
 
 def test_no_column_holds_a_hidden_trait(consortium):
