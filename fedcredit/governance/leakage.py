@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
 from fedcredit.protocols.groupsum import Asker, Holder
 from fedcredit.protocols.intersect import IntersectHolder, IntersectReceiver
 from fedcredit.protocols.split import SplitFollower, SplitLeader
@@ -105,7 +106,7 @@ def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Dis
 def roles_of(job: PublicJob) -> tuple[type, ...]:
     """The roles that the protocols of `job` are played in."""
     split = (SplitLeader, SplitFollower) if job.time_split else ()
-    boosting = (Asker, Holder) if job.models else ()
+    boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer, Asker, Holder) if job.models else ()
     return (IntersectReceiver, IntersectHolder, *split, *boosting)
 
 
@@ -200,8 +201,8 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
         yield Disclosure(
             "gbdt.sides",
             (label,),
-            "for every aligned row, training and hold-out, on which side of each of the party's splits it falls: "
-            "one yes or no about the subject for every split",
+            "for every aligned row, training and hold-out, on which side of each of the party's splits it falls: one "
+            "yes or no about the subject for every split, also for those that were tried and left out of the model",
             (party,),
             f"{model.name}: splits and prediction",
         )
@@ -209,7 +210,7 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
         yield Disclosure(
             "gbdt.choices",
             (party,),
-            "which of its own columns and bins the model splits on, and in which order",
+            "which of its own columns and bins were split on, in which order, and which of these splits the model uses",
             (label,),
             f"{model.name}: splits",
         )

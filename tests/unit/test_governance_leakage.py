@@ -83,12 +83,12 @@ PINNED = {
     "agreement.sizes": "a21201767eec",
     "align.rows": "80329e8d3c9b",
     "coordination.progress": "3b01484254f3",
-    "gbdt.choices": "d6d38ad9db18",
+    "gbdt.choices": "00712fab3026",
     "gbdt.counts": "40c13c2cd07e",
     "gbdt.histograms": "3c404cb075d4",
     "gbdt.nodes": "c9346b1c4fd5",
     "gbdt.shape": "2df23ddb26eb",
-    "gbdt.sides": "d2df1ad06681",
+    "gbdt.sides": "e7b874f06258",
     "split.time": "6c38347ab1b2",
 }
 
@@ -152,7 +152,7 @@ def test_a_role_that_reveals_nothing_makes_no_row() -> None:
 
 def test_the_roles_of_a_job_speak_for_themselves() -> None:
     spoken = {row.id.split(".")[0] for row in leakage_of(job(time_split=True)) if row.id[0].isupper()}
-    assert {"IntersectReceiver", "IntersectHolder", "Asker", "Holder", "SplitLeader"} <= spoken
+    assert {"IntersectReceiver", "IntersectHolder", "LabelParty", "FeatureParty", "Asker", "SplitLeader"} <= spoken
     without = {row.id.split(".")[0] for row in leakage_of(job(models=())) if row.id[0].isupper()}
     assert without == {"IntersectReceiver", "IntersectHolder"}
 
