@@ -27,10 +27,10 @@ from fedcredit.errors import DataError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
 from fedcredit.node.align import align
-from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.events import EventLog
 from fedcredit.node.figures import job_figures, traffic_of
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
+from fedcredit.node.recorder import Recorder
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.split import split
 from fedcredit.node.state import StageState
@@ -86,7 +86,7 @@ class Premises:
     table: TableSection
     store: Store
     transport: Transport
-    audit: AuditFile
+    recorder: Recorder
     clock: Clock
     limits: LimitsSection
 
@@ -246,9 +246,7 @@ class JobRun:
         self._premises.store.end(self._specification.id, state, error)
 
     def _record(self, event: Event, **facts: str | int | bool) -> None:
-        self._premises.audit.append(event, self._specification.id, **facts)
-        head = self._premises.audit.head
-        self._premises.store.set_audit_head(head.origin, head.size, head.root)
+        self._premises.recorder.record(event, self._specification.id, **facts)
 
     def _started(self) -> str:
         row = self._premises.store.job(self._specification.id)

@@ -53,8 +53,8 @@ __all__ = ["PartyNode"]
 
 M = TypeVar("M", bound=Message)
 
-Learn = Callable[[dict[PartyId, str]], None]
-"""Told where the peers of a job are."""
+Learn = Callable[[PartyId, str], None]
+"""Told where a peer of a job is."""
 
 
 class PartyNode:
@@ -109,7 +109,8 @@ class PartyNode:
         offer = await self._once(
             proposal.id, "Propose", body, caller, JobOffer, lambda: self._make_offer(caller, proposal, request)
         )
-        self._learn({peer: at for peer, at in addresses_of(request.addresses).items() if peer != self._premises.me})
+        for peer, address in addresses_of(request.addresses).items():
+            self._learn(peer, address)
         return offer
 
     async def _make_offer(self, caller: PartyId, proposal: JobSpecification, request: ProposeJob) -> JobOffer:
@@ -133,7 +134,7 @@ class PartyNode:
 
     def _refuse(self, proposal: JobSpecification, error: FedcreditError) -> None:
         write_failure(self._premises.folder / "jobs" / proposal.id, error)
-        self._premises.audit.append(Event.JOB_REFUSED, proposal.id, code=error.code)
+        self._premises.recorder.record(Event.JOB_REFUSED, proposal.id, code=error.code)
 
     def _check_proposal(self, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
         premises = self._premises
@@ -197,7 +198,7 @@ class PartyNode:
             "purpose": specification.job.purpose,
             "leakage": ",".join(sorted({row.id for row in specification.leakage}))[:256],
         }
-        await asyncio.to_thread(self._premises.audit.append, Event.JOB_ACCEPTED, specification.id, **facts)
+        await asyncio.to_thread(self._premises.recorder.record, Event.JOB_ACCEPTED, specification.id, **facts)
         await asyncio.to_thread(store.sign, specification.id, data, specification.hash)
         return JobSignature(self._signing.sign(AGREEMENT, agreement(me, specification.hash)))
 

@@ -70,22 +70,22 @@ else:
 
 
 class ControlService(_Handlers):
-    """The methods of `fedcredit.v1.<service>`; hand it to the node's gRPC server.
+    """The methods of `fedcredit.v1.<service>`; hand it to the node's gRPC server, and `bind` it before that starts."""
 
-    Raises: FedcreditError (RULE_MISSING) when a method of the contract has no rule here.
-    """
+    def __init__(self, service: str, caller_of: CallerOf) -> None:
+        self._service, self._caller_of = service, caller_of
+        self._handlers: dict[str, _Handler] = {}
 
-    def __init__(self, service: str, methods: Sequence[Method], caller_of: CallerOf) -> None:
-        self._caller_of = caller_of
-        declared = service_methods(service)
-        if missing := declared - {method.name for method in methods}:
+    def bind(self, methods: Sequence[Method]) -> None:
+        """Answer with `methods`. Raises FedcreditError (RULE_MISSING) when a method of the contract has no rule."""
+        if missing := service_methods(self._service) - {method.name for method in methods}:
             what = f"no rule for {', '.join(sorted(missing))}"
-            raise FedcreditError(Problem("RULE_MISSING", f"service {service}", what))
-        self._handlers = {f"/fedcredit.v1.{service}/{method.name}": self._handler(method) for method in methods}
+            raise FedcreditError(Problem("RULE_MISSING", f"service {self._service}", what))
+        self._handlers = {f"/fedcredit.v1.{self._service}/{method.name}": self._handler(method) for method in methods}
 
-    def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
         """gRPC's question for the handler of a call."""
-        return self._handlers.get(details.method)
+        return self._handlers.get(handler_call_details.method)
 
     def _handler(self, method: Method) -> _Handler:
         if method.stream is not None:

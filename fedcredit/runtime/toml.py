@@ -8,6 +8,7 @@ No text of a problem repeats a value of the file: it may hold a secret.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 import types
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedcredit.errors import ConfigError, Problem
 
-__all__ = ["Reader", "Section", "nearest"]
+__all__ = ["Reader", "Section", "dump", "nearest"]
 
 MAX_FILE_BYTES = 1 << 20
 """A configuration file is pages, not megabytes; more is a mistake or an attack."""
@@ -163,6 +164,30 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     lowered = {k.lower(): k for k in sorted(known)}
     found = difflib.get_close_matches(name.lower().replace("-", "_"), lowered, n=1, cutoff=0.5)
     return lowered[found[0]] if found else None
+
+
+def dump(tables: Mapping[str, Any]) -> str:
+    """`tables` as TOML: tables of texts, numbers, flags, lists of those, and further tables. None is left out."""
+    return "".join(_dump_table((name,), table) for name, table in tables.items())
+
+
+def _dump_table(name: tuple[str, ...], table: Mapping[str, Any]) -> str:
+    values = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
+    lines = [
+        f"[{'.'.join(map(_dump_value, name))}]",
+        *(f"{_dump_value(k)} = {_dump_value(v)}" for k, v in values.items()),
+    ]
+    inner = [_dump_table((*name, key), value) for key, value in table.items() if isinstance(value, Mapping)]
+    return "\n".join(lines) + "\n" + "".join(inner)
+
+
+def _dump_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_dump_value, value))}]"
+    if isinstance(value, str):
+        # JSON's text is TOML's basic string but for the one control character that JSON leaves as it is.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)
 
 
 def _syntax_problem(path: Path, message: str) -> Problem:

@@ -1,0 +1,220 @@
+"""The process of a node: one folder, one port, one store. It says when it is ready and stops cleanly when told to.
+
+Ready means: `ready.json` is in the folder, and one line with the same JSON has been written to standard output.
+SIGTERM and SIGINT end it: running jobs are cancelled at all parties, what is written is finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import IO
+
+from fedcredit.errors import ConfigError, FedcreditError, Problem
+from fedcredit.governance.audit import Head
+from fedcredit.ids import PartyId
+from fedcredit.node.audit_file import AuditFile
+from fedcredit.node.jobs import Premises, write_failure
+from fedcredit.node.party import PartyNode
+from fedcredit.node.pki import load_credentials
+from fedcredit.node.platform import PlatformNode
+from fedcredit.node.recorder import Recorder
+from fedcredit.node.rpc import ControlClient, ControlService
+from fedcredit.node.signing import SigningIdentity, load_signing
+from fedcredit.node.store import Store
+from fedcredit.runtime.clock import Clock, SystemClock
+from fedcredit.runtime.config import PartyFile, load_party
+from fedcredit.transport.grpc import Credentials, GrpcTransport, Limits, caller_of
+
+__all__ = ["check_node", "run_node", "serve"]
+
+AUDIT_HEAD = b"fedcredit/v1/audit-head"
+"""The use of a signature over the head of an audit log."""
+
+DRAIN_S = 5.0
+"""What peers have to take of what was sent to them before the process ends; SIGTERM to exit is 10 s at most."""
+
+
+def run_node(folder: Path, *, with_parent: bool = False) -> None:
+    """Run the node of `folder` until it is told to stop. `with_parent`: also when standard input ends.
+
+    Raises: FedcreditError when it cannot start; the problems are in `failure.json` of the folder, too.
+    """
+    config = None
+    try:
+        config = load_party(folder)
+        asyncio.run(serve(config, with_parent=with_parent))
+    except FedcreditError as error:
+        if config is not None:
+            write_failure(config.folder, error)
+        raise
+
+
+def check_node(folder: Path) -> PartyFile:
+    """Read and check all that a node needs to start, and start nothing. Raises ConfigError."""
+    config, clock = load_party(folder), SystemClock()
+    problems: list[Problem] = []
+    for check in (lambda: _credentials(config, clock), lambda: load_signing(config, clock)):
+        try:
+            check()
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
+    """Serve until a signal, the platform or an operator says stop. Raises FedcreditError when it cannot start."""
+    clock, shut_down = SystemClock(), asyncio.Event()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_lock(config.folder))
+        _stop_on_signals(shut_down)
+        if with_parent:
+            _stop_with_parent(shut_down)
+        start = _start_platform if config.party.kind == "platform" else _start_party
+        transport, stop = await start(config, clock, shut_down, stack)
+        ready = _say_ready(config, transport.port)
+        try:
+            await shut_down.wait()
+        finally:
+            ready.unlink(missing_ok=True)
+            await stop()
+            await transport.close()
+
+
+async def _start_party(
+    config: PartyFile, clock: Clock, shut_down: asyncio.Event, stack: AsyncExitStack
+) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
+    assert config.table is not None, "a data party has a table"
+    signing = load_signing(config, clock)
+    store = Store.at(config.folder / "store.sqlite")
+    stack.callback(store.close)
+    service = ControlService("Party", caller_of)
+    transport = _transport(config, clock, service)
+    premises = Premises(
+        me=config.me,
+        folder=config.folder,
+        table=config.table,
+        store=store,
+        transport=transport,
+        recorder=Recorder(stack.enter_context(_audit(config, signing, store, clock)), store),
+        clock=clock,
+        limits=config.limits,
+    )
+    node = PartyNode(premises, signing, PartyId(config.trust.platform), transport.add_peer, shut_down)
+    node.recover()
+    service.bind(node.methods(_operators(config)))
+    await transport.start()
+    return transport, node.stop
+
+
+async def _start_platform(
+    config: PartyFile, clock: Clock, shut_down: asyncio.Event, stack: AsyncExitStack
+) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
+    service = ControlService("Platform", caller_of)
+    transport = _transport(config, clock, service)
+
+    def connect(party: PartyId) -> ControlClient:
+        return ControlClient(transport.connection(party), "Party", party)
+
+    node = PlatformNode(config.me, dict(config.peers), connect, clock, shut_down)
+    service.bind(node.methods(_operators(config)))
+    await transport.start()
+    return transport, node.stop
+
+
+def _transport(config: PartyFile, clock: Clock, service: ControlService) -> GrpcTransport:
+    listen = config.listen
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return GrpcTransport(
+        config.me,
+        _credentials(config, clock),
+        listen=f"{host}:{listen.port}",
+        peers=config.peers,
+        services=[service],
+        limits=Limits(lost_after_s=config.limits.lost_after_s, drain_s=DRAIN_S),
+    )
+
+
+def _credentials(config: PartyFile, clock: Clock) -> Credentials:
+    identity = config.identity
+    return load_credentials(
+        config.path(identity.key),
+        config.path(identity.certificate),
+        config.path(identity.authorities),
+        me=config.me,
+        now=clock.now(),
+    )
+
+
+def _audit(config: PartyFile, signing: SigningIdentity, store: Store, clock: Clock) -> AuditFile:
+    kept = store.audit_head(config.me)
+    return AuditFile(
+        config.folder / "audit",
+        config.me,
+        sign=lambda body: signing.sign(AUDIT_HEAD, body),
+        verify=lambda signature, body: signing.verify_own(AUDIT_HEAD, signature, body),
+        clock=clock,
+        known=None if kept is None else Head(config.me, *kept),
+    )
+
+
+def _operators(config: PartyFile) -> tuple[PartyId, ...]:
+    return tuple(PartyId(name) for name in config.trust.operators)
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Hold the folder for this process. Raises ConfigError (LOCKED) naming who has it."""
+    path = folder / "node.lock"
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read(200).strip() or "another process"
+        file.close()
+        raise ConfigError(Problem("LOCKED", str(folder), f"{holder} runs this node", "stop it first")) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    return file
+
+
+def _stop_on_signals(shut_down: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, shut_down.set)
+
+
+def _stop_with_parent(shut_down: asyncio.Event) -> None:
+    """Stop when standard input ends: whoever holds its other end has gone."""
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+
+    def look() -> None:
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
+            shut_down.set()
+
+    loop.add_reader(descriptor, look)
+
+
+def _say_ready(config: PartyFile, port: int) -> Path:
+    host = config.listen.host
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    text = json.dumps({"ready": config.me, "address": address, "pid": os.getpid()})
+    path = config.folder / "ready.json"
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text + "\n")
+    fresh.replace(path)
+    print(text, flush=True)
+    return path
