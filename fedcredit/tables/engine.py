@@ -135,21 +135,24 @@ class Engine:
             for name, column in found.items()
         }
 
-    def piece(self, select: str, low: int, high: int, cells: str = "*") -> Arrays:
-        """`select` over rows `low` to `high` (exclusive) of `raw`, in file order.
+    def piece(self, low: int, high: int, first: str, *then: str) -> Arrays:
+        """Columns over rows `low` to `high` (exclusive), in file order.
 
-        `cells` are expressions over a row of `raw` that `select` can use by name.
+        `first` are expressions over a row of `raw`, each of `then` are expressions over the names of the ones before;
+        those of the last are the result. Steps, because an expression that repeats its parts grows beyond reason.
         """
-        inner = f"SELECT rowid AS row_number, {cells} FROM raw WHERE rowid >= {low} AND rowid < {high}"
-        found = self.arrays(f"SELECT row_number, {select} FROM ({inner})")
+        source = f"(SELECT rowid AS row_number, {first} FROM raw WHERE rowid >= {low} AND rowid < {high})"
+        for step in then[:-1]:
+            source = f"(SELECT *, {step} FROM {source})"
+        found = self.arrays(f"SELECT row_number, {then[-1] if then else '* EXCLUDE (row_number)'} FROM {source}")
         if not np.array_equal(found.pop("row_number"), np.arange(low, high)):
             raise FedcreditError("the table engine returned rows out of order")
         return found
 
-    def pieces(self, select: str, n_rows: int) -> Iterator[tuple[int, Arrays]]:
-        """`select` over all rows, piece by piece with its first row."""
+    def pieces(self, n_rows: int, first: str, *then: str) -> Iterator[tuple[int, Arrays]]:
+        """Columns over all rows, piece by piece with its first row."""
         for low in range(0, n_rows, ROWS_AT_ONCE):
-            yield low, self.piece(select, low, min(low + ROWS_AT_ONCE, n_rows))
+            yield low, self.piece(low, min(low + ROWS_AT_ONCE, n_rows), first, *then)
 
     def close(self) -> None:
         """Close the connection and remove what it spilled."""

@@ -24,6 +24,7 @@ from fedcredit import uscc
 from fedcredit.tables.engine import Engine, literal
 from fedcredit.tables.problems import Problems, refuse
 from fedcredit.tables.spec import BLANKS, IdType, Limits
+from fedcredit.tables.values import trimmed
 
 __all__ = ["Identifiers", "SubjectId", "duplicates", "read_identifiers", "subject_id"]
 
@@ -85,12 +86,11 @@ def read_identifiers(
 
     Rows with an invalid identifier hold an empty one, which is never among the duplicates.
     """
-    form, changed, rule = _normal_form(f"c{column}", id_type, limits)
-    select = f"(CASE WHEN {rule} = {_OK} THEN {form} ELSE '' END) AS id, {rule} AS rule, {changed} AS changed"
+    steps = _normal_form(f"c{column}", id_type, limits)
     pieces: list[Ids] = []
     rules = np.empty(n_rows, np.uint8)
-    steps = np.zeros(8, np.int64)
-    for low, piece in engine.pieces(select, n_rows):
+    changes = np.zeros(8, np.int64)
+    for low, piece in engine.pieces(n_rows, *steps):
         ids = _encoded(piece["id"])
         found = piece["rule"].astype(np.uint8)
         if id_type == "uscc":
@@ -99,7 +99,7 @@ def read_identifiers(
             found[(found == _OK) & (fault == uscc.BAD_CHARACTER)] = _CHARACTER
             found[(found == _OK) & (fault == uscc.BAD_CHECK)] = _CHECK
             ids[found != _OK] = b""
-        steps += np.bincount(piece["changed"], minlength=8)
+        changes += np.bincount(piece["changed"], minlength=8)
         rules[low : low + len(ids)] = found
         pieces.append(ids)
     out = np.concatenate(pieces)
@@ -114,7 +114,7 @@ def read_identifiers(
             "keep one row per subject",
             column=name,
         )
-    blanks, full_width, lower_case = (int(steps[[i for i in range(8) if i & bit]].sum()) for bit in (1, 2, 4))
+    blanks, full_width, lower_case = (int(changes[[i for i in range(8) if i & bit]].sum()) for bit in (1, 2, 4))
     return Identifiers(out, blanks, full_width, lower_case)
 
 
@@ -142,35 +142,35 @@ def duplicates(ids: Ids) -> tuple[int, list[int]]:
     return len(repeated), [int(row) for row in repeated[:_SHOWN_ROWS]]
 
 
-def _normal_form(c: str, id_type: IdType, limits: Limits) -> tuple[str, str, str]:
-    """SQL of the normal form of column `c`, of the steps that changed it (bits), and of the rule that it breaks."""
-    cell = f"coalesce({c}, '')"
-    narrow = (
-        f"(CASE WHEN strlen({cell}) = length({cell}) THEN {cell} "
-        f"ELSE translate({cell}, {literal(_WIDE)}, {literal(_NARROW)}) END)"
-    )
-    bare = f"trim({narrow}, {literal(BLANKS)})"
-    form = (
-        f"(CASE WHEN strlen({bare}) = length({bare}) THEN upper({bare}) ELSE {bare} END)" if id_type == "uscc" else bare
-    )
-    changed = f"(({bare} <> {narrow})::INT + 2 * ({narrow} <> {cell})::INT + 4 * ({form} <> {bare})::INT)"
-    control = "".join(f"\\p{{{category}}}" for category in _CONTROL)
+def _normal_form(c: str, id_type: IdType, limits: Limits) -> list[str]:
+    """SQL, step by step, of the normal form `id`, the steps that changed it (bits), and the `rule` that it breaks."""
+    to_narrow = f"translate(cell, {literal(_WIDE)}, {literal(_NARROW)})"
+    narrow = f"CASE WHEN strlen(cell) = length(cell) THEN cell ELSE {to_narrow} END"
+    form = "bare"
+    limit = limits.max_id_bytes
     match id_type:
         case "uscc":
-            length, character = f"length({form}) <> {uscc.LENGTH}", f"strlen({form}) <> length({form})"
+            form = "CASE WHEN strlen(bare) = length(bare) THEN upper(bare) ELSE bare END"
+            length, character = f"length(form) <> {uscc.LENGTH}", "strlen(form) <> length(form)"
         case "digits":
-            length = f"strlen({form}) > {limits.max_id_bytes}"
-            character = f"NOT regexp_full_match({form}, '[0-9]+')"
+            length, character = f"strlen(form) > {limit}", "NOT regexp_full_match(form, '[0-9]+')"
         case "text":
-            length, character = (
-                f"strlen({form}) > {limits.max_id_bytes}",
-                f"regexp_matches({form}, '[{control}]')",
-            )
+            control = "".join(f"\\p{{{category}}}" for category in _CONTROL)
+            length, character = f"strlen(form) > {limit}", f"regexp_matches(form, '[{control}]')"
+    science = f"contains(form, '+') AND regexp_full_match(form, {literal(_SCIENTIFIC)})"
     rule = (
-        f"(CASE WHEN {form} = '' THEN {_EMPTY} WHEN regexp_full_match({form}, {literal(_SCIENTIFIC)}) THEN {_SCIENCE} "
-        f"WHEN {length} THEN {_LENGTH} WHEN {character} THEN {_CHARACTER} ELSE {_OK} END)"
+        f"CASE WHEN form = '' THEN {_EMPTY} WHEN {science} THEN {_SCIENCE} "
+        f"WHEN {length} THEN {_LENGTH} WHEN {character} THEN {_CHARACTER} ELSE {_OK} END"
     )
-    return form, changed, rule
+    return [
+        f"coalesce({c}, '') AS cell",
+        f"{narrow} AS narrow",
+        f"{trimmed('narrow')} AS bare",
+        f"{form} AS form",
+        f"{rule} AS rule",
+        f"CASE WHEN rule = {_OK} THEN form ELSE '' END AS id, rule, "
+        "(bare <> narrow)::INT + 2 * (narrow <> cell)::INT + 4 * (form <> bare)::INT AS changed",
+    ]
 
 
 def _encoded(strings: npt.NDArray[Any]) -> Ids:

@@ -139,7 +139,7 @@ class Table:
     def _collect(self, cells: Sequence[str], forms: Sequence[str], wanted: _Wanted) -> dict[str, F64]:
         out: dict[str, F64] = {}
         for low, high, at, inside in wanted.pieces():
-            piece = self._engine.piece(", ".join(forms), low, high, ", ".join(cells))
+            piece = self._engine.piece(low, high, ", ".join(cells), ", ".join(forms))
             for name, values in piece.items():
                 out.setdefault(name, np.empty(len(wanted.rows)))[at] = values[inside]
         return out or {form.split()[-1]: np.empty(0) for form in forms}
