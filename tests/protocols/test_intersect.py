@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -19,7 +20,9 @@ from fedcredit.kernels import okvs
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, holder, receiver
 from fedcredit.protocols.intersect.alignment import STATISTICAL_BITS, false_match_bits
-from fedcredit.transport.memory import Link, Outcome, run_network
+from fedcredit.runtime.driver import drive
+from fedcredit.runtime.meter import Meter
+from fedcredit.transport.memory import Link, MemoryNetwork, Outcome, run_network
 from fedcredit.wire import intersect as wire
 
 SSID = bytes(range(32))
@@ -289,3 +292,21 @@ def test_no_secret_in_repr() -> None:
         assert "Randomness" not in repr(role)
     outcome = run({BANK: [b"SECRET"], HOLDERS[0]: [b"SECRET"]})
     assert repr(outcome.results[BANK]) == "Alignment()"
+
+
+@pytest.mark.anyio
+async def test_over_the_driver_all_parties_agree() -> None:
+    sets = {BANK: numbered(range(100)), HOLDERS[0]: numbered(range(20, 120)), HOLDERS[1]: numbered(range(60, 200))}
+    network = MemoryNetwork(sets, insecure_in_process=True)
+    results: dict[PartyId, Alignment] = {}
+
+    async def party(name: PartyId, role: Any) -> None:
+        channel = network.transport(name).open(SSID, "align")
+        results[name] = await drive(role.steps(), channel, deadline_s=30, meter=Meter())
+
+    async with asyncio.TaskGroup() as group:
+        for name, role in parties(sets).items():
+            group.create_task(party(name, role))
+    orders = [[sets[name][row] for row in results[name].rows] for name in sets]
+    assert orders[0] == orders[1] == orders[2]
+    assert set(orders[0]) == set(numbered(range(60, 100)))
