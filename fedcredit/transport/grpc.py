@@ -25,6 +25,7 @@ from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.transport.channel import Packet
 from fedcredit.transport.grpc_server import CARRY, FrameService, Gate, caller_of
+from fedcredit.transport.heap import keep_frame_memory
 from fedcredit.transport.identity import Credentials, party_host
 from fedcredit.transport.inbox import OpenStage
 from fedcredit.transport.limits import Limits
@@ -82,6 +83,7 @@ class GrpcTransport:
 
     async def start(self) -> None:
         """Listen. Raises ConfigError (PORT_IN_USE) if that is not possible."""
+        keep_frame_memory()
         server = grpc.aio.server(
             options=server_options(self._limits), maximum_concurrent_rpcs=_MAX_CALLS, interceptors=[Gate(self._limits)]
         )
