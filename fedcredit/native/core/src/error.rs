@@ -6,11 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelError {
     /// An input has another length or shape than its siblings imply.
-    Shape {
-        what: &'static str,
-        expected: usize,
-        found: usize,
-    },
+    Shape { what: &'static str, expected: usize, found: usize },
     /// An element is outside its range.
     Range { what: &'static str, index: usize },
     /// Bytes that are not a canonical, non-identity group element.
@@ -22,11 +18,7 @@ pub enum KernelError {
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shape {
-                what,
-                expected,
-                found,
-            } => {
+            Self::Shape { what, expected, found } => {
                 write!(f, "{what}: expected {expected} elements, found {found}")
             }
             Self::Range { what, index } => write!(f, "{what}: element {index} is out of range"),
