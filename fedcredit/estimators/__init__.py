@@ -1,0 +1,6 @@
+"""What a modeller calls: the same call at every party, each on its own columns."""
+
+from fedcredit.estimators.federation import Federation
+from fedcredit.estimators.gradient_boosting import GradientBoosting
+
+__all__ = ["Federation", "GradientBoosting"]

@@ -117,10 +117,12 @@ class Sides(Message, tag=0x44, proto=pb.Sides):
 class TreeEnd(Message, tag=0x45, proto=pb.TreeEnd):
     """L ends a tree: which of P's splits in it are in the model, by number in the order asked; is there another tree?
 
+    If not, `trees` is the number of trees that the model keeps: early stopping may drop the last ones.
     Reveals: to P, which of its splits the model uses, and the number of trees. Assumes: see the module.
     """
 
     more: bool = flag()
+    trees: int = count(MAX_TREES)
     kept: U32 = array("u4", 1, MAX_NODES)
 
     def validate(self) -> None:

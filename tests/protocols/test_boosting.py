@@ -78,7 +78,8 @@ class Case:
 def train_label(party: LabelParty, params: TreeParams) -> Steps[LabelState]:
     state = yield from party.set_up(insecure_seeded(1))
     while not state.finished:
-        state = yield from party.grow(state, last=len(state.trees) + 1 == params.num_trees)
+        keep = params.num_trees if len(state.trees) + 1 == params.num_trees else None
+        state = yield from party.grow(state, stop=lambda _, keep=keep: keep)
     return state
 
 
@@ -201,10 +202,10 @@ BAD: dict[str, tuple[type[Any], Callable[[Any], Any], PartyId]] = {
     "rows missing": (SumNodes, lambda m: SumNodes(m.n_nodes, m.slots[:-1].copy()), BANK),
     "no such bin": (SplitQueries, lambda m: SplitQueries(np.zeros(1, U32), np.full(1, 99, U8), np.zeros(1, U8)), BANK),
     "too many splits": (SplitQueries, lambda m: SplitQueries(*(np.zeros(9, t) for t in (U32, U8, U8))), BANK),
-    "kept too much": (TreeEnd, lambda m: TreeEnd(m.more, np.array([500], U32)), BANK),
+    "kept too much": (TreeEnd, lambda m: TreeEnd(m.more, m.trees, np.array([500], U32)), BANK),
     "sides of other rows": (Sides, lambda m: Sides(m.first, m.bits[:, :-1].copy()), TAX),
     "sides of other splits": (Sides, lambda m: Sides(m.first + 1, m.bits), TAX),
-    "wrong type": (TreeStart, lambda m: TreeEnd(True, np.empty(0, U32)), BANK),
+    "wrong type": (TreeStart, lambda m: TreeEnd(True, 0, np.empty(0, U32)), BANK),
 }
 
 

@@ -107,8 +107,10 @@ class FeatureParty:
         end = yield from recv(self.label_party, TreeEnd)
         if (end.kept >= len(asked)).any():
             raise self._broke("kept a split that it did not ask for")
-        kept = tuple(asked[k] for k in end.kept)
-        return FeatureState(state.holder, number, state.trees + 1, state.splits + kept, end.more)
+        splits = state.splits + tuple(asked[k] for k in end.kept)
+        if not end.more:
+            splits = tuple(split for split in splits if split.tree < end.trees)
+        return FeatureState(state.holder, number, state.trees + 1, splits, end.more)
 
     def _sum_shown(
         self, holder: Holder, number: int, features: tuple[int, ...], order: SumNodes, held: Held | None

@@ -14,7 +14,7 @@ its own, with one value a node that is zero outside it, so that P sums over all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -110,8 +110,9 @@ class LabelParty:
         initial = initial_score(self.labels)
         return LabelState(features, MappingProxyType(askers), initial, np.full(self.columns.n_rows, initial))
 
-    def grow(self, state: LabelState, *, last: bool) -> Steps[LabelState]:
-        """Grow one tree. `last` tells the peers that no other follows; so does a tree that finds no split."""
+    def grow(self, state: LabelState, *, stop: Callable[[F64], int | None]) -> Steps[LabelState]:
+        """Grow one tree. `stop` looks at the scores with the new tree; to end the training it says how many trees the
+        model keeps. A tree without a split ends it too."""
         number = len(state.trees)
         allowed = features_of_tree(state.features.n_bins.size, self.params, number)
         chosen = tuple(state.features.own(p, allowed) for p in range(len(state.features.parties)))
@@ -137,17 +138,19 @@ class LabelParty:
             if planned:
                 growth.split(sides)
         tree, leaf_of_row = growth.finish()
-        stop = last or tree.n_splits == 0
-        foreign = yield from self._end(state, tree, asked, more=not stop)
         if tree.n_splits == 0:
+            yield from self._end(state, tree, asked, keep=number)
             return replace(state, next_round=level.number, finished=True)
+        scores = state.scores + tree.leaf_value[leaf_of_row]
+        keep = stop(scores)
+        foreign = yield from self._end(state, tree, asked, keep=keep)
         return replace(
             state,
-            scores=state.scores + tree.leaf_value[leaf_of_row],
-            trees=(*state.trees, tree),
-            foreign=(*state.foreign, foreign),
+            scores=scores,
+            trees=(*state.trees, tree)[:keep],
+            foreign=(*state.foreign, foreign)[:keep],
             next_round=level.number,
-            finished=stop,
+            finished=keep is not None,
         )
 
     def _values(self, scores: F64, tree: int) -> tuple[U64, GradientScale, Bool]:
@@ -184,7 +187,7 @@ class LabelParty:
         return [answers[s.node] if s.owner else self.columns.sides(s.feature, s.bin, s.missing_left) for s in planned]
 
     def _end(
-        self, state: LabelState, tree: Tree, asked: Mapping[PartyId, list[PlannedSplit]], *, more: bool
+        self, state: LabelState, tree: Tree, asked: Mapping[PartyId, list[PlannedSplit]], *, keep: int | None
     ) -> Steps[I64]:
         """Tell each peer which of its splits stay, and number them as it will."""
         numbers = np.full(tree.n_splits, -1, np.int64)
@@ -197,7 +200,7 @@ class LabelParty:
                 numbers[split] = so_far + kept.index(place)
             # SumNodes(0) ended the levels; the peer learns the fate of its splits in one message.
             yield from send(peer, SumNodes(0, np.empty(0, np.uint16)))
-            yield from send(peer, TreeEnd(more, np.array(kept, np.uint32)))
+            yield from send(peer, TreeEnd(keep is None, keep or 0, np.array(kept, np.uint32)))
         return numbers
 
 

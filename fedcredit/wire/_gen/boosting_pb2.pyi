@@ -49,9 +49,11 @@ class Sides(_message.Message):
     def __init__(self, first: _Optional[int] = ..., bits: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class TreeEnd(_message.Message):
-    __slots__ = ("more", "kept")
+    __slots__ = ("more", "trees", "kept")
     MORE_FIELD_NUMBER: _ClassVar[int]
+    TREES_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     more: bool
+    trees: int
     kept: _array_pb2.Array
-    def __init__(self, more: _Optional[bool] = ..., kept: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+    def __init__(self, more: _Optional[bool] = ..., trees: _Optional[int] = ..., kept: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...

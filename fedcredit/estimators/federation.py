@@ -1,0 +1,69 @@
+"""This party's place in a consortium: who takes part, over which links, within which job."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fedcredit.crypto.randomness import Randomness, SystemRandomness
+from fedcredit.ids import PartyId
+from fedcredit.kernels import digest
+from fedcredit.protocols.effects import Steps
+from fedcredit.runtime.driver import drive
+from fedcredit.runtime.meter import Meter
+from fedcredit.transport.channel import Transport
+
+__all__ = ["Federation", "StageRunner", "run_at_once"]
+
+T = TypeVar("T")
+
+Work = Callable[[], Awaitable[Mapping[str, Any]]]
+StageRunner = Callable[[str, Work], Awaitable[None]]
+"""Runs a stage's work and keeps the record that it returns: numbers and short texts that say what the stage did."""
+
+
+async def run_at_once(stage: str, work: Work) -> None:
+    """The plain way to run a stage: no record is kept."""
+    await work()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Federation:
+    """What an estimator needs of the world. Every party runs the same calls in the same order, each on its own data.
+
+        federation = Federation(me=tax, label_party=bank, feature_parties=(tax, water), transport=..., ssid=...)
+        await GradientBoosting(num_trees=30).fit(federation, columns)          # at a department
+        await GradientBoosting(num_trees=30).fit(federation, columns, label)   # at the bank
+
+    `ssid` is 32 bytes that all parties agree on and no other job has: the hash of the signed specification.
+    Units: `deadline_s` bounds each wait for a peer that shows no sign of life.
+    """
+
+    me: PartyId
+    label_party: PartyId
+    feature_parties: tuple[PartyId, ...]
+    transport: Transport = field(repr=False)
+    ssid: bytes = field(repr=False)
+    deadline_s: float = 600.0
+    meter: Meter = field(repr=False, default_factory=Meter)
+    randomness: Randomness = field(repr=False, default_factory=SystemRandomness)
+
+    @property
+    def is_label_party(self) -> bool:
+        """Whether the label is here."""
+        return self.me == self.label_party
+
+    @property
+    def partners(self) -> tuple[PartyId, ...]:
+        """Those this party speaks with: all feature parties from the label party, the label party from the others."""
+        return self.feature_parties if self.is_label_party else (self.label_party,)
+
+    def session(self, name: str) -> bytes:
+        """A session of its own for the model `name` of this job."""
+        return digest.derive("fedcredit v1 model session", self.ssid + name.encode())
+
+    async def run(self, stage: str, steps: Steps[T]) -> T:
+        """Run this party's role in `stage` to its result. Raises: PeerLost, PeerError, and what the role raises."""
+        channel = self.transport.open(self.ssid, stage, peers=self.partners)
+        return await drive(steps, channel, deadline_s=self.deadline_s, meter=self.meter)

@@ -1,0 +1,250 @@
+"""Joint gradient boosting as a modeller calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.credit.binary import log_loss, probability
+from fedcredit.credit.params import TreeParams
+from fedcredit.credit.schedule import EarlyStopping
+from fedcredit.errors import ConfigError, DataError, Problem
+from fedcredit.estimators.columns import ColumnBins
+from fedcredit.estimators.federation import Federation, StageRunner, run_at_once
+from fedcredit.estimators.parts import FeaturePart, LabelPart
+from fedcredit.protocols.boosting import (
+    BinnedColumns,
+    FeatureParty,
+    FeatureScorer,
+    FeatureState,
+    LabelParty,
+    LabelScorer,
+    LabelState,
+)
+from fedcredit.tables import Column
+
+__all__ = ["GradientBoosting"]
+
+Bool: TypeAlias = npt.NDArray[np.bool_]
+F64: TypeAlias = npt.NDArray[np.float64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+VALIDATION_SHARE = 0.2
+"""Of the training rows, kept aside to decide when to stop, where `early_stopping_round` asks for it."""
+
+
+class GradientBoosting:
+    """Gradient boosted trees over the columns of several parties, one of which has the label.
+
+    Parameters are LightGBM's, by LightGBM's names (`credit.params.TreeParams`). `hide_nodes` keeps from the feature
+    parties which rows lie in a node of a tree; it costs a correction per row, feature and node instead of one a tree.
+
+    Learned, after `fit`: `part_`, this party's part of the model; `seconds_`, of each stage; at the label party also
+    `train_probability_` (rows as given) and `learning_`, the losses tree by tree.
+
+    Reveals: `docs/protocols/boosting.md`; `leakage.json` of a job says it in plain words.
+    """
+
+    def __init__(
+        self,
+        params: TreeParams | None = None,
+        *,
+        hide_nodes: bool = False,
+        groupsum: Literal["auto", "onehot"] = "auto",
+        **names: Any,
+    ) -> None:
+        if params is not None and names:
+            what = "give TreeParams or parameters by name, not both"
+            raise ConfigError(Problem("CONFIG_CONFLICT", "GradientBoosting", what))
+        self.params = TreeParams.from_mapping(names) if params is None else params
+        self.hide_nodes = hide_nodes
+        self.groupsum = groupsum
+
+    async def fit(
+        self,
+        federation: Federation,
+        columns: Mapping[str, Column],
+        label: U8 | None = None,
+        *,
+        n_rows: int | None = None,
+        name: str = "gbdt",
+        run_stage: StageRunner = run_at_once,
+    ) -> Self:
+        """Train with the other parties; every party calls it with the same parameters and the same row order.
+
+        Shapes: columns of n aligned training rows each; label (n,) 0 or 1 at the label party, None elsewhere; `n_rows`
+        is needed where there are no columns.
+        Raises: DataError (LABEL_*), PeerLost, PeerError.
+        """
+        n = _rows_of(columns, label, n_rows)
+        if (label is None) == federation.is_label_party:
+            what = "is missing at the label party" if label is None else "was given to a feature party"
+            raise DataError(Problem("LABEL_PARTY", "label", what, "give it where the job says the label is"))
+        self.seconds_: dict[str, float] = {}
+        fitted = await asyncio.to_thread(ColumnBins.fit, columns, self.params)
+        binned = await asyncio.to_thread(fitted.code, columns, n)
+        order, n_train = _validation_last(n, self.params)
+        ordered = BinnedColumns(np.ascontiguousarray(binned.codes[:, order]), binned.groups, binned.missing)
+        stages = _Stages(federation, name, run_stage, self.seconds_)
+        if label is None:
+            await self._fit_features(federation, fitted, ordered, n_train, name, stages)
+        else:
+            await self._fit_label(federation, fitted, ordered, label[order], order, n_train, name, stages)
+        return self
+
+    def validation_rows(self, n: int) -> Bool:
+        """Which of n training rows decide when to stop instead of being learnt from: (n,), the same at all parties."""
+        held = np.zeros(n, bool)
+        order, n_train = _validation_last(n, self.params)
+        held[order[n_train:]] = True
+        return held
+
+    async def predict(
+        self,
+        federation: Federation,
+        columns: Mapping[str, Column],
+        *,
+        n_rows: int | None = None,
+        stage: str = "gbdt/predict",
+    ) -> F64 | None:
+        """Probability of default of aligned rows, (n,), at the label party; None at the others.
+
+        Raises: DataError (COLUMN_MISSING), PeerLost, PeerError.
+        """
+        part = self.part_
+        binned = await asyncio.to_thread(part.columns.code, columns, _rows_of(columns, None, n_rows))
+        if isinstance(part, FeaturePart):
+            await federation.run(stage, FeatureScorer(part.label_party, binned, part.splits).steps())
+            return None
+        counts = tuple(part.splits_of(p) for p in range(1, len(part.parties)))
+        scorer = LabelScorer(part.parties[1:], counts, binned, part.initial, part.trees, part.foreign)
+        return probability(await federation.run(stage, scorer.steps()))
+
+    async def _fit_features(
+        self,
+        federation: Federation,
+        fitted: ColumnBins,
+        columns: BinnedColumns,
+        n_train: int,
+        name: str,
+        stages: _Stages,
+    ) -> None:
+        party = FeatureParty(
+            federation.me,
+            federation.label_party,
+            federation.session(name),
+            columns,
+            n_train,
+            max_splits=(1 << self.params.max_depth) - 1,
+            hide_nodes=self.hide_nodes,
+        )
+        state: FeatureState = await stages.run("setup", party.set_up(federation.randomness), _public)
+        while state.more:
+            state = await stages.run(f"tree.{state.trees}", party.grow(state), _public)
+        self.part_: LabelPart | FeaturePart = FeaturePart(federation.label_party, fitted, state.splits)
+
+    async def _fit_label(
+        self,
+        federation: Federation,
+        fitted: ColumnBins,
+        columns: BinnedColumns,
+        label: U8,
+        order: npt.NDArray[np.intp],
+        n_train: int,
+        name: str,
+        stages: _Stages,
+    ) -> None:
+        party = LabelParty(
+            federation.me,
+            federation.feature_parties,
+            federation.session(name),
+            columns,
+            label[:n_train],
+            self.params,
+            hide_nodes=self.hide_nodes,
+        )
+        stopping = EarlyStopping(self.params.early_stopping_round if n_train < label.size else 0)
+        self.learning_: dict[str, list[float]] = {"tree": [], "train_logloss": []}
+        state: LabelState = await stages.run("setup", party.set_up(federation.randomness), _public)
+        while not state.finished:
+            number = len(state.trees)
+            decide = partial(self._decide, stopping, label, n_train, number)
+            state = await stages.run(f"tree.{number}", party.grow(state, stop=decide), _public)
+        features = state.features
+        self.part_ = LabelPart(
+            self.params,
+            features.parties,
+            fitted,
+            state.initial,
+            state.trees,
+            state.foreign,
+            tuple(features.first(p) for p in range(len(features.parties))),
+        )
+        self.train_probability_ = np.empty(label.size)
+        # Trees after the best one are dropped from the model, so their leaves do not count here either.
+        self.train_probability_[order] = probability(state.scores if n_train == label.size else self._best_scores)
+
+    def _decide(self, stopping: EarlyStopping, label: U8, n_train: int, tree: int, scores: F64) -> int | None:
+        """Note the losses with tree number `tree` in; after the last one say how many trees to keep."""
+        self.learning_["tree"].append(tree + 1)
+        self.learning_["train_logloss"].append(log_loss(label[:n_train], scores[:n_train]))
+        enough = tree + 1 == self.params.num_trees
+        if n_train == label.size:
+            return tree + 1 if enough else None
+        loss = log_loss(label[n_train:], scores[n_train:])
+        self.learning_.setdefault("valid_logloss", []).append(loss)
+        ended = stopping.update(loss) or enough
+        if stopping.best_tree == tree + 1:
+            self._best_scores = scores
+        return stopping.best_tree if ended else None
+
+
+class _Stages:
+    """Runs the roles of a model's stages, with their times and records."""
+
+    def __init__(self, federation: Federation, name: str, run_stage: StageRunner, seconds: dict[str, float]) -> None:
+        self._federation, self._name, self._run_stage, self._seconds = federation, name, run_stage, seconds
+
+    async def run(self, phase: str, steps: Any, record: Any) -> Any:
+        stage = f"{self._name}/{phase}"
+        results: list[Any] = []
+
+        async def work() -> Mapping[str, Any]:
+            results.append(await self._federation.run(stage, steps))
+            described: Mapping[str, Any] = record(results[0])
+            return described
+
+        begun = time.perf_counter()
+        await self._run_stage(stage, work)
+        self._seconds[phase] = time.perf_counter() - begun
+        return results[0]
+
+
+def _public(state: LabelState | FeatureState) -> Mapping[str, Any]:
+    """What a stage's record says: progress, never a score or a split."""
+    trees = state.trees if isinstance(state, FeatureState) else len(state.trees)
+    return {"trees": trees, "next_round": state.next_round}
+
+
+def _rows_of(columns: Mapping[str, Column], label: U8 | None, n_rows: int | None) -> int:
+    sizes = {column.values.size for column in columns.values()} | ({label.size} if label is not None else set())
+    sizes |= {n_rows} if n_rows is not None else set()
+    if len(sizes) != 1 or 0 in sizes:
+        what = "no rows" if sizes == {0} or not sizes else "columns of different lengths"
+        raise DataError(Problem("ROWS", "table", what, "give columns of the same aligned rows"))
+    return sizes.pop()
+
+
+def _validation_last(n: int, params: TreeParams) -> tuple[npt.NDArray[np.intp], int]:
+    """The same order of rows at all parties: those that are learnt from, then those that decide when to stop."""
+    if not params.early_stopping_round:
+        return np.arange(n), n
+    draws = np.random.Philox(key=np.array([params.seed, 3], np.uint64)).random_raw(n)
+    held = draws < np.uint64(int(VALIDATION_SHARE * 2.0**64))
+    return np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)]), int((~held).sum())
