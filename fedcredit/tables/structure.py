@@ -87,7 +87,8 @@ class CsvScan:
         outside, quote_fault = self._quotes(chunk, data)
         feeds = data == _LF
         ends = feeds if outside is None else feeds & outside
-        faults = [f for f in (quote_fault, self._line_end_fault(chunk, data, ends, outside)) if f is not None]
+        # Of two at one place the line end comes first: it is the byte before, in the chunk before.
+        faults = [f for f in (self._line_end_fault(chunk, data, ends, outside), quote_fault) if f is not None]
         if faults:
             fault = min(faults, key=lambda f: f.position)
             self._records(data[: fault.position], ends, feeds, outside)
