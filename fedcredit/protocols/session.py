@@ -44,10 +44,6 @@ class Session(Generic[T]):
         """The message the role cannot go on without; None when it can go on or is done."""
         return None if self.done or self._deliverable() else self._waiting
 
-    def backlog(self, sender: PartyId) -> int:
-        """How many messages of `sender` lie here unread; at `INBOX_LIMIT` whoever delivers holds back."""
-        return len(self._inbox.get(sender, ()))
-
     def deliver(self, sender: PartyId, message: Message) -> None:
         """Queue `message` of an authenticated `sender`. It is type-checked when the role comes to it."""
         inbox = self._inbox.setdefault(sender, deque())

@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.session import INBOX_LIMIT, Session
+from fedcredit.protocols.session import Session
 from fedcredit.transport.channel import Packet, decode_packet, error_of_abort
+from fedcredit.transport.limits import Limits
 from fedcredit.wire.frame import check_stage
 
 __all__ = ["Link", "MemoryNetwork", "MemoryTransport", "Outcome", "run_network"]
 
-QUEUE_LIMIT = 64
+WINDOW_BYTES = Limits().stage_bytes
+QUEUE_LIMIT = Limits().stage_frames
 
 
 class Link(NamedTuple):
@@ -46,30 +48,40 @@ def run_network(
     insecure_in_process: bool,
     pick: Callable[[Sequence[Link]], Link] | None = None,
     tamper: Callable[[Link, int, bytes], tuple[int, bytes]] | None = None,
+    window_bytes: int = WINDOW_BYTES,
 ) -> Outcome:
     """Run `roles` against each other to their ends, in this thread.
 
-    Every message is encoded and decoded on its way. `pick` chooses which of the links with something to deliver
-    delivers next (the first by default), so a test can play any order; each link stays in order. `tamper` may change
-    a message's number and body on its way.
+    As over a network, a role gets a message when it asks for one of that sender, and is held back once `window_bytes`
+    of what it sent to a peer are not taken. Every message is encoded and decoded on its way. `pick` chooses which of
+    the links that can deliver does so next (the first by default), so a test can play any order; each link stays in
+    order. `tamper` may change a message's number and body on its way.
 
     Raises: ConfigError (INSECURE) unless `insecure_in_process`; PeerError as the driver would raise it; whatever a role
-    raises; FedcreditError (DEADLOCK) when every role waits for another.
+    raises; FedcreditError (DEADLOCK) when every role waits for another, be it for a message or for room to send.
     """
     _refuse_unless(insecure_in_process)
-    return _Simulation(roles, pick, tamper).run()
+    return _Simulation(roles, pick or _first, tamper or _untouched, window_bytes).run()
+
+
+def _first(links: Sequence[Link]) -> Link:
+    return links[0]
+
+
+def _untouched(link: Link, tag: int, body: bytes) -> tuple[int, bytes]:
+    return tag, body
 
 
 class _Simulation:
     def __init__(
         self,
         roles: Mapping[PartyId, Steps[Any]],
-        pick: Callable[[Sequence[Link]], Link] | None,
-        tamper: Callable[[Link, int, bytes], tuple[int, bytes]] | None,
+        pick: Callable[[Sequence[Link]], Link],
+        tamper: Callable[[Link, int, bytes], tuple[int, bytes]],
+        window_bytes: int,
     ) -> None:
         self._sessions = {party: Session(steps, f"simulation/{party}") for party, steps in roles.items()}
-        self._pick = pick or (lambda links: links[0])
-        self._tamper = tamper or (lambda link, tag, body: (tag, body))
+        self._pick, self._tamper, self._window_bytes = pick, tamper, window_bytes
         self._links: dict[Link, deque[Packet]] = {}
         self._traffic: list[tuple[PartyId, PartyId, str, int]] = []
 
@@ -83,6 +95,7 @@ class _Simulation:
                 session = self._sessions[link.receiver]
                 session.deliver(link.sender, decode_packet(packet, session.step))
                 self._advance(link.receiver)
+                self._advance(link.sender)
             self._refuse_deadlock()
             return Outcome({party: session.result for party, session in self._sessions.items()}, self._traffic)
         finally:
@@ -90,32 +103,43 @@ class _Simulation:
                 session.close()
 
     def _advance(self, party: PartyId) -> None:
+        """Run `party` until it waits for a message, for room to send, or is done."""
         session = self._sessions[party]
-        while session.advance():
+        while self._post(party, session) and session.advance():
             pass
+        self._post(party, session)
+
+    def _post(self, party: PartyId, session: Session[Any]) -> bool:
+        """Put what `party` sends on its links. False while one of them is full."""
         while session.outbox:
-            effect = session.outbox.popleft()
+            effect = session.outbox[0]
             if effect.to not in self._sessions or effect.to == party:
                 raise FedcreditError(f"{party} sends to {effect.to}, which is no peer of this run")
-            link = Link(party, effect.to)
-            body = effect.message.encode()
+            link, body = Link(party, effect.to), effect.message.encode()
+            waiting = self._links.setdefault(link, deque())
+            if waiting and sum(packet.wire_bytes for packet in waiting) + len(body) > self._window_bytes:
+                return False
+            session.outbox.popleft()
             self._traffic.append((*link, type(effect.message).__name__, len(body)))
             tag, body = self._tamper(link, effect.message.tag, body)
-            self._links.setdefault(link, deque()).append(Packet(party, tag, body, len(body)))
+            waiting.append(Packet(party, tag, body, len(body)))
+        return True
 
     def _deliverable(self) -> list[Link]:
-        return sorted(
-            link
-            for link, packets in self._links.items()
-            if packets and self._sessions[link.receiver].backlog(link.sender) < INBOX_LIMIT
-        )
+        return sorted(link for link, packets in self._links.items() if packets and self._wanted(link))
+
+    def _wanted(self, link: Link) -> bool:
+        session = self._sessions[link.receiver]
+        # What comes after the end is delivered too: the session refuses it.
+        return session.done or (session.waiting_for is not None and session.waiting_for.sender == link.sender)
 
     def _refuse_deadlock(self) -> None:
-        waits = [
-            f"{party} waits for {waiting.kind.__name__} of {waiting.sender}"
-            for party, session in self._sessions.items()
-            if (waiting := session.waiting_for) is not None
-        ]
+        waits = []
+        for party, session in self._sessions.items():
+            if session.outbox:
+                waits.append(f"{party} waits for room to send to {session.outbox[0].to}")
+            elif session.waiting_for is not None:
+                waits.append(f"{party} waits for {session.waiting_for.kind.__name__} of {session.waiting_for.sender}")
         if waits:
             raise FedcreditError(Problem("DEADLOCK", "simulation", "; ".join(waits)))
 

@@ -239,3 +239,38 @@ async def test_a_stage_is_opened_once() -> None:
     with pytest.raises(FedcreditError) as again:
         transport.open(SSID, "toy")
     assert again.value.code == "STAGE_REUSED"
+
+
+def flood(to: PartyId, n: int, size: int) -> Steps[int]:
+    """Send `n` bodies before reading anything: fits while the peer's window holds them."""
+    for _ in range(n):
+        yield from send(to, Text(bytes(size)))
+    heard = 0
+    for _ in range(n):
+        heard += len((yield from recv(to, Text)).value)
+    return heard
+
+
+def test_two_that_send_more_than_a_window_before_they_read_are_found_out() -> None:
+    def roles() -> dict[PartyId, Steps[int]]:
+        return {A: flood(B, 4, 1000), B: flood(A, 4, 1000)}
+
+    assert run_network(roles(), insecure_in_process=True).results == {A: 4000, B: 4000}
+    with pytest.raises(FedcreditError) as stuck:
+        run_network(roles(), insecure_in_process=True, window_bytes=2500)
+    assert stuck.value.code == "DEADLOCK"
+    assert "room to send" in str(stuck.value)
+
+
+def test_a_stream_of_many_windows_passes() -> None:
+    def give() -> Steps[None]:
+        yield from say(B, *[Text(bytes(1000))] * 50)
+
+    def take() -> Steps[int]:
+        total = 0
+        for _ in range(50):
+            total += len((yield from recv(A, Text)).value)
+        return total
+
+    outcome = run_network({A: give(), B: take()}, insecure_in_process=True, window_bytes=2500)
+    assert outcome.results[B] == 50_000
