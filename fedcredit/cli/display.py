@@ -1,0 +1,125 @@
+"""What a command shows while a job runs, and of its result. Progress goes to standard error, results to output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fedcredit.node.specification import LeakageRow
+from fedcredit.wire.control import JobEvent
+
+__all__ = ["Display", "Progress", "size"]
+
+
+class Display:
+    """A command's screen."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._out, self._err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+    def leakage(self, rows: Sequence[LeakageRow]) -> None:
+        """What each party will learn, before any work starts."""
+        if self._quiet:
+            return
+        table = Table(title="What each party will learn", title_style="bold", title_justify="left", show_lines=True)
+        for column, options in (("party", "bold"), ("learns", ""), ("about", ""), ("through", "dim")):
+            table.add_column(column, style=options, overflow="fold")
+        for row in rows:
+            table.add_row(row.party, row.learns, row.about, row.through)
+        self._err.print(table)
+
+    @contextmanager
+    def progress(self, parties: Iterable[str]) -> Iterator[Progress]:
+        """Shows every party's stage while the block runs."""
+        progress = Progress(parties)
+        if self._quiet:
+            yield progress
+        elif not self._err.is_terminal:
+            progress.tell = lambda line: self._err.print(line)
+            yield progress
+        else:
+            with Live(progress, console=self._err, refresh_per_second=8):
+                yield progress
+
+    def result(self, metrics: Mapping[str, Any], out: Path) -> None:
+        """Rows, models and where the result lies."""
+        if self._quiet:
+            return
+        rows = metrics["rows"]
+        split = f", {rows['train']:,} to train and {rows['test']:,} held out" if metrics["models"] else ""
+        self._out.print(f"{rows['aligned']:,} subjects are at all parties{split}.")
+        if metrics["models"]:
+            self._out.print(_models(metrics["models"]))
+            self._out.print(f"Report: [bold]{out / 'report.html'}[/bold]")
+        elif (out / "aligned.csv").exists():
+            self._out.print(f"Aligned subjects: [bold]{out / 'aligned.csv'}[/bold]")
+        self._out.print(f"Result: [bold]{out}[/bold]")
+
+
+class Progress:
+    """One line a party: the stage it is in, how far it is, how long that has taken."""
+
+    def __init__(self, parties: Iterable[str]) -> None:
+        self._lines = {str(party): ("waits", 0, 0, time.monotonic()) for party in parties}
+        self.tell: Any = None
+
+    def show(self, event: JobEvent) -> None:
+        """Take in an event."""
+        *_, since = self._lines.get(event.party, ("", 0, 0, time.monotonic()))
+        if event.kind == "begun":
+            self._lines[event.party] = (event.stage, 0, 0, time.monotonic())
+        elif event.kind == "progress":
+            self._lines[event.party] = (event.stage, event.done, event.total, since)
+        elif event.kind == "state" and event.stage != "running":
+            self._lines[event.party] = (event.stage, 0, 0, since)
+        if self.tell is not None and event.kind in ("begun", "state") and "tree." not in event.stage:
+            self.tell(f"{event.party}: {event.stage}" + (f" ({event.code})" if event.code else ""))
+
+    def __rich__(self) -> Table:
+        """The lines as they stand."""
+        grid = Table.grid(padding=(0, 2))
+        for party, (stage, done, total, since) in self._lines.items():
+            colour = {"succeeded": "green", "failed": "red", "cancelled": "yellow"}.get(stage, "cyan")
+            ended = stage in ("succeeded", "failed", "cancelled", "waits")
+            bar = ProgressBar(total or 1, done, width=30) if total else Text("")
+            took = "" if ended else f"{time.monotonic() - since:5.1f} s"
+            grid.add_row(Text(party, "bold"), Text(stage, colour), bar, f"{done}/{total}" if total else "", took)
+        return grid
+
+
+def size(n_bytes: float) -> str:
+    """A number of bytes for people: 1536 -> 1.5 KiB."""
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while n_bytes >= 1024 and len(units) > 1:
+        n_bytes /= 1024
+        units.pop(0)
+    return f"{n_bytes:.0f} B" if units[0] == "B" else f"{n_bytes:.1f} {units[0]}"
+
+
+def _models(models: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="Held-out rows: label party alone and joint", title_style="bold", title_justify="left")
+    for column in ("model", "AUC alone", "AUC joint", "KS alone", "KS joint", "seconds", "bytes", "rounds"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for model in models:
+        table.add_row(
+            str(model.get("name", model.get("kind"))),
+            *(_figure(model.get(key)) for key in ("auc_alone", "auc", "ks_alone", "ks")),
+            f"{model.get('seconds', 0):.1f}",
+            size(float(model.get("bytes", 0))),
+            str(model.get("rounds", "")),
+        )
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,37 @@
+"""`fedcredit node`: run a party's or a platform's process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Run a node: the process of a party or of a platform.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `up` a command of its own while it is the only one."""
+
+
+@app.command("up")
+def up(
+    folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="Stop when standard input ends.", hidden=True)
+    ] = False,
+) -> None:
+    """Run the node of FOLDER until SIGTERM or Ctrl-C.
+
+    It listens on the one port of party.toml, with mutual TLS, and writes one line with its address when it is ready.
+    Only the platform named in party.toml may start jobs on it.
+    """
+    import logging
+
+    from fedcredit.node.server import run_node
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run_node(folder, with_parent=with_parent)

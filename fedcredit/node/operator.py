@@ -1,0 +1,61 @@
+"""An operator's side: submit a job to a platform and follow it to its end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fedcredit.errors import FedcreditError, PeerLost
+from fedcredit.ids import PartyId
+from fedcredit.node.events import ENDS
+from fedcredit.node.rpc import ControlClient, remote_error
+from fedcredit.node.specification import canonical
+from fedcredit.transport.grpc import Credentials, GrpcTransport
+from fedcredit.wire.control import Accepted, CancelJob, JobEvent, JobSubmitted, ShutdownRequest, SubmitJob, WatchJob
+
+__all__ = ["Operator", "error_of_end"]
+
+CALL_TIMEOUT_S = 60.0
+JOB_TIMEOUT_S = 30 * 86_400.0
+
+
+class Operator:
+    """Talks to one platform, which knows `me` by its certificate. Use `close` at the end."""
+
+    def __init__(self, me: PartyId, credentials: Credentials, platform: PartyId, address: str) -> None:
+        self._platform = platform
+        self._transport = GrpcTransport(me, credentials, peers={platform: address})
+        self._client = ControlClient(self._transport.connection(platform), "Platform", platform)
+
+    async def submit(self, definition: dict[str, Any]) -> str:
+        """Hand in a job, `JobFile.shared()`; gives its name."""
+        request = SubmitJob(canonical(definition), secrets.token_hex(16))
+        return (await self._client.call("Submit", request, JobSubmitted, timeout_s=CALL_TIMEOUT_S)).job
+
+    async def watch(self, job: str, after: int = 0) -> AsyncIterator[JobEvent]:
+        """What happens in the job at the platform and all parties, up to and with its end."""
+        async for event in self._client.stream("WatchAll", WatchJob(job, after), JobEvent, timeout_s=JOB_TIMEOUT_S):
+            yield event
+            if event.kind == "state" and event.party == self._platform and event.stage in ENDS:
+                return
+        raise PeerLost(self._platform, "watch", "stopped reporting")
+
+    async def cancel(self, job: str) -> None:
+        """Stop the job at all parties."""
+        await self._client.call("CancelAll", CancelJob(job, "CANCELLED"), Accepted, timeout_s=CALL_TIMEOUT_S)
+
+    async def stop_platform(self) -> None:
+        """Stop the platform's process."""
+        await self._client.call("Stop", ShutdownRequest(), Accepted, timeout_s=CALL_TIMEOUT_S, attempts=1)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._transport.close()
+
+
+def error_of_end(event: JobEvent) -> FedcreditError | None:
+    """The error that a job's last event stands for; None when it succeeded."""
+    if event.stage == "succeeded":
+        return None
+    return remote_error(PartyId(event.party), "the job", event.code or "INTERNAL", event.exit_status, event.culprit)

@@ -1,0 +1,89 @@
+"""The folder of a local run: made before it, filled when the job has succeeded.
+
+metrics.json report.html leakage.json specification.json aligned.csv (of an intersection)
+audit/NAME/           every party's audit log
+parties/NAME/model/   that party's part of the models
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedcredit import report
+from fedcredit.errors import Problem, UsageError
+from fedcredit.ids import PartyId
+from fedcredit.runtime.config import JobFile
+
+__all__ = ["prepare_folder", "publish"]
+
+_OURS = frozenset(
+    {
+        ".operator",
+        "aligned.csv",
+        "audit",
+        "leakage.json",
+        "logs",
+        "metrics.json",
+        "parties",
+        "report.html",
+        "specification.json",
+    }
+)
+"""All that a run leaves. A folder with these and nothing else is a former run and may be used again."""
+
+
+def prepare_folder(out: Path, keep: frozenset[str] = frozenset()) -> None:
+    """Make `out`, or empty it of a former run; `keep` names what else may be there.
+
+    Raises: UsageError (OUT_NOT_EMPTY) when something in it is not ours.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UsageError(Problem("OUT_NOT_FOLDER", str(out), "is not a folder", "give another --out"))
+    there = {path.name for path in out.iterdir()} - keep if out.exists() else set()
+    if there and (there - _OURS or "parties" not in there):
+        what = f"holds something that is not a run's, e.g. {min(there - _OURS or there)}"
+        raise UsageError(Problem("OUT_NOT_EMPTY", str(out), what, "give an empty folder as --out"))
+    for name in there:
+        path = out / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def publish(job: JobFile, name: str, out: Path) -> dict[str, Any]:
+    """Put the result of job `name` into `out`, metrics.json last; gives its content."""
+    results = {party: out / "parties" / party / "jobs" / name / "result" for party in job.parties}
+    label = results[job.receiver]
+    for party, result in results.items():
+        shutil.copytree(out / "parties" / party / "audit", out / "audit" / party)
+        if (result / "model").is_dir():
+            shutil.copytree(result / "model", out / "parties" / party / "model")
+    for file in ("leakage.json", "specification.json", "aligned.csv"):
+        if (label / file).exists():
+            shutil.copyfile(label / file, out / file)
+    metrics: dict[str, Any] = json.loads((label / "metrics.json").read_text(encoding="utf-8"))
+    metrics["traffic"] = _traffic(results)
+    _write(out / "report.html", report.render(metrics))
+    _write(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return metrics
+
+
+def _traffic(results: Mapping[PartyId, Path]) -> list[dict[str, Any]]:
+    """What every party sent, by its own account: links between two others are not in the label party's."""
+    rows: list[dict[str, Any]] = []
+    for party, result in results.items():
+        account = json.loads((result / "traffic.json").read_text(encoding="utf-8"))
+        rows += [row for row in account if row["sender"] == party]
+    return rows
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
