@@ -13,7 +13,7 @@ NATIVE := fedcredit/native
 EXTENSION := fedcredit/_native.abi3.so
 RUST_SOURCES := $(shell find $(NATIVE) -name target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-OUT ?= out/demo
+OUT ?= runs/demo
 ROWS ?=
 BENCHES ?= intersect groupsum gbdt
 
@@ -34,7 +34,7 @@ help: ## list the targets
 
 setup: $(VENV)/installed $(EXTENSION) ## virtual environment and native build; all that `fedcredit` needs
 
-demo: setup ## a whole consortium on this machine, in a minute; report in out/demo
+demo: setup ## a whole consortium on this machine, in a minute; report in runs/demo
 	$(BIN)/fedcredit demo --out $(OUT) $(if $(ROWS),--rows $(ROWS))
 
 test: test-fast test-long ## the whole suite, as CI runs it

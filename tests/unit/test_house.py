@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 import fedcredit
+from fedcredit.cli.main import app
 from fedcredit.runtime.config import load_job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,6 +183,13 @@ def test_the_readme_shows_the_two_commands_of_a_newcomer() -> None:
     readme = (ROOT / "README.md").read_text()
     assert "make demo" in readme
     assert "make test" in readme
+
+
+def test_documents_name_only_commands_that_exist() -> None:
+    known = set(typer.main.get_group(app).commands)
+    for file in documents():
+        named = set(re.findall(r"(?:^|`|bin/)fedcredit ([a-z]+)", file.read_text(), re.MULTILINE))
+        assert named <= known, file.name
 
 
 def test_the_readmes_job_file_is_one(tmp_path: Path) -> None:
