@@ -35,11 +35,16 @@ def load(spec: TableSpec, limits: Limits, resources: Resources, expected_fingerp
     Raises: DataError, see `open_table`.
     """
     with SourceFile(spec, limits) as source:
-        if spec.format == "parquet" or (spec.format == "auto" and source.is_parquet):
-            return _load_parquet(source, spec, limits, resources, expected_fingerprint)
-        if source.is_parquet:
-            raise refuse("CSV_MALFORMED", source.name, "is a Parquet file", "declare format = 'parquet'")
-        return _load_csv(source, spec, limits, resources, expected_fingerprint)
+        try:
+            if spec.format == "parquet" or (spec.format == "auto" and source.is_parquet):
+                return _load_parquet(source, spec, limits, resources, expected_fingerprint)
+            if source.is_parquet:
+                raise refuse("CSV_MALFORMED", source.name, "is a Parquet file", "declare format = 'parquet'")
+            return _load_csv(source, spec, limits, resources, expected_fingerprint)
+        except DataError:
+            # A file that changes under its reader looks malformed in any way.
+            source.check_unchanged()
+            raise
 
 
 def changed(name: str) -> DataError:
