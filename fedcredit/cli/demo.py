@@ -22,10 +22,10 @@ def run(
     at report.html in the folder afterwards, and at parties/NAME/ for what each of them has.
     """
     from fedcredit.cli.simulate import run_job
-    from fedcredit.node.outcome import prepare_folder
+    from fedcredit.node.outcome import DATA, prepare_folder
     from fedcredit.runtime.config import load_job
     from fedcredit.synth import write_demo
 
-    prepare_folder(out, keep=frozenset({"data"}))
-    job = load_job(write_demo(out / "data", rows, seed))
+    prepare_folder(out)
+    job = load_job(write_demo(out / DATA, rows, seed))
     run_job(job, out, quiet=quiet)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -31,12 +32,14 @@ class Display:
         """What each party will learn, before any work starts."""
         if self._quiet:
             return
-        table = Table(title="What each party will learn", title_style="bold", title_justify="left", show_lines=True)
-        for column, options in (("party", "bold"), ("learns", ""), ("about", ""), ("through", "dim")):
-            table.add_column(column, style=options, overflow="fold")
-        for row in rows:
-            table.add_row(row.party, row.learns, row.about, row.through)
+        table = Table(title="What each party will learn", box=box.SIMPLE_HEAD, title_style="bold", title_justify="left")
+        table.add_column("who", style="bold", width=18)
+        table.add_column("learns", ratio=1)
+        table.add_column("about", width=18)
+        for row in _plain_words(rows):
+            table.add_row(*row)
         self._err.print(table)
+        self._err.print("What the protocols say of themselves is in leakage.json, and in every party's audit log.\n")
 
     @contextmanager
     def progress(self, parties: Iterable[str]) -> Iterator[Progress]:
@@ -95,6 +98,20 @@ class Progress:
             took = "" if ended else f"{time.monotonic() - since:5.1f} s"
             grid.add_row(Text(party, "bold"), Text(stage, colour), bar, f"{done}/{total}" if total else "", took)
         return grid
+
+
+def _plain_words(rows: Sequence[LeakageRow]) -> Iterator[tuple[str, str, str]]:
+    """Who, learns what, about whom, for a person to read: a row for each text. What roles say of themselves is left
+    to leakage.json; it speaks of messages."""
+    said: dict[str, list[LeakageRow]] = {}
+    for row in rows:
+        if not row.through.startswith("fedcredit."):
+            said.setdefault(row.learns, []).append(row)
+    for learns, same in said.items():
+        who = list(dict.fromkeys(name for row in same for name in row.party.split(", ")))
+        about = list(dict.fromkeys(name for row in same for name in row.about.split(", ")))
+        each_other = len(who) > 1 and set(about) <= set(who)
+        yield ", ".join(who), learns, "each other" if each_other else ", ".join(about)
 
 
 def size(n_bytes: float) -> str:

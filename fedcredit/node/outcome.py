@@ -36,14 +36,18 @@ _OURS = frozenset(
 """All that a run leaves. A folder with these and nothing else is a former run and may be used again."""
 
 
-def prepare_folder(out: Path, keep: frozenset[str] = frozenset()) -> None:
-    """Make `out`, or empty it of a former run; `keep` names what else may be there.
+DATA = "data"
+"""Where the demonstration puts its tables. Nothing here ever deletes it."""
+
+
+def prepare_folder(out: Path) -> None:
+    """Make `out`, or empty it of a former run. Tables in its `data/` stay.
 
     Raises: UsageError (OUT_NOT_EMPTY) when something in it is not ours.
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UsageError(Problem("OUT_NOT_FOLDER", str(out), "is not a folder", "give another --out"))
-    there = {path.name for path in out.iterdir()} - keep if out.exists() else set()
+    there = {path.name for path in out.iterdir()} - {DATA} if out.exists() else set()
     if there and (there - _OURS or "parties" not in there):
         what = f"holds something that is not a run's, e.g. {min(there - _OURS or there)}"
         raise UsageError(Problem("OUT_NOT_EMPTY", str(out), what, "give an empty folder as --out"))
