@@ -50,6 +50,14 @@ pub struct Assignment<'a> {
     pub n_nodes: usize,
 }
 
+/// A round's corrections at the holder, (round features, rows, K).
+#[derive(Clone, Copy)]
+pub struct Received<'a> {
+    pub words: &'a [u64],
+    /// Rows are in the order of the [`Assignment`]; else all `n` are there, by number.
+    pub by_position: bool,
+}
+
 impl Trees<'_> {
     fn check(&self, round: &Round, at: &Assignment) -> Result<(), KernelError> {
         check_assignment(at, self.n_rows)?;
@@ -256,20 +264,19 @@ impl Task<Vec<u64>> for AskerSegment<'_> {
 
 /// The holder's sums of its vectors, added to `sums`.
 ///
-/// Shapes: `keys` per feature (n, depth_f), concatenated; `codes` (F, n); `corrections` (round features, n, K) by row
-/// number, or with `by_position` (round features, rows of `at`, K).
+/// Shapes: `keys` per feature (n, depth_f), concatenated; `codes` (F, n).
 pub fn holder_sums(
     trees: &Trees,
     keys: &[u128],
     codes: &[u8],
     round: &Round,
     at: &Assignment,
-    corrections: &[u64],
-    by_position: bool,
+    corrections: Received,
     sums: &mut [u64],
 ) -> Result<(), KernelError> {
     trees.check(round, at)?;
     let n = trees.n_rows;
+    let Received { words: corrections, by_position } = corrections;
     let stride = round.n_values * if by_position { at.rows.len() } else { n };
     let starts: Vec<usize> = trees
         .bins

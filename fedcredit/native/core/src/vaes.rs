@@ -154,7 +154,8 @@ impl Vaes {
         let mut trees = Trees::new(width, tweaks);
         let mut out = children.chunks_exact_mut(2 * WORDS * LANES);
         for group in nodes.chunks_exact(WORDS * LANES) {
-            let (x, h) = self.hash(group, &mut trees);
+            // SAFETY: compiled for the same features.
+            let (x, h) = unsafe { self.hash(group, &mut trees) };
             let Some(out) = out.next() else { return };
             for ((x, h), out) in x.into_iter().zip(h).zip(out.chunks_exact_mut(2 * WORDS)) {
                 let right = _mm256_xor_si256(x, h);
@@ -176,7 +177,8 @@ impl Vaes {
         let lows = low.chunks_exact_mut(WORDS / 2 * LANES);
         let highs = high.chunks_exact_mut(WORDS / 2 * LANES);
         for ((group, low), high) in leaves.chunks_exact(WORDS * LANES).zip(lows).zip(highs) {
-            let (_, h) = self.hash(group, &mut trees);
+            // SAFETY: compiled for the same features.
+            let (_, h) = unsafe { self.hash(group, &mut trees) };
             for ((pair, low), high) in
                 h.as_chunks::<2>().0.iter().zip(low.chunks_exact_mut(WORDS)).zip(high.chunks_exact_mut(WORDS))
             {
@@ -192,30 +194,34 @@ impl Vaes {
         }
     }
 
-    /// `LANES` vectors of blocks and their hashes.
-    #[inline]
-    #[target_feature(enable = "avx2,aes,vaes")]
-    fn hash(&self, group: &[u64], trees: &mut Trees) -> ([__m256i; LANES], [__m256i; LANES]) {
-        let mut x = [_mm256_setzero_si256(); LANES];
-        let mut s = x;
-        let mut y = x;
-        for (i, words) in group.chunks_exact(WORDS).enumerate() {
-            // SAFETY: `words` is one vector long.
-            x[i] = unsafe { _mm256_loadu_si256(words.as_ptr().cast()) };
-            // sigma(l || r) = (l xor r) || l: the upper word to both places, then xor the lower into the upper.
-            let upper = _mm256_unpackhi_epi64(x[i], x[i]);
-            s[i] = _mm256_xor_si256(upper, _mm256_bslli_epi128::<8>(x[i]));
-            y[i] = _mm256_xor_si256(_mm256_xor_si256(s[i], trees.next()), self.round_keys[0]);
-        }
-        for key in &self.round_keys[1..10] {
-            for y in &mut y {
-                *y = _mm256_aesenc_epi128(*y, *key);
+    /// `LANES` vectors of blocks and their hashes. Inlined into its two callers, so that vectors stay in registers.
+    ///
+    /// # Safety
+    /// The caller is compiled for the features that [`available`] checks.
+    #[inline(always)]
+    unsafe fn hash(&self, group: &[u64], trees: &mut Trees) -> ([__m256i; LANES], [__m256i; LANES]) {
+        // SAFETY: the features are the caller's, by contract; every load is of one whole chunk.
+        unsafe {
+            let mut x = [_mm256_setzero_si256(); LANES];
+            let mut s = x;
+            let mut y = x;
+            for (i, words) in group.as_chunks::<WORDS>().0.iter().enumerate().take(LANES) {
+                x[i] = _mm256_loadu_si256(words.as_ptr().cast());
+                // sigma(l || r) = (l xor r) || l: the upper word to both places, then xor the lower into the upper.
+                let upper = _mm256_unpackhi_epi64(x[i], x[i]);
+                s[i] = _mm256_xor_si256(upper, _mm256_bslli_epi128::<8>(x[i]));
+                y[i] = _mm256_xor_si256(_mm256_xor_si256(s[i], trees.next()), self.round_keys[0]);
             }
+            for key in &self.round_keys[1..10] {
+                for y in &mut y {
+                    *y = _mm256_aesenc_epi128(*y, *key);
+                }
+            }
+            for (y, s) in y.iter_mut().zip(&s) {
+                *y = _mm256_xor_si256(_mm256_aesenclast_epi128(*y, self.round_keys[10]), *s);
+            }
+            (x, y)
         }
-        for (y, s) in y.iter_mut().zip(&s) {
-            *y = _mm256_xor_si256(_mm256_aesenclast_epi128(*y, self.round_keys[10]), *s);
-        }
-        (x, y)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one-hot sharing end to end: transfers made by a dealer of the test, then rounds of sums over them.
 
-use fedcredit_core::onehot::{Assignment, Round, Trees, asker_sums, holder_sums, level_sums};
+use fedcredit_core::onehot::{Assignment, Received, Round, Trees, asker_sums, holder_sums, level_sums};
 use fedcredit_core::tree::depth;
 
 const DELTA: u128 = 0x9d2c_5680_1234_5678_9abc_def0_0fed_cba9;
@@ -72,9 +72,27 @@ fn difference_of_the_sums_is_the_sum_per_group() {
                 }
             }
         }
-        holder_sums(&trees, &pair.keys, &pair.codes, &round, &at, &kept, false, &mut theirs).unwrap();
+        holder_sums(
+            &trees,
+            &pair.keys,
+            &pair.codes,
+            &round,
+            &at,
+            Received { words: &kept, by_position: false },
+            &mut theirs,
+        )
+        .unwrap();
         let mut in_order = vec![0; len];
-        holder_sums(&trees, &pair.keys, &pair.codes, &round, &at, &sent, true, &mut in_order).unwrap();
+        holder_sums(
+            &trees,
+            &pair.keys,
+            &pair.codes,
+            &round,
+            &at,
+            Received { words: &sent, by_position: true },
+            &mut in_order,
+        )
+        .unwrap();
         assert_eq!(in_order, theirs);
         let mut start = 0;
         for &f in &features {

@@ -10,18 +10,8 @@ use fedcredit_core::error::KernelError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-pyo3::create_exception!(
-    _native,
-    BadPoint,
-    PyValueError,
-    "Bytes that are not a canonical, non-identity group element."
-);
-pyo3::create_exception!(
-    _native,
-    NoAssignment,
-    PyValueError,
-    "No OKVS for these keys under this seed."
-);
+pyo3::create_exception!(_native, BadPoint, PyValueError, "Bytes that are not a canonical, non-identity group element.");
+pyo3::create_exception!(_native, NoAssignment, PyValueError, "No OKVS for these keys under this seed.");
 
 /// A kernel's refusal as a ValueError; `fedcredit.kernels` gives it the caller's context. A peer's fault and a failed
 /// seed have types of their own, since callers act on them.

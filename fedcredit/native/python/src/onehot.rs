@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use fedcredit_core::cot::{self, NIBBLES, STREAMS, Seeds};
 use fedcredit_core::histogram;
-use fedcredit_core::onehot::{self, Assignment, Round, Trees};
+use fedcredit_core::onehot::{self, Assignment, Received, Round, Trees};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -174,10 +174,9 @@ fn onehot_holder_sums<'py>(
     let round = Round { features: features.as_slice()?, mask_keys: &mask_keys, n_values };
     let at = Assignment { rows: rows.as_slice()?, nodes: nodes.as_slice()?, n_nodes };
     let level_keys = blocks(level_keys.as_slice()?)?;
-    let (codes, corrections) = (codes.as_slice()?, corrections.as_slice()?);
+    let (codes, corrections) = (codes.as_slice()?, Received { words: corrections.as_slice()?, by_position });
     let sums = sums.as_slice_mut()?;
-    py.detach(|| onehot::holder_sums(&trees, &level_keys, codes, &round, &at, corrections, by_position, sums))
-        .map_err(refuse)
+    py.detach(|| onehot::holder_sums(&trees, &level_keys, codes, &round, &at, corrections, sums)).map_err(refuse)
 }
 
 /// Sums per bin in the clear, into `sums`.
