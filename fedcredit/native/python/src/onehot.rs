@@ -14,6 +14,7 @@ use crate::refuse;
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Indices<'py> = PyReadonlyArray1<'py, u32>;
 type Bytes<'py> = PyReadonlyArray1<'py, u8>;
+type NewWords<'py> = Bound<'py, PyArray1<u64>>;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(cot_receive, m)?)?;
@@ -39,7 +40,7 @@ fn blocks(words: &[u64]) -> PyResult<Cow<'_, [u128]>> {
     ))
 }
 
-fn words<'py>(py: Python<'py>, blocks: &[u128]) -> Bound<'py, PyArray1<u64>> {
+fn words<'py>(py: Python<'py>, blocks: &[u128]) -> NewWords<'py> {
     PyArray1::from_slice(py, bytemuck::cast_slice(blocks))
 }
 
@@ -69,7 +70,7 @@ fn cot_receive<'py>(
     seeds_flat: Bytes<'py>,
     first: u64,
     choices: Words<'py>,
-) -> PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>)> {
+) -> PyResult<(NewWords<'py>, NewWords<'py>)> {
     let seeds = seeds(seeds_flat.as_slice()?)?;
     let choices = blocks(choices.as_slice()?)?;
     if choices.is_empty() {
@@ -87,7 +88,7 @@ fn cot_send<'py>(
     delta: [u64; 2],
     first: u64,
     corrections: Words<'py>,
-) -> PyResult<Bound<'py, PyArray1<u64>>> {
+) -> PyResult<NewWords<'py>> {
     let seeds = seeds(seeds_flat.as_slice()?)?;
     let corrections = blocks(corrections.as_slice()?)?;
     let q = py.detach(|| cot::send(&seeds, join(delta), first, &corrections)).map_err(refuse)?;
@@ -110,7 +111,7 @@ fn onehot_level_sums<'py>(
     feature: u32,
     first: u32,
     q: Words<'py>,
-) -> PyResult<Bound<'py, PyArray1<u64>>> {
+) -> PyResult<NewWords<'py>> {
     let expand_key = key(expand_key)?;
     let trees = Trees { n_rows, bins: bins.as_slice()?, expand_key: &expand_key };
     let q = blocks(q.as_slice()?)?;
@@ -136,7 +137,7 @@ fn onehot_asker_sums<'py>(
     n_nodes: usize,
     values: Option<Words<'py>>,
     mut sums: PyReadwriteArray1<'py, u64>,
-) -> PyResult<Bound<'py, PyArray1<u64>>> {
+) -> PyResult<NewWords<'py>> {
     let (expand_key, mask_keys) = (key(expand_key)?, keys(mask_keys));
     let trees = Trees { n_rows, bins: bins.as_slice()?, expand_key: &expand_key };
     let round = Round { features: features.as_slice()?, mask_keys: &mask_keys, n_values };
