@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from table_files import PLAIN, spec_of
 
 from fedcredit import uscc
+from fedcredit.kernels import digest
 from fedcredit.tables import TableSpec, open_table, table
 from fedcredit.tables.export import safe_cell, write_csv
-from fedcredit.tables.split import holdout_mask, out_of_time_mask, siphash, time_value
+from fedcredit.tables.split import holdout_mask, out_of_time_mask, time_value
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
-KEY = bytes(range(16))
+KEY = bytes(range(32))
 
 
 def test_rows_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +86,12 @@ def test_real_data_sets(name: str, n_rows: int, n_features: int, declared: dict[
         assert found.label.tolist() == [int(row[declared["label"]]) for row in rows]
 
 
-def test_siphash_published_vectors() -> None:
-    # Aumasson, Bernstein, SipHash, appendix A, and the first of the reference implementation's vectors.
-    assert siphash(np.array([bytes(range(15))]), KEY).tolist() == [0xA129CA6149BE45E5]
-    assert siphash(np.array([b""], "S1"), KEY).tolist() == [0x726FDB47DD0E0E31]
+def test_holdout_stays_what_it_was() -> None:
+    # Parties with different versions have to agree: keyed BLAKE3, first 8 bytes little-endian, below share * 2^64.
+    ids = np.array([b"91350100M000100Y43", b"91110000600037341L", b"1", b"22", b"333"])
+    hashed = [int.from_bytes(h[:8].tobytes(), "little") / 2**64 for h in digest.keyed(KEY, ids)]
+    assert [round(h, 6) for h in hashed] == [0.93456, 0.161546, 0.492821, 0.371418, 0.365621]
+    assert holdout_mask(ids, 0.5, KEY).tolist() == [h < 0.5 for h in hashed]
 
 
 def test_holdout_is_the_same_whatever_the_order_and_width() -> None:
@@ -100,7 +103,7 @@ def test_holdout_is_the_same_whatever_the_order_and_width() -> None:
     assert np.array_equal(holdout_mask(codes.astype("S40"), 0.2, KEY), held)
     # A larger share holds out the same subjects and more; another key holds out others.
     assert not (held & ~holdout_mask(codes, 0.3, KEY)).any()
-    both = (held & holdout_mask(codes, 0.2, bytes(16))).mean()
+    both = (held & holdout_mask(codes, 0.2, bytes(32))).mean()
     assert abs(both - 0.04) < 0.01
 
 
@@ -115,7 +118,7 @@ def test_split_refuses_nonsense() -> None:
     for share in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="between"):
             holdout_mask(ids, share, KEY)
-    with pytest.raises(ValueError, match="16"):
+    with pytest.raises(ValueError, match="32"):
         holdout_mask(ids, 0.5, b"short")
     with pytest.raises(ValueError, match="no time"):
         out_of_time_mask(np.array([1.0, np.nan]), 0.5)
