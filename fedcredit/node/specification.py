@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import PublicJob, PublicModel, leakage_of
@@ -108,6 +108,14 @@ class JobSpecification(Section):
     models: tuple[ModelEntry, ...]
     leakage: tuple[LeakageRow, ...]
 
+    @model_validator(mode="after")
+    def _fits(self) -> JobSpecification:
+        names = [party.id for party in self.parties]
+        labels = sum(party.role == "label" for party in self.parties)
+        if len(set(names)) != len(names) or labels != 1 or self.platform in names:
+            raise ValueError("names or roles do not fit")
+        return self
+
     @classmethod
     def parse(cls, data: bytes) -> JobSpecification:
         """The specification in `data`, which must be its canonical form. Raises RefusedError."""
@@ -119,10 +127,6 @@ class JobSpecification(Section):
             raise RefusedError(
                 Problem("SPEC_INVALID", f"job specification: {where}", "is not what it must be")
             ) from None
-        names = [party.id for party in specification.parties]
-        labels = sum(party.role == "label" for party in specification.parties)
-        if len(set(names)) != len(names) or labels != 1 or specification.platform in names:
-            raise RefusedError(Problem("SPEC_INVALID", "job specification: parties", "names or roles do not fit"))
         if specification.to_bytes() != data:
             raise RefusedError(Problem("SPEC_INVALID", "job specification", "is not in its canonical form"))
         return specification

@@ -143,6 +143,8 @@ class Store:
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _make_durable)
+            sa.event.listen(self._engine, "begin", _begin)
+        self._writer = self._engine.execution_options(fedcredit_writes=True)
         metadata.create_all(self._engine)
         self._check_version()
 
@@ -154,7 +156,7 @@ class Store:
 
     def propose(self, job: str, proposal: bytes, nonce: bytes, fingerprint: bytes, now: datetime) -> None:
         """Keep a proposal and what this party committed to."""
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             connection.execute(
                 _jobs.insert().values(
                     id=job,
@@ -201,7 +203,7 @@ class Store:
 
     def begin_stage(self, job: str, name: str, now: datetime) -> None:
         """Note that a stage was begun; beginning it again keeps its position."""
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             key = (_stages.c.job == job) & (_stages.c.name == name)
             if connection.execute(sa.select(_stages.c.position).where(key)).first() is not None:
                 connection.execute(_stages.update().where(key).values(started=now.isoformat()))
@@ -212,7 +214,7 @@ class Store:
 
     def finish_stage(self, job: str, name: str, state: bytes, now: datetime) -> None:
         """Keep a stage's frozen state and its digest."""
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             key = (_stages.c.job == job) & (_stages.c.name == name)
             digest = hashlib.sha256(state).digest()
             connection.execute(_stages.update().where(key).values(state=state, digest=digest, finished=now.isoformat()))
@@ -237,7 +239,7 @@ class Store:
 
     def add_results(self, job: str, files: Sequence[tuple[str, bytes, int]]) -> None:
         """Note the files of a result: relative path, SHA-256, size."""
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             for path, digest, size in files:
                 connection.execute(_results.insert().values(job=job, path=path, digest=digest, size=size))
 
@@ -262,12 +264,12 @@ class Store:
     def keep_reply(self, job: str, method: str, request: bytes, reply: bytes) -> None:
         """Keep the reply to a call, to be given again when the call is repeated."""
         digest = hashlib.sha256(request).digest()
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             connection.execute(_calls.insert().values(job=job, method=method, request=digest, reply=reply))
 
     def set_audit_head(self, log: str, size: int, root: bytes) -> None:
         """Keep the head of an audit log. Raises FedcreditError (AUDIT_ROLLBACK) when it would shrink."""
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             old = connection.execute(sa.select(_audit.c.size).where(_audit.c.log == log)).scalar()
             if old is not None and size < old:
                 raise FedcreditError(Problem("AUDIT_ROLLBACK", f"audit log {log}", "is shorter than it was"))
@@ -286,7 +288,7 @@ class Store:
 
     def _move(self, job: str, to: JobState, **values: Any) -> None:
         sources = [state for state, targets in _NEXT.items() if to in targets]
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             done = connection.execute(
                 _jobs.update().where((_jobs.c.id == job) & _jobs.c.state.in_(sources)).values(state=to, **values)
             )
@@ -294,7 +296,7 @@ class Store:
                 raise FedcreditError(Problem("JOB_STATE", f"job {job}", f"cannot become {to.value} from where it is"))
 
     def _check_version(self) -> None:
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             found = connection.execute(sa.select(_schema.c.version)).scalar()
             if found is None:
                 connection.execute(_schema.insert().values(version=SCHEMA_VERSION))
@@ -303,7 +305,14 @@ class Store:
                 raise FedcreditError(Problem("STORE_VERSION", "store", what))
 
 
+def _begin(connection: sa.Connection) -> None:
+    # A writer takes its lock first: two that read and then write could otherwise write on what the other has changed.
+    writes = connection.get_execution_options().get("fedcredit_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
 def _make_durable(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
     cursor = connection.cursor()
     for statement in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {statement}")
