@@ -102,14 +102,25 @@ class JobRun:
         self._fingerprint = fingerprint
         self._meter = Meter()
         self._folder = premises.folder / "jobs" / specification.id
+        self._work: asyncio.Task[None] | None = None
+        self._cancelled = self._ending = False
+
+    def cancel(self) -> None:
+        """Cancel the job, unless it is ending already: what it writes then is written to the end."""
+        self._cancelled = not self._ending
+        if self._work is not None and self._cancelled:
+            self._work.cancel()
 
     async def run(self) -> JobState:
-        """Run the job and write how it ended, here and in the log of events. Cancelling it cancels the job."""
+        """Run the job and write how it ended, here and in the log of events. Stop it with `cancel` alone."""
         job = self._specification.id
         state, error = JobState.FAILED, None
         try:
             self._log.state(JobState.RUNNING)
-            await self._run_stages()
+            self._work = asyncio.create_task(self._run_stages(), name=f"work {job}")
+            if self._cancelled:
+                self._work.cancel()
+            await self._work
             state = JobState.SUCCEEDED
         except FedcreditError as found:
             error = found
@@ -122,6 +133,7 @@ class JobRun:
             _logger.error(
                 "job %s: %s\n%s", job, type(found).__name__, "".join(traceback.format_tb(found.__traceback__))
             )
+        self._ending = True
         self._table.close()
         await asyncio.to_thread(self._end, state, error)
         self._log.state(state, error)
@@ -217,6 +229,7 @@ class JobRun:
             files["metrics.json"] = _pretty(figures)
         if not specification.models and aligned.rows.size:
             files["aligned.csv"] = await asyncio.to_thread(_id_file, self._table, aligned.rows)
+        self._ending = True  # a result is published whole or not at all
         await asyncio.to_thread(self._write_result, files)
         self._log.stage("publish", "done")
 

@@ -4,7 +4,7 @@
     OUT/logs/NAME.log     what the node had to say
     OUT/...               the result, put there when the job has succeeded (`fedcredit.node.outcome`)
 
-Keys and certificates are made for the run and are gone after it.
+Keys are made for the run and are gone after it.
 """
 
 from __future__ import annotations
@@ -118,8 +118,9 @@ class Consortium:
                 await self.operator.close()
         finally:
             await self.children.stop()
-            for party in (*self.job.parties, PLATFORM):
-                shutil.rmtree(self.folder(party) / "keys", ignore_errors=True)
+            # Certificates stay: the signatures of the audit logs are checked with them.
+            for key in (*self.out.glob("parties/*/keys/*.key"), *self.out.glob(".operator/*")):
+                key.unlink(missing_ok=True)
             shutil.rmtree(self.out / ".operator", ignore_errors=True)
 
     async def _follow(self, name: str, watch: Watch | None) -> JobEvent:

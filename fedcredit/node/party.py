@@ -67,6 +67,7 @@ class PartyNode:
         self._learn, self._shut_down = learn, shut_down
         self._logs: dict[str, EventLog] = {}
         self._tables: dict[str, Table] = {}
+        self._runs: dict[str, JobRun] = {}
         self._tasks: dict[str, asyncio.Task[JobState]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -95,8 +96,8 @@ class PartyNode:
         """Cancel what runs and wait until each job has written its end."""
         for table in self._tables.values():
             table.close()
-        for task in self._tasks.values():
-            task.cancel()
+        for run in self._runs.values():
+            run.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _health(self, caller: PartyId, request: HealthRequest) -> HealthReply:
@@ -223,6 +224,7 @@ class PartyNode:
         if table is None:
             table = await asyncio.to_thread(open_own_table, self._premises, specification)
         run = JobRun(specification, self._premises, table, row.fingerprint or b"", log)
+        self._runs[row.id] = run
         self._tasks[row.id] = asyncio.create_task(run.run(), name=row.id)
         return Accepted()
 
@@ -236,7 +238,7 @@ class PartyNode:
         row = self._premises.store.job(request.job)
         task = self._tasks.get(request.job)
         if task is not None:
-            task.cancel()
+            self._runs[request.job].cancel()
             await asyncio.wait({task}, timeout=5)
         elif row is not None and not row.state.final:
             error = RefusedError(Problem("CANCELLED", f"job {request.job}", "was cancelled before it began"))

@@ -18,6 +18,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
 
+from cryptography import x509
+
 from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.governance.audit import Head
 from fedcredit.ids import PartyId
@@ -28,18 +30,18 @@ from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import PlatformNode
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.rpc import ControlClient, ControlService
-from fedcredit.node.signing import SigningIdentity, load_signing
+from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.store import Store
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
 from fedcredit.transport.grpc import Credentials, GrpcTransport, Limits, caller_of
 
-__all__ = ["check_node", "run_node", "serve"]
+__all__ = ["AUDIT_HEAD", "check_node", "run_node", "serve", "verify_audit_head"]
 
 AUDIT_HEAD = b"fedcredit/v1/audit-head"
 """The use of a signature over the head of an audit log."""
 
-DRAIN_S = 5.0
+DRAIN_S = 2.0
 """What peers have to take of what was sent to them before the process ends; SIGTERM to exit is 10 s at most."""
 
 
@@ -154,6 +156,11 @@ def _credentials(config: PartyFile, clock: Clock) -> Credentials:
         me=config.me,
         now=clock.now(),
     )
+
+
+def verify_audit_head(certificate: x509.Certificate, signature: bytes, body: bytes) -> None:
+    """Check the signed head of a node's audit log, given its signing certificate. Raises cryptography's errors."""
+    verify_with(certificate, AUDIT_HEAD, signature, body)
 
 
 def _audit(config: PartyFile, signing: SigningIdentity, store: Store, clock: Clock) -> AuditFile:

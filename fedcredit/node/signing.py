@@ -20,7 +20,7 @@ from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.identity import IdentityInvalid, read_party
 
-__all__ = ["SigningIdentity", "load_signing"]
+__all__ = ["SigningIdentity", "load_signing", "verify_with"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,14 @@ def load_signing(config: PartyFile, clock: Clock) -> SigningIdentity:
     except PeerError as error:
         raise _bad_key(error.reason) from None
     return identity
+
+
+def verify_with(certificate: x509.Certificate, domain: bytes, signature: bytes, data: bytes) -> None:
+    """Check a signature with a certificate that is believed already. Raises InvalidSignature or TypeError."""
+    key = certificate.public_key()
+    if not isinstance(key, Ed25519PublicKey):
+        raise TypeError("not the certificate of a signing key")
+    key.verify(signature, _framed(domain, data))
 
 
 def _bad_key(what: str) -> ConfigError:
