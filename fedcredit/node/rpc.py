@@ -40,14 +40,14 @@ HandleStream = Callable[[PartyId, Any], AsyncIterator[Message]]
 
 M = TypeVar("M", bound=Message)
 
-_STATUS: tuple[tuple[type[FedcreditError], grpc.StatusCode], ...] = (
-    (RefusedError, grpc.StatusCode.PERMISSION_DENIED),
-    (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
-    (DataError, grpc.StatusCode.FAILED_PRECONDITION),
-    (ConfigError, grpc.StatusCode.FAILED_PRECONDITION),
-    (PeerLost, grpc.StatusCode.UNAVAILABLE),
-    (PeerError, grpc.StatusCode.INVALID_ARGUMENT),
-)
+_STATUS: dict[int, grpc.StatusCode] = {
+    UsageError.exit_status: grpc.StatusCode.INVALID_ARGUMENT,
+    DataError.exit_status: grpc.StatusCode.FAILED_PRECONDITION,
+    ConfigError.exit_status: grpc.StatusCode.FAILED_PRECONDITION,
+    RefusedError.exit_status: grpc.StatusCode.PERMISSION_DENIED,
+    PeerLost.exit_status: grpc.StatusCode.UNAVAILABLE,
+    PeerError.exit_status: grpc.StatusCode.INVALID_ARGUMENT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
 
 
 async def _abort(context: _Context, error: FedcreditError) -> None:
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+    status = _STATUS.get(error.exit_status, grpc.StatusCode.INTERNAL)
     metadata = ((CODE_KEY, error.code), (EXIT_KEY, str(error.exit_status)))
     await context.abort(status, error.code, trailing_metadata=metadata)
 
