@@ -161,12 +161,15 @@ class JobRun:
         kept = await asyncio.to_thread(store.stage_state, job, stage)
         if kept is not None:
             return kind.thaw(kept)
-        await asyncio.to_thread(store.begin_stage, job, stage, clock.now())
+        # The steps of a model are many and short: they are in the store once they are done, and in the log of events.
+        whole, started = "/" not in stage, clock.now()
+        if whole:
+            await asyncio.to_thread(store.begin_stage, job, stage, started)
         self._log.stage(stage, "begun")
         state = await work()
         frozen = await asyncio.to_thread(state.freeze)
-        await asyncio.to_thread(store.finish_stage, job, stage, frozen, clock.now())
-        if "/" not in stage:
+        await asyncio.to_thread(store.finish_stage, job, stage, frozen, started, clock.now())
+        if whole:
             digest = hashlib.sha256(frozen).hexdigest()
             await asyncio.to_thread(self._record, Event.STAGE_DONE, stage=stage, digest=digest)
         self._log.stage(stage, "done")

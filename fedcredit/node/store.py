@@ -204,20 +204,18 @@ class Store:
     def begin_stage(self, job: str, name: str, now: datetime) -> None:
         """Note that a stage was begun; beginning it again keeps its position."""
         with self._writer.begin() as connection:
-            key = (_stages.c.job == job) & (_stages.c.name == name)
-            if connection.execute(sa.select(_stages.c.position).where(key)).first() is not None:
-                connection.execute(_stages.update().where(key).values(started=now.isoformat()))
-                return
-            count = sa.select(sa.func.count()).select_from(_stages).where(_stages.c.job == job)
-            position = connection.execute(count).scalar_one()
-            connection.execute(_stages.insert().values(job=job, name=name, position=position, started=now.isoformat()))
+            _put_stage(connection, job, name, {"started": now.isoformat()})
 
-    def finish_stage(self, job: str, name: str, state: bytes, now: datetime) -> None:
-        """Keep a stage's frozen state and its digest."""
+    def finish_stage(self, job: str, name: str, state: bytes, started: datetime, now: datetime) -> None:
+        """Keep a stage's frozen state and its digest. It need not have been begun here: one write is enough."""
+        values = {
+            "state": state,
+            "digest": hashlib.sha256(state).digest(),
+            "started": started.isoformat(),
+            "finished": now.isoformat(),
+        }
         with self._writer.begin() as connection:
-            key = (_stages.c.job == job) & (_stages.c.name == name)
-            digest = hashlib.sha256(state).digest()
-            connection.execute(_stages.update().where(key).values(state=state, digest=digest, finished=now.isoformat()))
+            _put_stage(connection, job, name, values)
 
     def stage_state(self, job: str, name: str) -> bytes | None:
         """The frozen state of a finished stage. Raises FedcreditError (STATE_INVALID) when its digest differs."""
@@ -303,6 +301,13 @@ class Store:
             elif found != SCHEMA_VERSION:
                 what = f"was written by another version (schema {found}, this one has {SCHEMA_VERSION})"
                 raise FedcreditError(Problem("STORE_VERSION", "store", what))
+
+
+def _put_stage(connection: sa.Connection, job: str, name: str, values: dict[str, Any]) -> None:
+    key = (_stages.c.job == job) & (_stages.c.name == name)
+    if connection.execute(_stages.update().where(key).values(**values)).rowcount == 0:
+        position = sa.select(sa.func.count()).select_from(_stages).where(_stages.c.job == job).scalar_subquery()
+        connection.execute(_stages.insert().values(job=job, name=name, position=position, **values))
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -106,8 +106,9 @@ def test_the_first_end_of_a_job_is_its_end(path: Path) -> None:
 def test_stages_keep_their_order_and_their_states(path: Path) -> None:
     store = proposed(path)
     for name in ("validate", "align", "gbdt.0/tree.0"):
-        store.begin_stage("job", name, NOW)
-        store.finish_stage("job", name, name.encode(), NOW)
+        if "/" not in name:
+            store.begin_stage("job", name, NOW)
+        store.finish_stage("job", name, name.encode(), NOW, NOW)
     store.begin_stage("job", "gbdt.0/tree.1", NOW)
     store = reopened(store, path)
     assert [(stage.name, stage.finished is not None) for stage in store.stages("job")] == [
@@ -127,7 +128,7 @@ def test_stages_keep_their_order_and_their_states(path: Path) -> None:
 def test_a_damaged_state_is_refused(path: Path) -> None:
     store = proposed(path)
     store.begin_stage("job", "align", NOW)
-    store.finish_stage("job", "align", b"state", NOW)
+    store.finish_stage("job", "align", b"state", NOW, NOW)
     store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE stages SET state = ?", (b"stale",))
@@ -176,7 +177,7 @@ def test_writes_are_durable_and_safe_from_any_thread(path: Path) -> None:
 
     def write(number: int) -> None:
         store.begin_stage("job", f"stage.{number}", NOW)
-        store.finish_stage("job", f"stage.{number}", b"x" * number, NOW)
+        store.finish_stage("job", f"stage.{number}", b"x" * number, NOW, NOW)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
     for thread in threads:
