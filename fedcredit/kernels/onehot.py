@@ -195,7 +195,8 @@ def holder_sums(
     """The holder's sums of its vectors: minus the asker's, they are the sums of the values per group.
 
     Shapes: keys (sum of n d_f, 2), feature by feature, row by row; codes (F, n) below B_f; corrections (features, n, K)
-    by row number, or `by_position` (features, m, K) in the order of `at.rows`; returns (q, K, cells). Raises: ValueError.
+    by row number, or `by_position` (features, m, K) in the order of `at.rows`; returns (q, K, cells).
+    Raises: ValueError.
     """
     _shape("keys", keys, (forest.n_rows * sum(forest.depths), 2), np.uint64)
     _shape("codes", codes, (len(forest.groups), forest.n_rows), np.uint8)

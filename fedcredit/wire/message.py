@@ -108,7 +108,7 @@ class Message:
     proto: ClassVar[type[Proto]]
 
     def __init_subclass__(cls, *, tag: int | None = None, proto: type[Proto] | None = None) -> None:
-        # `slots=True` makes the dataclass decorator build the class anew, without keywords; the last one is the real one.
+        # `slots=True` makes the dataclass decorator build the class anew, without keywords; the last one is real.
         tag, proto = tag or cls.__dict__["tag"], proto or cls.__dict__["proto"]
         if tag in _REGISTRY and _REGISTRY[tag].__qualname__ != cls.__qualname__:
             raise FedcreditError(f"tag {tag:#x} is taken by {_REGISTRY[tag].__name__}")
