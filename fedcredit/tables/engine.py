@@ -13,7 +13,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from fedcredit.tables.problems import refuse
 from fedcredit.tables.spec import Limits, Resources
 from fedcredit.tables.structure import Structure
 
-__all__ = ["ROWS_AT_ONCE", "Engine", "literal", "texts"]
+__all__ = ["ROWS_AT_ONCE", "Engine", "literal", "stepwise", "texts"]
 
 ROWS_AT_ONCE = 122_880
 """Rows fetched in one piece: DuckDB's row group, so that a piece is a zone of the table."""
@@ -102,7 +102,7 @@ class Engine:
     def load_parquet(self, path: str, columns: Sequence[int], n_columns: int) -> dict[int, str]:
         """Fill `raw`; returns the columns whose type cannot be read, with the type, and then loads nothing."""
         source = f"SELECT * FROM read_parquet({literal(path)}) AS t({', '.join(f'c{i}' for i in range(n_columns))})"
-        types = [str(row[1]) for row in self.all(f"DESCRIBE {source}")]
+        types = [str(row[1]) for row in self.all(f"DESCRIBE {source}", "PARQUET_MALFORMED")]
         forms = {i: _parquet_form(types[i]) for i in columns}
         if refused := {i: types[i] for i, form in forms.items() if form is None}:
             return refused
@@ -135,24 +135,18 @@ class Engine:
             for name, column in found.items()
         }
 
-    def piece(self, low: int, high: int, first: str, *then: str) -> Arrays:
-        """Columns over rows `low` to `high` (exclusive), in file order.
-
-        `first` are expressions over a row of `raw`, each of `then` are expressions over the names of the ones before;
-        those of the last are the result. Steps, because an expression that repeats its parts grows beyond reason.
-        """
-        source = f"(SELECT rowid AS row_number, {first} FROM raw WHERE rowid >= {low} AND rowid < {high})"
-        for step in then[:-1]:
-            source = f"(SELECT *, {step} FROM {source})"
-        found = self.arrays(f"SELECT row_number, {then[-1] if then else '* EXCLUDE (row_number)'} FROM {source}")
-        if not np.array_equal(found.pop("row_number"), np.arange(low, high)):
+    def piece(self, low: int, high: int, columns: Iterable[int], *steps: str) -> Arrays:
+        """What the last of `steps` makes of rows `low` to `high` (exclusive), in file order; see `stepwise`."""
+        source = stepwise(columns, *steps[:-1], rows=(low, high))
+        found = self.arrays(f"SELECT r, {steps[-1]} FROM {source}")
+        if not np.array_equal(found.pop("r"), np.arange(low, high)):
             raise FedcreditError("the table engine returned rows out of order")
         return found
 
-    def pieces(self, n_rows: int, first: str, *then: str) -> Iterator[tuple[int, Arrays]]:
-        """Columns over all rows, piece by piece with its first row."""
+    def pieces(self, n_rows: int, columns: Iterable[int], *steps: str) -> Iterator[tuple[int, Arrays]]:
+        """`piece` over all rows, each with its first row."""
         for low in range(0, n_rows, ROWS_AT_ONCE):
-            yield low, self.piece(low, min(low + ROWS_AT_ONCE, n_rows), first, *then)
+            yield low, self.piece(low, min(low + ROWS_AT_ONCE, n_rows), columns, *steps)
 
     def close(self) -> None:
         """Close the connection and remove what it spilled."""
@@ -179,6 +173,19 @@ class Engine:
     def _remove_spill(self) -> None:
         if self._spill is not None:
             shutil.rmtree(self._spill, ignore_errors=True)
+
+
+def stepwise(columns: Iterable[int], *steps: str, rows: tuple[int, int] | None = None) -> str:
+    """SQL: a source with some columns of `raw`, the row number `r`, and what every step adds.
+
+    A step is expressions over the columns of the steps before it. An expression that repeats its parts instead grows
+    beyond what the planner takes in its stride.
+    """
+    where = "" if rows is None else f" WHERE rowid >= {rows[0]} AND rowid < {rows[1]}"
+    source = f"(SELECT {', '.join(['rowid AS r', *(f'c{i}' for i in columns)])} FROM raw{where})"
+    for step in steps:
+        source = f"(SELECT *, {step} FROM {source})"
+    return source
 
 
 def literal(text: str) -> str:

@@ -90,7 +90,7 @@ def read_identifiers(
     pieces: list[Ids] = []
     rules = np.empty(n_rows, np.uint8)
     changes = np.zeros(8, np.int64)
-    for low, piece in engine.pieces(n_rows, *steps):
+    for low, piece in engine.pieces(n_rows, [column], *steps):
         ids = _encoded(piece["id"])
         found = piece["rule"].astype(np.uint8)
         if id_type == "uscc":

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from fedcredit.tables.engine import Engine
+from fedcredit.tables.engine import Engine, stepwise
 from fedcredit.tables.problems import Problems
 from fedcredit.tables.spec import OTHER, ColumnKind, ColumnSpec, TableSpec
-from fedcredit.tables.values import cell, describe, is_broken_number, is_date_like, is_missing_word, reading
+from fedcredit.tables.values import cells, describe, is_broken_number, is_date_like, is_missing_word, reading
 
 __all__ = ["NEARLY_EMPTY", "Settled", "settle"]
 
@@ -83,18 +83,16 @@ def _measure(
     engine: Engine, table: TableSpec, columns: Sequence[tuple[int, ColumnSpec]], n_rows: int
 ) -> Iterator[Settled]:
     for some in _batches(columns):
-        cells, counts = [], []
+        values, counts = [], []
         for i, c in some:
             assert c.kind is not None
-            cells.append(f"{cell(i, markers(table, c))} AS v{i}")
-            value = f"({reading(f'v{i}', c.kind, c.levels)})"
-            other = len(c.levels or ()) - 1 if c.levels and c.levels[-1] == OTHER else -1
-            counts.append(
-                f"count(v{i}), count({value}), count(*) FILTER ({value} = {other}), min({value}) = max({value})"
-                if c.kind == "categorical"
-                else f"count(v{i}), count({value}), 0, min({value}) = max({value})"
-            )
-        row = engine.one(f"SELECT {', '.join(counts)} FROM (SELECT {', '.join(cells)} FROM raw)")
+            values.append(f"{reading(f'v{i}', c.kind, c.levels)} AS x{i}")
+            other = len(c.levels) - 1 if c.levels and c.levels[-1] == OTHER else -1
+            others = f"count(*) FILTER (x{i} = {other})" if other >= 0 else "0"
+            counts.append(f"count(v{i}), count(x{i}), {others}, min(x{i}) = max(x{i})")
+        prepared = cells((i, markers(table, c)) for i, c in some)
+        source = stepwise((i for i, _ in some), *prepared, ", ".join(values))
+        row = engine.one(f"SELECT {', '.join(counts)} FROM {source}")
         for k, (i, c) in enumerate(some):
             present, valid, other_rows, one_value = row[4 * k : 4 * k + 4]
             yield Settled(
@@ -112,12 +110,14 @@ def _infer(
 ) -> Iterator[tuple[int, ColumnSpec]]:
     """The kind of columns that are not all numbers. One that was meant to be numbers stays numeric, and invalid."""
     for some in _batches(columns):
-        cells = ", ".join(f"{cell(s.index, markers(table, s.spec))} AS v{s.index}" for s in some)
+        numbers = ", ".join(f"{reading(f'v{s.index}', 'numeric')} AS x{s.index}" for s in some)
+        prepared = cells((s.index, markers(table, s.spec)) for s in some)
+        source = stepwise((s.index for s in some), *prepared, numbers)
         counts = ", ".join(
-            f"count(*) FILTER ({number} IS NULL AND {is_broken_number(v)}), count(*) FILTER ({is_date_like(v)})"
-            for v, number in ((f"v{s.index}", f"({reading(f'v{s.index}', 'numeric')})") for s in some)
+            f"count(*) FILTER (x{i} IS NULL AND {is_broken_number(f'v{i}')}), count(*) FILTER ({is_date_like(f'v{i}')})"
+            for i in (s.index for s in some)
         )
-        row = engine.one(f"SELECT {counts} FROM (SELECT {cells} FROM raw)")
+        row = engine.one(f"SELECT {counts} FROM {source}")
         for k, s in enumerate(some):
             broken, dates = row[2 * k : 2 * k + 2]
             present = n_rows - s.missing
@@ -134,7 +134,7 @@ def _levels(
 ) -> Iterator[tuple[int, ColumnSpec]]:
     """Columns with their levels: the most frequent first, equally frequent ones by their text, the rest as OTHER."""
     for i, c in columns:
-        source = f"(SELECT {cell(i, markers(table, c))} AS v FROM raw) WHERE v IS NOT NULL"
+        source = f"{_one(table, i, c)} WHERE v IS NOT NULL"
         found = engine.all(f"SELECT v FROM {source} GROUP BY v ORDER BY count(*) DESC, v LIMIT {table.max_levels + 1}")
         levels = tuple(str(row[0]) for row in found)
         if len(levels) > table.max_levels:
@@ -146,7 +146,7 @@ def _levels(
 
 
 def _refuse_missing_words(engine: Engine, table: TableSpec, i: int, c: ColumnSpec, problems: Problems) -> None:
-    source = f"(SELECT rowid AS r, {cell(i, markers(table, c))} AS v FROM raw) WHERE {is_missing_word('v')}"
+    source = f"{_one(table, i, c)} WHERE {is_missing_word('v')}"
     if count := engine.one(f"SELECT count(*) FROM {source}")[0]:
         rows = [row[0] for row in engine.all(f"SELECT r FROM {source} ORDER BY r LIMIT {_SHOWN_ROWS}")]
         problems.add_rows("VALUE_INVALID", rows, count, "a word for a missing value", _MARKER_FIX, column=c.name)
@@ -156,14 +156,18 @@ def _report(engine: Engine, table: TableSpec, settled: Settled, problems: Proble
     i, c, kind = settled.index, settled.spec, settled.kind
     value = reading("v", kind, c.levels)
     found = engine.all(
-        f"SELECT r, v FROM (SELECT rowid AS r, {cell(i, markers(table, c))} AS v FROM raw) "
-        f"WHERE v IS NOT NULL AND ({value}) IS NULL ORDER BY r LIMIT {_SHOWN_ROWS}"
+        f"SELECT r, v FROM {_one(table, i, c)} WHERE v IS NOT NULL AND ({value}) IS NULL ORDER BY r LIMIT {_SHOWN_ROWS}"
     )
     fix = "correct it, or declare it in missing"
     if c.kind == "numeric":
         fix += ", or declare kind = 'categorical'"
     what = describe(kind, str(found[0][1]))
     problems.add_rows("VALUE_INVALID", [row[0] for row in found], settled.invalid, what, fix, column=c.name)
+
+
+def _one(table: TableSpec, i: int, c: ColumnSpec) -> str:
+    """SQL: a source of one column's cells `v` with their row numbers `r`."""
+    return f"(SELECT r, v{i} AS v FROM {stepwise([i], *cells([(i, markers(table, c))]))})"
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

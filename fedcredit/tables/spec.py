@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -129,11 +129,6 @@ def load_spec(raw: Mapping[str, Any]) -> TableSpec:
         raise ConfigError(Problem("CONFIG_TYPE", "table.columns", "is not a table of columns"))
     built = tuple(ColumnSpec(**_arguments(ColumnSpec, {"name": name, **c})) for name, c in columns.items())
     return TableSpec(**_arguments(TableSpec, values), columns=built)
-
-
-def with_columns(spec: TableSpec, columns: Iterable[ColumnSpec]) -> TableSpec:
-    """`spec` with its columns replaced."""
-    return replace(spec, columns=tuple(columns))
 
 
 def _not_default(value: Any, default: Any, skip: tuple[str, ...]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.tables.engine import ROWS_AT_ONCE, Engine
+from fedcredit.tables.engine import ROWS_AT_ONCE, Engine, stepwise
 from fedcredit.tables.header import Layout
 from fedcredit.tables.identifiers import Identifiers, Ids, read_identifiers
 from fedcredit.tables.loading import Loaded, changed, load
@@ -27,7 +27,7 @@ from fedcredit.tables.quality import ColumnQuality, Quality
 from fedcredit.tables.schema import NEARLY_EMPTY, Settled, markers, settle
 from fedcredit.tables.source import SourceFile
 from fedcredit.tables.spec import Limits, Resources, TableSpec
-from fedcredit.tables.values import cell, label_reading, reading
+from fedcredit.tables.values import cells, label_reading, quick_reading, reading
 
 __all__ = ["Column", "Rows", "Table", "infer", "open_table"]
 
@@ -104,8 +104,9 @@ class Table:
             found |= self._fetch(contents.features[start : start + _COLUMNS_AT_ONCE], wanted)
         columns = {s.spec.name: _column(s, found[s.index]) for s in contents.features}
         if contents.label is not None:
-            cells = [f"{cell(contents.label, self.spec.missing)} AS v"]
-            label = self._collect(cells, [f"{label_reading('v')} AS x"], wanted)["x"].astype(np.uint8)
+            i = contents.label
+            steps = (*cells([(i, self.spec.missing)]), f"{label_reading(f'v{i}')} AS x{i}")
+            label = self._collect([i], steps, wanted)[i].astype(np.uint8)
         if contents.time is not None:
             time = (found if contents.time.index in found else self._fetch([contents.time], wanted))[
                 contents.time.index
@@ -131,18 +132,24 @@ class Table:
         self.close()
 
     def _fetch(self, some: Sequence[Settled], wanted: _Wanted) -> dict[int, F64]:
-        cells = [f"{cell(s.index, markers(self.spec, s.spec))} AS v{s.index}" for s in some]
-        forms = [f"{reading(f'v{s.index}', s.kind, s.spec.levels)} AS x{s.index}" for s in some]
-        found = self._collect(cells, forms, wanted)
-        return {s.index: found[f"x{s.index}"] for s in some}
+        quick = {
+            s.index: f for s in some if s.kind == "numeric" and (f := quick_reading(f"c{s.index}", self._markers(s)))
+        }
+        forms = [f"{quick.get(s.index) or reading(f'v{s.index}', s.kind, s.spec.levels)} AS x{s.index}" for s in some]
+        prepared = [(s.index, self._markers(s)) for s in some if s.index not in quick]
+        steps = cells(prepared) if prepared else ()
+        return self._collect([s.index for s in some], (*steps, ", ".join(forms)), wanted)
 
-    def _collect(self, cells: Sequence[str], forms: Sequence[str], wanted: _Wanted) -> dict[str, F64]:
-        out: dict[str, F64] = {}
+    def _collect(self, columns: Sequence[int], steps: Sequence[str], wanted: _Wanted) -> dict[int, F64]:
+        out = {i: np.empty(len(wanted.rows)) for i in columns}
         for low, high, at, inside in wanted.pieces():
-            piece = self._engine.piece(low, high, ", ".join(cells), ", ".join(forms))
-            for name, values in piece.items():
-                out.setdefault(name, np.empty(len(wanted.rows)))[at] = values[inside]
-        return out or {form.split()[-1]: np.empty(0) for form in forms}
+            piece = self._engine.piece(low, high, columns, *steps)
+            for i, values in out.items():
+                values[at] = piece[f"x{i}"][inside]
+        return out
+
+    def _markers(self, s: Settled) -> tuple[str, ...]:
+        return markers(self.spec, s.spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +250,7 @@ def _check_label(engine: Engine, layout: Layout, spec: TableSpec, n_rows: int, p
     """Check the label, if there is one, and count its ones."""
     if layout.label is None:
         return None
-    source = f"(SELECT rowid AS r, {cell(layout.label, spec.missing)} AS v FROM raw)"
+    source = f"(SELECT r, v{layout.label} AS v FROM {stepwise([layout.label], *cells([(layout.label, spec.missing)]))})"
     value = f"({label_reading('v')})"
     present, valid, ones = engine.one(f"SELECT count(v), count({value}), count(*) FILTER ({value} = 1) FROM {source}")
     for code, count, bad, what in (

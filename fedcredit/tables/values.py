@@ -14,7 +14,7 @@ from fedcredit.tables.engine import literal, texts
 from fedcredit.tables.spec import BLANKS, OTHER, ColumnKind
 
 __all__ = [
-    "cell",
+    "cells",
     "class_of",
     "describe",
     "is_broken_number",
@@ -39,10 +39,16 @@ _DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d")
 _WRITTEN_NUMBER = r"[+-]?[$¥￥€£]? ?[0-9][0-9,，]*(\.[0-9]*)? ?[%％]?|[０-９．，]+|=.*"
 
 
-def cell(column: int, markers: Iterable[str]) -> str:
-    """SQL: the cell of column `column` without the blanks around it; NULL where it is missing."""
-    text = trimmed(f"c{column}")
-    return f"(CASE WHEN {text} IN ({texts(['', *markers])}) THEN NULL ELSE {text} END)"
+def cells(columns: Iterable[tuple[int, Iterable[str]]]) -> tuple[str, str]:
+    """SQL, two steps: `v<i>`, the cell of each column i without the blanks around it; NULL where it is missing.
+
+    `columns` are given with their missing markers; the empty cell always is one.
+    """
+    columns = [(i, texts(["", *markers])) for i, markers in columns]
+    return (
+        ", ".join(f"{trimmed(f'c{i}')} AS t{i}" for i, _ in columns),
+        ", ".join(f"CASE WHEN t{i} IN ({markers}) THEN NULL ELSE t{i} END AS v{i}" for i, markers in columns),
+    )
 
 
 def trimmed(text: str) -> str:
@@ -72,6 +78,17 @@ def reading(v: str, kind: ColumnKind, levels: tuple[str, ...] | None = None) -> 
             if known and known[-1] == OTHER:
                 code = f"CASE WHEN {v} IS NOT NULL THEN coalesce({code}, {len(known)}) END"
             return f"CAST({code} - 1 AS DOUBLE)"
+
+
+def quick_reading(c: str, markers: Iterable[str]) -> str | None:
+    """SQL: the number in the unprepared cell `c` of a column that has been checked, if a bare cast can tell.
+
+    The cast takes blanks around a number, and makes NULL of the empty cell and of words; so it can unless one of the
+    markers looks like a number.
+    """
+    if any(re.search(r"[0-9]|nan|inf", marker.lower()) for marker in markers):
+        return None
+    return f"TRY_CAST({c} AS DOUBLE)"
 
 
 def label_reading(v: str) -> str:
