@@ -35,7 +35,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """`fedcredit ARGUMENTS` in this process: exit status, output, errors."""
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.delenv("FEDCREDIT_DEBUG", raising=False)
+    monkeypatch.setenv("FEDCREDIT_DEBUG", "")  # and so what --debug sets is undone, too
 
     def call(*arguments: str) -> tuple[int, str, str]:
         try:
