@@ -9,7 +9,6 @@
 
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Block};
-use std::hint::black_box;
 
 /// Trees expanded together: two nodes each fill the 64 blocks that the widest AES backend works on.
 pub const BATCH: usize = 32;
@@ -21,9 +20,8 @@ pub struct Tweaks {
     pub rows: [u64; BATCH],
 }
 
-/// What a processor offers: the hash over trees of `width` blocks, tree `i` of the batch with its own tweak, and the
-/// scans of a holder, which touch every element alike so that nothing tells where the secret index lies.
-pub trait Engine {
+/// The two uses of the hash, over trees of `width` blocks, tree `i` of the batch with its own tweak.
+pub trait Hash {
     /// The hash under `key`, which is public.
     fn new(key: &[u8; 16]) -> Self;
 
@@ -32,36 +30,6 @@ pub trait Engine {
 
     /// The hash of every leaf, low words apart from high words.
     fn words(&mut self, leaves: &[u64], width: usize, tweaks: &Tweaks, low: &mut [u64], high: &mut [u64]);
-
-    /// Of the two children of node `prefix`, zeroes the one on side `bit` and sets the other to `key` xor all nodes of its
-    /// side but itself.
-    fn open_sibling(nodes: &mut [u64], prefix: u64, bit: u64, key: u128);
-
-    /// Adds `words[j]` to `cells[j]` for all `j` but `own`; returns the sum of what it added.
-    fn add_others(cells: &mut [u64], words: &[u64], own: u64) -> u64;
-
-    /// Adds `word` to `cells[own]`.
-    fn add_at(cells: &mut [u64], own: u64, word: u64);
-}
-
-/// All ones where `a == b`, else zero. The barrier keeps the compiler from making a branch or an index of it.
-#[inline(always)]
-pub fn equal(a: u64, b: u64) -> u64 {
-    let x = a ^ b;
-    black_box((x | x.wrapping_neg()) >> 63).wrapping_sub(1)
-}
-
-/// Both children's candidate for [`Engine::open_sibling`]: words of left and right, one of the two zero.
-#[inline(always)]
-pub fn sibling(side: [u64; 4], bit: u64, key: u128) -> [u64; 4] {
-    let (took_right, took_left) = (bit.wrapping_neg(), bit.wrapping_sub(1));
-    let (low, high) = (key as u64, (key >> 64) as u64);
-    [
-        (low ^ side[0]) & took_right,
-        (high ^ side[1]) & took_right,
-        (low ^ side[2]) & took_left,
-        (high ^ side[3]) & took_left,
-    ]
 }
 
 /// The hash on whatever AES the `aes` crate finds, down to constant-time portable code.
@@ -86,7 +54,7 @@ impl Portable {
     }
 }
 
-impl Engine for Portable {
+impl Hash for Portable {
     fn new(key: &[u8; 16]) -> Self {
         Self { cipher: Aes128::new(&(*key).into()), scratch: Vec::new() }
     }
@@ -103,37 +71,6 @@ impl Engine for Portable {
             low[i] = l;
             high[i] = h;
         });
-    }
-
-    fn open_sibling(nodes: &mut [u64], prefix: u64, bit: u64, key: u128) {
-        // Words of a pair of children: left low, left high, right low, right high.
-        let mut side = [0u64; 4];
-        let pairs = nodes.as_chunks_mut::<4>().0;
-        for (p, pair) in pairs.iter().enumerate() {
-            let other = !equal(p as u64, prefix);
-            side.iter_mut().zip(pair).for_each(|(sum, word)| *sum ^= word & other);
-        }
-        let sibling = sibling(side, bit, key);
-        for (p, pair) in pairs.iter_mut().enumerate() {
-            let here = equal(p as u64, prefix);
-            pair.iter_mut().zip(sibling).for_each(|(word, s)| *word = (*word & !here) | (s & here));
-        }
-    }
-
-    fn add_others(cells: &mut [u64], words: &[u64], own: u64) -> u64 {
-        let mut total = 0u64;
-        for (j, (cell, word)) in cells.iter_mut().zip(words).enumerate() {
-            let word = word & !equal(j as u64, own);
-            *cell = cell.wrapping_add(word);
-            total = total.wrapping_add(word);
-        }
-        total
-    }
-
-    fn add_at(cells: &mut [u64], own: u64, word: u64) {
-        for (j, cell) in cells.iter_mut().enumerate() {
-            *cell = cell.wrapping_add(word & equal(j as u64, own));
-        }
     }
 }
 

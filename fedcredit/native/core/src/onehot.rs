@@ -5,8 +5,8 @@
 //! nodes)`; its transfer has the inverse of bit `l` of `b` as choice, so it opens the xor of the side that its path does
 //! not take. A round derives fresh masks `H_round(leaf)` from the leaves, two words of 64 bits to a call.
 //!
-//! With `a_j` the masks, the asker sends `c = v + sum_j a_j`; the holder's vector is `a_j` for `j != b` and
-//! `c - sum_{j != b} a_j = v + a_b` for `j = b`. The difference of the two vectors is `v` at `b` and 0 elsewhere.
+//! With `a_j` the masks of all leaves, those beyond `B_f` included, the asker sends `c = v + sum_j a_j`; the holder's
+//! vector is `a_j` for `j != b` and `c - sum_{j != b} a_j = v + a_b` for `j = b`. The difference of the two vectors is `v` at `b` and 0 elsewhere.
 //!
 //! Orders: everything is feature-major. Roots `(F, n)`, keys `(F, n, depth_f)`, sums per feature `(nodes, K, B_f)`,
 //! corrections `(F, rows, K)`. The holder's groups are secret, and no branch or index depends on them.
@@ -14,7 +14,7 @@
 use rayon::prelude::*;
 
 use crate::error::KernelError;
-use crate::hash::{BATCH, Engine, Portable};
+use crate::hash::{BATCH, Hash, Portable};
 use crate::tree::{Batch, Paths, depth};
 #[cfg(target_arch = "x86_64")]
 use crate::vaes::{self, Vaes};
@@ -167,7 +167,7 @@ const SEGMENT: usize = 4096;
 
 /// A task of one thread, compiled once for every kind of AES.
 trait Task<T> {
-    fn run<H: Engine>(self) -> T;
+    fn run<H: Hash>(self) -> T;
 }
 
 /// Runs `task` on the fastest AES of this processor.
@@ -191,7 +191,7 @@ struct LevelSums<'a> {
 
 impl Task<()> for LevelSums<'_> {
     #[inline(always)]
-    fn run<H: Engine>(self) {
+    fn run<H: Hash>(self) {
         let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
         let step = self.depth - 1;
         for (i, (out, q)) in self.out.chunks_mut(BATCH * step).zip(self.q.chunks(BATCH * self.depth)).enumerate() {
@@ -226,7 +226,7 @@ struct AskerSegment<'a> {
 
 impl Task<Vec<u64>> for AskerSegment<'_> {
     #[inline(always)]
-    fn run<H: Engine>(mut self) -> Vec<u64> {
+    fn run<H: Hash>(mut self) -> Vec<u64> {
         let (k, bins) = (self.round.n_values, self.bins);
         let mut sums = vec![0u64; self.at.n_nodes * k * bins];
         let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
@@ -239,18 +239,15 @@ impl Task<Vec<u64>> for AskerSegment<'_> {
             for _ in 1..depth(bins as u16) {
                 batch.descend();
             }
-            batch.prune(bins);
             for value in 0..k {
                 if value % 2 == 0 {
                     batch.mask(&mut masks[value / 2]);
                 }
                 for (g, &node) in nodes.iter().enumerate() {
                     let cells = &mut sums[(node as usize * k + value) * bins..][..bins];
-                    let mut total = 0u64;
-                    for (cell, &mask) in cells.iter_mut().zip(batch.masks(g, value, bins)) {
-                        *cell = cell.wrapping_add(mask);
-                        total = total.wrapping_add(mask);
-                    }
+                    let words = batch.masks(g, value);
+                    cells.iter_mut().zip(&*words).for_each(|(cell, &mask)| *cell = cell.wrapping_add(mask));
+                    let total = words.iter().fold(0u64, |sum, &mask| sum.wrapping_add(mask));
                     if let (Some(out), Some(values)) = (self.out.as_deref_mut(), self.values) {
                         let at = (b * BATCH + g) * k + value;
                         out[at] = values[at].wrapping_add(total);
@@ -329,27 +326,28 @@ struct HolderSegment<'a> {
 
 impl Task<Vec<u64>> for HolderSegment<'_> {
     #[inline(always)]
-    fn run<H: Engine>(self) -> Vec<u64> {
+    fn run<H: Hash>(self) -> Vec<u64> {
         let (k, bins) = (self.round.n_values, self.bins);
         let mut sums = vec![0u64; self.at.n_nodes * k * bins];
         let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
         let mut masks: Vec<H> = self.round.mask_keys.iter().map(H::new).collect();
         for (b, (rows, nodes)) in self.at.rows.chunks(BATCH).zip(self.at.nodes.chunks(BATCH)).enumerate() {
+            let next = &self.at.rows[((b + 1) * BATCH).min(self.at.rows.len())..];
+            self.paths.prefetch(&next[..next.len().min(BATCH)]);
             self.paths.expand(&mut batch, rows);
-            batch.prune(bins);
             for value in 0..k {
                 if value % 2 == 0 {
                     batch.mask(&mut masks[value / 2]);
                 }
                 for (g, (&row, &node)) in rows.iter().zip(nodes).enumerate() {
-                    let own = u64::from(self.paths.codes[row as usize]);
-                    let cells = &mut sums[(node as usize * k + value) * bins..][..bins];
-                    let words = batch.masks(g, value, bins);
-                    // The word at the own group is hashed from zero, not from a leaf: it must not count.
-                    let others = H::add_others(cells, words, own);
                     let place = self.first.map_or(row as usize, |first| first + b * BATCH + g);
-                    let correction = self.corrections[place * k + value];
-                    H::add_at(cells, own, correction.wrapping_sub(others));
+                    let words = batch.masks(g, value);
+                    // Slot 0 was hashed from nothing; the row's own entry is what the correction leaves.
+                    let others = words[1..].iter().fold(0u64, |sum, &mask| sum.wrapping_add(mask));
+                    words[0] = self.corrections[place * k + value].wrapping_sub(others);
+                    self.paths.place(row, words);
+                    let cells = &mut sums[(node as usize * k + value) * bins..][..bins];
+                    cells.iter_mut().zip(words).for_each(|(cell, mask)| *cell = cell.wrapping_add(*mask));
                 }
             }
         }

@@ -6,9 +6,13 @@
 //! ```
 //!
 //! The asker expands whole trees. The holder knows, level by level, the xor of the side that its path does not take,
-//! and so every node off the path. Its path is secret: no branch or index depends on it.
+//! and so every node off the path. Its path is secret, so no branch or index may depend on it: nodes lie where no secret
+//! is needed to find them, slot 0 the path, slot 1 its sibling, slot `2 r + side` the children of slot `r > 0`, and
+//! only the finished masks are brought into the order of the leaves, by conditional swaps.
 
-use crate::hash::{BATCH, Engine, Tweaks};
+use std::hint::black_box;
+
+use crate::hash::{BATCH, Hash, Tweaks};
 
 /// Levels of the tree over `bins` groups.
 pub const fn depth(bins: u16) -> usize {
@@ -26,7 +30,7 @@ pub struct Batch<H> {
     width: usize,
 }
 
-impl<H: Engine> Batch<H> {
+impl<H: Hash> Batch<H> {
     #[inline(always)]
     pub fn new(expand_key: &[u8; 16], feature: u32) -> Self {
         Self {
@@ -68,20 +72,6 @@ impl<H: Engine> Batch<H> {
         self.nodes.chunks_exact_mut(2 * self.width)
     }
 
-    /// Drops the leaves beyond `bins`, but for one where needed to keep vectors whole.
-    #[inline(always)]
-    pub fn prune(&mut self, bins: usize) {
-        let width = bins.next_multiple_of(2).min(self.width);
-        if width < self.width {
-            for tree in 1..BATCH {
-                let from = 2 * tree * self.width;
-                self.nodes.copy_within(from..from + 2 * width, 2 * tree * width);
-            }
-            self.nodes.truncate(2 * BATCH * width);
-            self.width = width;
-        }
-    }
-
     /// Hashes the leaves under a round's key: two words to a leaf, the masks of two values.
     #[inline(always)]
     pub fn mask(&mut self, hash: &mut H) {
@@ -91,11 +81,11 @@ impl<H: Engine> Batch<H> {
         hash.words(&self.nodes, self.width, &self.tweaks, &mut self.low, &mut self.high);
     }
 
-    /// The masks of tree `g`: low words for even values, high words for odd ones.
+    /// The masks of tree `g`, one a leaf: low words for even values, high words for odd ones.
     #[inline(always)]
-    pub fn masks(&self, g: usize, value: usize, bins: usize) -> &[u64] {
-        let words = if value.is_multiple_of(2) { &self.low } else { &self.high };
-        &words[g * self.width..][..bins]
+    pub fn masks(&mut self, g: usize, value: usize) -> &mut [u64] {
+        let words = if value.is_multiple_of(2) { &mut self.low } else { &mut self.high };
+        &mut words[g * self.width..][..self.width]
     }
 }
 
@@ -110,27 +100,85 @@ pub struct Paths<'a> {
 }
 
 impl Paths<'_> {
-    /// Expands all nodes off the paths; those on them are zero.
+    /// Expands all nodes off the paths, in slots.
     #[inline(always)]
-    pub fn expand<H: Engine>(&self, batch: &mut Batch<H>, rows: &[u32]) {
-        batch.start(rows.iter().copied(), |row| {
-            let (key, right) = (self.keys[row as usize * self.depth], self.bit(row, 0));
-            let took_right = u128::from(right).wrapping_neg();
-            [key & took_right, key & !took_right]
-        });
+    pub fn expand<H: Hash>(&self, batch: &mut Batch<H>, rows: &[u32]) {
+        batch.start(rows.iter().copied(), |row| [0, self.keys[row as usize * self.depth]]);
         for level in 1..self.depth {
             batch.descend();
             for (&row, nodes) in rows.iter().zip(batch.trees()) {
-                let prefix = u64::from(self.codes[row as usize]) >> (self.depth - level);
-                let key = self.keys[row as usize * self.depth + level];
-                H::open_sibling(nodes, prefix, self.bit(row, level), key);
+                open_sibling(nodes, self.bit(row, level), self.keys[row as usize * self.depth + level]);
             }
         }
     }
 
-    /// Bit `level` of the group of `row`, most significant first.
+    /// Asks for the keys of rows that come next.
+    #[inline(always)]
+    pub fn prefetch(&self, rows: &[u32]) {
+        #[cfg(target_arch = "x86_64")]
+        for &row in rows {
+            let keys = &self.keys[row as usize * self.depth..][..self.depth];
+            crate::vaes::prefetch(&keys[0]);
+            crate::vaes::prefetch(&keys[self.depth - 1]);
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = rows;
+    }
+
+    /// Brings the words of a row's slots into the order of its leaves; slot 0 ends at the row's own group.
+    ///
+    /// From the leaves up, at each level the half with the path lies left in slots; it belongs right where the bit is 1.
+    #[inline(always)]
+    pub fn place(&self, row: u32, words: &mut [u64]) {
+        for level in (0..self.depth).rev() {
+            let swap = self.bit(row, level).wrapping_neg();
+            // Halves of constant size become straight vector code.
+            match self.depth - 1 - level {
+                0 => swap_halves::<1>(words, swap),
+                1 => swap_halves::<2>(words, swap),
+                2 => swap_halves::<4>(words, swap),
+                3 => swap_halves::<8>(words, swap),
+                4 => swap_halves::<16>(words, swap),
+                5 => swap_halves::<32>(words, swap),
+                6 => swap_halves::<64>(words, swap),
+                _ => swap_halves::<128>(words, swap),
+            }
+        }
+    }
+
+    /// Bit `level` of the group of `row`, most significant first. The barrier keeps the compiler from branching on it.
     #[inline(always)]
     fn bit(&self, row: u32, level: usize) -> u64 {
-        (u64::from(self.codes[row as usize]) >> (self.depth - 1 - level)) & 1
+        black_box((u64::from(self.codes[row as usize]) >> (self.depth - 1 - level)) & 1)
     }
+}
+
+/// Exchanges the first `N` words with the next `N` where `swap` is all ones, and not where it is zero.
+#[inline(always)]
+fn swap_halves<const N: usize>(words: &mut [u64], swap: u64) {
+    if let Some((left, rest)) = words.split_first_chunk_mut::<N>()
+        && let Some(right) = rest.first_chunk_mut::<N>()
+    {
+        for (a, b) in left.iter_mut().zip(right) {
+            let difference = (*a ^ *b) & swap;
+            *a ^= difference;
+            *b ^= difference;
+        }
+    }
+}
+
+/// Fills slot 1 of a level from `key`, the xor of its side, and empties slot 0. The sibling is on the right where the
+/// path's `bit` is 0.
+#[inline(always)]
+fn open_sibling(nodes: &mut [u64], bit: u64, key: u128) {
+    // Words of a pair of children: left low, left high, right low, right high. The first pair is the path's.
+    let mut side = [0u64; 4];
+    let (path, others) = nodes.split_at_mut(4);
+    for pair in others.as_chunks::<4>().0 {
+        side.iter_mut().zip(pair).for_each(|(sum, word)| *sum ^= word);
+    }
+    let (right, left) = (bit.wrapping_sub(1), bit.wrapping_neg());
+    let low = key as u64 ^ (side[0] & left) ^ (side[2] & right);
+    let high = (key >> 64) as u64 ^ (side[1] & left) ^ (side[3] & right);
+    path.copy_from_slice(&[0, 0, low, high]);
 }

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::hash::{BATCH, Engine, Portable, Tweaks, sibling};
+use crate::hash::{BATCH, Hash, Tweaks};
 
 /// Whether this processor has what [`Vaes`] needs.
 pub fn available() -> bool {
@@ -27,6 +27,13 @@ pub fn with_features<T>(task: impl FnOnce() -> T) -> T {
     unsafe { run(task) }
 }
 
+/// Asks for a cache line ahead of its use.
+#[inline(always)]
+pub fn prefetch<T>(item: &T) {
+    // SAFETY: a hint about a live reference; SSE is part of x86-64.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast()) };
+}
+
 /// Vectors in flight: enough to hide the latency of an AES round.
 const LANES: usize = 8;
 /// Words of a vector: two blocks.
@@ -37,7 +44,7 @@ pub struct Vaes {
     round_keys: [__m256i; 11],
 }
 
-impl Engine for Vaes {
+impl Hash for Vaes {
     fn new(key: &[u8; 16]) -> Self {
         assert!(available(), "this processor has no vector AES");
         // SAFETY: the processor has AES-NI, as just asserted.
@@ -57,95 +64,6 @@ impl Engine for Vaes {
         // SAFETY: `new` checked the processor.
         unsafe { self.words_inner(leaves, width, tweaks, low, high) }
     }
-
-    #[inline(always)]
-    fn open_sibling(nodes: &mut [u64], prefix: u64, bit: u64, key: u128) {
-        // SAFETY: a `Vaes` exists only where the features do, and only its tasks come here.
-        unsafe { open_sibling(nodes, prefix, bit, key) }
-    }
-
-    #[inline(always)]
-    fn add_others(cells: &mut [u64], words: &[u64], own: u64) -> u64 {
-        // SAFETY: as above.
-        unsafe { add_others(cells, words, own) }
-    }
-
-    #[inline(always)]
-    fn add_at(cells: &mut [u64], own: u64, word: u64) {
-        // SAFETY: as above.
-        unsafe { add_at(cells, own, word) }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load(words: &[u64; WORDS]) -> __m256i {
-    // SAFETY: an array of four words is a vector long.
-    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store(words: &mut [u64; WORDS], vector: __m256i) {
-    // SAFETY: as in `load`.
-    unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), vector) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn open_sibling(nodes: &mut [u64], prefix: u64, bit: u64, key: u128) {
-    let (prefix, one) = (_mm256_set1_epi64x(prefix as i64), _mm256_set1_epi64x(1));
-    let pairs = nodes.as_chunks_mut::<WORDS>().0;
-    let mut side = _mm256_setzero_si256();
-    let mut p = _mm256_setzero_si256();
-    for pair in pairs.iter() {
-        side = _mm256_xor_si256(side, _mm256_andnot_si256(_mm256_cmpeq_epi64(p, prefix), load(pair)));
-        p = _mm256_add_epi64(p, one);
-    }
-    let mut sides = [0; WORDS];
-    store(&mut sides, side);
-    let opened = load(&sibling(sides, bit, key));
-    p = _mm256_setzero_si256();
-    for pair in pairs {
-        let kept = load(pair);
-        store(pair, _mm256_blendv_epi8(kept, opened, _mm256_cmpeq_epi64(p, prefix)));
-        p = _mm256_add_epi64(p, one);
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn add_others(cells: &mut [u64], words: &[u64], own: u64) -> u64 {
-    let (index, step) = (_mm256_set1_epi64x(own as i64), _mm256_set1_epi64x(WORDS as i64));
-    let (cells, tail) = cells.as_chunks_mut::<WORDS>();
-    let (words, last) = words.as_chunks::<WORDS>();
-    let mut j = _mm256_set_epi64x(3, 2, 1, 0);
-    let mut total = _mm256_setzero_si256();
-    for (cell, word) in cells.iter_mut().zip(words) {
-        let word = _mm256_andnot_si256(_mm256_cmpeq_epi64(j, index), load(word));
-        store(cell, _mm256_add_epi64(load(cell), word));
-        total = _mm256_add_epi64(total, word);
-        j = _mm256_add_epi64(j, step);
-    }
-    let mut totals = [0u64; WORDS];
-    store(&mut totals, total);
-    let rest = Portable::add_others(tail, last, own.wrapping_sub((WORDS * cells.len()) as u64));
-    totals.into_iter().fold(rest, u64::wrapping_add)
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn add_at(cells: &mut [u64], own: u64, word: u64) {
-    let (index, step) = (_mm256_set1_epi64x(own as i64), _mm256_set1_epi64x(WORDS as i64));
-    let word_everywhere = _mm256_set1_epi64x(word as i64);
-    let (vectors, tail) = cells.as_chunks_mut::<WORDS>();
-    let mut j = _mm256_set_epi64x(3, 2, 1, 0);
-    for cell in vectors.iter_mut() {
-        let here = _mm256_and_si256(_mm256_cmpeq_epi64(j, index), word_everywhere);
-        store(cell, _mm256_add_epi64(load(cell), here));
-        j = _mm256_add_epi64(j, step);
-    }
-    Portable::add_at(tail, own.wrapping_sub((WORDS * vectors.len()) as u64), word);
 }
 
 impl Vaes {
@@ -289,6 +207,7 @@ fn next_key(key: __m128i, assist: __m128i) -> __m128i {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::Portable;
 
     #[test]
     fn agrees_with_the_portable_hash() {

@@ -1,0 +1,67 @@
+"""What benches share: tables of random columns on disk, and jobs run over them by real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.node.local import simulate
+from fedcredit.runtime.config import load_job
+from fedcredit.runtime.toml import dump
+from fedcredit.uscc import codes
+
+__all__ = ["identifiers", "median", "run_job", "scratch", "write_table"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+Ids: TypeAlias = npt.NDArray[np.bytes_]
+
+
+def identifiers(first: int, n: int) -> Ids:
+    """USCCs number `first ... first + n`: distinct, with valid check characters."""
+    values = np.empty((n, 17), np.uint8)
+    values[:, :8] = (9, 1, 1, 1, 0, 1, 0, 5)
+    numbers = np.arange(first, first + n)
+    for place in range(9):
+        values[:, 16 - place] = numbers // 10**place % 10
+    return codes(values)
+
+
+def write_table(path: Path, ids: Ids, columns: Mapping[str, F64 | npt.NDArray[np.uint8]]) -> Path:
+    """Write `uscc` and the columns as CSV or Parquet, by the file's suffix."""
+    data = {"uscc": ids.astype("U18")} | dict(columns)
+    with duckdb.connect() as connection:
+        connection.register("data", data)
+        kind = "parquet" if path.suffix == ".parquet" else "csv, header true"
+        connection.execute(f"COPY (SELECT * FROM data) TO '{path}' (FORMAT {kind})")
+    return path
+
+
+def run_job(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run `job`, the content of a job file, with all its parties in processes; metrics.json's content."""
+    path = folder / "JOB.toml"
+    tables = {key: value for key, value in job.items() if key != "model"}
+    models = [dump({"model": model}).replace('["model"]', '[["model"]]') for model in job.get("model", ())]
+    path.write_text(dump(tables) + "".join(models), encoding="utf-8")
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        return asyncio.run(simulate(load_job(path), Path(out) / "out"))
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="fedcredit-bench-") as folder:
+        yield Path(folder)
+
+
+def median(values: Sequence[float]) -> float:
+    """The median, to a tenth of a millisecond."""
+    return round(statistics.median(values), 4)
