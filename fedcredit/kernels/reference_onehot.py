@@ -42,9 +42,9 @@ def level_sums(key: bytes, delta: int, q: Sequence[int], feature: int, row: int)
 def asker_vector(
     key: bytes, mask_keys: bytes, delta: int, root: int, groups: int, n_values: int, feature: int, row: int
 ) -> list[list[int]]:
-    """The asker's masks of one tree: for each value, one word a group."""
+    """The asker's masks of one tree: for each value, one word a leaf; leaves beyond the groups belong to no cell."""
     leaves = tree_levels(key, delta, root, (groups - 1).bit_length(), feature, row)[-1]
-    return _masks(mask_keys, leaves[:groups], n_values, feature, row)
+    return _masks(mask_keys, leaves, n_values, feature, row)
 
 
 def holder_vector(
@@ -52,7 +52,6 @@ def holder_vector(
     mask_keys: bytes,
     keys: Sequence[int],
     group: int,
-    groups: int,
     corrections: Sequence[int],
     feature: int,
     row: int,
@@ -69,7 +68,7 @@ def holder_vector(
         children[sibling] = opened ^ _xor([c for c in children[sibling & 1 :: 2] if c is not None])
         nodes = children
     off_path = [0 if x is None else x for x in nodes]
-    vectors = _masks(mask_keys, off_path[:groups], len(corrections), feature, row)
+    vectors = _masks(mask_keys, off_path, len(corrections), feature, row)
     for vector, correction in zip(vectors, corrections, strict=True):
         vector[group] = (correction - sum(a for j, a in enumerate(vector) if j != group)) & MASK64
     return vectors

@@ -56,12 +56,10 @@ def test_sums_are_those_of_the_slow_twin(groups: int, n_values: int) -> None:
             masks = slow.asker_vector(EXPAND, MASKS, DELTA, whole(roots[f, i]), features[f], n_values, f, int(i))
             words = [(int(values[pos, v]) + sum(masks[v])) & slow.MASK64 for v in range(n_values)]
             assert words == [int(w) for w in sent[slot, pos]]
-            other = slow.holder_vector(
-                EXPAND, MASKS, keys[f * n + int(i)], int(codes[f, i]), features[f], words, f, int(i)
-            )
+            other = slow.holder_vector(EXPAND, MASKS, keys[f * n + int(i)], int(codes[f, i]), words, f, int(i))
             cells = slice(start, start + features[f])
-            wanted_mine[node, :, cells] += np.array(masks, np.uint64)
-            wanted_theirs[node, :, cells] += np.array(other, np.uint64)
+            wanted_mine[node, :, cells] += np.array(masks, np.uint64)[:, : features[f]]
+            wanted_theirs[node, :, cells] += np.array(other, np.uint64)[:, : features[f]]
     assert np.array_equal(mine, wanted_mine)
     assert np.array_equal(theirs, wanted_theirs)
 
