@@ -19,7 +19,7 @@ from fedcredit.node.models import ModelResult
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.meter import Meter
 
-__all__ = ["environment", "job_figures", "phase_of", "traffic_of"]
+__all__ = ["environment", "job_figures", "phase_of", "seconds_of", "traffic_of"]
 
 _NUMBER = re.compile(r"\.\d+$")
 
@@ -55,6 +55,7 @@ def job_figures(
         },
         "rows": {"aligned": aligned, "train": 0 if test is None else aligned - held_out, "test": held_out},
         "models": [dict(result.figures or {}) for result in results.values()],
+        "seconds": seconds_of(meter),
         "traffic": traffic_of(me, meter),
         "leakage": [row.model_dump() for row in specification.leakage],
         "environment": environment(),
@@ -74,6 +75,15 @@ def traffic_of(me: PartyId, meter: Meter) -> list[dict[str, Any]]:
         {"sender": sender, "receiver": receiver, "phase": phase, "bytes": total[0], "messages": total[1]}
         for (sender, receiver, phase), total in sums.items()
     ]
+
+
+def seconds_of(meter: Meter) -> dict[str, float]:
+    """Seconds of this party in each phase: its own work, and its waits for peers."""
+    sums: dict[str, float] = {}
+    for spent in meter.snapshot()["stages"]:
+        phase = phase_of(spent["stage"])
+        sums[phase] = sums.get(phase, 0.0) + spent["compute_s"] + spent["sending_s"] + spent["waiting_s"]
+    return {phase: round(seconds, 6) for phase, seconds in sums.items()}
 
 
 def phase_of(stage: str) -> str:

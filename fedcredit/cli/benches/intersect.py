@@ -1,0 +1,67 @@
+"""`fedcredit bench intersect`: two parties align their tables, from CSV on disk to aligned row numbers in the store.
+
+Half of the identifiers are shared. Seconds: `total` from the start of the processes to the result on disk, `protocol`
+the alignment alone. Settings: none.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedcredit.cli.bench import Options
+from fedcredit.cli.benches.jobs import identifiers, median, run_job, scratch, write_table
+
+__all__ = ["run"]
+
+SIZES = (10_000, 100_000)
+
+
+def run(options: Options) -> Iterator[dict[str, Any]]:
+    """Yield one row a size."""
+    for rows in options.rows or SIZES:
+        yield _measure(rows, options.repeat)
+
+
+def _measure(rows: int, repeat: int) -> dict[str, Any]:
+    with scratch() as folder:
+        _write_tables(folder, rows)
+        totals, aligned, traffic = [], [], []
+        for _ in range(repeat):
+            begun = time.perf_counter()
+            metrics = run_job(folder, _job())
+            totals.append(time.perf_counter() - begun)
+            aligned.append(metrics["seconds"]["align"])
+            traffic.append(sum(row["bytes"] for row in metrics["traffic"] if row["phase"] == "align"))
+        if metrics["rows"]["aligned"] != rows // 2:
+            raise AssertionError(json.dumps(metrics["rows"]))
+    return {
+        "case": {"rows": rows, "mode": "ecdh", "shared": rows // 2},
+        "seconds": {"total": median(totals), "protocol": median(aligned)},
+        "rate": round(rows / median(aligned)),
+        "bytes": traffic[0],
+        "bytes_per_item": round(traffic[0] / rows, 1),
+    }
+
+
+def _write_tables(folder: Path, rows: int) -> None:
+    rng = np.random.default_rng(7)
+    mine, theirs = identifiers(0, rows), identifiers(rows - rows // 2, rows)
+    write_table(folder / "bank.csv", rng.permutation(mine), {"label": rng.integers(0, 2, rows, dtype=np.uint8)})
+    write_table(folder / "tax.csv", rng.permutation(theirs), {"x": rng.normal(size=rows).round(3)})
+
+
+def _job() -> dict[str, Any]:
+    return {
+        "job": {"name": "bench-intersect", "purpose": "research", "seed": 7},
+        "parties": {
+            "bank": {"table": "bank.csv", "id": "uscc", "label": "label"},
+            "tax": {"table": "tax.csv", "id": "uscc"},
+        },
+        "intersect": {"mode": "ecdh"},
+    }
