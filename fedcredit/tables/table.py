@@ -26,7 +26,7 @@ from fedcredit.tables.problems import Problems
 from fedcredit.tables.quality import ColumnQuality, Quality
 from fedcredit.tables.schema import NEARLY_EMPTY, Settled, markers, settle
 from fedcredit.tables.source import SourceFile
-from fedcredit.tables.spec import Limits, Resources, TableSpec
+from fedcredit.tables.spec import ColumnSpec, Limits, Resources, TableSpec
 from fedcredit.tables.values import cells, label_reading, quick_reading, reading
 
 __all__ = ["Column", "Rows", "Table", "infer", "open_table"]
@@ -218,21 +218,23 @@ def _checked(loaded: Loaded, spec: TableSpec, limits: Limits) -> Table:
     identifiers = read_identifiers(engine, layout.id, spec.id_type, n_rows, limits, problems, spec.id)
     identifiers.ids.flags.writeable = False
     positives = _check_label(engine, layout, spec, n_rows, problems)
-    described = [(i, spec.column(layout.names[i])) for i in layout.features]
-    if layout.time is not None and layout.time not in layout.features:
-        described.append((layout.time, spec.column(layout.names[layout.time])))
+    declared = {c.name: c for c in spec.columns}
+    read = dict.fromkeys((*layout.features, *(() if layout.time is None else (layout.time,))))
+    described = [(i, declared.get(layout.names[i], ColumnSpec(layout.names[i]))) for i in read]
     settled = settle(engine, spec, described, n_rows, problems)
     time = next((s for s in settled if s.index == layout.time), None)
     _check_time(time, problems)
-    features = [s for s in settled if s.index in layout.features]
+    features = settled[: len(layout.features)]
     useless = {s.index: code for s in features if (code := _uselessness(s, n_rows)) is not None}
     if spec.useless == "refuse":
         _refuse_useless(features, useless, problems)
     problems.check()
-    kept = tuple(s for s in features if spec.useless == "keep" or s.index not in useless)
-    dropped = tuple(s.spec.name for s in features if s not in kept)
+    left_out = {} if spec.useless == "keep" else useless
+    kept = tuple(s for s in features if s.index not in left_out)
     complete = replace(
-        spec, drop=(*spec.drop, *dropped), columns=tuple(s.spec for s in settled if s in kept or s is time)
+        spec,
+        drop=(*spec.drop, *(s.spec.name for s in features if s.index in left_out)),
+        columns=tuple(s.spec for s in settled if s.index not in left_out or s is time),
     )
     quality = Quality(
         rows=n_rows,

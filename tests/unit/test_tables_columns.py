@@ -71,10 +71,9 @@ BAD_NUMBERS = {
 def test_numbers_gone_wrong(tmp_path: Path, bad: str, word: str) -> None:
     declared = (ColumnSpec("x", kind="numeric"),)
     values = ["1", "-2.5", bad, "", "+3e2", bad]
-    for columns in ((), declared):
+    # Undeclared, and unlike a number: a category like any other.
+    for columns in (declared,) if bad in ("12 34", "0x1F") else (declared, ()):
         spec = spec_of(tmp_path, column(values), columns=columns)
-        if columns == () and bad in ("12 34", "0x1F"):
-            continue  # undeclared and unlike a number: a category like any other
         (problem,) = problems_of(spec)
         assert (problem.code, problem.where) == ("VALUE_INVALID", "t.csv, column 'x', row 3 (line 4)")
         assert word in problem.what
@@ -111,7 +110,7 @@ def test_words_for_missing_are_no_category_unless_declared(tmp_path: Path) -> No
 NUMBER = re.compile(r"[ \t\r\n]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t\r\n]*")
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.text(st.sampled_from("0123456789.eE+-_ nainfx,\t"), max_size=8), min_size=1, max_size=60))
 def test_engine_takes_for_a_number_what_the_grammar_says(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
