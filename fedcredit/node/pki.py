@@ -49,6 +49,7 @@ KEY_FILES = ("tls.key", "tls.crt", "authorities.pem", "signing.key", "signing.cr
 _LIFETIME = timedelta(days=7)
 # Clocks of machines that talk to each other may differ by this much.
 _SKEW = timedelta(minutes=5)
+_MAX_KEY_BYTES = 1 << 16
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
@@ -142,13 +143,15 @@ def read_secret(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(Problem("KEY_MISSING", str(path), "cannot be read", "create the node's keys")) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         # The open file is asked, not the path, so that it cannot be swapped in between.
-        state = os.fstat(file.fileno())
+        state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_mode & 0o077 or state.st_uid not in (os.geteuid(), 0):
             problem = Problem("KEY_EXPOSED", str(path), "others than its owner can read it", f"chmod 600 {path}")
             raise ConfigError(problem)
-        return file.read()
+        return os.read(descriptor, _MAX_KEY_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def load_credentials(

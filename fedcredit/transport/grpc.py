@@ -7,8 +7,8 @@
     await transport.close()
 
 A party is whoever its certificate says. The sender dials; frames go one way, receipts come back. A stream that breaks
-is dialled again and goes on where the peer's receipts end, so a short outage is a delay; a peer that stays away for
-`Limits.lost_after_s` is PeerLost in every job that is in a stage with it.
+is dialled again and goes on where the peer's receipts end, so a short outage is a delay; who waits for a peer that
+stays away for `Limits.lost_after_s`, or that has closed its transport, gets PeerLost.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import grpc.aio
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.transport.channel import Packet
-from fedcredit.transport.grpc_server import CARRY, FrameService, Gate, caller_of
+from fedcredit.transport.grpc_server import FrameService, Gate, caller_of
 from fedcredit.transport.heap import keep_frame_memory
 from fedcredit.transport.identity import Credentials, party_host
 from fedcredit.transport.inbox import OpenStage
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.links import Link, OutFlow
-from fedcredit.transport.options import channel_options, server_options
+from fedcredit.transport.options import CARRY, channel_options, server_options
 from fedcredit.wire.frame import Abort, check_stage
 
 __all__ = ["Credentials", "GrpcChannel", "GrpcTransport", "Limits", "caller_of"]
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _MAX_CALLS = 256
 _HANG_UP_S = 1.0
+_ABORT_S = 2.0
 
 
 class GrpcTransport:
@@ -134,8 +135,10 @@ class GrpcTransport:
 
     async def close(self) -> None:
         """Wait until peers have taken what was sent, at most `Limits.drain_s`, then hang up."""
+        owed = any(link.owes_messages for link in self._links.values())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.drain_s):
+            # An abort is a courtesy: whoever does not hear it finds us gone.
+            async with asyncio.timeout(self._limits.drain_s if owed else min(_ABORT_S, self._limits.drain_s)):
                 await asyncio.gather(*(link.drained() for link in self._links.values()))
         await asyncio.gather(*(link.close() for link in self._links.values()))
         self._frames.hang_up()

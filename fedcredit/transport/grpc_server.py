@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 from collections import Counter
@@ -17,15 +18,16 @@ from fedcredit.ids import PartyId
 from fedcredit.transport.identity import IdentityInvalid, party_of_certificate
 from fedcredit.transport.inbox import Inbox
 from fedcredit.transport.limits import Limits
-from fedcredit.wire.frame import Frame, Receipt
+from fedcredit.transport.options import ACCEPTED, CARRY
+from fedcredit.wire.frame import PEER_LEFT, Frame, Receipt
 from fedcredit.wire.message import MessageInvalid
 
-__all__ = ["CARRY", "FrameService", "Gate", "caller_of"]
-
-CARRY = "/fedcredit.v1.Frames/Carry"
+__all__ = ["FrameService", "Gate", "caller_of"]
 
 # Receipts that are not urgent wait this long, so that one covers many small frames.
 _RECEIPT_DELAY_S = 0.002
+# How long a sender in the wrong may take to notice.
+_HANG_UP_S = 1.0
 
 if TYPE_CHECKING:
     Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
@@ -40,7 +42,11 @@ _STATUS = {
     "TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "QUEUE_OVERFLOW": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "PERMISSION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
 }
+
+# What writing to a caller raises that is gone.
+_GONE = (grpc.aio.InternalError, asyncio.InvalidStateError)
 
 
 def caller_of(context: Any) -> PartyId:
@@ -119,12 +125,15 @@ class _Stream:
     """One peer's stream, as we serve it: its reading task and the receipts that it is owed."""
 
     def __init__(self) -> None:
+        self.last_word = ""
         self.reader: asyncio.Task[None] | None = None
         self._owed: dict[tuple[bytes, int, str], Receipt] = {}
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
 
     def owe(self, receipt: Receipt, urgent: bool) -> None:
+        """Send `receipt` soon, in place of an older one for the same stage."""
         self._owed[receipt.ssid, receipt.epoch, receipt.stage] = receipt
         if urgent:
             self._due.set()
@@ -132,18 +141,22 @@ class _Stream:
             self._timer = asyncio.get_running_loop().call_later(_RECEIPT_DELAY_S, self._due.set)
 
     async def pay(self, context: Context) -> None:
-        while True:
-            await self._due.wait()
-            await self.settle(context)
+        """Send receipts until `close`. Not to be cancelled in a write: gRPC takes one at a time and would keep it."""
+        with contextlib.suppress(*_GONE):
+            while not self._closing or self._owed:
+                await self._due.wait()
+                self._due.clear()
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+                owed, self._owed = self._owed, {}
+                for receipt in owed.values():
+                    await context.write(receipt.encode())
 
-    async def settle(self, context: Context) -> None:
-        self._due.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        owed, self._owed = self._owed, {}
-        for receipt in owed.values():
-            await context.write(receipt.encode())
+    def close(self) -> None:
+        """Owe nothing more: `pay` ends with what is owed now."""
+        self._closing = True
+        self._due.set()
 
 
 class FrameService(_Handlers):
@@ -160,8 +173,9 @@ class FrameService(_Handlers):
         return cast("Handler", self._handler) if handler_call_details.method == CARRY else None
 
     def hang_up(self) -> None:
-        """End all streams, once they have sent the receipts they owe."""
+        """End all streams, once they have sent the receipts they owe, and tell the peers that we leave."""
         for stream in self._streams.values():
+            stream.last_word = PEER_LEFT
             if stream.reader is not None:
                 stream.reader.cancel()
 
@@ -178,7 +192,7 @@ class FrameService(_Handlers):
         if (old := self._streams.get(peer)) and old.reader is not None:
             old.reader.cancel()
         self._streams[peer] = stream
-        await context.send_initial_metadata(())
+        await context.send_initial_metadata((ACCEPTED,))
         for receipt in self.inbox.receipts(peer):
             stream.owe(receipt, urgent=True)
         stream.reader = asyncio.create_task(self._read(peer, context))
@@ -186,14 +200,33 @@ class FrameService(_Handlers):
         try:
             await asyncio.wait((stream.reader, payer), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            payer.cancel()
-            stream.reader.cancel()
-            await asyncio.gather(payer, stream.reader, return_exceptions=True)
             if self._streams.get(peer) is stream:
                 del self._streams[peer]
-        await stream.settle(context)
-        if not stream.reader.cancelled() and (fault := stream.reader.exception()) is not None:
-            await _abort(context, fault)
+            stream.reader.cancel()
+            stream.close()
+            await asyncio.wait((payer, stream.reader), timeout=_HANG_UP_S)
+            payer.cancel()
+        if stream.last_word:
+            await self._say_last(context, stream.last_word)
+        elif (
+            stream.reader.done() and not stream.reader.cancelled() and (fault := stream.reader.exception()) is not None
+        ):
+            await self._refuse(context, fault)
+
+    async def _refuse(self, context: Context, fault: BaseException) -> None:
+        """End a stream for a fault of its sender, who is told the code before it finds the stream closed."""
+        code = fault.code if isinstance(fault, FedcreditError) else "INTERNAL"
+        await self._say_last(context, code)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANG_UP_S):
+                while isinstance(await context.read(), bytes):
+                    pass
+        await context.abort(_STATUS.get(code, grpc.StatusCode.INVALID_ARGUMENT), code)
+
+    async def _say_last(self, context: Context, code: str) -> None:
+        with contextlib.suppress(TimeoutError, *_GONE):
+            async with asyncio.timeout(_HANG_UP_S):
+                await context.write(Receipt.hanging_up(code).encode())
 
     async def _read(self, peer: PartyId, context: Context) -> None:
         # What is no bytes is the end of the stream.
@@ -202,12 +235,3 @@ class FrameService(_Handlers):
             if frame.sender != peer:
                 raise MessageInvalid("frame.sender", "is not the party of the certificate", "PERMISSION_DENIED")
             self.inbox.accept(peer, frame)
-
-
-async def _abort(context: Context, fault: BaseException) -> None:
-    """End the call with what the caller may know of `fault`: its code."""
-    if isinstance(fault, MessageInvalid):
-        await context.abort(_STATUS.get(fault.code, grpc.StatusCode.INVALID_ARGUMENT), fault.code)
-    if isinstance(fault, FedcreditError):
-        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, fault.code)
-    await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL")

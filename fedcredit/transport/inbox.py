@@ -47,7 +47,7 @@ class _Flow:
 
 @dataclass(slots=True)
 class _Stage:
-    """`peers` is None until the stage is opened here."""
+    """`peers` is None until the stage is opened here. `lost` are peers that went away and have not come back."""
 
     ssid: bytes
     epoch: int
@@ -55,6 +55,7 @@ class _Stage:
     peers: frozenset[PartyId] | None = None
     closed: bool = False
     flows: dict[PartyId, _Flow] = field(default_factory=dict)
+    lost: dict[PartyId, FedcreditError] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def receipt(self, flow: _Flow) -> Receipt:
@@ -99,6 +100,8 @@ class OpenStage:
             self.raise_failure()
             if (flow := self._stage.flows.get(sender)) and flow.queue:
                 return self._inbox._take(self._stage, sender, flow)
+            if error := self._stage.lost.get(sender):
+                raise error
             self._stage.changed.clear()
             await self._stage.changed.wait()
 
@@ -142,7 +145,7 @@ class Inbox:
         if epoch < job.epoch:
             raise FedcreditError(Problem("STALE_EPOCH", stage, f"the job is at start {job.epoch}, not {epoch}"))
         if epoch > job.epoch:
-            self._restart(job, epoch)
+            job = self._restart(ssid, job, epoch)
         state = job.stages.setdefault((epoch, stage), _Stage(ssid, epoch, stage))
         if state.peers is not None:
             raise FedcreditError(Problem("STAGE_REUSED", stage, "a stage is opened once in each start of a job"))
@@ -182,11 +185,15 @@ class Inbox:
         _remember(self._over, ssid, None)
 
     def lose(self, peer: PartyId, error_at: Callable[[str], FedcreditError]) -> None:
-        """End every job that is in a stage with `peer`; `error_at` makes the failure for that stage."""
+        """`peer` went away; `error_at` makes the error for a stage. Roles that wait for it, now or later, end by that.
+
+        Others go on: a peer that has done its part may leave before we are done with ours.
+        """
         for job in self._jobs.values():
             for stage in job.stages.values():
-                if stage.peers is not None and peer in stage.peers and not stage.closed and job.ended is None:
-                    job.end(error_at(stage.name))
+                if stage.peers is not None and peer in stage.peers and not stage.closed:
+                    stage.lost[peer] = error_at(stage.name)
+                    stage.changed.set()
 
     def fail(self, ssid: bytes, epoch: int, stage: str, error: FedcreditError) -> None:
         """End a job whose `stage` is still at work; one whose stage is over has nothing more to lose."""
@@ -275,6 +282,7 @@ class Inbox:
         flow.queued_bytes += size
         flow.hashes.append(frame.body_hash)
         flow.queue.append(Packet(peer, frame.tag, frame.body, size))
+        stage.lost.pop(peer, None)
         stage.changed.set()
 
     def _take(self, stage: _Stage, peer: PartyId, flow: _Flow) -> Packet:
@@ -316,10 +324,16 @@ class Inbox:
     def _refuse_frame(self, peer: PartyId, frame: Frame, code: str) -> None:
         self._acknowledge(peer, Receipt(frame.ssid, frame.epoch, frame.stage, frame.seq + 1, code), True)
 
-    def _restart(self, job: _Job, epoch: int) -> None:
-        for key in [key for key in job.stages if key[0] < epoch]:
-            self._drop(job.stages.pop(key))
-        job.epoch, job.ended, job.peers = epoch, None, set()
+    def _restart(self, ssid: bytes, old: _Job, epoch: int) -> _Job:
+        """The job at its new start, with what peers that are ahead have sent for it."""
+        new = self._jobs[ssid] = _Job(self._on_end, epoch)
+        for key, stage in old.stages.items():
+            if key[0] < epoch:
+                self._drop(stage)
+            else:
+                new.stages[key] = stage
+        old.end(FedcreditError(Problem("STALE_EPOCH", "job", f"was started again as {epoch}")))
+        return new
 
     def _drop(self, stage: _Stage) -> None:
         for peer, flow in stage.flows.items():

@@ -22,7 +22,8 @@ import grpc.aio
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.transport.limits import Limits
-from fedcredit.wire.frame import ABORT_STAGE, ABORT_TAG, Abort, Frame, Receipt, is_code
+from fedcredit.transport.options import ACCEPTED
+from fedcredit.wire.frame import ABORT_STAGE, ABORT_TAG, PEER_LEFT, Abort, Frame, Receipt, is_code
 from fedcredit.wire.message import MessageInvalid
 
 __all__ = ["Link", "OutFlow"]
@@ -38,6 +39,7 @@ Lost = Callable[[PartyId, Callable[[str], FedcreditError]], None]
 # not hammered. Attempts to connect at all have gRPC's own back-off (`grpc_options`).
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 30.0
 
+_MENDABLE = ("DATA_CORRUPT", "INTERNAL")
 _AGAIN = frozenset(
     {
         grpc.StatusCode.OK,
@@ -80,12 +82,14 @@ class Link:
         self._room = asyncio.Event()
         self._users = 0
         self._heard = 0
+        self._gone = False
         self._task: asyncio.Task[None] | None = None
 
     def open(self, ssid: bytes, epoch: int, stage: str) -> OutFlow:
         """Begin a stage's frames. The link connects, and stays connected while any flow is open."""
         flow = self._flows.setdefault((ssid, epoch, stage), OutFlow(ssid, epoch, stage))
         self._users += 1
+        self._gone = False
         self._start()
         return flow
 
@@ -115,7 +119,7 @@ class Link:
         for flow in [flow for flow in self._flows.values() if (flow.ssid, flow.epoch) == (ssid, epoch)]:
             self._drop(flow)
             self._tidy(flow)
-        if (ssid, epoch, ABORT_STAGE) not in self._flows:
+        if (ssid, epoch, ABORT_STAGE) not in self._flows and not self._gone:
             flow = self._flows[ssid, epoch, ABORT_STAGE] = OutFlow(ssid, epoch, ABORT_STAGE, closed=True)
             frame = Frame(ssid, ABORT_STAGE, self._me, 0, ABORT_TAG, abort.encode(), epoch).encode()
             self._queue(flow, frame, first=True)
@@ -124,6 +128,11 @@ class Link:
     def wake(self) -> None:
         """Let waiting senders `check` again."""
         self._room.set()
+
+    @property
+    def owes_messages(self) -> bool:
+        """Whether anything but aborts is under way."""
+        return any(flow.unacked and flow.stage != ABORT_STAGE for flow in self._flows.values())
 
     async def drained(self) -> None:
         """Wait until the peer has taken everything, or is lost."""
@@ -191,8 +200,13 @@ class Link:
                     call = await self._connect()
                 await self._carry(call)
                 down_since = loop.time()
+            except _StreamEnded:
+                pass
             except TimeoutError:
                 self._end(self._unreachable)
+                return
+            except _PeerLeft:
+                self._end(self._left)
                 return
             except _LinkRefused as refused:
                 self._end(partial(self._hung_up, refused.code))
@@ -206,7 +220,10 @@ class Link:
         call = self._dial()
         try:
             # The peer sends its metadata as soon as it has let us in.
-            await call.initial_metadata()
+            metadata = await call.initial_metadata()
+            if ACCEPTED not in tuple(metadata):
+                await self._check_end(call)
+                raise _StreamEnded
         except BaseException:
             call.cancel()
             raise
@@ -230,6 +247,9 @@ class Link:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             call.cancel()
+        await self._check_end(call)
+
+    async def _check_end(self, call: Call) -> None:
         if (status := await call.code()) not in _AGAIN:
             details = await call.details() or ""
             raise _LinkRefused(details if is_code(details) else status.name)
@@ -251,6 +271,12 @@ class Link:
                 self._receipt(Receipt.decode(data))
 
     def _receipt(self, receipt: Receipt) -> None:
+        if receipt.hang_up in _MENDABLE:
+            raise _StreamEnded
+        if receipt.hang_up == PEER_LEFT:
+            raise _PeerLeft
+        if receipt.hang_up:
+            raise _LinkRefused(receipt.hang_up)
         self._heard += 1
         flow = self._flows.get((receipt.ssid, receipt.epoch, receipt.stage))
         if flow is None:
@@ -270,6 +296,7 @@ class Link:
         self._room.set()
 
     def _end(self, error_at: Callable[[str], FedcreditError]) -> None:
+        self._gone = True
         for flow in list(self._flows.values()):
             flow.failure = flow.failure or error_at(flow.stage)
             self._drop(flow)
@@ -279,8 +306,19 @@ class Link:
     def _unreachable(self, stage: str) -> FedcreditError:
         return PeerLost(self.peer, stage, f"not reachable for {self._limits.lost_after_s:g} s")
 
+    def _left(self, stage: str) -> FedcreditError:
+        return PeerLost(self.peer, stage, "has left")
+
     def _hung_up(self, code: str, stage: str) -> FedcreditError:
         return PeerError(self.peer, stage, "hung up on this party", code)
+
+
+class _StreamEnded(Exception):
+    """The peer ended the stream, and wants us to come back."""
+
+
+class _PeerLeft(Exception):
+    """The peer ended the stream because it goes."""
 
 
 class _LinkRefused(Exception):

@@ -1,10 +1,15 @@
-"""How gRPC is set on every link: sizes, keepalive, and nothing that is not used."""
+"""How gRPC is set and used on every link: names, sizes, keepalive, and nothing that is not needed."""
 
 from __future__ import annotations
 
 from fedcredit.transport.limits import Limits
 
-__all__ = ["channel_options", "server_options"]
+__all__ = ["ACCEPTED", "CARRY", "channel_options", "server_options"]
+
+CARRY = "/fedcredit.v1.Frames/Carry"
+ACCEPTED = ("fedcredit-frames", "1")
+"""In the initial metadata of a stream that the receiver has let in. Until then the sender does not write: a client in
+the middle of a write loses the status that says why it was refused."""
 
 Options = tuple[tuple[str, int | str], ...]
 

@@ -22,6 +22,7 @@ __all__ = [
     "ABORT_TAG",
     "MAX_BODY_BYTES",
     "MAX_FRAME_BYTES",
+    "PEER_LEFT",
     "SSID_BYTES",
     "Abort",
     "Frame",
@@ -39,6 +40,7 @@ MAX_RECEIPT_BYTES = 1 << 10
 
 ABORT_TAG = 0
 ABORT_STAGE = "abort"
+PEER_LEFT = "PEER_LEFT"  # of a stream that ends because its receiver leaves in good order
 
 _STAGE = re.compile(r"[a-z0-9][a-z0-9._/-]{0,63}")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -146,6 +148,9 @@ class Abort:
 class Receipt:
     """The receiver has taken every frame of a stage below `next_seq`; `refused` says why it takes no more.
 
+    With `hang_up` it is about the whole stream, which ends for that reason. A message, and not only gRPC's status,
+    because the status is lost to a client that is in the middle of a write.
+
     Reveals: how far the receiver is. Assumes: as `Frame`.
     """
 
@@ -154,9 +159,17 @@ class Receipt:
     stage: str
     next_seq: int
     refused: str = ""
+    hang_up: str = ""
+
+    @classmethod
+    def hanging_up(cls, code: str) -> Receipt:
+        """The last receipt of a stream."""
+        return cls(bytes(SSID_BYTES), 0, ABORT_STAGE, 0, hang_up=code)
 
     def encode(self) -> bytes:
         """The bytes on the wire."""
+        if self.hang_up:
+            return pb.Receipt(hang_up=self.hang_up).SerializeToString()
         return pb.Receipt(
             ssid=self.ssid, epoch=self.epoch, stage=self.stage, next_seq=self.next_seq, refused=self.refused
         ).SerializeToString()
@@ -171,8 +184,10 @@ class Receipt:
             body.ParseFromString(data)
         except ProtoDecodeError:
             raise MessageInvalid("receipt", "not protobuf") from None
-        if body.refused and not is_code(body.refused):
-            raise MessageInvalid("receipt.refused", "not an error code")
+        if not all(is_code(code) for code in (body.refused, body.hang_up) if code):
+            raise MessageInvalid("receipt", "not an error code")
+        if body.hang_up:
+            return cls.hanging_up(body.hang_up)
         stage = check_stage(body.stage, reserved=body.stage == ABORT_STAGE)
         return cls(_ssid(body.ssid), body.epoch, stage, body.next_seq, body.refused)
 

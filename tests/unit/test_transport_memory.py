@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import pytest
-from google.protobuf.wrappers_pb2 import BytesValue, UInt64Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transport_toys import SSID, A, B, C, Number, Text, flood, hear, ring, say
 
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
@@ -16,54 +15,8 @@ from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.transport.memory import MemoryNetwork, run_network
-from fedcredit.wire.message import Message, blob, count
-
-A, B, C = PartyId("bank"), PartyId("tax"), PartyId("social")
-SSID = bytes(32)
 
 pytestmark = pytest.mark.anyio
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Number(Message, tag=0x7F01, proto=UInt64Value):
-    """Reveals: a number. Assumes: nothing."""
-
-    value: int = count(2**63)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Text(Message, tag=0x7F02, proto=BytesValue):
-    """Reveals: bytes. Assumes: nothing."""
-
-    value: bytes = blob(0, 1 << 20)
-
-
-def ring(me: PartyId, parties: list[PartyId], rounds: int, mine: int) -> Steps[list[int]]:
-    """Send a number to everybody, hear everybody's, go on with the sum: order of arrival must not matter."""
-    seen = []
-    for _ in range(rounds):
-        for other in parties:
-            if other != me:
-                yield from send(other, Number(mine))
-        heard = []
-        for other in parties:
-            if other != me:
-                heard.append((yield from recv(other, Number)).value)
-        mine = (31 * mine + sum(heard)) % 10007
-        seen.append(mine)
-    return seen
-
-
-def hear(sender: PartyId, n: int = 1) -> Steps[list[int]]:
-    heard = []
-    for _ in range(n):
-        heard.append((yield from recv(sender, Number)).value)
-    return heard
-
-
-def say(to: PartyId, *messages: Message) -> Steps[None]:
-    for message in messages:
-        yield from send(to, message)
 
 
 @given(st.data())
@@ -239,16 +192,6 @@ async def test_a_stage_is_opened_once() -> None:
     with pytest.raises(FedcreditError) as again:
         transport.open(SSID, "toy")
     assert again.value.code == "STAGE_REUSED"
-
-
-def flood(to: PartyId, n: int, size: int) -> Steps[int]:
-    """Send `n` bodies before reading anything: fits while the peer's window holds them."""
-    for _ in range(n):
-        yield from send(to, Text(bytes(size)))
-    heard = 0
-    for _ in range(n):
-        heard += len((yield from recv(to, Text)).value)
-    return heard
 
 
 def test_two_that_send_more_than_a_window_before_they_read_are_found_out() -> None:

@@ -42,15 +42,17 @@ class Abort(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., code: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("ssid", "epoch", "stage", "next_seq", "refused")
+    __slots__ = ("ssid", "epoch", "stage", "next_seq", "refused", "hang_up")
     SSID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQ_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    HANG_UP_FIELD_NUMBER: _ClassVar[int]
     ssid: bytes
     epoch: int
     stage: str
     next_seq: int
     refused: str
-    def __init__(self, ssid: _Optional[bytes] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., next_seq: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
+    hang_up: str
+    def __init__(self, ssid: _Optional[bytes] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., next_seq: _Optional[int] = ..., refused: _Optional[str] = ..., hang_up: _Optional[str] = ...) -> None: ...
