@@ -84,6 +84,10 @@ class TableSpec:
         if problems := list(_contradictions(self)):
             raise ConfigError(problems)
 
+    def column(self, name: str) -> ColumnSpec:
+        """What is declared about a column; nothing but its name if nothing is."""
+        return next((c for c in self.columns if c.name == name), ColumnSpec(name))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
