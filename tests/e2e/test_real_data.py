@@ -138,7 +138,7 @@ def test_the_joint_auc_is_lightgbms_on_the_pooled_table(tmp_path: Path, text: st
 
 
 def test_an_out_of_time_split_tests_on_later_loans(tmp_path: Path) -> None:
-    """No claim that joining helps here: the loans after 2006 are another population, and LightGBM pooled fares alike."""
+    """No claim that joining helps here: loans after 2006 are another population; LightGBM pooled fares alike."""
     job, metrics = simulate(tmp_path, SBA, 'time = "approval_year"\nfrom = 2006')
     rows, (model,) = metrics["rows"], metrics["models"]
     columns, label, ids, part = pooled(job, tmp_path / "out")
