@@ -27,6 +27,7 @@ from fedcredit.protocols.boosting import (
     LabelScorer,
     LabelState,
 )
+from fedcredit.protocols.groupsum import Backend
 from fedcredit.tables import Column
 
 __all__ = ["GradientBoosting"]
@@ -34,6 +35,9 @@ __all__ = ["GradientBoosting"]
 Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 U8: TypeAlias = npt.NDArray[np.uint8]
+
+BACKENDS: dict[str, Backend] = {"auto": "onehot", "onehot": "onehot"}
+"""What a job may name, and the protocol behind it; `plain` is not for jobs."""
 
 VALIDATION_SHARE = 0.2
 """Of the training rows, kept aside to decide when to stop, where `early_stopping_round` asks for it."""
@@ -62,6 +66,9 @@ class GradientBoosting:
         if params is not None and names:
             what = "give TreeParams or parameters by name, not both"
             raise ConfigError(Problem("CONFIG_CONFLICT", "GradientBoosting", what))
+        if groupsum not in BACKENDS:
+            fix = f"one of {', '.join(BACKENDS)}"
+            raise ConfigError(Problem("CONFIG_VALUE", "groupsum", f"no such backend: {groupsum}", fix))
         self.params = TreeParams.from_mapping(names) if params is None else params
         self.hide_nodes = hide_nodes
         self.groupsum = groupsum
@@ -143,6 +150,7 @@ class GradientBoosting:
             n_train,
             max_splits=(1 << self.params.max_depth) - 1,
             hide_nodes=self.hide_nodes,
+            backend=BACKENDS[self.groupsum],
         )
         state: FeatureState = await stages.run("setup", party.set_up(federation.randomness), _public)
         while state.more:
@@ -168,6 +176,7 @@ class GradientBoosting:
             label[:n_train],
             self.params,
             hide_nodes=self.hide_nodes,
+            backend=BACKENDS[self.groupsum],
         )
         stopping = EarlyStopping(self.params.early_stopping_round if n_train < label.size else 0)
         self.learning_: dict[str, list[float]] = {"tree": [], "train_logloss": []}

@@ -107,6 +107,44 @@ def test_sums_equal_those_in_the_clear(backend: str, n_rows: int, groups: tuple[
     assert outcome.results[TAX] is None
 
 
+@pytest.mark.parametrize("n_values", [1, 3])
+def test_unopened_sums_are_additive_shares(n_values: int) -> None:
+    """Neither share alone depends on the values in a way that its holder could see; together they are the sums."""
+    codes, values, at, _ = case(9, 100, (4, 9), n_values)
+    grouping = shape(100, (4, 9))
+
+    def keep_asker() -> Steps[Any]:
+        side = yield from onehot.set_up_asker(grouping, insecure_seeded(1))
+        return (yield from side.share(5, (0, 1), values, at)).sums
+
+    def keep_holder() -> Steps[Any]:
+        side = yield from onehot.set_up_holder(grouping, codes, insecure_seeded(2))
+        return (yield from side.take(5, (0, 1), n_values, at)).sums
+
+    outcome = run_network({BANK: keep_asker(), TAX: keep_holder()}, insecure_in_process=True)
+    assert "GroupSums" not in {name for *_, name, _ in outcome.traffic}
+    mine, theirs = outcome.results[BANK], outcome.results[TAX]
+    wanted = in_the_clear(codes, (4, 9), values, at)
+    assert np.array_equal(theirs - mine, wanted)
+    assert not (theirs == wanted).any()
+
+
+def test_rows_of_value_zero_are_left_out_without_being_named() -> None:
+    """A hidden set of rows: the holder sums all rows, and its messages and corrections look the same whatever is in."""
+    codes, values, _, _ = case(4, 80, (6,), 1)
+    grouping, everyone = shape(80, (6,)), Assignment.whole(80)
+    chosen = np.arange(80) % 3 == 0
+    hidden = np.where(chosen[:, None], values, np.uint64(0))
+    roles = {
+        BANK: asker(grouping, hidden, everyone, everyone, "onehot"),
+        TAX: holder(grouping, codes, 1, everyone, everyone, "onehot"),
+    }
+    first = run_network(roles, insecure_in_process=True).results[BANK][0]
+    rows = np.flatnonzero(chosen).astype(np.uint32)
+    at = Assignment(rows, np.zeros(rows.size, np.uint32), 1)
+    assert np.array_equal(first, in_the_clear(codes, (6,), values[chosen], at))
+
+
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), n_rows=st.integers(1, 40), groups=st.lists(st.integers(2, 20), min_size=1, max_size=3))
 def test_any_order_of_delivery_gives_the_same_sums_and_messages(

@@ -149,6 +149,8 @@ def test_wrong_use_is_refused() -> None:
         asyncio.run(GradientBoosting().fit(federation, {}))
     with pytest.raises(ConfigError, match="num_trees"):
         GradientBoosting(num_treees=3)
+    with pytest.raises(ConfigError, match="groupsum"):
+        GradientBoosting(groupsum="plain")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="CONFIG_CONFLICT"):
         GradientBoosting(TreeParams(), num_trees=3)
 
