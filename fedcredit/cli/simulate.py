@@ -33,6 +33,7 @@ def run(
 def run_job(job: JobFile, out: Path, *, quiet: bool = False) -> dict[str, Any]:
     """Run `job`, show what happens, and leave the result in `out`; metrics.json's content."""
     import asyncio
+    import signal
 
     from fedcredit.cli.display import Display
     from fedcredit.node.local import PLATFORM, simulate
@@ -41,7 +42,10 @@ def run_job(job: JobFile, out: Path, *, quiet: bool = False) -> dict[str, Any]:
     display = Display(quiet=quiet)
     display.leakage(make_proposal(job.shared(), PLATFORM).leakage)
     with display.progress([*job.parties, PLATFORM]) as progress:
-        metrics: dict[str, Any] = asyncio.run(_until_told(simulate(job, out, progress.show)))
+        try:
+            metrics: dict[str, Any] = asyncio.run(_until_told(simulate(job, out, progress.show)))
+        except asyncio.CancelledError:
+            raise SystemExit(128 + signal.SIGTERM) from None
     display.result(metrics, out)
     return metrics
 

@@ -37,7 +37,8 @@ REPLY_TIMEOUT_S = 600.0
 """A party may have to read a large table before it can make an offer."""
 
 JOB_TIMEOUT_S = 30 * 86_400.0
-END_GRACE_S = 20.0
+CANCEL_TIMEOUT_S = 8.0
+END_GRACE_S = 15.0
 """How long the other parties may take to report their own end once one has failed."""
 
 
@@ -145,7 +146,7 @@ class Coordinator:
         request = CancelJob(self._proposal.id, code[:64])
 
         async def cancel(client: ControlClient) -> None:
-            await client.call("Cancel", request, Accepted, timeout_s=END_GRACE_S, attempts=1)
+            await client.call("Cancel", request, Accepted, timeout_s=CANCEL_TIMEOUT_S, attempts=1)
 
         # A party that cannot be reached any more has been noticed already.
         await asyncio.gather(*map(cancel, self._clients.values()), return_exceptions=True)

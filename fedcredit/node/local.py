@@ -85,7 +85,7 @@ class Consortium:
             follow.cancel()
             exited.cancel()
             await asyncio.gather(follow, exited, return_exceptions=True)
-        if (error := error_of_end(end)) is not None:
+        if (error := error_of_end(end, self._stage_of(PartyId(end.culprit)))) is not None:
             raise self._in_full(name, error)
         return name
 
@@ -139,7 +139,7 @@ class Consortium:
             self._stages[PartyId(event.party)] = event.stage
 
     def _stage_of(self, party: PartyId) -> str:
-        return self._stages.get(party, "start")
+        return self._stages.get(party, "the job")
 
     def _in_full(self, name: str, error: FedcreditError) -> FedcreditError:
         """`error` with what its party wrote down; peers, and so the platform, were told the code alone."""

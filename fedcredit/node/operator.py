@@ -54,8 +54,8 @@ class Operator:
         await self._transport.close()
 
 
-def error_of_end(event: JobEvent) -> FedcreditError | None:
-    """The error that a job's last event stands for; None when it succeeded."""
+def error_of_end(event: JobEvent, step: str = "the job") -> FedcreditError | None:
+    """The error that a job's last event stands for, at `step`; None when it succeeded."""
     if event.stage == "succeeded":
         return None
-    return remote_error(PartyId(event.party), "the job", event.code or "INTERNAL", event.exit_status, event.culprit)
+    return remote_error(PartyId(event.party), step, event.code or "INTERNAL", event.exit_status, event.culprit)

@@ -108,6 +108,7 @@ class Children:
         """End all of them, politely at first; their exit statuses."""
         for child in self._children.values():
             _signal(child, signal.SIGTERM)
+            _signal(child, signal.SIGCONT)  # one that stands still would not hear it
         await self._wait(STOP_TIMEOUT_S)
         for child in self._children.values():
             _signal(child, signal.SIGKILL)

@@ -159,7 +159,7 @@ def remote_error(peer: PartyId, step: str, code: str, exit_status: int, culprit:
     """What `peer` reported, as an error here: the same code and exit status, its text left behind."""
     blamed = PartyId(culprit) if culprit else peer
     if exit_status == PeerLost.exit_status:
-        return PeerLost(blamed, step, "silent or unreachable" if not culprit else f"lost by {peer}")
+        return PeerLost(blamed, step, "silent or unreachable" if not culprit else f"no longer reachable from {peer}")
     if exit_status == PeerError.exit_status:
         return PeerError(blamed, step, "broke the protocol" if not culprit else f"broke the protocol with {peer}", code)
     kinds: dict[int, type[FedcreditError]] = {

@@ -143,10 +143,23 @@ def test_ending_the_command_ends_every_process(large: Path, tmp_path: Path) -> N
     with running("simulate", large, "--out", out) as process:
         read_until(process, "bank: align")
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
-        assert process.returncode != 0
+        _, rest = process.communicate(timeout=30)
+        assert process.returncode == 128 + signal.SIGTERM
+        assert "Traceback" not in rest
     assert not alive(out)
     assert not list(out.rglob("*.key"))
+
+
+@pytest.mark.slow
+def test_a_party_that_stands_still_is_lost_within_half_a_minute(large: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running("simulate", large, "--out", out) as process:
+        read_until(process, "tax: align")
+        os.kill(json.loads((out / "parties" / "tax" / "ready.json").read_text())["pid"], signal.SIGSTOP)
+        _, rest = process.communicate(timeout=60)
+        assert process.returncode == 69, rest
+    assert "PEER_LOST: tax at align" in rest
+    assert not alive(out)
 
 
 def test_a_bad_table_names_file_and_problem(three: Path, tmp_path: Path) -> None:

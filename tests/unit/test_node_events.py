@@ -69,7 +69,7 @@ async def test_the_end_of_one_party_is_not_the_end_at_the_platform() -> None:
 def test_the_cause_is_nearer_than_its_echoes() -> None:
     own = DataError(Problem("DATASET_CHANGED", "bank", "x"))
     lost = PeerLost("tax", "align", "cannot be reached")
-    told = PeerLost("bank", "align", "lost by registry")
+    told = PeerLost("bank", "align", "no longer reachable from registry")
     echo = PeerError("bank", "align", "ended the job", "DATASET_CHANGED")
     cancelled = RefusedError(Problem("CANCELLED", "registry", "was cancelled"))
     assert _nearest_to_cause([cancelled, echo, told, lost, own]) is own
