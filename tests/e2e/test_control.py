@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,15 +101,35 @@ class Desk:
         return events[-1]
 
 
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    write_tables(tmp_path, {"bank": (0, 400), "tax": (100, 500)})
-    async with Consortium(load_job(write_job(tmp_path, ["bank", "tax"])), tmp_path / "out") as consortium:
-        made = Desk(consortium, tmp_path, {}, {p: consortium.children[p].address for p in (BANK, TAX)}, [])
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop for the module, so that tests can share a consortium."""
+    return "asyncio"
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Desk]:
+    write_tables(folder, {"bank": (0, 400), "tax": (100, 500)})
+    async with Consortium(load_job(write_job(folder, ["bank", "tax"])), folder / "out") as consortium:
+        made = Desk(consortium, folder, {}, {p: consortium.children[p].address for p in (BANK, TAX)}, [])
         made.clients = {party: made.client_of(PLATFORM, party) for party in (BANK, TAX)}
         yield made
         for transport in made.transports:
             await transport.close()
+
+
+@pytest.fixture(scope="module")
+async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    """A consortium for tests that leave it as it was."""
+    async with opened(tmp_path_factory.mktemp("desk")) as made:
+        yield made
+
+
+@pytest.fixture
+async def own_desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """A consortium for one test that breaks something."""
+    async with opened(tmp_path) as made:
+        yield made
 
 
 def final(proposal: JobSpecification, offers: dict[PartyId, JobOffer]) -> JobSpecification:
@@ -174,20 +195,20 @@ async def test_an_agreement_step_by_step(desk: Desk) -> None:
     assert (result / "specification.json").read_bytes() == spec.to_bytes()
 
 
-async def test_a_table_that_changed_since_the_agreement_is_refused(desk: Desk) -> None:
-    proposal = desk.proposal()
-    spec = final(proposal, await desk.propose(proposal))
-    signatures = await desk.agree(spec)
-    with (desk.folder / "tax.csv").open("a") as file:
+async def test_a_table_that_changed_since_the_agreement_is_refused(own_desk: Desk) -> None:
+    proposal = own_desk.proposal()
+    spec = final(proposal, await own_desk.propose(proposal))
+    signatures = await own_desk.agree(spec)
+    with (own_desk.folder / "tax.csv").open("a") as file:
         file.write("000000000999,1.0,1\n")
     for party in (TAX, BANK):
-        await desk.start(party, spec, signatures)
-    end = await desk.end(TAX, spec)
+        await own_desk.start(party, spec, signatures)
+    end = await own_desk.end(TAX, spec)
     assert (end.stage, end.code, end.exit_status) == ("failed", "DATASET_CHANGED", DataError.exit_status)
-    written = json.loads((desk.consortium.folder(TAX) / "jobs" / spec.id / "failure.json").read_text())
+    written = json.loads((own_desk.consortium.folder(TAX) / "jobs" / spec.id / "failure.json").read_text())
     assert written["problems"][0]["where"] == "tax.csv"
-    await desk.clients[BANK].call("Cancel", CancelJob(spec.id, "CANCELLED"), Accepted, timeout_s=TIMEOUT_S)
-    assert (await desk.end(BANK, spec)).stage == "cancelled"
+    await own_desk.clients[BANK].call("Cancel", CancelJob(spec.id, "CANCELLED"), Accepted, timeout_s=TIMEOUT_S)
+    assert (await own_desk.end(BANK, spec)).stage == "cancelled"
 
 
 async def test_what_a_party_does_not_offer(desk: Desk) -> None:
@@ -264,8 +285,8 @@ async def test_a_submission_is_one_job_however_often_it_is_sent(desk: Desk) -> N
     assert (last.party, last.stage) == (PLATFORM, "succeeded")
 
 
-async def test_a_node_stops_cleanly_and_runs_once(desk: Desk) -> None:
-    folder = desk.consortium.folder(TAX)
+async def test_a_node_stops_cleanly_and_runs_once(own_desk: Desk) -> None:
+    folder = own_desk.consortium.folder(TAX)
     second = run_cli("node", "up", folder)
     assert second.returncode == 78
     assert "LOCKED" in second.stderr
@@ -275,9 +296,9 @@ async def test_a_node_stops_cleanly_and_runs_once(desk: Desk) -> None:
     assert checked.stdout.startswith("tax: ok")
     assert "400 rows and 2 features" in checked.stdout
 
-    taken = desk.consortium.children[BANK].address.rpartition(":")[2]
+    taken = own_desk.consortium.children[BANK].address.rpartition(":")[2]
     os.kill(json.loads((folder / "ready.json").read_text())["pid"], signal.SIGTERM)
-    assert await desk.consortium.children[TAX].process.wait() == 0
+    assert await own_desk.consortium.children[TAX].process.wait() == 0
     assert not (folder / "ready.json").exists()
 
     text = (folder / "party.toml").read_text()
