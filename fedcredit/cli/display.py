@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fedcredit.node.figures import phase_of
 from fedcredit.node.specification import LeakageRow
 from fedcredit.wire.control import JobEvent
 
@@ -78,15 +79,16 @@ class Progress:
 
     def show(self, event: JobEvent) -> None:
         """Take in an event."""
-        *_, since = self._lines.get(event.party, ("", 0, 0, time.monotonic()))
-        if event.kind == "begun":
-            self._lines[event.party] = (event.stage, 0, 0, time.monotonic())
-        elif event.kind == "progress":
-            self._lines[event.party] = (event.stage, event.done, event.total, since)
-        elif event.kind == "state" and event.stage != "running":
-            self._lines[event.party] = (event.stage, 0, 0, since)
-        if self.tell is not None and event.kind in ("begun", "state") and "tree." not in event.stage:
-            self.tell(f"{event.party}: {event.stage}" + (f" ({event.code})" if event.code else ""))
+        shown, done, total, since = self._lines.get(event.party, ("", 0, 0, time.monotonic()))
+        stage = phase_of(event.stage)
+        if stage != shown and event.kind in ("begun", "progress", "state"):
+            done, total, since = 0, 0, time.monotonic()
+        if event.kind == "progress":
+            done, total = event.done, event.total
+        if event.kind in ("begun", "progress", "state"):
+            self._lines[event.party] = (stage, done, total, since)
+        if self.tell is not None and event.kind in ("begun", "state") and stage != shown:
+            self.tell(f"{event.party}: {stage}" + (f" ({event.code})" if event.code else ""))
 
     def __rich__(self) -> Table:
         """The lines as they stand."""

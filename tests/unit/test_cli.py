@@ -182,12 +182,13 @@ def test_progress_follows_events() -> None:
             {"kind": "begun", "stage": "align"},
             {"kind": "begun", "stage": "gbdt.0/tree.3"},
             {"kind": "progress", "stage": "gbdt.0/tree", "done": 3, "total": 50},
+            {"kind": "begun", "stage": "gbdt.0/tree.4"},
             {"kind": "state", "stage": "failed", "code": "PEER_LOST"},
         )
     ):
         progress.show(JobEvent(**(blank | {"seq": seq, "party": "bank"} | change)))
         assert progress.__rich__().row_count == 2
-    assert told == ["bank: align", "bank: failed (PEER_LOST)"]
+    assert told == ["bank: align", "bank: gbdt.0/tree", "bank: failed (PEER_LOST)"]
 
 
 @pytest.mark.parametrize(
