@@ -94,7 +94,14 @@ def play(
 @pytest.mark.parametrize("backend", ["plain", "onehot"])
 @pytest.mark.parametrize(
     ("n_rows", "groups", "n_values"),
-    [(1, (2,), 1), (50, (2, 3, 4, 5), 1), (300, (32, 33, 256), 2), (129, (7, 2), 5), (1000, (16,), 1)],
+    [
+        (1, (2,), 1),
+        (50, (2, 3, 4, 5), 1),
+        (9000, (3, 2), 1),
+        (300, (32, 33, 256), 2),
+        (129, (7, 2), 5),
+        (1000, (16,), 1),
+    ],
 )
 def test_sums_equal_those_in_the_clear(backend: str, n_rows: int, groups: tuple[int, ...], n_values: int) -> None:
     outcome, (codes, values, at, later) = play(n_rows, n_rows, groups, n_values, backend)

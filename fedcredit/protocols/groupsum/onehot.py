@@ -16,6 +16,7 @@ A round, for values v (m, K):
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,9 @@ from fedcredit.protocols.groupsum.shape import Grouping
 from fedcredit.wire.groupsum import ChoiceCorrections, Corrections, GroupSums, LevelSums
 
 __all__ = ["OneHotAsker", "OneHotHolder", "set_up_asker", "set_up_holder"]
+
+BLOCK_ROWS = 4096
+"""Rows of a kernel call: enough to keep all cores busy, few enough that the peer need not wait for its first ones."""
 
 WINDOW = 4
 """Set-up chunks the holder sends ahead of the answers, so that both sides compute and neither blocks the other."""
@@ -51,13 +55,13 @@ class OneHotAsker:
         """Send the corrections chunk by chunk, summing the masks on the way."""
         forest, round_ = self.shape.forest(), self.shape.round(number, features, values.shape[1])
         sums = np.zeros((at.n_nodes, round_.n_values, self.shape.cells(features)), np.uint64)
-        step = self.shape.round_rows(len(features), round_.n_values)
-        for first in range(0, len(at.rows), step):
-            run = slice(first, first + step)
-            piece = Assignment(at.rows[run], at.nodes[run], at.n_nodes)
-            part, words = kernels.asker_sums(forest, self.delta, self.roots, round_, piece, values[run])
+        for first, block in _blocks(at):
+            of_block = values[first : first + len(block.rows)]
+            part, words = kernels.asker_sums(forest, self.delta, self.roots, round_, block, of_block)
             sums += part
-            yield from send(self.shape.holder, Corrections(number, first, words))
+            for piece in self.shape.round_pieces(len(block.rows), len(features), round_.n_values):
+                words_of_piece = np.ascontiguousarray(words[:, piece])
+                yield from send(self.shape.holder, Corrections(number, first + piece.start, words_of_piece))
         return Shared(number, round_, sums)
 
     def further(self, shared: Shared, at: Assignment) -> U64:
@@ -90,16 +94,18 @@ class OneHotHolder:
         forest, round_ = self.shape.forest(), self.shape.round(number, features, n_values)
         sums = np.zeros((at.n_nodes, n_values, self.shape.cells(features)), np.uint64)
         kept = np.zeros((len(features), self.shape.n_rows if keep else 0, n_values), np.uint64)
-        step = self.shape.round_rows(len(features), n_values)
-        for first in range(0, len(at.rows), step):
-            run = slice(first, first + step)
-            piece = Assignment(at.rows[run], at.nodes[run], at.n_nodes)
-            got = yield from recv(self.shape.asker, Corrections)
-            if (got.round, got.first, got.words.shape) != (number, first, (len(features), len(piece.rows), n_values)):
-                raise PeerError(self.shape.asker, self.shape.step, "sent corrections of another run of rows", "SHAPE")
+        for first, block in _blocks(at):
+            words = np.empty((len(features), len(block.rows), n_values), np.uint64)
+            for piece in self.shape.round_pieces(len(block.rows), len(features), n_values):
+                got = yield from recv(self.shape.asker, Corrections)
+                where = (number, first + piece.start, words[:, piece].shape)
+                if (got.round, got.first, got.words.shape) != where:
+                    what = "sent corrections of another run of rows"
+                    raise PeerError(self.shape.asker, self.shape.step, what, "SHAPE")
+                words[:, piece] = got.words
             if keep:
-                kept[:, piece.rows] = got.words
-            sums += kernels.holder_sums(forest, self.keys, self.codes, round_, piece, got.words, by_position=True)
+                kept[:, block.rows] = words
+            sums += kernels.holder_sums(forest, self.keys, self.codes, round_, block, words, by_position=True)
         return Held(number, round_, kept, sums)
 
     def further(self, held: Held, at: Assignment) -> U64:
@@ -161,6 +167,13 @@ def set_up_holder(shape: Grouping, codes: U8, randomness: Randomness) -> Steps[O
     while pending:
         yield from _open_levels(shape, *pending.popleft())
     return OneHotHolder(shape, codes, keys)
+
+
+def _blocks(at: Assignment) -> Iterator[tuple[int, Assignment]]:
+    """The rows in runs that a kernel is called for, each with the place of its first row."""
+    for first in range(0, len(at.rows), BLOCK_ROWS):
+        run = slice(first, first + BLOCK_ROWS)
+        yield first, Assignment(at.rows[run], at.nodes[run], at.n_nodes)
 
 
 def _open_levels(shape: Grouping, feature: int, first: int, keys: U64) -> Steps[None]:

@@ -65,9 +65,10 @@ class Grouping:
         depth = (self.groups[feature] - 1).bit_length()
         return max(128, CHUNK_BYTES // (KEY_BYTES * depth) // 128 * 128)
 
-    def round_rows(self, n_features: int, n_values: int) -> int:
-        """Rows of a chunk of corrections."""
-        return max(1, CHUNK_BYTES // (8 * max(1, n_features) * n_values))
+    def round_pieces(self, n_rows: int, n_features: int, n_values: int) -> list[slice]:
+        """The rows of a block in runs whose corrections fit a chunk, at least one row each."""
+        step = max(1, CHUNK_BYTES // (8 * max(1, n_features) * n_values))
+        return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
     def _key(self, use: str, number: int, pair: int) -> bytes:
         names = f"{self.asker}/{self.holder}/{use}".encode()
