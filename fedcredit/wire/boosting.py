@@ -20,8 +20,10 @@ __all__ = [
     "LEFT_OUT",
     "MAX_FEATURES",
     "MAX_NODES",
+    "MAX_SLOTS",
     "MAX_TREES",
     "FeatureBins",
+    "NodeSlots",
     "Sides",
     "SplitQueries",
     "SumNodes",
@@ -34,6 +36,7 @@ MAX_TREES: Final = 10_000
 MAX_NODES: Final = 1024
 MAX_SPLITS: Final = MAX_TREES * MAX_NODES
 MAX_ROWS: Final = 1 << 27
+MAX_SLOTS: Final = 1 << 19
 MAX_BITS_BYTES: Final = 7 << 20
 LEFT_OUT: Final = 0xFFFF
 """The slot of a row that a level does not sum."""
@@ -70,18 +73,23 @@ class TreeStart(Message, tag=0x41, proto=pb.TreeStart):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SumNodes(Message, tag=0x42, proto=pb.SumNodes):
-    """L asks for the histograms of `n_nodes` nodes; 0 ends the tree. `slots` (rows,) names each row's node.
+    """L asks for the histograms of `n_nodes` nodes; 0 ends the tree.
 
-    Reveals: to P, which training rows lie in each summed node; with `hide_nodes` `slots` is empty and P learns only how
-    many nodes there are. Assumes: see the module.
+    Reveals: to P, how many nodes of the level are summed. Assumes: see the module.
     """
 
     n_nodes: int = count(MAX_NODES)
-    slots: U16 = array("u2", 1, MAX_ROWS)
 
-    def validate(self) -> None:
-        if (self.slots[self.slots != LEFT_OUT] >= self.n_nodes).any():
-            raise MessageInvalid("SumNodes.slots", "a slot is out of range", "ARRAY_INVALID")
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NodeSlots(Message, tag=0x46, proto=pb.NodeSlots):
+    """Which of the nodes each training row lies in, for a run of rows from number `first` on; never with `hide_nodes`.
+
+    Reveals: to P, which training rows lie in each summed node. Assumes: see the module.
+    """
+
+    first: int = count(MAX_ROWS)
+    slots: U16 = array("u2", 1, MAX_SLOTS)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

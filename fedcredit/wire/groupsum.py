@@ -33,8 +33,9 @@ BASE_TRANSFERS: Final = 128
 MAX_ROWS: Final = (1 << 32) - 1
 MAX_FEATURES: Final = 1 << 20
 MAX_ROUND: Final = (1 << 31) - 1
+MAX_CELLS: Final = 1 << 40
 MAX_CHUNK_WORDS: Final = 1 << 19
-"""4 MiB of uint64: chunks are about 1 MiB, single sums may be larger."""
+"""4 MiB of uint64, below what a link carries; chunks are about 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,14 +121,15 @@ class Corrections(Message, tag=0x25, proto=pb.Corrections):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class GroupSums(Message, tag=0x26, proto=pb.GroupSums):
-    """P's sums of its vectors: (nodes, K, groups of the round's features).
+    """P's sums of its vectors, a run of the cells (nodes, K, groups of the round's features) from number `first` on.
 
     Reveals: to A, the sum of A's own values over each group of P in each set of rows, by opaque group number; nothing
     beyond, since A knows its own share of each. Assumes: semi-honest A.
     """
 
     round: int = count(MAX_ROUND)
-    words: U64 = array("u8", 3, 16 * MAX_CHUNK_WORDS)
+    first: int = count(MAX_CELLS)
+    words: U64 = array("u8", 1, MAX_CHUNK_WORDS)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

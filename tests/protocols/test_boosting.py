@@ -27,7 +27,7 @@ from fedcredit.protocols.boosting import (
 )
 from fedcredit.protocols.effects import Steps
 from fedcredit.transport.memory import Outcome, run_network
-from fedcredit.wire.boosting import FeatureBins, Sides, SplitQueries, SumNodes, TreeEnd, TreeStart
+from fedcredit.wire.boosting import FeatureBins, NodeSlots, Sides, SplitQueries, TreeEnd, TreeStart
 from fedcredit.wire.message import message_type
 
 BANK, TAX, WATER = PartyId("bank"), PartyId("tax"), PartyId("water")
@@ -157,6 +157,24 @@ def test_the_split_model_scores_new_rows_as_the_pooled_one() -> None:
     assert np.array_equal(scores, case.centralised(params).raw_score(np.ascontiguousarray(fresh.codes.T)))
 
 
+@pytest.mark.parametrize("hide_nodes", [False, True])
+def test_small_chunks_give_the_same_model(monkeypatch: pytest.MonkeyPatch, hide_nodes: bool) -> None:
+    """What a million rows need: every bulk message in many pieces."""
+    params = TreeParams(num_trees=2, max_depth=3)
+    wanted = Case(seed=2).centralised(params)
+    for module in ("label", "feature"):
+        monkeypatch.setattr(f"fedcredit.protocols.boosting.{module}.MAX_SLOTS", 64)
+        monkeypatch.setattr(f"fedcredit.protocols.boosting.{module}.CHUNK_BYTES", 100)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.onehot.CHUNK_BYTES", 256)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.onehot.BLOCK_ROWS", 100)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.shape.CHUNK_BYTES", 512)
+    outcome = play(Case(seed=2), params, hide_nodes=hide_nodes)
+    assert_same_trees(outcome.results[BANK], wanted)
+    names = [name for *_, name, _ in outcome.traffic]
+    assert all(names.count(kind) > 20 for kind in ("Corrections", "GroupSums", "ChoiceCorrections", "Sides"))
+    assert hide_nodes or names.count("NodeSlots") > 20
+
+
 @settings(max_examples=10, deadline=None)
 @given(data=st.data(), hide_nodes=st.booleans())
 def test_any_order_of_delivery_gives_the_same_model_and_messages(data: st.DataObject, hide_nodes: bool) -> None:
@@ -199,7 +217,8 @@ U8, U16, U32 = np.uint8, np.uint16, np.uint32
 BAD: dict[str, tuple[type[Any], Callable[[Any], Any], PartyId]] = {
     "wrong tree": (TreeStart, lambda m: TreeStart(9, m.features), BANK),
     "no such column": (TreeStart, lambda m: TreeStart(m.tree, np.array([77], U32)), BANK),
-    "rows missing": (SumNodes, lambda m: SumNodes(m.n_nodes, m.slots[:-1].copy()), BANK),
+    "rows missing": (NodeSlots, lambda m: NodeSlots(m.first, m.slots[:-1].copy()), BANK),
+    "no such node": (NodeSlots, lambda m: NodeSlots(m.first, m.slots + np.uint16(9)), BANK),
     "no such bin": (SplitQueries, lambda m: SplitQueries(np.zeros(1, U32), np.full(1, 99, U8), np.zeros(1, U8)), BANK),
     "too many splits": (SplitQueries, lambda m: SplitQueries(*(np.zeros(9, t) for t in (U32, U8, U8))), BANK),
     "kept too much": (TreeEnd, lambda m: TreeEnd(m.more, m.trees, np.array([500], U32)), BANK),

@@ -9,12 +9,22 @@ import numpy as np
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
-from fedcredit.kernels.onehot import Assignment
+from fedcredit.kernels.onehot import U16, Assignment
 from fedcredit.protocols.boosting.columns import BinnedColumns, pack_sides, split_sides
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.groupsum import Backend, Grouping, Held, Holder, onehot, plain
 from fedcredit.protocols.groupsum.shape import CHUNK_BYTES
-from fedcredit.wire.boosting import LEFT_OUT, FeatureBins, Sides, SplitQueries, SumNodes, TreeEnd, TreeStart
+from fedcredit.wire.boosting import (
+    LEFT_OUT,
+    MAX_SLOTS,
+    FeatureBins,
+    NodeSlots,
+    Sides,
+    SplitQueries,
+    SumNodes,
+    TreeEnd,
+    TreeStart,
+)
 
 __all__ = ["FeatureParty", "FeatureState", "OwnSplit"]
 
@@ -93,13 +103,12 @@ class FeatureParty:
         held: Held | None = None
         number, level = state.next_round, 0
         while (order := (yield from recv(self.label_party, SumNodes))).n_nodes:
-            if order.slots.shape != (0 if self.hide_nodes else self.n_train,):
-                raise self._broke("named the nodes of other rows than were due")
+            slots = None if self.hide_nodes else (yield from self._slots(order.n_nodes))
             if state.holder is not None and features:
-                if self.hide_nodes:
-                    yield from self._sum_hidden(state.holder, number, features, order)
+                if slots is None:
+                    yield from self._sum_hidden(state.holder, number, features, order.n_nodes)
                 else:
-                    held = yield from self._sum_shown(state.holder, number, features, order, held)
+                    held = yield from self._sum_shown(state.holder, number, features, order.n_nodes, slots, held)
             # Rounds are counted whether or not this party takes part, as the label party does.
             number += self.hide_nodes or not level
             level += 1
@@ -112,12 +121,25 @@ class FeatureParty:
             splits = tuple(split for split in splits if split.tree < end.trees)
         return FeatureState(state.holder, number, state.trees + 1, splits, end.more)
 
+    def _slots(self, n_nodes: int) -> Steps[U16]:
+        """The node of every training row, `LEFT_OUT` where it is not summed."""
+        slots = np.empty(self.n_train, np.uint16)
+        for first in range(0, self.n_train, MAX_SLOTS):
+            got = yield from recv(self.label_party, NodeSlots)
+            run = slots[first : first + MAX_SLOTS]
+            if got.first != first or got.slots.shape != run.shape:
+                raise self._broke("named the nodes of other rows than were due")
+            run[:] = got.slots
+        if (slots[slots != LEFT_OUT] >= n_nodes).any():
+            raise self._broke("named a node that does not exist")
+        return slots
+
     def _sum_shown(
-        self, holder: Holder, number: int, features: tuple[int, ...], order: SumNodes, held: Held | None
+        self, holder: Holder, number: int, features: tuple[int, ...], n_nodes: int, slots: U16, held: Held | None
     ) -> Steps[Held]:
         """The first level of a tree brings its values; the levels below sum them over again."""
-        rows = np.flatnonzero(order.slots != LEFT_OUT).astype(np.uint32)
-        at = Assignment(rows, order.slots[rows].astype(np.uint32), order.n_nodes)
+        rows = np.flatnonzero(slots != LEFT_OUT).astype(np.uint32)
+        at = Assignment(rows, slots[rows].astype(np.uint32), n_nodes)
         if held is None:
             held = yield from holder.take(number, features, 1, at)
             yield from holder.show(held, held.sums)
@@ -125,9 +147,9 @@ class FeatureParty:
             yield from holder.show(held, holder.further(held, at))
         return held
 
-    def _sum_hidden(self, holder: Holder, number: int, features: tuple[int, ...], order: SumNodes) -> Steps[None]:
+    def _sum_hidden(self, holder: Holder, number: int, features: tuple[int, ...], n_nodes: int) -> Steps[None]:
         """Every level brings one value a node, zero for the rows outside it, over all rows."""
-        held = yield from holder.take(number, features, order.n_nodes, Assignment.whole(self.n_train), keep=False)
+        held = yield from holder.take(number, features, n_nodes, Assignment.whole(self.n_train), keep=False)
         yield from holder.show(held, held.sums)
 
     def _answer(self, tree: int, already: int) -> Steps[list[OwnSplit]]:

@@ -36,7 +36,17 @@ from fedcredit.protocols.boosting.columns import BinnedColumns, FeatureMap, spli
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.groupsum import Asker, Backend, Grouping, Shared, onehot, plain
 from fedcredit.protocols.groupsum.shape import CHUNK_BYTES
-from fedcredit.wire.boosting import LEFT_OUT, FeatureBins, Sides, SplitQueries, SumNodes, TreeEnd, TreeStart
+from fedcredit.wire.boosting import (
+    LEFT_OUT,
+    MAX_SLOTS,
+    FeatureBins,
+    NodeSlots,
+    Sides,
+    SplitQueries,
+    SumNodes,
+    TreeEnd,
+    TreeStart,
+)
 
 __all__ = ["LabelParty", "LabelState", "receive_sides"]
 
@@ -199,7 +209,7 @@ class LabelParty:
             for split, place in places.items():
                 numbers[split] = so_far + kept.index(place)
             # SumNodes(0) ended the levels; the peer learns the fate of its splits in one message.
-            yield from send(peer, SumNodes(0, np.empty(0, np.uint16)))
+            yield from send(peer, SumNodes(0))
             yield from send(peer, TreeEnd(keep is None, keep or 0, np.array(kept, np.uint32)))
         return numbers
 
@@ -244,8 +254,11 @@ class _Level:
         packed = np.zeros((n_nodes, features.n_bins.size, int(features.n_bins.max(initial=2))), np.uint64)
         shares: dict[PartyId, tuple[Shared, U64]] = {}
         for number, peer in enumerate(party.peers, start=1):
-            shown = np.where(slots < 0, LEFT_OUT, slots).astype(np.uint16)
-            yield from send(peer, SumNodes(n_nodes, np.empty(0, np.uint16) if party.hide_nodes else shown))
+            yield from send(peer, SumNodes(n_nodes))
+            if not party.hide_nodes:
+                shown = np.where(slots < 0, LEFT_OUT, slots).astype(np.uint16)
+                for first in range(0, party.n_train, MAX_SLOTS):
+                    yield from send(peer, NodeSlots(first, shown[first : first + MAX_SLOTS]))
             if self._chosen[number]:
                 shares[peer] = yield from self._share(peer, self._chosen[number], slots, at)
         self.number += party.hide_nodes or not plan.depth

@@ -28,7 +28,7 @@ from fedcredit.kernels.onehot import U8, U64, Assignment
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.groupsum.base_transfers import plant_asker, plant_holder
 from fedcredit.protocols.groupsum.roles import Held, Shared
-from fedcredit.protocols.groupsum.shape import Grouping
+from fedcredit.protocols.groupsum.shape import CHUNK_BYTES, Grouping
 from fedcredit.wire.groupsum import ChoiceCorrections, Corrections, GroupSums, LevelSums
 
 __all__ = ["OneHotAsker", "OneHotHolder", "set_up_asker", "set_up_holder"]
@@ -70,10 +70,13 @@ class OneHotAsker:
 
     def learn(self, shared: Shared, share: U64) -> Steps[U64]:
         """The holder's share minus ours."""
-        theirs = yield from recv(self.shape.holder, GroupSums)
-        if theirs.round != shared.number or theirs.words.shape != share.shape:
-            raise PeerError(self.shape.holder, self.shape.step, "sent the sums of another round or shape", "SHAPE")
-        return theirs.words - share
+        theirs = np.empty(share.size, np.uint64)
+        for run in _runs(share.size):
+            got = yield from recv(self.shape.holder, GroupSums)
+            if (got.round, got.first, got.words.size) != (shared.number, run.start, run.stop - run.start):
+                raise PeerError(self.shape.holder, self.shape.step, "sent the sums of another round or shape", "SHAPE")
+            theirs[run] = got.words
+        return theirs.reshape(share.shape) - share
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,9 @@ class OneHotHolder:
 
     def show(self, held: Held, share: U64) -> Steps[None]:
         """Our share, to the asker."""
-        yield from send(self.shape.asker, GroupSums(held.number, share))
+        flat = share.reshape(-1)
+        for run in _runs(flat.size):
+            yield from send(self.shape.asker, GroupSums(held.number, run.start, flat[run]))
 
 
 def set_up_asker(shape: Grouping, randomness: Randomness) -> Steps[OneHotAsker]:
@@ -167,6 +172,12 @@ def set_up_holder(shape: Grouping, codes: U8, randomness: Randomness) -> Steps[O
     while pending:
         yield from _open_levels(shape, *pending.popleft())
     return OneHotHolder(shape, codes, keys)
+
+
+def _runs(n_cells: int) -> list[slice]:
+    """The cells of opened sums in runs that fit a chunk."""
+    step = CHUNK_BYTES // 8
+    return [slice(start, min(start + step, n_cells)) for start in range(0, n_cells, step)]
 
 
 def _blocks(at: Assignment) -> Iterator[tuple[int, Assignment]]:

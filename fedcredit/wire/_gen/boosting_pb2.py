@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x64\x63redit/v1/boosting.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"X\n\x0b\x46\x65\x61tureBins\x12#\n\x06groups\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07missing\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"@\n\tTreeStart\x12\x0c\n\x04tree\x18\x01 \x01(\r\x12%\n\x08\x66\x65\x61tures\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"?\n\x08SumNodes\x12\x0f\n\x07n_nodes\x18\x01 \x01(\r\x12\"\n\x05slots\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x83\x01\n\x0cSplitQueries\x12%\n\x08\x66\x65\x61tures\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12!\n\x04\x62ins\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12)\n\x0cmissing_left\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"9\n\x05Sides\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12!\n\x04\x62its\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"I\n\x07TreeEnd\x12\x0c\n\x04more\x18\x01 \x01(\x08\x12\r\n\x05trees\x18\x02 \x01(\r\x12!\n\x04kept\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x64\x63redit/v1/boosting.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"X\n\x0b\x46\x65\x61tureBins\x12#\n\x06groups\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07missing\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"@\n\tTreeStart\x12\x0c\n\x04tree\x18\x01 \x01(\r\x12%\n\x08\x66\x65\x61tures\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1b\n\x08SumNodes\x12\x0f\n\x07n_nodes\x18\x01 \x01(\r\">\n\tNodeSlots\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05slots\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x83\x01\n\x0cSplitQueries\x12%\n\x08\x66\x65\x61tures\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12!\n\x04\x62ins\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12)\n\x0cmissing_left\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"9\n\x05Sides\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12!\n\x04\x62its\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"I\n\x07TreeEnd\x12\x0c\n\x04more\x18\x01 \x01(\x08\x12\r\n\x05trees\x18\x02 \x01(\r\x12!\n\x04kept\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TREESTART']._serialized_start=161
   _globals['_TREESTART']._serialized_end=225
   _globals['_SUMNODES']._serialized_start=227
-  _globals['_SUMNODES']._serialized_end=290
-  _globals['_SPLITQUERIES']._serialized_start=293
-  _globals['_SPLITQUERIES']._serialized_end=424
-  _globals['_SIDES']._serialized_start=426
-  _globals['_SIDES']._serialized_end=483
-  _globals['_TREEEND']._serialized_start=485
-  _globals['_TREEEND']._serialized_end=558
+  _globals['_SUMNODES']._serialized_end=254
+  _globals['_NODESLOTS']._serialized_start=256
+  _globals['_NODESLOTS']._serialized_end=318
+  _globals['_SPLITQUERIES']._serialized_start=321
+  _globals['_SPLITQUERIES']._serialized_end=452
+  _globals['_SIDES']._serialized_start=454
+  _globals['_SIDES']._serialized_end=511
+  _globals['_TREEEND']._serialized_start=513
+  _globals['_TREEEND']._serialized_end=586
 # @@protoc_insertion_point(module_scope)

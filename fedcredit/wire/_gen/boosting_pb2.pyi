@@ -23,12 +23,18 @@ class TreeStart(_message.Message):
     def __init__(self, tree: _Optional[int] = ..., features: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class SumNodes(_message.Message):
-    __slots__ = ("n_nodes", "slots")
+    __slots__ = ("n_nodes",)
     N_NODES_FIELD_NUMBER: _ClassVar[int]
-    SLOTS_FIELD_NUMBER: _ClassVar[int]
     n_nodes: int
+    def __init__(self, n_nodes: _Optional[int] = ...) -> None: ...
+
+class NodeSlots(_message.Message):
+    __slots__ = ("first", "slots")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    first: int
     slots: _array_pb2.Array
-    def __init__(self, n_nodes: _Optional[int] = ..., slots: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+    def __init__(self, first: _Optional[int] = ..., slots: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class SplitQueries(_message.Message):
     __slots__ = ("features", "bins", "missing_left")

@@ -55,12 +55,14 @@ class Corrections(_message.Message):
     def __init__(self, round: _Optional[int] = ..., first: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class GroupSums(_message.Message):
-    __slots__ = ("round", "words")
+    __slots__ = ("round", "first", "words")
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
     round: int
+    first: int
     words: _array_pb2.Array
-    def __init__(self, round: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+    def __init__(self, round: _Optional[int] = ..., first: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class PlainGroups(_message.Message):
     __slots__ = ("feature", "codes")
