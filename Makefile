@@ -85,12 +85,14 @@ $(BIN)/python: | .ci/toolchain
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 	.ci/toolchain >/dev/null
+	@echo "installing into $(VENV) and building the native kernels; the first time takes a minute or two"
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 # The developers' environment holds everything of the other one.
 $(VENV)/developer: setup.cfg pyproject.toml | $(BIN)/python
 	.ci/toolchain >/dev/null
+	@echo "installing into $(VENV) with the developers' tools and building the native kernels; the first time takes a minute or two"
 	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
 	touch $(VENV)/installed $@
 
