@@ -145,8 +145,12 @@ class Store:
             sa.event.listen(self._engine, "connect", _make_durable)
             sa.event.listen(self._engine, "begin", _begin)
         self._writer = self._engine.execution_options(fedcredit_writes=True)
-        metadata.create_all(self._engine)
-        self._check_version()
+        try:
+            metadata.create_all(self._engine)
+            self._check_version()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def at(cls, path: Path) -> Store:
