@@ -94,6 +94,7 @@ def onehot_asker_sums(
     nodes: npt.NDArray[np.uint32],
     n_nodes: int,
     values: npt.NDArray[np.uint64] | None,
+    keep: npt.NDArray[np.uint64] | None,
     sums: npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.uint64]: ...
 def onehot_holder_sums(
@@ -110,6 +111,7 @@ def onehot_holder_sums(
     n_nodes: int,
     corrections: npt.NDArray[np.uint64],
     by_position: bool,
+    keep: npt.NDArray[np.uint64] | None,
     sums: npt.NDArray[np.uint64],
 ) -> None: ...
 def bin_sums(
@@ -121,5 +123,15 @@ def bin_sums(
     nodes: npt.NDArray[np.uint32],
     n_nodes: int,
     values: npt.NDArray[np.uint64],
+    sums: npt.NDArray[np.uint64],
+) -> None: ...
+def vector_sums(
+    vectors: npt.NDArray[np.uint64],
+    n_rows: int,
+    bins: npt.NDArray[np.uint16],
+    n_values: int,
+    rows: npt.NDArray[np.uint32],
+    nodes: npt.NDArray[np.uint32],
+    n_nodes: int,
     sums: npt.NDArray[np.uint64],
 ) -> None: ...

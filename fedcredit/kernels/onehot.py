@@ -33,6 +33,7 @@ __all__ = [
     "level_sums",
     "transfer_receive",
     "transfer_send",
+    "vector_sums",
 ]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -152,12 +153,19 @@ def level_sums(forest: Forest, delta: int, feature: int, first: int, q: U64) -> 
 
 
 def asker_sums(
-    forest: Forest, delta: int, roots: U64, round_: Round, at: Assignment, values: U64 | None = None
+    forest: Forest,
+    delta: int,
+    roots: U64,
+    round_: Round,
+    at: Assignment,
+    values: U64 | None = None,
+    *,
+    keep: U64 | None = None,
 ) -> tuple[U64, U64]:
-    """The asker's sums of its masks and, with `values`, the corrections to send.
+    """The asker's sums of its masks and, with `values`, the corrections to send; `keep` takes the masks.
 
-    Shapes: roots (F, n, 2); values (m, K); returns sums (q, K, cells) and corrections (features, m, K), empty without
-    values. Raises: ValueError.
+    Shapes: roots (F, n, 2); values (m, K); keep (m K cells,), contents do not matter; returns sums (q, K, cells) and
+    corrections (features, m, K), empty without values. Raises: ValueError.
     """
     _shape("roots", roots, (len(forest.groups), forest.n_rows, 2), np.uint64)
     if values is not None:
@@ -176,6 +184,7 @@ def asker_sums(
         at.nodes,
         at.n_nodes,
         None if values is None else _flat(values),
+        keep,
         flat,
     )
     shape = (len(round_.features), len(at.rows) if values is not None else 0, round_.n_values)
@@ -191,8 +200,10 @@ def holder_sums(
     corrections: U64,
     *,
     by_position: bool = False,
+    keep: U64 | None = None,
 ) -> U64:
-    """The holder's sums of its vectors: minus the asker's, they are the sums of the values per group.
+    """The holder's sums of its vectors: minus the asker's, they are the sums of the values per group; `keep` takes
+    the vectors, (m K cells,).
 
     Shapes: keys (sum of n d_f, 2), feature by feature, row by row; codes (F, n) below B_f; corrections (features, n, K)
     by row number, or `by_position` (features, m, K) in the order of `at.rows`; returns (q, K, cells).
@@ -217,9 +228,21 @@ def holder_sums(
         at.n_nodes,
         _flat(corrections),
         by_position,
+        keep,
         flat,
     )
     return _by_node(flat, forest.groups, round_.features, at.n_nodes, round_.n_values)
+
+
+def vector_sums(vectors: U64, n_rows: int, groups: Sequence[int], n_values: int, at: Assignment) -> U64:
+    """The sums of kept vectors of `n_rows` rows over another assignment; `at.rows` are positions among them.
+
+    Shapes: vectors (n_rows K cells,) as a kernel kept them for features of these `groups`; returns (q, K, cells).
+    Raises: ValueError.
+    """
+    flat = np.zeros(at.n_nodes * n_values * sum(groups), np.uint64)
+    _native.vector_sums(vectors, n_rows, np.array(groups, np.uint16), n_values, at.rows, at.nodes, at.n_nodes, flat)
+    return _by_node(flat, groups, range(len(groups)), at.n_nodes, n_values)
 
 
 def bin_sums(codes: U8, groups: Sequence[int], features: Sequence[int], at: Assignment, values: U64) -> U64:

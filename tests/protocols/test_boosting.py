@@ -166,7 +166,7 @@ def test_small_chunks_give_the_same_model(monkeypatch: pytest.MonkeyPatch, hide_
         monkeypatch.setattr(f"fedcredit.protocols.boosting.{module}.MAX_SLOTS", 64)
         monkeypatch.setattr(f"fedcredit.protocols.boosting.{module}.CHUNK_BYTES", 100)
     monkeypatch.setattr("fedcredit.protocols.groupsum.onehot.CHUNK_BYTES", 256)
-    monkeypatch.setattr("fedcredit.protocols.groupsum.onehot.BLOCK_ROWS", 100)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.vectors.BLOCK_ROWS", 100)
     monkeypatch.setattr("fedcredit.protocols.groupsum.shape.CHUNK_BYTES", 512)
     outcome = play(Case(seed=2), params, hide_nodes=hide_nodes)
     assert_same_trees(outcome.results[BANK], wanted)

@@ -22,6 +22,9 @@ from fedcredit.wire.message import message_type
 BANK, TAX = PartyId("bank"), PartyId("tax")
 
 
+MEMORY = {"onehot": 1 << 29, "onehot without memory": 0}
+
+
 def shape(n_rows: int, groups: tuple[int, ...]) -> Grouping:
     return Grouping(b"s" * 32, BANK, TAX, n_rows, groups)
 
@@ -31,7 +34,7 @@ def asker(grouping: Grouping, values: Any, at: Assignment, later: Assignment, ba
     if backend == "plain":
         side: Any = yield from plain.set_up_asker(grouping, insecure_plain=True)
     else:
-        side = yield from onehot.set_up_asker(grouping, insecure_seeded(1))
+        side = yield from onehot.set_up_asker(grouping, insecure_seeded(1), vector_bytes=MEMORY[backend])
     shared = yield from side.share(0, features, values, at)
     first = yield from side.learn(shared, shared.sums)
     second = yield from side.learn(shared, side.further(shared, later))
@@ -47,7 +50,7 @@ def holder(
     if backend == "plain":
         side: Any = yield from plain.set_up_holder(grouping, codes, insecure_plain=True)
     else:
-        side = yield from onehot.set_up_holder(grouping, codes, insecure_seeded(2))
+        side = yield from onehot.set_up_holder(grouping, codes, insecure_seeded(2), vector_bytes=MEMORY[backend])
     held = yield from side.take(0, features, n_values, at)
     yield from side.show(held, held.sums)
     yield from side.show(held, side.further(held, later))
@@ -91,7 +94,7 @@ def play(
     return run_network(roles, insecure_in_process=True, **how), (codes, values, at, later)
 
 
-@pytest.mark.parametrize("backend", ["plain", "onehot"])
+@pytest.mark.parametrize("backend", ["plain", "onehot", "onehot without memory"])
 @pytest.mark.parametrize(
     ("n_rows", "groups", "n_values"),
     [
@@ -162,6 +165,11 @@ def test_any_order_of_delivery_gives_the_same_sums_and_messages(
     for a, b in zip(straight.results[BANK], shuffled.results[BANK], strict=True):
         assert np.array_equal(a, b)
     assert sorted(straight.traffic) == sorted(shuffled.traffic)
+
+
+def test_traffic_does_not_tell_who_keeps_vectors() -> None:
+    one, two = (play(1, 200, (5, 32), 2, backend)[0] for backend in MEMORY)
+    assert one.traffic == two.traffic
 
 
 def test_traffic_depends_on_public_sizes_alone() -> None:

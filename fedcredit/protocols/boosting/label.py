@@ -116,7 +116,10 @@ class LabelParty:
             if self.backend == "plain":
                 askers[peer] = yield from plain.set_up_asker(shape, insecure_plain=self.insecure_plain)
             else:
-                askers[peer] = yield from onehot.set_up_asker(shape, randomness.fork(f"groupsum {peer}"))
+                fresh = randomness.fork(f"groupsum {peer}")
+                # Rounds of several peers are open at once.
+                memory = onehot.VECTOR_BYTES // len(self.peers)
+                askers[peer] = yield from onehot.set_up_asker(shape, fresh, vector_bytes=memory)
         initial = initial_score(self.labels)
         return LabelState(features, MappingProxyType(askers), initial, np.full(self.columns.n_rows, initial))
 

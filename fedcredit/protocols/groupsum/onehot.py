@@ -16,7 +16,6 @@ A round, for values v (m, K):
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,12 +28,13 @@ from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.groupsum.base_transfers import plant_asker, plant_holder
 from fedcredit.protocols.groupsum.roles import Held, Shared
 from fedcredit.protocols.groupsum.shape import CHUNK_BYTES, Grouping
+from fedcredit.protocols.groupsum.vectors import VectorStore, blocks
 from fedcredit.wire.groupsum import ChoiceCorrections, Corrections, GroupSums, LevelSums
 
 __all__ = ["OneHotAsker", "OneHotHolder", "set_up_asker", "set_up_holder"]
 
-BLOCK_ROWS = 4096
-"""Rows of a kernel call: enough to keep all cores busy, few enough that the peer need not wait for its first ones."""
+VECTOR_BYTES = 1 << 29
+"""Memory that a side may spend on keeping a round's vectors, unless told otherwise."""
 
 WINDOW = 4
 """Set-up chunks the holder sends ahead of the answers, so that both sides compute and neither blocks the other."""
@@ -50,14 +50,17 @@ class OneHotAsker:
     shape: Grouping
     delta: int = field(repr=False)
     roots: U64 = field(repr=False)
+    vectors: VectorStore = field(repr=False, compare=False)
 
     def share(self, number: int, features: tuple[int, ...], values: U64, at: Assignment) -> Steps[Shared]:
         """Send the corrections chunk by chunk, summing the masks on the way."""
         forest, round_ = self.shape.forest(), self.shape.round(number, features, values.shape[1])
         sums = np.zeros((at.n_nodes, round_.n_values, self.shape.cells(features)), np.uint64)
-        for first, block in _blocks(at):
+        kept = self.vectors.open(number, at, self.shape.n_rows, self.shape.of(features), round_.n_values)
+        for first, block in blocks(at):
             of_block = values[first : first + len(block.rows)]
-            part, words = kernels.asker_sums(forest, self.delta, self.roots, round_, block, of_block)
+            keep = self.vectors.block(first, len(block.rows)) if kept else None
+            part, words = kernels.asker_sums(forest, self.delta, self.roots, round_, block, of_block, keep=keep)
             sums += part
             for piece in self.shape.round_pieces(len(block.rows), len(features), round_.n_values):
                 words_of_piece = np.ascontiguousarray(words[:, piece])
@@ -66,6 +69,8 @@ class OneHotAsker:
 
     def further(self, shared: Shared, at: Assignment) -> U64:
         """The masks of the same round over another assignment."""
+        if (sums := self.vectors.sums(shared.number, at)) is not None:
+            return sums
         return kernels.asker_sums(self.shape.forest(), self.delta, self.roots, shared.round, at)[0]
 
     def learn(self, shared: Shared, share: U64) -> Steps[U64]:
@@ -89,6 +94,7 @@ class OneHotHolder:
     shape: Grouping
     codes: U8 = field(repr=False)
     keys: U64 = field(repr=False)
+    vectors: VectorStore = field(repr=False, compare=False)
 
     def take(
         self, number: int, features: tuple[int, ...], n_values: int, at: Assignment, *, keep: bool = True
@@ -96,8 +102,10 @@ class OneHotHolder:
         """Receive the corrections chunk by chunk, summing the vectors on the way."""
         forest, round_ = self.shape.forest(), self.shape.round(number, features, n_values)
         sums = np.zeros((at.n_nodes, n_values, self.shape.cells(features)), np.uint64)
-        kept = np.zeros((len(features), self.shape.n_rows if keep else 0, n_values), np.uint64)
-        for first, block in _blocks(at):
+        stored = keep and self.vectors.open(number, at, self.shape.n_rows, self.shape.of(features), n_values)
+        again = keep and not stored
+        kept = np.zeros((len(features), self.shape.n_rows if again else 0, n_values), np.uint64)
+        for first, block in blocks(at):
             words = np.empty((len(features), len(block.rows), n_values), np.uint64)
             for piece in self.shape.round_pieces(len(block.rows), len(features), n_values):
                 got = yield from recv(self.shape.asker, Corrections)
@@ -106,13 +114,18 @@ class OneHotHolder:
                     what = "sent corrections of another run of rows"
                     raise PeerError(self.shape.asker, self.shape.step, what, "SHAPE")
                 words[:, piece] = got.words
-            if keep:
+            if again:
                 kept[:, block.rows] = words
-            sums += kernels.holder_sums(forest, self.keys, self.codes, round_, block, words, by_position=True)
+            store = self.vectors.block(first, len(block.rows)) if stored else None
+            sums += kernels.holder_sums(
+                forest, self.keys, self.codes, round_, block, words, by_position=True, keep=store
+            )
         return Held(number, round_, kept, sums)
 
     def further(self, held: Held, at: Assignment) -> U64:
         """The vectors of the same round over another assignment."""
+        if (sums := self.vectors.sums(held.number, at)) is not None:
+            return sums
         return kernels.holder_sums(self.shape.forest(), self.keys, self.codes, held.round, at, held.corrections)
 
     def show(self, held: Held, share: U64) -> Steps[None]:
@@ -122,7 +135,7 @@ class OneHotHolder:
             yield from send(self.shape.asker, GroupSums(held.number, run.start, flat[run]))
 
 
-def set_up_asker(shape: Grouping, randomness: Randomness) -> Steps[OneHotAsker]:
+def set_up_asker(shape: Grouping, randomness: Randomness, *, vector_bytes: int = VECTOR_BYTES) -> Steps[OneHotAsker]:
     """The asker's side of set-up. Raises: PeerError."""
     planted = yield from plant_asker(shape, randomness)
     forest = shape.forest()
@@ -142,10 +155,12 @@ def set_up_asker(shape: Grouping, randomness: Randomness) -> Steps[OneHotAsker]:
             blocks = kernels.level_sums(forest, planted.delta, feature, first, q)
             yield from send(shape.holder, LevelSums(feature, first, blocks))
             column += columns
-    return OneHotAsker(shape, planted.delta, roots)
+    return OneHotAsker(shape, planted.delta, roots, VectorStore(vector_bytes))
 
 
-def set_up_holder(shape: Grouping, codes: U8, randomness: Randomness) -> Steps[OneHotHolder]:
+def set_up_holder(
+    shape: Grouping, codes: U8, randomness: Randomness, *, vector_bytes: int = VECTOR_BYTES
+) -> Steps[OneHotHolder]:
     """The holder's side of set-up. Shapes: codes (F, n), codes[f] below groups[f]. Raises: ValueError, PeerError."""
     if codes.shape != (len(shape.groups), shape.n_rows) or codes.dtype != np.uint8:
         raise ValueError(f"set_up_holder: codes are {codes.shape} {codes.dtype}")
@@ -171,20 +186,13 @@ def set_up_holder(shape: Grouping, codes: U8, randomness: Randomness) -> Steps[O
                 yield from _open_levels(shape, *pending.popleft())
     while pending:
         yield from _open_levels(shape, *pending.popleft())
-    return OneHotHolder(shape, codes, keys)
+    return OneHotHolder(shape, codes, keys, VectorStore(vector_bytes))
 
 
 def _runs(n_cells: int) -> list[slice]:
     """The cells of opened sums in runs that fit a chunk."""
     step = CHUNK_BYTES // 8
     return [slice(start, min(start + step, n_cells)) for start in range(0, n_cells, step)]
-
-
-def _blocks(at: Assignment) -> Iterator[tuple[int, Assignment]]:
-    """The rows in runs that a kernel is called for, each with the place of its first row."""
-    for first in range(0, len(at.rows), BLOCK_ROWS):
-        run = slice(first, first + BLOCK_ROWS)
-        yield first, Assignment(at.rows[run], at.nodes[run], at.n_nodes)
 
 
 def _open_levels(shape: Grouping, feature: int, first: int, keys: U64) -> Steps[None]:

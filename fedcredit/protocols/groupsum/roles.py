@@ -6,7 +6,8 @@
 
 `share` and `take` move the values once, hidden; what each side then holds are additive shares of the sums over any
 assignment of those rows to nodes (`further`), for no message at all. A caller that stops there keeps shares; `learn`
-and `show` open them to the asker. Rows that the asker wants left out without saying so have value zero.
+and `show` open them to the asker. Rows that the asker wants left out without saying so have value zero. Further sums of
+a round end where the next round is opened: what they need is kept for one round at a time.
 """
 
 from __future__ import annotations

@@ -56,6 +56,10 @@ class Grouping:
         keys = b"".join(self._key("mask", number, pair) for pair in range((n_values + 1) // 2))
         return Round(features, n_values, keys)
 
+    def of(self, features: tuple[int, ...]) -> tuple[int, ...]:
+        """The groups of `features`."""
+        return tuple(self.groups[f] for f in features)
+
     def cells(self, features: tuple[int, ...]) -> int:
         """Groups of `features` together."""
         return sum(self.groups[f] for f in features)

@@ -1,9 +1,9 @@
-//! Sums per bin in the clear: a party's own columns, and the `plain` backend of the tests.
+//! Sums over nodes without cryptography: per bin of a party's own columns, and of vectors kept from a round.
 
 use rayon::prelude::*;
 
 use crate::error::KernelError;
-use crate::onehot::Assignment;
+use crate::onehot::{Assignment, SEGMENT, add_parts};
 
 /// Adds `values[pos, k]` to cell `(node, k, codes[f, row])` of feature `f` for every position, modulo 2^64.
 ///
@@ -54,4 +54,54 @@ pub fn bin_sums(
         }
         Ok(())
     })
+}
+
+/// Adds row `at.rows[i]` of `vectors` to node `at.nodes[i]`: what a round's kernel kept, over another assignment.
+///
+/// Shapes, per feature of `bins` and concatenated: `vectors` (n_rows, K, B_f), `sums` (nodes, K, B_f).
+pub fn vector_sums(
+    vectors: &[u64],
+    n_rows: usize,
+    bins: &[u16],
+    n_values: usize,
+    at: &Assignment,
+    sums: &mut [u64],
+) -> Result<(), KernelError> {
+    let cells: usize = bins.iter().map(|&b| n_values * usize::from(b)).sum();
+    let shape = |what, expected, found| {
+        if expected == found { Ok(()) } else { Err(KernelError::Shape { what, expected, found }) }
+    };
+    shape("vectors", n_rows * cells, vectors.len())?;
+    shape("sums", at.n_nodes * cells, sums.len())?;
+    shape("nodes", at.rows.len(), at.nodes.len())?;
+    if let Some(index) = at.rows.iter().position(|&r| r as usize >= n_rows) {
+        return Err(KernelError::Range { what: "rows", index });
+    }
+    if let Some(index) = at.nodes.iter().position(|&q| q as usize >= at.n_nodes) {
+        return Err(KernelError::Range { what: "nodes", index });
+    }
+    let (mut work, mut vectors, mut sums) = (Vec::with_capacity(bins.len()), vectors, sums);
+    for &b in bins {
+        let width = n_values * usize::from(b);
+        let (own, rest) = vectors.split_at(n_rows * width);
+        let (into, others) = sums.split_at_mut(at.n_nodes * width);
+        work.push((width, own, into));
+        (vectors, sums) = (rest, others);
+    }
+    work.into_par_iter().for_each(|(width, vectors, sums)| {
+        let segments = at.rows.par_chunks(SEGMENT).zip(at.nodes.par_chunks(SEGMENT));
+        add_parts(
+            sums,
+            segments.map(|(rows, nodes)| {
+                let mut part = vec![0u64; at.n_nodes * width];
+                for (&row, &node) in rows.iter().zip(nodes) {
+                    let cells = &mut part[node as usize * width..][..width];
+                    let vector = &vectors[row as usize * width..][..width];
+                    cells.iter_mut().zip(vector).for_each(|(cell, word)| *cell = cell.wrapping_add(*word));
+                }
+                part
+            }),
+        );
+    });
+    Ok(())
 }

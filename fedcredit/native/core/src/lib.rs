@@ -9,7 +9,8 @@
 //! - [`okvs`]: an oblivious key-value store.
 //! - [`cot`]: correlated oblivious transfer by extension (SoftSpoken).
 //! - [`tree`]: half-tree GGM expansion, batch by batch.
-//! - [`onehot`]: one-hot sharing by punctured trees and the sums of the group-by-sum protocol.
+//! - [`onehot`]: one-hot sharing by punctured trees, the heart of the group-by-sum protocol.
+//! - [`sums`]: what a round of it computes at either side.
 //! - [`histogram`]: sums per bin in the clear, for a party's own columns.
 #![deny(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod histogram;
 pub mod items;
 pub mod okvs;
 pub mod onehot;
+pub mod sums;
 pub mod tree;
 #[cfg(target_arch = "x86_64")]
 pub mod vaes;

@@ -1,6 +1,8 @@
 //! The one-hot sharing end to end: transfers made by a dealer of the test, then rounds of sums over them.
 
-use fedcredit_core::onehot::{Assignment, Received, Round, Trees, asker_sums, holder_sums, level_sums};
+use fedcredit_core::histogram::vector_sums;
+use fedcredit_core::onehot::{Assignment, Opening, Received, Round, Trees, level_sums};
+use fedcredit_core::sums::{asker_sums, holder_sums};
 use fedcredit_core::tree::depth;
 
 const DELTA: u128 = 0x9d2c_5680_1234_5678_9abc_def0_0fed_cba9;
@@ -62,7 +64,10 @@ fn difference_of_the_sums_is_the_sum_per_group() {
         let values: Vec<u64> = (0..rows.len() * k).map(|_| mix.next()).collect();
         let len = trees.sums_len(&round, 4);
         let (mut mine, mut theirs) = (vec![0; len], vec![0; len]);
-        let sent = asker_sums(&trees, DELTA, &pair.roots, &round, &at, Some(&values), &mut mine).unwrap();
+        let kept_len = trees.sums_len(&round, rows.len());
+        let (mut my_vectors, mut their_vectors) = (vec![0; kept_len], vec![0; kept_len]);
+        let opening = Opening { values: &values, keep: Some(&mut my_vectors) };
+        let sent = asker_sums(&trees, DELTA, &pair.roots, &round, &at, Some(opening), &mut mine).unwrap();
         // Corrections arrive per summed row and are kept by row number.
         let mut kept = vec![0u64; features.len() * n * k];
         for f in 0..features.len() {
@@ -78,7 +83,7 @@ fn difference_of_the_sums_is_the_sum_per_group() {
             &pair.codes,
             &round,
             &at,
-            Received { words: &kept, by_position: false },
+            Received { words: &kept, by_position: false, keep: None },
             &mut theirs,
         )
         .unwrap();
@@ -89,11 +94,20 @@ fn difference_of_the_sums_is_the_sum_per_group() {
             &pair.codes,
             &round,
             &at,
-            Received { words: &sent, by_position: true },
+            Received { words: &sent, by_position: true, keep: Some(&mut their_vectors) },
             &mut in_order,
         )
         .unwrap();
         assert_eq!(in_order, theirs);
+        // Vectors that were kept give the same sums again, over the same rows by position.
+        let positions: Vec<u32> = (0..rows.len() as u32).collect();
+        let again = Assignment { rows: &positions, nodes: &nodes, n_nodes: 4 };
+        let own_bins: Vec<u16> = features.iter().map(|&f| bins[f as usize]).collect();
+        for (vectors, sums) in [(&my_vectors, &mine), (&their_vectors, &theirs)] {
+            let mut summed = vec![0; len];
+            vector_sums(vectors, rows.len(), &own_bins, k, &again, &mut summed).unwrap();
+            assert_eq!(&summed, sums);
+        }
         let mut start = 0;
         for &f in &features {
             let b = usize::from(bins[f as usize]);

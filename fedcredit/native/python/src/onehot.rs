@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use fedcredit_core::cot::{self, NIBBLES, STREAMS, Seeds};
 use fedcredit_core::histogram;
-use fedcredit_core::onehot::{self, Assignment, Received, Round, Trees};
+use fedcredit_core::onehot::{self, Assignment, Opening, Received, Round, Trees};
+use fedcredit_core::sums as rounds;
 use numpy::{PyArray1, PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -23,6 +24,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(onehot_asker_sums, m)?)?;
     m.add_function(wrap_pyfunction!(onehot_holder_sums, m)?)?;
     m.add_function(wrap_pyfunction!(bin_sums, m)?)?;
+    m.add_function(wrap_pyfunction!(vector_sums, m)?)?;
     Ok(())
 }
 
@@ -136,6 +138,7 @@ fn onehot_asker_sums<'py>(
     nodes: Indices<'py>,
     n_nodes: usize,
     values: Option<Words<'py>>,
+    mut keep: Option<PyReadwriteArray1<'py, u64>>,
     mut sums: PyReadwriteArray1<'py, u64>,
 ) -> PyResult<NewWords<'py>> {
     let (expand_key, mask_keys) = (key(expand_key)?, keys(mask_keys));
@@ -143,10 +146,11 @@ fn onehot_asker_sums<'py>(
     let round = Round { features: features.as_slice()?, mask_keys: &mask_keys, n_values };
     let at = Assignment { rows: rows.as_slice()?, nodes: nodes.as_slice()?, n_nodes };
     let roots = blocks(roots.as_slice()?)?;
-    let values = values.as_ref().map(|v| v.as_slice()).transpose()?;
+    let keep = keep.as_mut().map(|k| k.as_slice_mut()).transpose()?;
+    let opening = values.as_ref().map(|v| v.as_slice()).transpose()?.map(|values| Opening { values, keep });
     let sums = sums.as_slice_mut()?;
     let corrections =
-        py.detach(|| onehot::asker_sums(&trees, join(delta), &roots, &round, &at, values, sums)).map_err(refuse)?;
+        py.detach(|| rounds::asker_sums(&trees, join(delta), &roots, &round, &at, opening, sums)).map_err(refuse)?;
     Ok(PyArray1::from_vec(py, corrections))
 }
 
@@ -168,6 +172,7 @@ fn onehot_holder_sums<'py>(
     n_nodes: usize,
     corrections: Words<'py>,
     by_position: bool,
+    mut keep: Option<PyReadwriteArray1<'py, u64>>,
     mut sums: PyReadwriteArray1<'py, u64>,
 ) -> PyResult<()> {
     let (expand_key, mask_keys) = (key(expand_key)?, keys(mask_keys));
@@ -175,9 +180,10 @@ fn onehot_holder_sums<'py>(
     let round = Round { features: features.as_slice()?, mask_keys: &mask_keys, n_values };
     let at = Assignment { rows: rows.as_slice()?, nodes: nodes.as_slice()?, n_nodes };
     let level_keys = blocks(level_keys.as_slice()?)?;
-    let (codes, corrections) = (codes.as_slice()?, Received { words: corrections.as_slice()?, by_position });
+    let keep = keep.as_mut().map(|k| k.as_slice_mut()).transpose()?;
+    let (codes, corrections) = (codes.as_slice()?, Received { words: corrections.as_slice()?, by_position, keep });
     let sums = sums.as_slice_mut()?;
-    py.detach(|| onehot::holder_sums(&trees, &level_keys, codes, &round, &at, corrections, sums)).map_err(refuse)
+    py.detach(|| rounds::holder_sums(&trees, &level_keys, codes, &round, &at, corrections, sums)).map_err(refuse)
 }
 
 /// Sums per bin in the clear, into `sums`.
@@ -199,4 +205,23 @@ fn bin_sums<'py>(
     let (codes, bins, features) = (codes.as_slice()?, bins.as_slice()?, features.as_slice()?);
     let (values, sums) = (values.as_slice()?, sums.as_slice_mut()?);
     py.detach(|| histogram::bin_sums(codes, n_rows, bins, features, &at, values, sums)).map_err(refuse)
+}
+
+/// Sums of kept vectors, into `sums`.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "a flat call keeps the edge simple")]
+fn vector_sums<'py>(
+    py: Python<'py>,
+    vectors: Words<'py>,
+    n_rows: usize,
+    bins: PyReadonlyArray1<'py, u16>,
+    n_values: usize,
+    rows: Indices<'py>,
+    nodes: Indices<'py>,
+    n_nodes: usize,
+    mut sums: PyReadwriteArray1<'py, u64>,
+) -> PyResult<()> {
+    let at = Assignment { rows: rows.as_slice()?, nodes: nodes.as_slice()?, n_nodes };
+    let (vectors, bins, sums) = (vectors.as_slice()?, bins.as_slice()?, sums.as_slice_mut()?);
+    py.detach(|| histogram::vector_sums(vectors, n_rows, bins, n_values, &at, sums)).map_err(refuse)
 }
