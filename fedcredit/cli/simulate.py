@@ -21,7 +21,7 @@ def run(
     """Run a job with all its parties on this machine, from their tables.
 
     Every party is a process of its own with its own keys; they speak mutual TLS over loopback, as they would between
-    machines. What each party will learn is shown before work starts. A job file without a [[model]] aligns subjects
+    machines. What each party will learn is shown before work starts. A job file that names no model aligns subjects
     and stops there.
     """
     from fedcredit.runtime.config import load_job

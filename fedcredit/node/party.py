@@ -7,6 +7,7 @@ answer again, and another call under the same name is a conflict.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import metadata
@@ -27,6 +28,7 @@ from fedcredit.node.specification import (
     PROTOCOLS,
     JobSpecification,
     agreement,
+    canonical,
     check_signatures,
     commitment,
     parse_canonical,
@@ -197,7 +199,7 @@ class PartyNode:
         facts = {
             "specification": specification.hash.hex(),
             "purpose": specification.job.purpose,
-            "leakage": ",".join(sorted({row.id for row in specification.leakage}))[:256],
+            "leakage": hashlib.sha256(canonical([row.model_dump() for row in specification.leakage])).hexdigest(),
         }
         await asyncio.to_thread(self._premises.recorder.record, Event.JOB_ACCEPTED, specification.id, **facts)
         await asyncio.to_thread(store.sign, specification.id, data, specification.hash)
