@@ -280,7 +280,8 @@ class _Level:
         asker = self._state.askers[peer]
         if self._party.hide_nodes:
             masked = np.where(slots[:, None] == np.arange(at.n_nodes), self._values[:, None], np.uint64(0))
-            shared = yield from asker.share(self.number, chosen, masked, Assignment.whole(self._party.n_train))
+            everyone = Assignment.whole(self._party.n_train)
+            shared = yield from asker.share(self.number, chosen, masked, everyone, keep=False)
             return shared, shared.sums
         if peer not in self._shared:
             shared = yield from asker.share(self.number, chosen, self._values[at.rows, None], at)

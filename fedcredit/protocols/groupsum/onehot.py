@@ -52,11 +52,13 @@ class OneHotAsker:
     roots: U64 = field(repr=False)
     vectors: VectorStore = field(repr=False, compare=False)
 
-    def share(self, number: int, features: tuple[int, ...], values: U64, at: Assignment) -> Steps[Shared]:
+    def share(
+        self, number: int, features: tuple[int, ...], values: U64, at: Assignment, *, keep: bool = True
+    ) -> Steps[Shared]:
         """Send the corrections chunk by chunk, summing the masks on the way."""
         forest, round_ = self.shape.forest(), self.shape.round(number, features, values.shape[1])
         sums = np.zeros((at.n_nodes, round_.n_values, self.shape.cells(features)), np.uint64)
-        kept = self.vectors.open(number, at, self.shape.n_rows, self.shape.of(features), round_.n_values)
+        kept = keep and self.vectors.open(number, at, self.shape.n_rows, self.shape.of(features), round_.n_values)
         for first, block in blocks(at):
             of_block = values[first : first + len(block.rows)]
             keep = self.vectors.block(first, len(block.rows)) if kept else None

@@ -27,7 +27,9 @@ class PlainAsker:
     shape: Grouping
     codes: U8 = field(repr=False)
 
-    def share(self, number: int, features: tuple[int, ...], values: U64, at: Assignment) -> Steps[Shared]:
+    def share(
+        self, number: int, features: tuple[int, ...], values: U64, at: Assignment, *, keep: bool = True
+    ) -> Steps[Shared]:
         """Sum at once; nothing is sent."""
         round_ = self.shape.round(number, features, values.shape[1])
         by_row = np.zeros((self.shape.n_rows, values.shape[1]), np.uint64)

@@ -51,8 +51,13 @@ class Asker(Protocol):
     Assumes: semi-honest parties that do not collude with each other; an authenticated link.
     """
 
-    def share(self, number: int, features: tuple[int, ...], values: U64, at: Assignment) -> Steps[Shared]:
-        """Open round `number`: share `values` (m, K) of the rows in `at` over `features`, and sum them once."""
+    def share(
+        self, number: int, features: tuple[int, ...], values: U64, at: Assignment, *, keep: bool = True
+    ) -> Steps[Shared]:
+        """Open round `number`: share `values` (m, K) of the rows in `at` over `features`, and sum them once.
+
+        Without `keep` there are no `further` sums, and no memory for them.
+        """
 
     def further(self, shared: Shared, at: Assignment) -> U64:
         """The asker's share of the sums over another assignment of (some of) the shared rows."""
