@@ -61,8 +61,8 @@ class OneHotAsker:
         kept = keep and self.vectors.open(number, at, self.shape.n_rows, self.shape.of(features), round_.n_values)
         for first, block in blocks(at):
             of_block = values[first : first + len(block.rows)]
-            keep = self.vectors.block(first, len(block.rows)) if kept else None
-            part, words = kernels.asker_sums(forest, self.delta, self.roots, round_, block, of_block, keep=keep)
+            store = self.vectors.block(first, len(block.rows)) if kept else None
+            part, words = kernels.asker_sums(forest, self.delta, self.roots, round_, block, of_block, keep=store)
             sums += part
             for piece in self.shape.round_pieces(len(block.rows), len(features), round_.n_values):
                 words_of_piece = np.ascontiguousarray(words[:, piece])
