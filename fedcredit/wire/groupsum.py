@@ -136,7 +136,7 @@ class GroupSums(Message, tag=0x26, proto=pb.GroupSums):
 class PlainGroups(Message, tag=0x27, proto=pb.PlainGroups):
     """P's groups of one feature in the clear: (rows,). Only the `plain` backend of the tests sends it.
 
-    Reveals: everything. Assumes: nothing is at stake; the transport refuses it outside tests.
+    Reveals: everything. Assumes: nothing is at stake; both sides refuse to set up unless their caller says so.
     """
 
     feature: int = count(MAX_FEATURES)

@@ -3,7 +3,7 @@
 A tree, level by level (`credit.growth` keeps the books):
 
     values v = (gradient, hessian) of each row, packed into one ring element           round r of every group-by-sum
-    L -> P  SumNodes                 which rows lie in which of the nodes to be summed
+    L -> P  SumNodes, NodeSlots      how many nodes are summed, and which rows lie in which of them
     L -> P  Corrections, P -> L GroupSums                                               histograms of P's opaque bins
     L       best split of each node, over its own columns and everybody's histograms
     L -> P  SplitQueries, P -> L Sides                                                  routing at P's splits

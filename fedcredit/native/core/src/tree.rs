@@ -1,4 +1,4 @@
-//! Half-tree GGM expansion (Guo, Yang, Wang, Zhang, Xie, Liu and Zhao, EUROCRYPT 2023, figure 3), `BATCH` trees at once.
+//! Half-tree GGM expansion (Guo, Yang, Wang, Zhang, Xie, Zhang and Liu, EUROCRYPT 2023), `BATCH` trees at once.
 //!
 //! ```text
 //!   level 1      q, Delta xor q
