@@ -1,8 +1,8 @@
 """`fedcredit bench`: measurements that print JSON, one object a line.
 
 A bench is a function from `Options` to an iterator of rows; `BENCHES` names its module, which is loaded when it is
-asked for. A row holds what design.md asks for as far as it applies: `case`, `seconds`, `rate`, `bytes`, `rounds`,
-`peer`; `bench`, `rss_mib`, `machine` and `commit` are added here.
+asked for. A row holds, as far as it applies: `case`, `seconds`, `rate`, `bytes`, `rounds`, `rss_mib` (the peak memory
+of a party), `peer`; `bench`, `machine` and `commit` are added here.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run(
     """
     bench = _find(name)
     for row in bench(Options(tuple(rows or ()), repeat, _settings(setting or []))):
-        full = {"bench": name, **row, "rss_mib": _rss_mib(), **_where()}
+        full = {"bench": name, **row, **_where()}
         typer.echo(json.dumps(full, allow_nan=False) if as_json else _plain(full))
 
 
@@ -79,13 +79,6 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     if bad := [pair for pair in pairs if "=" not in pair]:
         raise UsageError(Problem("USAGE", f"--set {bad[0]}", "is not KEY=VALUE"))
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-def _rss_mib() -> float:
-    """The largest memory of a process that this one has waited for: a party, where the bench runs parties."""
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1)
 
 
 def _where() -> dict[str, str]:

@@ -19,7 +19,7 @@ from fedcredit.node.models import ModelResult
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.meter import Meter
 
-__all__ = ["environment", "job_figures", "phase_of", "seconds_of", "traffic_of"]
+__all__ = ["environment", "job_figures", "peak_memory_mib", "phase_of", "seconds_of", "traffic_of"]
 
 _NUMBER = re.compile(r"\.\d+$")
 
@@ -84,6 +84,16 @@ def seconds_of(meter: Meter) -> dict[str, float]:
         phase = phase_of(spent["stage"])
         sums[phase] = sums.get(phase, 0.0) + spent["compute_s"] + spent["sending_s"] + spent["waiting_s"]
     return {phase: round(seconds, 6) for phase, seconds in sums.items()}
+
+
+def peak_memory_mib() -> float | None:
+    """The most memory this process has had, since it was started; None where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    return None if found is None else round(int(found[1]) / 1024, 1)
 
 
 def phase_of(stage: str) -> str:

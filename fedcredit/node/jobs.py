@@ -28,7 +28,7 @@ from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
 from fedcredit.node.align import align
 from fedcredit.node.events import EventLog
-from fedcredit.node.figures import job_figures, traffic_of
+from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.specification import JobSpecification
@@ -223,6 +223,7 @@ class JobRun:
             "leakage.json": _pretty([row.model_dump() for row in specification.leakage]),
             "specification.json": specification.to_bytes(),
             "traffic.json": _pretty(traffic_of(me, self._meter)),
+            "cost.json": _pretty({"seconds": seconds_of(self._meter), "peak_memory_mib": peak_memory_mib()}),
         }
         for name, result in results.items():
             files |= {f"model/{name}/{file}": data for file, data in result.files.items()}

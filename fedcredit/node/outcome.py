@@ -75,6 +75,9 @@ def publish(job: JobFile, name: str, out: Path) -> dict[str, Any]:
             shutil.copyfile(label / file, out / file)
     metrics: dict[str, Any] = json.loads((label / "metrics.json").read_text(encoding="utf-8"))
     metrics["traffic"] = _traffic(results)
+    metrics["cost"] = {
+        party: json.loads((result / "cost.json").read_text(encoding="utf-8")) for party, result in results.items()
+    }
     _write(out / "report.html", report.render(metrics))
     _write(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return metrics

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import identifiers, median, run_job, scratch, write_table
+from fedcredit.cli.benches.jobs import identifiers, median, peak_memory, run_job, scratch, write_table
 
 __all__ = ["run"]
 
@@ -22,7 +22,11 @@ CASES: tuple[dict[str, int], ...] = (
     {"rows": 30_000, "own": 13, "other": 10},
     {"rows": 150_000, "own": 5, "other": 5},
     {"rows": 150_000, "own": 5, "other": 5, "hide_nodes": 1},
+    {"rows": 100_000, "own": 30, "other": 300, "trees": 5},
 )
+WIDE = 10_000_000
+"""Cells of a table from which on a case is one job: its trees are runs enough."""
+
 DEFAULTS = {"depth": 5, "bins": 32, "trees": 11, "hide_nodes": 0}
 
 
@@ -31,7 +35,9 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     given = {name: int(options.number(name, 0)) for name in options.settings}
     cases = [{"rows": n, "own": 13, "other": 10} for n in options.rows] or list(CASES)
     for case in cases:
-        yield _measure(DEFAULTS | case | given, options.repeat)
+        full = DEFAULTS | case | given
+        cells = full["rows"] * (full["own"] + full["other"])
+        yield _measure(full, options.repeat if cells < WIDE else 1)
 
 
 def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
@@ -40,8 +46,9 @@ def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
         jobs = []
         for _ in range(repeat):
             begun = time.perf_counter()
-            model = run_job(folder, _job(case))["models"][0]
-            jobs.append((model, time.perf_counter() - begun))
+            metrics = run_job(folder, _job(case))
+            jobs.append((metrics["models"][0], time.perf_counter() - begun))
+            memory = peak_memory(metrics)
         peer = _lightgbm(table, label, case)
     models = [model for model, _ in jobs]
     return {
@@ -54,6 +61,7 @@ def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
         "bytes": _phase(models[0], "tree", "bytes") // case["trees"],
         "setup_bytes": _phase(models[0], "setup", "bytes"),
         "rounds": _phase(models[0], "tree", "rounds") // case["trees"],
+        "rss_mib": memory,
         "auc": round(models[0]["auc"], 4),
         "peer": {"lightgbm in the clear": {"per_tree": peer}},
     }

@@ -15,28 +15,31 @@ from typing import Any
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import identifiers, median, run_job, scratch, write_table
+from fedcredit.cli.benches.jobs import identifiers, median, peak_memory, run_job, scratch, write_table
 
 __all__ = ["run"]
 
-SIZES = (10_000, 100_000)
+SIZES = (10_000, 100_000, 1_000_000)
+LARGE = 500_000
+"""Rows from which on a case is run once."""
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
     """Yield one row a size."""
     for rows in options.rows or SIZES:
-        yield _measure(rows, options.repeat)
+        yield _measure(rows, options.repeat if rows < LARGE else 1)
 
 
 def _measure(rows: int, repeat: int) -> dict[str, Any]:
     with scratch() as folder:
         _write_tables(folder, rows)
-        totals, aligned, traffic = [], [], []
+        totals, aligned, traffic, memory = [], [], [], []
         for _ in range(repeat):
             begun = time.perf_counter()
             metrics = run_job(folder, _job())
             totals.append(time.perf_counter() - begun)
             aligned.append(metrics["seconds"]["align"])
+            memory.append(peak_memory(metrics))
             traffic.append(sum(row["bytes"] for row in metrics["traffic"] if row["phase"] == "align"))
         if metrics["rows"]["aligned"] != rows // 2:
             raise AssertionError(json.dumps(metrics["rows"]))
@@ -46,6 +49,7 @@ def _measure(rows: int, repeat: int) -> dict[str, Any]:
         "rate": round(rows / median(aligned)),
         "bytes": traffic[0],
         "bytes_per_item": round(traffic[0] / rows, 1),
+        "rss_mib": memory[0],
     }
 
 

@@ -19,7 +19,7 @@ from fedcredit.runtime.config import load_job
 from fedcredit.runtime.toml import dump
 from fedcredit.uscc import codes
 
-__all__ = ["identifiers", "median", "run_job", "scratch", "write_table"]
+__all__ = ["identifiers", "median", "peak_memory", "run_job", "scratch", "write_table"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 Ids: TypeAlias = npt.NDArray[np.bytes_]
@@ -54,6 +54,12 @@ def run_job(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     path.write_text(dump(tables) + "".join(models), encoding="utf-8")
     with tempfile.TemporaryDirectory(dir=folder) as out:
         return asyncio.run(simulate(load_job(path), Path(out) / "out"))
+
+
+def peak_memory(metrics: Mapping[str, Any]) -> float | None:
+    """The most memory that a party of the job had, in MiB."""
+    found = [cost["peak_memory_mib"] for cost in metrics["cost"].values()]
+    return None if None in found else max(found)
 
 
 @contextmanager
