@@ -148,7 +148,7 @@ class GradientBoosting:
             federation.session(name),
             columns,
             n_train,
-            max_splits=(1 << self.params.max_depth) - 1,
+            self.params,
             hide_nodes=self.hide_nodes,
             backend=BACKENDS[self.groupsum],
         )

@@ -191,10 +191,12 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
             f"{model.name}: binning",
         )
         yield Disclosure(
-            "gbdt.histograms",
+            "gbdt.bins",
             (label,),
-            "for every tree node, the sums of its own gradients over the bins of every column, and so which columns "
-            "and bins tell good from bad; bins are numbers in the order of their values, without names or thresholds",
+            "for every tree node, the sums of its own gradients over the bins of every column. Over many trees they "
+            "are enough to work out which bin of a column a training row is in: measured, of nearly all of 2,000 rows "
+            "after 100 trees and of two thirds of 10,000. Bins are numbers in the order of their values, without names "
+            "or thresholds",
             (party,),
             f"{model.name}: histograms",
         )

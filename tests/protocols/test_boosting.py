@@ -27,7 +27,7 @@ from fedcredit.protocols.boosting import (
 )
 from fedcredit.protocols.effects import Steps
 from fedcredit.transport.memory import Outcome, run_network
-from fedcredit.wire.boosting import FeatureBins, NodeSlots, Sides, SplitQueries, TreeEnd, TreeStart
+from fedcredit.wire.boosting import FeatureBins, NodeSlots, Sides, SplitQueries, SumNodes, TreeEnd, TreeStart
 from fedcredit.wire.message import message_type
 
 BANK, TAX, WATER = PartyId("bank"), PartyId("tax"), PartyId("water")
@@ -57,9 +57,8 @@ class Case:
         label = LabelParty(
             BANK, self.peers, session, self.columns(0), self.y[: self.n_train], params, insecure_plain=True, **how
         )
-        splits = (1 << params.max_depth) - 1
         features = {
-            peer: FeatureParty(peer, BANK, session, self.columns(p), self.n_train, splits, insecure_plain=True, **how)
+            peer: FeatureParty(peer, BANK, session, self.columns(p), self.n_train, params, insecure_plain=True, **how)
             for p, peer in enumerate(self.peers, start=1)
         }
         return {BANK: train_label(label, params), **{peer: train_feature(party) for peer, party in features.items()}}
@@ -221,6 +220,8 @@ BAD: dict[str, tuple[type[Any], Callable[[Any], Any], PartyId]] = {
     "no such node": (NodeSlots, lambda m: NodeSlots(m.first, m.slots + np.uint16(9)), BANK),
     "no such bin": (SplitQueries, lambda m: SplitQueries(np.zeros(1, U32), np.full(1, 99, U8), np.zeros(1, U8)), BANK),
     "too many splits": (SplitQueries, lambda m: SplitQueries(*(np.zeros(9, t) for t in (U32, U8, U8))), BANK),
+    "too many nodes": (SumNodes, lambda m: SumNodes(2), BANK),
+    "a column twice": (TreeStart, lambda m: TreeStart(m.tree, np.zeros(2, U32)), BANK),
     "kept too much": (TreeEnd, lambda m: TreeEnd(m.more, m.trees, np.array([500], U32)), BANK),
     "sides of other rows": (Sides, lambda m: Sides(m.first, m.bits[:, :-1].copy()), TAX),
     "sides of other splits": (Sides, lambda m: Sides(m.first + 1, m.bits), TAX),
@@ -238,6 +239,23 @@ def test_a_peer_that_breaks_the_protocol_is_named(case: str) -> None:
         play(setup, params, backend="plain", tamper=replace_first(kind, make))
     assert caught.value.culprit == culprit
     assert caught.value.code in ("SHAPE", "UNEXPECTED_MESSAGE")
+
+
+def test_a_split_of_a_column_that_the_tree_does_not_use_is_refused() -> None:
+    used: list[int] = []
+
+    def tamper(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        message = message_type(tag).decode(body)
+        if isinstance(message, TreeStart):
+            used.extend(message.features.tolist())
+        if isinstance(message, SplitQueries):
+            (other,) = set(range(3)) - set(used)
+            return tag, SplitQueries(np.full(1, other, U32), np.zeros(1, U8), np.zeros(1, U8)).encode()
+        return tag, body
+
+    with pytest.raises(PeerError) as caught:
+        play(Case(own=0, theirs=(3,)), TreeParams(num_trees=1, feature_fraction=0.5), backend="plain", tamper=tamper)
+    assert (caught.value.culprit, caught.value.code) == (BANK, "SHAPE")
 
 
 @pytest.mark.parametrize("groups", [0, 1, 257])

@@ -64,7 +64,7 @@ def train(params: TreeParams, *, hide_nodes: bool) -> Seen:
     none, session = BinnedColumns(np.empty((0, n), np.uint8), (), ()), b"m" * 32
     columns = BinnedColumns(codes, GROUPS, (False,) * len(GROUPS))
     label = LabelParty(BANK, (TAX,), session, none, y, params, hide_nodes=hide_nodes)
-    feature = FeatureParty(TAX, BANK, session, columns, N_TRAIN, (1 << params.max_depth) - 1, hide_nodes=hide_nodes)
+    feature = FeatureParty(TAX, BANK, session, columns, N_TRAIN, params, hide_nodes=hide_nodes)
     seen = Seen()
     roles = {BANK: one_tree_of_label(label), TAX: one_tree_of_feature(feature)}
     outcome = run_network(roles, insecure_in_process=True, tamper=seen.take)

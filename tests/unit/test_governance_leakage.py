@@ -44,7 +44,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
         "agreement.sizes",
         "align.rows",
         "gbdt.shape",
-        "gbdt.histograms",
+        "gbdt.bins",
         "gbdt.sides",
     }
     assert learned(table, TAX, BANK) == {"agreement.sizes", "align.rows", "gbdt.choices", "gbdt.nodes"}
@@ -85,7 +85,7 @@ PINNED = {
     "coordination.progress": "3b01484254f3",
     "gbdt.choices": "00712fab3026",
     "gbdt.counts": "40c13c2cd07e",
-    "gbdt.histograms": "3c404cb075d4",
+    "gbdt.bins": "99ec9feecedc",
     "gbdt.nodes": "c9346b1c4fd5",
     "gbdt.shape": "2df23ddb26eb",
     "gbdt.sides": "e7b874f06258",

@@ -58,7 +58,7 @@ def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
             for what, times in spent.items()
         },
         "bytes": sizes,
-        "rounds": {"setup": 3, "round": 1, "level": 1},
+        "round_trips": {"setup": 2, "round": 1, "level": 1},
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedcredit.credit.params import TreeParams
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
@@ -54,9 +55,9 @@ class FeatureState:
 class FeatureParty:
     """Grows trees with the label party over this party's columns.
 
-    `columns` hold the training rows first, then `columns.n_rows - n_train` rows that are only routed. A tree has at
-    most `max_splits` splits by the job's parameters; a label party that asks for more is refused, since every answer
-    shows a bit of each row.
+    `columns` hold the training rows first, then `columns.n_rows - n_train` rows that are only routed. A label party
+    that asks for more trees, levels, nodes or splits than the job's `params` allow is refused: every answer shows
+    something of each row.
 
     Reveals: to this party, the number of trees and of summed nodes, which of its splits the model uses and, unless
     `hide_nodes`, which training rows lie in each summed node; nothing of labels, scores or gradients.
@@ -68,7 +69,7 @@ class FeatureParty:
     session: bytes
     columns: BinnedColumns
     n_train: int
-    max_splits: int
+    params: TreeParams
     hide_nodes: bool = False
     backend: Backend = "onehot"
     insecure_plain: bool = False
@@ -97,22 +98,27 @@ class FeatureParty:
         """Follow the label party through one tree."""
         start = yield from recv(self.label_party, TreeStart)
         features = tuple(int(f) for f in start.features)
-        if start.tree != state.trees or any(f >= len(self.columns.groups) for f in features):
-            raise self._broke("began another tree than was due, or over columns that do not exist")
+        if start.tree != state.trees or start.tree >= self.params.num_trees:
+            raise self._broke("began another tree than was due")
+        if len(set(features)) != len(features) or any(f >= len(self.columns.groups) for f in features):
+            raise self._broke("began a tree over columns that do not exist")
         asked: list[OwnSplit] = []
         held: Held | None = None
         number, level = state.next_round, 0
         while (order := (yield from recv(self.label_party, SumNodes))).n_nodes:
-            slots = None if self.hide_nodes else (yield from self._slots(order.n_nodes))
+            # One of two siblings is summed, so a level has at most half as many nodes to sum as it has nodes.
+            if level >= self.params.max_depth or order.n_nodes > max(1, 1 << level >> 1):
+                raise self._broke("asked for more levels or nodes than a tree of this job has")
             if state.holder is not None and features:
-                if slots is None:
+                if self.hide_nodes:
                     yield from self._sum_hidden(state.holder, number, features, order.n_nodes)
                 else:
+                    slots = yield from self._slots(order.n_nodes)
                     held = yield from self._sum_shown(state.holder, number, features, order.n_nodes, slots, held)
             # Rounds are counted whether or not this party takes part, as the label party does.
             number += self.hide_nodes or not level
             level += 1
-            asked += yield from self._answer(start.tree, len(asked))
+            asked += yield from self._answer(start.tree, features, len(asked))
         end = yield from recv(self.label_party, TreeEnd)
         if (end.kept >= len(asked)).any():
             raise self._broke("kept a split that it did not ask for")
@@ -152,15 +158,15 @@ class FeatureParty:
         held = yield from holder.take(number, features, n_nodes, Assignment.whole(self.n_train), keep=False)
         yield from holder.show(held, held.sums)
 
-    def _answer(self, tree: int, already: int) -> Steps[list[OwnSplit]]:
+    def _answer(self, tree: int, features: tuple[int, ...], already: int) -> Steps[list[OwnSplit]]:
         queries = yield from recv(self.label_party, SplitQueries)
         splits = [
             OwnSplit(tree, int(f), int(b), bool(m))
             for f, b, m in zip(queries.features, queries.bins, queries.missing_left, strict=True)
         ]
-        if any(s.feature >= len(self.columns.groups) or s.bin >= self.columns.groups[s.feature] for s in splits):
-            raise self._broke("asked for a split that does not exist")
-        if already + len(splits) > self.max_splits:
+        if any(s.feature not in features or s.bin >= self.columns.groups[s.feature] for s in splits):
+            raise self._broke("asked for a split that does not exist, or of a column that the tree does not use")
+        if already + len(splits) >= 1 << self.params.max_depth:
             raise self._broke("asked for more splits than a tree of this job has")
         yield from answer_splits(self.label_party, self.columns, splits)
         return splits

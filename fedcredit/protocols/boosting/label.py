@@ -258,7 +258,7 @@ class _Level:
         shares: dict[PartyId, tuple[Shared, U64]] = {}
         for number, peer in enumerate(party.peers, start=1):
             yield from send(peer, SumNodes(n_nodes))
-            if not party.hide_nodes:
+            if self._chosen[number] and not party.hide_nodes:
                 shown = np.where(slots < 0, LEFT_OUT, slots).astype(np.uint16)
                 for first in range(0, party.n_train, MAX_SLOTS):
                     yield from send(peer, NodeSlots(first, shown[first : first + MAX_SLOTS]))
