@@ -28,10 +28,11 @@ from fedcredit.wire.control import (
     StartJob,
     WatchJob,
 )
+from fedcredit.wire.message import Message
 
 __all__ = ["Coordinator"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Message)
 
 REPLY_TIMEOUT_S = 600.0
 """A party may have to read a large table before it can make an offer."""
@@ -99,13 +100,13 @@ class Coordinator:
 
     async def _ask_all(self, method: str, request: ProposeJob | SignJob | StartJob, reply: type[T]) -> dict[PartyId, T]:
         async def ask(client: ControlClient) -> T:
-            return await client.call(method, request, reply, timeout_s=REPLY_TIMEOUT_S)  # type: ignore[type-var]
+            return await client.call(method, request, reply, timeout_s=REPLY_TIMEOUT_S)
 
-        answers = await asyncio.gather(*map(ask, self._clients.values()), return_exceptions=True)
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        if errors:
+        found = await asyncio.gather(*map(ask, self._clients.values()), return_exceptions=True)
+        if errors := [answer for answer in found if isinstance(answer, BaseException)]:
             raise _nearest_to_cause(errors)
-        return dict(zip(self._clients, answers, strict=True))  # type: ignore[arg-type]
+        answers = [answer for answer in found if not isinstance(answer, BaseException)]
+        return dict(zip(self._clients, answers, strict=True))
 
     async def _watch_all(self) -> FedcreditError | None:
         watches = {asyncio.create_task(self._watch(party)) for party in self._clients}

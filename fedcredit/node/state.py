@@ -75,7 +75,8 @@ def state_invalid(what: str) -> FedcreditError:
 
 
 def _names(cls: type[StageState]) -> list[str]:
-    fields: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
+    as_dataclass: Any = cls  # every subclass is one
+    fields = dataclasses.fields(as_dataclass)
     return [field.name for field in fields]
 
 

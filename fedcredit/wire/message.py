@@ -172,7 +172,8 @@ def message_type(tag: int) -> type[Message]:
 
 
 def _specs(cls: type[Message]) -> list[tuple[str, _Spec]]:
-    fields: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
+    as_dataclass: Any = cls  # every subclass is one
+    fields = dataclasses.fields(as_dataclass)
     return [(f.name, f.metadata["wire"]) for f in fields]
 
 
