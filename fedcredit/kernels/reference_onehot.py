@@ -15,10 +15,11 @@ MASK64 = (1 << 64) - 1
 
 
 def crh(key: bytes, x: int, feature: int, row: int) -> int:
-    """H_key(x, tree) = AES_key(sigma(x) xor tree) xor sigma(x), with sigma(l || r) = (l xor r) || l."""
+    """H(x, tree) = AES_k(sigma(x) xor tree) xor sigma(x), sigma(l || r) = (l xor r) || l, k = AES_key(feature)."""
     upper, lower = x >> 64, x & MASK64
     sigma = ((upper ^ lower) << 64) | upper
-    return _aes(key, sigma ^ (feature << 64 | row)) ^ sigma
+    of_feature = _aes(key, feature).to_bytes(16, "little")
+    return _aes(of_feature, sigma ^ (feature << 64 | row)) ^ sigma
 
 
 def tree_levels(key: bytes, delta: int, root: int, depth: int, feature: int, row: int) -> list[list[int]]:

@@ -2,8 +2,8 @@
 //!
 //! `H_k(x, t) = AES_k(sigma(x) xor t) xor sigma(x)` with the linear orthomorphism `sigma(l || r) = (l xor r) || l`.
 //! For a fixed public key `k` this is the MMO construction of Guo, Katz, Wang and Yu (IEEE S&P 2020, section 7.3) with
-//! the tree number `t` mixed in. `k` is derived from the session, the purpose and the round, so calls of two rounds use
-//! two permutations. Secrets are inputs, never keys.
+//! the tree number `t` mixed in. `k` is derived from the session, the purpose, the round and the feature, so calls of
+//! two rounds or features use two permutations. Secrets are inputs, never keys.
 //!
 //! Blocks of 128 bits are pairs of u64, low word first, so that the compiler can work on four words at once.
 
@@ -12,6 +12,14 @@ use aes::{Aes128, Block};
 
 /// Trees expanded together: two nodes each fill the 64 blocks that the widest AES backend works on.
 pub const BATCH: usize = 32;
+
+/// The key of one feature: `AES_key(feature)`. Trees of a feature share a permutation, those of two features do not, so
+/// that a guess at a hash's input can be held against the trees of one feature at a time.
+pub fn feature_key(key: &[u8; 16], feature: u32) -> [u8; 16] {
+    let mut block = Block::from(u128::from(feature).to_le_bytes());
+    Aes128::new(&(*key).into()).encrypt_block(&mut block);
+    block.into()
+}
 
 /// The number of tree (`feature`, `row`): all trees of a session differ in it.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::KernelError;
-use crate::hash::{BATCH, Hash};
+use crate::hash::{BATCH, Hash, feature_key};
 use crate::onehot::{
     Assignment, Opening, Received, Round, SEGMENT, Task, Trees, add_parts, by_feature, on_this_processor, same,
 };
@@ -73,7 +73,8 @@ impl Task<Vec<u64>> for AskerSegment<'_> {
         let (k, bins) = (self.round.n_values, self.bins);
         let mut sums = vec![0u64; self.at.n_nodes * k * bins];
         let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
-        let mut masks: Vec<H> = self.round.mask_keys.iter().map(H::new).collect();
+        let mut masks: Vec<H> =
+            self.round.mask_keys.iter().map(|key| H::new(&feature_key(key, self.feature))).collect();
         for (b, (rows, nodes)) in self.at.rows.chunks(BATCH).zip(self.at.nodes.chunks(BATCH)).enumerate() {
             batch.start(rows.iter().copied(), |row| {
                 let root = self.roots[row as usize];
@@ -181,7 +182,8 @@ impl Task<Vec<u64>> for HolderSegment<'_> {
         let (k, bins) = (self.round.n_values, self.bins);
         let mut sums = vec![0u64; self.at.n_nodes * k * bins];
         let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
-        let mut masks: Vec<H> = self.round.mask_keys.iter().map(H::new).collect();
+        let mut masks: Vec<H> =
+            self.round.mask_keys.iter().map(|key| H::new(&feature_key(key, self.feature))).collect();
         for (b, (rows, nodes)) in self.at.rows.chunks(BATCH).zip(self.at.nodes.chunks(BATCH)).enumerate() {
             let next = &self.at.rows[((b + 1) * BATCH).min(self.at.rows.len())..];
             self.paths.prefetch(&next[..next.len().min(BATCH)]);

@@ -12,7 +12,7 @@
 
 use std::hint::black_box;
 
-use crate::hash::{BATCH, Hash, Tweaks};
+use crate::hash::{BATCH, Hash, Tweaks, feature_key};
 
 /// Levels of the tree over `bins` groups.
 pub const fn depth(bins: u16) -> usize {
@@ -34,7 +34,7 @@ impl<H: Hash> Batch<H> {
     #[inline(always)]
     pub fn new(expand_key: &[u8; 16], feature: u32) -> Self {
         Self {
-            hash: H::new(expand_key),
+            hash: H::new(&feature_key(expand_key, feature)),
             tweaks: Tweaks { feature: u64::from(feature), rows: [0; BATCH] },
             nodes: Vec::new(),
             next: Vec::new(),
