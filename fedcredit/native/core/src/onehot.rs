@@ -138,7 +138,7 @@ pub fn level_sums(trees: &Trees, delta: u128, feature: u32, first: u32, q: &[u12
 }
 
 /// Rows of one task: enough to amortise its set-up, few enough to keep all cores busy.
-pub(crate) const SEGMENT: usize = 4096;
+pub(crate) const SEGMENT: usize = 1024;
 
 /// A task of one thread, compiled once for every kind of AES.
 pub(crate) trait Task<T> {
