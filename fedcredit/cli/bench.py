@@ -2,7 +2,7 @@
 
 A bench is a function from `Options` to an iterator of rows; `BENCHES` names its module, which is loaded when it is
 asked for. A row holds, as far as it applies: `case`, `seconds`, `rate`, `bytes`, `rounds`, `rss_mib` (the peak memory
-of a party), `peer`; `bench`, `machine` and `commit` are added here.
+of a party), `peer`; `bench`, `machine` and `commit` are added here, and this process's memory where there is no party.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run(
     """
     bench = _find(name)
     for row in bench(Options(tuple(rows or ()), repeat, _settings(setting or []))):
-        full = {"bench": name, **row, **_where()}
+        full = {"bench": name, **row, **_where(row)}
         typer.echo(json.dumps(full, allow_nan=False) if as_json else _plain(full))
 
 
@@ -81,11 +81,12 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _where() -> dict[str, str]:
-    from fedcredit.node.figures import environment
+def _where(row: dict[str, Any]) -> dict[str, Any]:
+    from fedcredit.node.figures import environment, peak_memory_mib
 
     found = environment()
-    return {"machine": found["machine"], "commit": found["commit"]}
+    memory = row.get("rss_mib", peak_memory_mib())
+    return {"rss_mib": memory, "machine": found["machine"], "commit": found["commit"]}
 
 
 def _plain(row: dict[str, Any]) -> str:
