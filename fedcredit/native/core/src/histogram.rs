@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::KernelError;
-use crate::onehot::{Assignment, SEGMENT, add_parts};
+use crate::onehot::{Assignment, add_parts, segment};
 
 /// Adds `values[pos, k]` to cell `(node, k, codes[f, row])` of feature `f` for every position, modulo 2^64.
 ///
@@ -88,8 +88,9 @@ pub fn vector_sums(
         work.push((width, own, into));
         (vectors, sums) = (rest, others);
     }
+    let size = segment(bins.len());
     work.into_par_iter().for_each(|(width, vectors, sums)| {
-        let segments = at.rows.par_chunks(SEGMENT).zip(at.nodes.par_chunks(SEGMENT));
+        let segments = at.rows.par_chunks(size).zip(at.nodes.par_chunks(size));
         add_parts(
             sums,
             segments.map(|(rows, nodes)| {

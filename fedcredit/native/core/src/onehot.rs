@@ -129,7 +129,7 @@ pub fn level_sums(trees: &Trees, delta: u128, feature: u32, first: u32, q: &[u12
     if depth == 1 {
         return Ok(out);
     }
-    let piece = SEGMENT.next_multiple_of(BATCH);
+    let piece = segment(1);
     out.par_chunks_mut(piece * (depth - 1)).zip(q.par_chunks(piece * depth)).enumerate().for_each(|(i, (out, q))| {
         let first = first + (i * piece) as u32;
         on_this_processor(LevelSums { trees, delta, feature, first, depth, q, out });
@@ -137,8 +137,10 @@ pub fn level_sums(trees: &Trees, delta: u128, feature: u32, first: u32, q: &[u12
     Ok(out)
 }
 
-/// Rows of one task: enough to amortise its set-up, few enough to keep all cores busy.
-pub(crate) const SEGMENT: usize = 1024;
+/// Rows of one task: enough to amortise its set-up where many features keep the cores busy, fewer where few do.
+pub(crate) fn segment(n_features: usize) -> usize {
+    if n_features >= 4 * rayon::current_num_threads() { 4096 } else { 1024 }
+}
 
 /// A task of one thread, compiled once for every kind of AES.
 pub(crate) trait Task<T> {
@@ -167,7 +169,7 @@ struct LevelSums<'a> {
 impl Task<()> for LevelSums<'_> {
     #[inline(always)]
     fn run<H: Hash>(self) {
-        let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
+        let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature, self.depth);
         let step = self.depth - 1;
         for (i, (out, q)) in self.out.chunks_mut(BATCH * step).zip(self.q.chunks(BATCH * self.depth)).enumerate() {
             let first = self.first + (i * BATCH) as u32;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::KernelError;
 use crate::hash::{BATCH, Hash, feature_key};
 use crate::onehot::{
-    Assignment, Opening, Received, Round, SEGMENT, Task, Trees, add_parts, by_feature, on_this_processor, same,
+    Assignment, Opening, Received, Round, Task, Trees, add_parts, by_feature, on_this_processor, same, segment,
 };
 use crate::tree::{Batch, Paths, depth};
 
@@ -34,18 +34,19 @@ pub fn asker_sums(
     let out_of_feature = split_corrections(&mut corrections, round.features.len(), per_feature);
     let kept = trees.kept(round, at.rows.len(), keep)?;
     let sums_of = by_feature(trees, round, at.n_nodes, sums);
+    let size = segment(round.features.len());
     let work: Vec<_> = round.features.iter().zip(sums_of).zip(out_of_feature.into_iter().zip(kept)).collect();
     work.into_par_iter().for_each(|((&feature, sums), (out, keep))| {
         let bins = usize::from(trees.bins[feature as usize]);
         let roots = &roots[feature as usize * trees.n_rows..][..trees.n_rows];
-        let segments = at.rows.len().div_ceil(SEGMENT);
-        let pieces = pieces(out, SEGMENT * k, segments).into_par_iter();
-        let kept = self::pieces(keep, SEGMENT * k * bins, segments).into_par_iter();
+        let segments = at.rows.len().div_ceil(size);
+        let pieces = pieces(out, size * k, segments).into_par_iter();
+        let kept = self::pieces(keep, size * k * bins, segments).into_par_iter();
         add_parts(
             sums,
-            pieces.zip(kept).zip(at.rows.par_chunks(SEGMENT)).enumerate().map(|(s, ((out, keep), rows))| {
-                let nodes = &at.nodes[s * SEGMENT..][..rows.len()];
-                let values = values.map(|v| &v[s * SEGMENT * k..][..rows.len() * k]);
+            pieces.zip(kept).zip(at.rows.par_chunks(size)).enumerate().map(|(s, ((out, keep), rows))| {
+                let nodes = &at.nodes[s * size..][..rows.len()];
+                let values = values.map(|v| &v[s * size * k..][..rows.len() * k]);
                 let at = Assignment { rows, nodes, n_nodes: at.n_nodes };
                 on_this_processor(AskerSegment { trees, delta, roots, feature, bins, round, at, values, out, keep })
             }),
@@ -72,7 +73,7 @@ impl Task<Vec<u64>> for AskerSegment<'_> {
     fn run<H: Hash>(mut self) -> Vec<u64> {
         let (k, bins) = (self.round.n_values, self.bins);
         let mut sums = vec![0u64; self.at.n_nodes * k * bins];
-        let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
+        let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature, depth(self.bins as u16));
         let mut masks: Vec<H> =
             self.round.mask_keys.iter().map(|key| H::new(&feature_key(key, self.feature))).collect();
         for (b, (rows, nodes)) in self.at.rows.chunks(BATCH).zip(self.at.nodes.chunks(BATCH)).enumerate() {
@@ -137,6 +138,7 @@ pub fn holder_sums(
     same("sums", trees.sums_len(round, at.n_nodes), sums.len())?;
     let kept = trees.kept(round, at.rows.len(), keep)?;
     let sums_of = by_feature(trees, round, at.n_nodes, sums);
+    let size = segment(round.features.len());
     let work: Vec<_> = round.features.iter().zip(sums_of.into_iter().zip(kept)).enumerate().collect();
     work.into_par_iter().for_each(|(slot, (&feature, (sums, keep)))| {
         let bins = trees.bins[feature as usize];
@@ -147,15 +149,15 @@ pub fn holder_sums(
             codes: &codes[feature as usize * n..][..n],
         };
         let corrections = &corrections[slot * stride..][..stride];
-        let size = SEGMENT * round.n_values * usize::from(bins);
-        let kept = pieces(keep, size, at.rows.len().div_ceil(SEGMENT)).into_par_iter();
-        let segments = at.rows.par_chunks(SEGMENT).zip(at.nodes.par_chunks(SEGMENT)).zip(kept).enumerate();
+        let kept_words = size * round.n_values * usize::from(bins);
+        let kept = pieces(keep, kept_words, at.rows.len().div_ceil(size)).into_par_iter();
+        let segments = at.rows.par_chunks(size).zip(at.nodes.par_chunks(size)).zip(kept).enumerate();
         add_parts(
             sums,
             segments.map(|(s, ((rows, nodes), keep))| {
                 let at = Assignment { rows, nodes, n_nodes: at.n_nodes };
                 let bins = usize::from(bins);
-                let first = by_position.then_some(s * SEGMENT);
+                let first = by_position.then_some(s * size);
                 on_this_processor(HolderSegment { trees, feature, bins, paths, round, at, corrections, first, keep })
             }),
         );
@@ -181,7 +183,7 @@ impl Task<Vec<u64>> for HolderSegment<'_> {
     fn run<H: Hash>(mut self) -> Vec<u64> {
         let (k, bins) = (self.round.n_values, self.bins);
         let mut sums = vec![0u64; self.at.n_nodes * k * bins];
-        let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature);
+        let mut batch: Batch<H> = Batch::new(self.trees.expand_key, self.feature, depth(self.bins as u16));
         let mut masks: Vec<H> =
             self.round.mask_keys.iter().map(|key| H::new(&feature_key(key, self.feature))).collect();
         for (b, (rows, nodes)) in self.at.rows.chunks(BATCH).zip(self.at.nodes.chunks(BATCH)).enumerate() {

@@ -19,11 +19,12 @@ pub const fn depth(bins: u16) -> usize {
     if bins <= 2 { 1 } else { (bins - 1).ilog2() as usize + 1 }
 }
 
-/// Room for one batch: the present level, the next one, and the mask words of the leaves.
+/// Room for one batch: the present level, the next one, and the mask words of the leaves. Made once for a task, as wide
+/// as the leaves; a level uses the front of it.
 pub struct Batch<H> {
     hash: H,
     tweaks: Tweaks,
-    pub nodes: Vec<u64>,
+    nodes: Vec<u64>,
     next: Vec<u64>,
     low: Vec<u64>,
     high: Vec<u64>,
@@ -32,14 +33,15 @@ pub struct Batch<H> {
 
 impl<H: Hash> Batch<H> {
     #[inline(always)]
-    pub fn new(expand_key: &[u8; 16], feature: u32) -> Self {
+    pub fn new(expand_key: &[u8; 16], feature: u32, depth: usize) -> Self {
+        let leaves = BATCH << depth;
         Self {
             hash: H::new(&feature_key(expand_key, feature)),
             tweaks: Tweaks { feature: u64::from(feature), rows: [0; BATCH] },
-            nodes: Vec::new(),
-            next: Vec::new(),
-            low: Vec::new(),
-            high: Vec::new(),
+            nodes: vec![0; 2 * leaves],
+            next: vec![0; 2 * leaves],
+            low: vec![0; leaves],
+            high: vec![0; leaves],
             width: 2,
         }
     }
@@ -47,21 +49,20 @@ impl<H: Hash> Batch<H> {
     /// Starts the trees of up to `BATCH` rows; `pair` gives the two nodes of level 1.
     #[inline(always)]
     pub fn start(&mut self, rows: impl Iterator<Item = u32>, mut pair: impl FnMut(u32) -> [u128; 2]) {
-        self.nodes.clear();
-        for (tweak, row) in self.tweaks.rows.iter_mut().zip(rows) {
+        // A short batch goes on with idle trees of whatever is there, so that the hash always works on whole vectors.
+        for ((tweak, nodes), row) in self.tweaks.rows.iter_mut().zip(self.nodes.as_chunks_mut::<4>().0).zip(rows) {
             *tweak = u64::from(row);
-            self.nodes.extend(pair(row).iter().flat_map(|x| [*x as u64, (x >> 64) as u64]));
+            let [left, right] = pair(row);
+            *nodes = [left as u64, (left >> 64) as u64, right as u64, (right >> 64) as u64];
         }
-        // A short batch is filled up with idle trees, so that the hash always works on whole vectors.
-        self.nodes.resize(4 * BATCH, 0);
         self.width = 2;
     }
 
     /// One level down.
     #[inline(always)]
     pub fn descend(&mut self) {
-        self.next.resize(2 * self.nodes.len(), 0);
-        self.hash.expand(&self.nodes, self.width, &self.tweaks, &mut self.next);
+        let words = 2 * BATCH * self.width;
+        self.hash.expand(&self.nodes[..words], self.width, &self.tweaks, &mut self.next[..2 * words]);
         std::mem::swap(&mut self.nodes, &mut self.next);
         self.width *= 2;
     }
@@ -69,16 +70,15 @@ impl<H: Hash> Batch<H> {
     /// The present level, tree by tree, two words to a node.
     #[inline(always)]
     pub fn trees(&mut self) -> impl Iterator<Item = &mut [u64]> {
-        self.nodes.chunks_exact_mut(2 * self.width)
+        self.nodes[..2 * BATCH * self.width].chunks_exact_mut(2 * self.width)
     }
 
     /// Hashes the leaves under a round's key: two words to a leaf, the masks of two values.
     #[inline(always)]
     pub fn mask(&mut self, hash: &mut H) {
-        let leaves = self.nodes.len() / 2;
-        self.low.resize(leaves, 0);
-        self.high.resize(leaves, 0);
-        hash.words(&self.nodes, self.width, &self.tweaks, &mut self.low, &mut self.high);
+        let leaves = BATCH * self.width;
+        let (low, high) = (&mut self.low[..leaves], &mut self.high[..leaves]);
+        hash.words(&self.nodes[..2 * leaves], self.width, &self.tweaks, low, high);
     }
 
     /// The masks of tree `g`, one a leaf: low words for even values, high words for odd ones.
