@@ -1,4 +1,7 @@
-"""A party's binned columns, and how features are numbered over all parties."""
+"""A party's binned columns, and how features are numbered over all parties.
+
+Reveals: nothing by itself; what is sent of it is said where it is sent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What both sides of a group-by-sum know beforehand: sizes, rounds, and the public keys of the hash."""
+"""What both sides of a group-by-sum know beforehand: sizes, rounds, and the public keys of the hash.
+
+Reveals: nothing that is not in it already; all of it is public to the pair.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What both roles share: items, sizes, chunks, the result.
 
 Shapes: n rows of this party; items (n, 16) uint8, an identifier's digest each.
+Reveals: nothing by itself; what is sent is said where it is sent.
 """
 
 from __future__ import annotations
