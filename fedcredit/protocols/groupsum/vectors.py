@@ -1,7 +1,8 @@
 """Memory for the vectors of an open round, so that its further sums cost additions and no cryptography.
 
 A level of a tree sums the same values over other sets of rows. Whoever has room for the round's vectors, one word a row
-and group, adds them up again; whoever has not derives them again from the trees. Reveals: nothing; what is on the wire does not tell which.
+and group, adds them up again; whoever has not derives them again from the trees.
+Reveals: nothing; what is on the wire does not tell which.
 """
 
 from __future__ import annotations
