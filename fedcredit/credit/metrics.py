@@ -57,11 +57,6 @@ class RankCurve:
         """Largest distance between the score distributions of bad and good rows, in [0, 1]."""
         return float(np.max(np.abs(self.tpr - self.fpr)))
 
-    @property
-    def ks_score(self) -> float:
-        """The score at which that distance is found: rejecting at or above it separates best."""
-        return float(self.score[np.argmax(np.abs(self.tpr - self.fpr))])
-
 
 def rank_curve(y: U8, score: F64) -> RankCurve:
     """Cumulative counts over the distinct scores.

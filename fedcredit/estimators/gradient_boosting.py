@@ -97,7 +97,9 @@ class GradientBoosting:
         fitted = await asyncio.to_thread(ColumnBins.fit, columns, self.params)
         binned = await asyncio.to_thread(fitted.code, columns, n)
         order, n_train = _validation_last(n, self.params)
-        ordered = BinnedColumns(np.ascontiguousarray(binned.codes[:, order]), binned.groups, binned.missing)
+        # Without rows to stop by the order is the table's own, and so are the codes.
+        codes = binned.codes if n_train == n else np.ascontiguousarray(binned.codes[:, order])
+        ordered = BinnedColumns(codes, binned.groups, binned.missing)
         stages = _Stages(federation, name, run_stage, self.seconds_)
         if label is None:
             await self._fit_features(federation, fitted, ordered, n_train, name, stages)

@@ -56,7 +56,6 @@ class Coordinator:
     ) -> None:
         self._proposal, self._clients, self._addresses = proposal, clients, addresses
         self._log, self._clock = log, clock
-        self._ends: dict[PartyId, JobEvent | FedcreditError] = {}
 
     async def run(self) -> FedcreditError | None:
         """Take the job to its end; the error that ended it, or None. Cancelling cancels it at every party."""

@@ -255,15 +255,19 @@ class _Level:
         rows = np.flatnonzero(slots >= 0).astype(np.uint32)
         at = Assignment(rows, slots[rows].astype(np.uint32), n_nodes)
         packed = np.zeros((n_nodes, features.n_bins.size, int(features.n_bins.max(initial=2))), np.uint64)
+        shown = np.where(slots < 0, LEFT_OUT, slots).astype(np.uint16)
+        masked = self._masked(slots, n_nodes) if party.hide_nodes else None
         shares: dict[PartyId, tuple[Shared, U64]] = {}
         for number, peer in enumerate(party.peers, start=1):
             yield from send(peer, SumNodes(n_nodes))
-            if self._chosen[number] and not party.hide_nodes:
-                shown = np.where(slots < 0, LEFT_OUT, slots).astype(np.uint16)
+            if not self._chosen[number]:
+                continue
+            if masked is None:
                 for first in range(0, party.n_train, MAX_SLOTS):
                     yield from send(peer, NodeSlots(first, shown[first : first + MAX_SLOTS]))
-            if self._chosen[number]:
-                shares[peer] = yield from self._share(peer, self._chosen[number], slots, at)
+                shares[peer] = yield from self._share_shown(peer, self._chosen[number], at)
+            else:
+                shares[peer] = yield from self._share_hidden(peer, self._chosen[number], masked)
         self.number += party.hide_nodes or not plan.depth
         own = bin_sums(party.columns.codes, party.columns.groups, self._chosen[0], at, self._values[rows, None])
         self._place(packed, 0, own[:, 0])
@@ -274,20 +278,22 @@ class _Level:
                 self._place(packed, number, sums[0] if party.hide_nodes else sums[:, 0])
         return unpack(packed, self._scale)
 
-    def _share(
-        self, peer: PartyId, chosen: tuple[int, ...], slots: npt.NDArray[np.int32], at: Assignment
-    ) -> Steps[tuple[Shared, U64]]:
+    def _masked(self, slots: npt.NDArray[np.int32], n_nodes: int) -> U64:
+        """One value a node for every training row, zero outside the node: (rows, nodes)."""
+        return np.where(slots[:, None] == np.arange(n_nodes), self._values[:, None], np.uint64(0))
+
+    def _share_hidden(self, peer: PartyId, chosen: tuple[int, ...], masked: U64) -> Steps[tuple[Shared, U64]]:
+        everyone = Assignment.whole(self._party.n_train)
+        shared = yield from self._state.askers[peer].share(self.number, chosen, masked, everyone, keep=False)
+        return shared, shared.sums
+
+    def _share_shown(self, peer: PartyId, chosen: tuple[int, ...], at: Assignment) -> Steps[tuple[Shared, U64]]:
         asker = self._state.askers[peer]
-        if self._party.hide_nodes:
-            masked = np.where(slots[:, None] == np.arange(at.n_nodes), self._values[:, None], np.uint64(0))
-            everyone = Assignment.whole(self._party.n_train)
-            shared = yield from asker.share(self.number, chosen, masked, everyone, keep=False)
-            return shared, shared.sums
-        if peer not in self._shared:
-            shared = yield from asker.share(self.number, chosen, self._values[at.rows, None], at)
-            self._shared[peer] = shared
-            return shared, shared.sums
-        return self._shared[peer], asker.further(self._shared[peer], at)
+        if peer in self._shared:
+            return self._shared[peer], asker.further(self._shared[peer], at)
+        shared = yield from asker.share(self.number, chosen, self._values[at.rows, None], at)
+        self._shared[peer] = shared
+        return shared, shared.sums
 
     def _place(self, packed: U64, party: int, sums: U64) -> None:
         feature, at_bin = self._state.features.cells(party, self._chosen[party])
