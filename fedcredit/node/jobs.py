@@ -223,6 +223,8 @@ class JobRun:
             "leakage.json": _pretty([row.model_dump() for row in specification.leakage]),
             "specification.json": specification.to_bytes(),
             "traffic.json": _pretty(traffic_of(me, self._meter)),
+            # For this party's own people: what normalising changed, what is missing. Nobody else gets it.
+            "quality.json": _pretty(self._table.quality.to_dict()),
             "cost.json": _pretty({"seconds": seconds_of(self._meter), "peak_memory_mib": peak_memory_mib()}),
         }
         for name, result in results.items():

@@ -69,6 +69,13 @@ def test_a_joint_model_leaves_what_was_promised(credit: Path, tmp_path: Path) ->
     assert "turnover" in texts["tax"]
     assert "noise" not in texts["tax"]
     assert "turnover" not in json.dumps(metrics)
+    # What a party should know about its own table is there for itself alone.
+    for party, column in (("bank", "noise"), ("tax", "turnover")):
+        (quality,) = (out / "parties" / party / "jobs").glob("*/result/quality.json")
+        found = json.loads(quality.read_text())
+        assert found["rows"] == 1750
+        assert column in {row["name"] for row in found["columns"]}
+    assert not list((out / "audit").rglob("quality.json")) + list(out.glob("quality.json"))
     bank_folder = out / "parties" / "bank"
     assert not [p for p in bank_folder.rglob("*") if p.is_file() and b"turnover" in p.read_bytes()]
     report = (out / "report.html").read_text()
