@@ -1,0 +1,132 @@
+"""Named places where a test makes this process fail: die, stand still, or be refused by the disk.
+
+A store that survives a crash is believed when a crash was made at each place that matters. Those places are named here
+and nowhere else; `hit` marks them in the code. Nothing happens at one unless the environment says so, twice:
+
+    FEDCREDIT_INSECURE_FAILPOINTS=1                              this process is a test's
+    FEDCREDIT_FAILPOINTS="job.stage.computed=kill@3"             SIGKILL itself at the third time there
+                         "store.commit=error(ENOSPC);relay.pump=sleep(5)"
+    FEDCREDIT_FAILPOINTS_REACHED=FILE                            a line for each name that was reached
+
+so that a test run can report which of them no test ever reached. A name with a condition, `job.stage.computed[align]`,
+acts only where `hit` is called with that detail.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fedcredit.errors import ConfigError, Problem
+
+__all__ = ["NAMES", "hit", "parse"]
+
+NAMES: dict[str, str] = {}
+"""Every failpoint and what has just happened there. A test compares them with the calls of `hit` in the code."""
+
+ALLOW, PLAN, REACHED = "FEDCREDIT_INSECURE_FAILPOINTS", "FEDCREDIT_FAILPOINTS", "FEDCREDIT_FAILPOINTS_REACHED"
+
+_RULE = re.compile(
+    r"(?P<name>[a-z_.]+)(\[(?P<detail>[^\]]+)\])?=(?P<action>kill|error|sleep)(\((?P<argument>[A-Z0-9.]+)\))?(@(?P<at>\d+))?"
+)
+
+
+@dataclass(slots=True)
+class Rule:
+    """What happens at a failpoint, at the `at`-th time there (0: each time)."""
+
+    name: str
+    detail: str | None
+    action: str
+    argument: str
+    at: int
+    seen: int = field(default=0)
+
+    def act(self) -> None:
+        """Fail. Raises OSError for the action `error`."""
+        if self.action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.action == "sleep":
+            time.sleep(float(self.argument))
+        else:
+            number = getattr(errno, self.argument)
+            raise OSError(number, os.strerror(number))
+
+
+class _Plan:
+    """The rules of this process, and the names that it has reached so far."""
+
+    def __init__(self, rules: list[Rule], reached: str | None) -> None:
+        self._rules, self._reached = rules, reached
+        self._noted: set[str] = set()
+        self._lock = threading.Lock()
+
+    def hit(self, name: str, detail: str) -> None:
+        with self._lock:
+            self._note(name)
+            due = [rule for rule in self._rules if rule.name == name and rule.detail in (None, detail)]
+            for rule in due:
+                rule.seen += 1
+        for rule in due:
+            if rule.at in (0, rule.seen):
+                rule.act()
+
+    def _note(self, name: str) -> None:
+        if name in self._noted or self._reached is None:
+            return
+        self._noted.add(name)
+        file = os.open(self._reached, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, f"{name}\n".encode())
+        finally:
+            os.close(file)
+
+
+def parse(text: str) -> list[Rule]:
+    """The rules in `text`, separated by semicolons. Raises: ConfigError (FAILPOINT)."""
+    rules = []
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        found = _RULE.fullmatch(part)
+        if found is None or found["name"] not in NAMES:
+            raise ConfigError(
+                Problem("FAILPOINT", PLAN, f"{part[:80]!r} is no rule", "NAME[DETAIL]=kill|error(ENOSPC)|sleep(S)@N")
+            )
+        argument = found["argument"] or {"kill": "", "error": "EIO", "sleep": "1"}[found["action"]]
+        if found["action"] == "error" and not hasattr(errno, argument):
+            raise ConfigError(Problem("FAILPOINT", PLAN, f"{argument} is no error of the system", "e.g. error(ENOSPC)"))
+        rules.append(Rule(found["name"], found["detail"], found["action"], argument, int(found["at"] or 0)))
+    return rules
+
+
+def hit(name: str, detail: str = "") -> None:
+    """Say that failpoint `name` is reached. Raises: OSError where a test asked for it; may not return."""
+    if _plan is not None:
+        if name not in NAMES:
+            raise ConfigError(Problem("FAILPOINT", name, "is not listed"))
+        _plan.hit(name, detail)
+
+
+def _load(environment: Mapping[str, str]) -> _Plan | None:
+    if environment.get(ALLOW) != "1":
+        if environment.get(PLAN):
+            what = "would make this process fail on purpose"
+            raise ConfigError(
+                Problem("CONFIG_INSECURE", f"environment: {PLAN}", what, f"unset it; tests set {ALLOW}=1")
+            )
+        return None
+    return _Plan(parse(environment.get(PLAN, "")), environment.get(REACHED))
+
+
+_plan: _Plan | None = None
+
+
+def load(environment: Mapping[str, str] | None = None) -> None:
+    """Take the plan from the environment; a node does so when it starts. Raises: ConfigError (CONFIG_INSECURE)."""
+    global _plan
+    _plan = _load(os.environ if environment is None else environment)
