@@ -11,21 +11,19 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import metadata
-from pathlib import Path
 from typing import TypeVar
 
-from fedcredit.credit.params import TreeParams
-from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem, RefusedError
+from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
+from fedcredit.node.admission import admit
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.events import EventLog
-from fedcredit.node.jobs import JobRun, Premises, open_own_table, write_failure
+from fedcredit.node.jobs import JobRun, Premises, open_own_table
 from fedcredit.node.rpc import Method
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import (
     AGREEMENT,
-    PROTOCOLS,
     JobSpecification,
     agreement,
     canonical,
@@ -118,61 +116,13 @@ class PartyNode:
 
     async def _make_offer(self, caller: PartyId, proposal: JobSpecification, request: ProposeJob) -> JobOffer:
         premises, me = self._premises, self._premises.me
-        try:
-            self._check_proposal(caller, proposal, request.time_ms)
-            table = await asyncio.to_thread(open_own_table, premises, proposal)
-            if table.n_rows < premises.limits.min_rows:
-                raise RefusedError(
-                    Problem("TABLE_TOO_SMALL", Path(premises.table.table).name, "has fewer rows than min_rows")
-                )
-        except FedcreditError as error:
-            await asyncio.to_thread(self._refuse, proposal, error)
-            raise
+        table = await admit(premises, caller, proposal, request.time_ms)
         nonce = secrets.token_bytes(32)
         now = premises.clock.now()
         await asyncio.to_thread(premises.store.propose, proposal.id, proposal.to_bytes(), nonce, table.fingerprint, now)
         self._logs[proposal.id], self._tables[proposal.id] = EventLog(me, proposal.id), table
         bound = commitment(table.fingerprint, nonce, me)
         return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate)
-
-    def _refuse(self, proposal: JobSpecification, error: FedcreditError) -> None:
-        write_failure(self._premises.folder / "jobs" / proposal.id, error)
-        self._premises.recorder.record(Event.JOB_REFUSED, proposal.id, code=error.code)
-
-    def _check_proposal(self, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
-        premises = self._premises
-        problems: list[Problem] = []
-
-        def problem(code: str, where: str, what: str, fix: str = "") -> None:
-            problems.append(Problem(code, where, what, fix))
-
-        skew_s = abs(self._now_ms() - time_ms) / 1000
-        if skew_s > premises.limits.clock_skew_s:
-            problem("CLOCK_SKEW", "platform", f"its clock and ours are {skew_s:.0f} s apart", "synchronise the clocks")
-        if proposal.platform != caller:
-            problem("SPEC_INVALID", "platform", "is not the one that asks")
-        if proposal.protocols != PROTOCOLS:
-            mine, theirs = _versions(PROTOCOLS), _versions(proposal.protocols)
-            problem("INCOMPATIBLE", "protocols", f"ours {mine}, theirs {theirs}", "install the same version everywhere")
-        if proposal.proposal() != proposal:
-            problem("SPEC_INVALID", "parties", "a proposal holds no offers yet")
-        mine_entry = proposal.party(premises.me)
-        if proposal.models and (mine_entry.role == "label") != (premises.table.label is not None):
-            has = "has" if premises.table.label is not None else "has no"
-            problem(
-                "ROLE_MISMATCH", f"parties.{premises.me}.role", f"this party's table {has} label", "mend party.toml"
-            )
-        if proposal.leakage != proposal.derive_leakage():
-            problem("LEAKAGE_MISSTATED", "leakage", "is not what the job's own parameters lead to")
-        for model in proposal.models:
-            try:
-                TreeParams.from_mapping(model.params)
-            except ConfigError as error:
-                problems.extend(error.problems)
-        if premises.store.job(proposal.id) is not None:
-            problem("CONFLICT", f"job {proposal.id}", "is known here already")
-        if problems:
-            raise RefusedError(problems)
 
     async def _sign(self, caller: PartyId, request: SignJob) -> JobSignature:
         specification = JobSpecification.parse(request.specification)
@@ -282,10 +232,6 @@ class PartyNode:
 
     def _now_ms(self) -> int:
         return int(self._premises.clock.now().timestamp() * 1000)
-
-
-def _versions(protocols: dict[str, int]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(protocols.items()))
 
 
 def _signatures(caller: PartyId, data: bytes) -> dict[str, bytes]:
