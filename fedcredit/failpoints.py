@@ -1,4 +1,4 @@
-"""Named places where a test makes this process fail: die, stand still, or be refused by the disk.
+"""Named places where a test makes this process fail: die, stand still, be refused by the disk, or meet a bug.
 
 A store that survives a crash is believed when a crash was made at each place that matters. Those places are named here
 and nowhere else; `hit` marks them in the code. Nothing happens at one unless the environment says so, twice:
@@ -6,6 +6,8 @@ and nowhere else; `hit` marks them in the code. Nothing happens at one unless th
     FEDCREDIT_INSECURE_FAILPOINTS=1                              this process is a test's
     FEDCREDIT_FAILPOINTS="job.stage.computed=kill@3"             SIGKILL itself at the third time there
                          "store.commit=error(ENOSPC);relay.pump=sleep(5)"
+                         "job.stage.computed=raise"          an exception that nobody expects
+                         "job.stage.computed=panic"          what a panic of the native kernels looks like here
     FEDCREDIT_FAILPOINTS_REACHED=FILE                            a line for each name that was reached
 
 so that a test run can report which of them no test ever reached. A name with a condition, `job.stage.computed[align]`,
@@ -33,8 +35,16 @@ NAMES: dict[str, str] = {}
 ALLOW, PLAN, REACHED = "FEDCREDIT_INSECURE_FAILPOINTS", "FEDCREDIT_FAILPOINTS", "FEDCREDIT_FAILPOINTS_REACHED"
 
 _RULE = re.compile(
-    r"(?P<name>[a-z_.]+)(\[(?P<detail>[^\]]+)\])?=(?P<action>kill|error|sleep)(\((?P<argument>[A-Z0-9.]+)\))?(@(?P<at>\d+))?"
+    r"(?P<name>[a-z_.]+)(\[(?P<detail>[^\]]+)\])?=(?P<action>kill|error|sleep|raise|panic)(\((?P<argument>[A-Z0-9.]+)\))?(@(?P<at>\d+))?"
 )
+
+
+TELLTALE = "something-that-must-stay-inside"
+"""Stands in the text of what `raise` and `panic` raise: it must not leave the process, nor be logged."""
+
+
+class Panic(BaseException):
+    """As PyO3's PanicException: not an Exception, so that nothing takes it for one by accident."""
 
 
 @dataclass(slots=True)
@@ -49,11 +59,15 @@ class Rule:
     seen: int = field(default=0)
 
     def act(self) -> None:
-        """Fail. Raises OSError for the action `error`."""
+        """Fail. Raises OSError for the action `error`, ArithmeticError for `raise`, Panic for `panic`."""
         if self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.action == "sleep":
             time.sleep(float(self.argument))
+        elif self.action == "raise":
+            raise ArithmeticError(TELLTALE)
+        elif self.action == "panic":
+            raise Panic(TELLTALE)
         else:
             number = getattr(errno, self.argument)
             raise OSError(number, os.strerror(number))
@@ -95,9 +109,14 @@ def parse(text: str) -> list[Rule]:
         found = _RULE.fullmatch(part)
         if found is None or found["name"] not in NAMES:
             raise ConfigError(
-                Problem("FAILPOINT", PLAN, f"{part[:80]!r} is no rule", "NAME[DETAIL]=kill|error(ENOSPC)|sleep(S)@N")
+                Problem(
+                    "FAILPOINT",
+                    PLAN,
+                    f"{part[:80]!r} is no rule",
+                    "NAME[DETAIL]=kill|error(ENOSPC)|sleep(S)|raise|panic, @N",
+                )
             )
-        argument = found["argument"] or {"kill": "", "error": "EIO", "sleep": "1"}[found["action"]]
+        argument = found["argument"] or {"error": "EIO", "sleep": "1"}.get(found["action"], "")
         if found["action"] == "error" and not hasattr(errno, argument):
             raise ConfigError(Problem("FAILPOINT", PLAN, f"{argument} is no error of the system", "e.g. error(ENOSPC)"))
         rules.append(Rule(found["name"], found["detail"], found["action"], argument, int(found["at"] or 0)))
@@ -105,7 +124,7 @@ def parse(text: str) -> list[Rule]:
 
 
 def hit(name: str, detail: str = "") -> None:
-    """Say that failpoint `name` is reached. Raises: OSError where a test asked for it; may not return."""
+    """Say that failpoint `name` is reached. Raises: what a test asked for; may not return."""
     if _plan is not None:
         if name not in NAMES:
             raise ConfigError(Problem("FAILPOINT", name, "is not listed"))

@@ -31,7 +31,9 @@ def up(
     """
     import logging
 
+    from fedcredit import failpoints
     from fedcredit.node.server import run_node
 
+    failpoints.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     run_node(folder, with_parent=with_parent)

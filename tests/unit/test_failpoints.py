@@ -61,6 +61,15 @@ def test_a_rule_acts_at_its_time_and_detail_alone(names: None, tmp_path: Path) -
         failpoints.hit("no.such.place")
 
 
+def test_a_bug_is_played_as_an_exception_and_as_a_panic(names: None) -> None:
+    failpoints.load({failpoints.ALLOW: "1", failpoints.PLAN: "a.place=raise@1;a.place=panic@2"})
+    with pytest.raises(ArithmeticError):
+        failpoints.hit("a.place")
+    with pytest.raises(failpoints.Panic) as panic:
+        failpoints.hit("a.place")
+    assert not isinstance(panic.value, Exception)
+
+
 @pytest.mark.parametrize("text", ["a.place", "a.place=explode", "other.place=kill", "a.place=error(ENOSUCH)", "=kill"])
 def test_a_rule_that_is_none_is_refused(names: None, text: str) -> None:
     with pytest.raises(ConfigError):
