@@ -6,6 +6,6 @@ See `docs/protocols/intersect.md`.
 
 from fedcredit.protocols.intersect.alignment import Alignment
 from fedcredit.protocols.intersect.holder import IntersectHolder
-from fedcredit.protocols.intersect.receiver import IntersectReceiver
+from fedcredit.protocols.intersect.receiver import IntersectReceiver, Sieved
 
-__all__ = ["Alignment", "IntersectHolder", "IntersectReceiver"]
+__all__ = ["Alignment", "IntersectHolder", "IntersectReceiver", "Sieved"]

@@ -73,6 +73,14 @@ class IntersectHolder:
     def steps(self) -> Steps[Alignment | None]:
         """The whole protocol. None when only the receiver learns."""
         items = item_digests(self.ids, self.ssid, self.max_rows)
+        tag_seeds = yield from self.sieve(items)
+        return (yield from self.release(tag_seeds))
+
+    def sieve(self, items: U8) -> Steps[U8]:
+        """Help the receiver to find which of its items all parties have; the seeds of this party's own tags: (n, 16).
+
+        Shapes: items (n, 16).
+        """
         keys = yield from agree_on_keys(self.me, (self.receiver, *self.others), self.ssid, self.randomness)
         yield from send(self.receiver, SetSize(len(items)))
         declared = yield from recv(self.receiver, SetSize)
@@ -84,12 +92,17 @@ class IntersectHolder:
         del values
         add_zero_share(keys, items, masked)
         yield from self._send_store(items, masked)
-        del items, masked
+        return tag_seeds
 
+    def release(self, tag_seeds: U8) -> Steps[Alignment | None]:
+        """Hear which rows are in the intersection, given the seeds (n, 16) of the tags of all rows.
+
+        The receiver cannot name more rows than this party has. None when only the receiver learns.
+        """
         release = yield from recv(self.receiver, Release)
         if not release.released:
             raise too_small()
-        self._check_release(release, min(n_receiver, len(tag_seeds)))
+        self._check_release(release, len(tag_seeds))
         return (yield from self._find_rows(release.rows, tag_seeds)) if self.both_learn else None
 
     def _evaluate(self, items: U8, n_receiver: int) -> Steps[U8]:

@@ -43,13 +43,24 @@ from fedcredit.wire.intersect import (
     StoreSlots,
 )
 
-__all__ = ["IntersectReceiver"]
+__all__ = ["IntersectReceiver", "Sieved"]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 I64: TypeAlias = npt.NDArray[np.int64]
 
 WINDOW: Final = 4
 """Chunks under way before the first one must be back: enough to keep both sides computing, little enough to buffer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sieved:
+    """What the receiver has found and not released yet.
+
+    Shapes: rows (m,) positions among the items, ascending; tag_seeds[holder] (m, 16), empty unless both learn.
+    """
+
+    rows: I64 = field(repr=False)
+    tag_seeds: Mapping[PartyId, U8] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +87,11 @@ class IntersectReceiver:
     def steps(self) -> Steps[Alignment]:
         """The whole protocol. `holders` may come in any order; the rows come out in a random one."""
         items = item_digests(self.ids, self.ssid, self.max_rows)
+        found = yield from self.sieve(items)
+        return (yield from self.release(found))
+
+    def sieve(self, items: U8) -> Steps[Sieved]:
+        """Find which `items` (n, 16) all holders have too. Nobody else hears of it before `release`."""
         keys = yield from agree_on_keys(self.me, self.holders, self.ssid, self.randomness)
         for holder in self.holders:
             yield from send(holder, SetSize(len(items)))
@@ -90,13 +106,25 @@ class IntersectReceiver:
         tag_seeds = yield from self._evaluate(items, residue)
         for holder in self.holders:
             yield from self._read_store(holder, sizes[holder], items, residue)
-        rows = self._shuffled(np.flatnonzero(~residue.any(axis=1)), items)
-        if len(rows) < self.minimum:
+        rows = np.flatnonzero(~residue.any(axis=1)).astype(np.int64)
+        return Sieved(rows, {holder: seeds[rows] for holder, seeds in tag_seeds.items()})
+
+    def release(self, found: Sieved) -> Steps[Alignment]:
+        """Tell the holders what was found, if it reaches the minimum. Raises: RefusedError, having told them so."""
+        if len(found.rows) < self.minimum:
             for holder in self.holders:
                 yield from send(holder, Release(released=False, rows=0))
             raise too_small()
-        yield from self._release(rows, tag_seeds)
-        return Alignment(rows)
+        # Whoever knows the key knows the order: it is drawn here and kept nowhere, so the common order says nothing.
+        order = np.argsort(self.randomness.words(len(found.rows)), kind="stable")
+        for holder in self.holders:
+            yield from send(holder, Release(released=True, rows=len(order) if self.both_learn else 0))
+        key = tag_key(self.ssid)
+        for holder, seeds in found.tag_seeds.items():
+            tags = digest.keyed(key, seeds[order], ITEM_BYTES)
+            for part in chunks(len(tags), SLOTS_PER_CHUNK):
+                yield from send(holder, AlignedTags(tags[part]))
+        return Alignment(found.rows[order])
 
     def _evaluate(self, items: U8, residue: U8) -> Steps[Mapping[PartyId, U8]]:
         """The OPRF of every holder at every item: the first half of a value goes into `residue`, the second is kept."""
@@ -137,20 +165,6 @@ class IntersectReceiver:
                 raise _wrong_count(holder, "store", len(slots), part.stop - part.start)
             store[part] = slots
         okvs.decode_xor(store, n_rows, items, seed, residue)
-
-    def _shuffled(self, rows: I64, items: U8) -> I64:
-        """`rows` in the order of a keyed hash under a fresh key, so that the common order says nothing."""
-        halves = digest.keyed(self.randomness.bytes(digest.KEY_BYTES), items[rows], 16).view("<u8")
-        return rows[np.lexsort((halves[:, 1], halves[:, 0]))].astype(np.int64)
-
-    def _release(self, rows: I64, tag_seeds: Mapping[PartyId, U8]) -> Steps[None]:
-        key = tag_key(self.ssid)
-        for holder in self.holders:
-            yield from send(holder, Release(released=True, rows=len(rows) if self.both_learn else 0))
-        for holder, seeds in tag_seeds.items():
-            tags = digest.keyed(key, seeds[rows], ITEM_BYTES)
-            for part in chunks(len(tags), SLOTS_PER_CHUNK):
-                yield from send(holder, AlignedTags(tags[part]))
 
 
 def _wrong_count(holder: PartyId, step: str, found: int, due: int) -> PeerError:

@@ -1,0 +1,76 @@
+"""Large sets in buckets: an intersection that can be kept piece by piece, and taken up again after a crash.
+
+Items fall into buckets by their own digest, so every party puts the same subject into the same one, and each bucket is
+an intersection of its own. What a bucket shows is what the whole would show: every bucket of a party is filled up with
+random items to one size that follows from the number of its rows alone.
+
+Reveals: nothing beyond the sizes that are declared. Assumes: items are digests under a key of the session.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import FedcreditError
+from fedcredit.kernels import digest
+from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STATISTICAL_BITS
+
+__all__ = ["BUCKET_ROWS", "bucket_count", "bucket_session", "bucket_size", "fill_up", "rows_of_buckets"]
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+BUCKET_ROWS: Final = 1 << 17
+"""Rows of the largest party in a bucket: some ten seconds of work, which is what a crash may cost."""
+
+MAX_BUCKETS: Final = 1 << 12
+
+
+def bucket_count(declared: Iterable[int]) -> int:
+    """Into how many buckets the parties put their items, given how many rows each declared before the start."""
+    return min(MAX_BUCKETS, max(1, math.ceil(max(declared) / BUCKET_ROWS)))
+
+
+def bucket_size(n_rows: int, count: int) -> int:
+    """How many items each bucket of a party with `n_rows` holds, filled up.
+
+    The largest of `count` buckets exceeds mean + t with probability below 2^-40 for t as here.
+    Source: Bernstein's inequality, P[X > m + t] <= exp(-t^2 / (2 m + 2 t / 3)), over all buckets.
+    """
+    if count == 1:
+        return n_rows
+    mean, exponent = n_rows / count, math.log(count) + STATISTICAL_BITS * math.log(2)
+    slack = exponent / 3 + math.sqrt((exponent / 3) ** 2 + 2 * exponent * mean)
+    return min(n_rows, math.ceil(mean + slack))
+
+
+def rows_of_buckets(items: U8, count: int) -> list[I64]:
+    """The row numbers of each bucket. Shapes: items (n, 16); gives `count` arrays that are [0, n) together."""
+    if count == 1:
+        return [np.arange(len(items))]
+    # The low half of a digest as a number; its remainder is uniform up to count / 2^64.
+    numbers = np.ascontiguousarray(items[:, :8]).view("<u8")[:, 0] % np.uint64(count)
+    order = np.argsort(numbers, kind="stable")
+    edges = np.searchsorted(numbers[order], np.arange(count + 1, dtype=np.uint64))
+    return [order[edges[k] : edges[k + 1]] for k in range(count)]
+
+
+def fill_up(items: U8, size: int, randomness: Randomness) -> U8:
+    """`items` and behind them random ones, `size` in all: a random item is nobody's, but for one in 2^128.
+
+    Raises: FedcreditError if there are more than `size`, which happens less than once in 2^40 jobs.
+    """
+    if len(items) > size:
+        raise FedcreditError(f"a bucket of {len(items)} items does not fit {size}")
+    return np.concatenate([items, randomness.array(size - len(items), ITEM_BYTES)])
+
+
+def bucket_session(ssid: bytes, number: int) -> bytes:
+    """The session of one bucket: 32 bytes of its own for every bucket of a session."""
+    return digest.derive("fedcredit v1 intersect bucket", ssid + number.to_bytes(4, "big"))
