@@ -1,0 +1,162 @@
+"""A party's decision on a job: admit it, wait until a person approves, or refuse it; the rule, and every reason.
+
+Pure: what the clock says, what the table holds and what budgets were spent are arguments, so a decision can be worked
+out again, explained before a job is run, and tested. Rules are looked at in their order and the first that is about
+the job decides. If none is, the job is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fedcredit.errors import Problem, RefusedError
+from fedcredit.governance.policy_rules import (
+    INTERSECTION,
+    Action,
+    ModelAsk,
+    Policy,
+    Request,
+    Rule,
+    Scope,
+    Terms,
+    Window,
+)
+
+__all__ = [
+    "INTERSECTION",
+    "REFUSED",
+    "Action",
+    "Decision",
+    "Meter",
+    "ModelAsk",
+    "Policy",
+    "Request",
+    "Rule",
+    "Said",
+    "Scope",
+    "Terms",
+    "Window",
+    "decide",
+    "meters",
+    "refusal",
+]
+
+REFUSED = "POLICY_REFUSED"
+"""What a peer is told, whatever the reason: a code for each would let it measure the policy."""
+
+EVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A budget of the rule that decides: what was spent under `key` since `since` has to be below `limit`."""
+
+    name: str
+    key: str
+    since: datetime
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one rule said of a job: why it is not about it, or that it decides."""
+
+    rule: str
+    action: Action
+    misses: tuple[str, ...]
+
+    @property
+    def decides(self) -> bool:
+        """Whether this is the rule that is about the job."""
+        return not self.misses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What becomes of a job at one party.
+
+    `rule` is None when no rule is about it. `columns` are the features that enter it, None for all of the table.
+    `charges` are keys of budgets to be spent once when it is admitted. `said` holds the rules up to the one that
+    decides.
+    """
+
+    action: Action
+    rule: Rule | None
+    reasons: tuple[Problem, ...]
+    columns: tuple[str, ...] | None = None
+    charges: tuple[str, ...] = ()
+    said: tuple[Said, ...] = ()
+
+
+def decide(policy: Policy, request: Request, spent: Mapping[str, int] | None = None) -> Decision:
+    """Decide on `request`. `spent` says, by the name of each of `meters`, what was used; what it does not say is 0."""
+    said: list[Said] = []
+    for rule in policy.rules:
+        misses = rule.misses(request, policy.zone)
+        said.append(Said(rule.name, rule.action, tuple(misses)))
+        if not misses:
+            return _apply(policy, rule, request, spent or {}, tuple(said))
+    return Decision(action=Action.REFUSE, rule=None, reasons=tuple(_no_rule(said)), said=tuple(said))
+
+
+def meters(policy: Policy, request: Request) -> tuple[Meter, ...]:
+    """The budgets to look up for `decide`: those of the rule that is about `request`."""
+    rule = next((rule for rule in policy.rules if not rule.misses(request, policy.zone)), None)
+    return () if rule is None else _meters(policy, rule, request)
+
+
+def refusal(decision: Decision) -> RefusedError:
+    """The error of a refused job; its code is the same for all of them, the reasons follow."""
+    name = "policy" if decision.rule is None else f"rule {decision.rule.name!r}"
+    return RefusedError([Problem(REFUSED, name, "refuses this job"), *decision.reasons])
+
+
+def _apply(policy: Policy, rule: Rule, request: Request, spent: Mapping[str, int], said: tuple[Said, ...]) -> Decision:
+    if rule.action is Action.REFUSE:
+        reason = Problem(REFUSED, f"rule {rule.name!r}", "refuses such jobs", "leave it, or ask for another job")
+        return Decision(action=Action.REFUSE, rule=rule, reasons=(reason,), said=said)
+    known = _meters(policy, rule, request)
+    reasons = [*rule.terms.breaches(rule.name, request), *_exhausted(rule, known, spent)]
+    if reasons:
+        return Decision(action=Action.REFUSE, rule=rule, reasons=tuple(reasons), said=said)
+    charges = tuple(dict.fromkeys(meter.key for meter in known))
+    return Decision(action=rule.action, rule=rule, reasons=(), columns=rule.terms.columns, charges=charges, said=said)
+
+
+def _meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:
+    day = request.now.astimezone(policy.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    month = day.replace(day=1)
+    everyone, one = f"rule/{rule.name}", f"rule/{rule.name}/by/{request.submitter}"
+    same = f"runs/{request.table}/with/{','.join(request.peers)}"
+    terms = rule.terms
+    budgets = (
+        ("per_day", everyone, day, terms.per_day),
+        ("per_month", everyone, month, terms.per_month),
+        ("per_submitter_per_month", one, month, terms.per_submitter_per_month),
+        ("max_runs", same, EVER, terms.max_runs),
+    )
+    return tuple(Meter(name, key, since, limit) for name, key, since, limit in budgets if limit is not None)
+
+
+def _exhausted(rule: Rule, known: Sequence[Meter], spent: Mapping[str, int]) -> Iterator[Problem]:
+    for meter in known:
+        used = spent.get(meter.name, 0)
+        if used >= meter.limit:
+            what = f"{used} of {meter.name} = {meter.limit} are used"
+            fix = "run no more jobs over this table with these peers" if meter.since == EVER else "wait"
+            yield Problem("POLICY_BUDGET", f"rule {rule.name!r}", what, fix)
+
+
+def _no_rule(said: Sequence[Said]) -> Iterator[Problem]:
+    granting = [one for one in said if one.action is not Action.REFUSE]
+    if not granting:
+        yield Problem("POLICY_NO_RULE", "policy", "no rule grants anything", "add a rule to policy.toml")
+        return
+    nearest = min(granting, key=lambda one: len(one.misses))
+    what = f"no rule is about this job; the nearest is {nearest.rule!r}"
+    yield Problem("POLICY_NO_RULE", "policy", what, "change the job, or add a rule to policy.toml")
+    for miss in nearest.misses:
+        key, _, why = miss.partition(": ")
+        yield Problem("POLICY_NO_RULE", f"rule {nearest.rule!r}: {key}", f"it is for {why}")

@@ -1,0 +1,280 @@
+"""policy.toml: who may ask what of a party's tables, for which purpose, under which terms. Closed by default.
+
+```toml
+[policy]
+time_zone = "Asia/Shanghai"             # where hours, days and months are counted; UTC unless told otherwise
+[[rule]]                                # the first rule that is about a job decides; if none is, it is refused
+name = "financing-models"
+action = "approve"                      # admit | approve | refuse
+submitters = ["bank"]                   # which jobs the rule is about; ["*"] for any
+peers = ["bank", "social_insurance"]
+purposes = ["financing"]
+tables = ["enterprise_tax"]
+kinds = ["gbdt"]                        # or "intersection"
+hide_nodes = true
+columns = ["vat_paid", "arrears"]       # what such a job has to keep
+accept_leakage = ["agreement.sizes", "align.rows"]
+min_intersection = 1000
+per_month = 20
+```
+
+A rule that grants says for each of submitters, peers, purposes, tables, kinds, columns and accept_leakage what it
+grants: a key left out is an error there and never an opening. `docs/policy.md` explains every key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zoneinfo
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, tzinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from fedcredit.errors import ConfigError, Problem
+from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms, Window
+from fedcredit.governance.policy_rules import WEEKDAYS
+from fedcredit.runtime.job_file import MIN_INTERSECTION_FLOOR, MIN_ROWS_FLOOR, JobSection
+from fedcredit.runtime.toml import Reader, Section
+
+__all__ = ["POLICY_FILE", "PolicyFile", "PolicySection", "RuleSection", "digest_of", "load_policy"]
+
+POLICY_FILE = "policy.toml"
+
+ANY = "*"
+GRANTS_SAY = ("submitters", "peers", "purposes", "tables", "kinds", "columns", "accept_leakage")
+"""What a rule that grants has to say. Leaving one out must not mean "whatever"."""
+
+PURPOSES: tuple[str, ...] = get_args(JobSection.model_fields["purpose"].annotation)
+CHOICES: dict[str, tuple[str, ...]] = {
+    "purposes": PURPOSES,
+    "kinds": (INTERSECTION, "gbdt"),
+    "intersect_modes": ("ecdh",),
+    "groupsum": ("onehot",),
+}
+_HOURS = re.compile(r"(?P<days>[a-z,\-]+) (?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(strict=False, max_length=10_000)
+]
+Count = Annotated[int, Field(ge=1, le=2**40)]
+Cell = Annotated[int, Field(ge=MIN_ROWS_FLOOR, le=2**40)]
+
+
+class PolicySection(Section):
+    """`[policy]`: what holds for all rules."""
+
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
+
+    @model_validator(mode="after")
+    def _exists(self) -> PolicySection:
+        if _zone(self.time_zone) is None:
+            _refuse("CONFIG_VALUE", "time_zone is not one that this machine knows", 'e.g. "Asia/Shanghai"')
+        return self
+
+
+class RuleSection(Section):
+    """`[[rule]]`: one rule. The keys up to `valid_until` say which jobs it is about, the others what they keep."""
+
+    name: Name
+    action: Literal["admit", "approve", "refuse"]
+    submitters: Names | None = None
+    peers: Names | None = None
+    purposes: Names | None = None
+    tables: Names | None = None
+    kinds: Names | None = None
+    intersect_modes: Names | None = None
+    groupsum: Names | None = None
+    hide_nodes: bool | None = None
+    receiver_only: bool | None = None
+    hours: Names = ()
+    valid_until: date | None = None
+    columns: Names | None = None
+    accept_leakage: Names | None = None
+    min_rows: Cell | None = None
+    min_intersection: Annotated[int, Field(ge=MIN_INTERSECTION_FLOOR, le=2**40)] | None = None
+    min_data_in_leaf: Cell | None = None
+    min_data_in_bin: Cell | None = None
+    max_bin: Annotated[int, Field(ge=2, le=65_536)] | None = None
+    max_trees: Count | None = None
+    per_day: Count | None = None
+    per_month: Count | None = None
+    per_submitter_per_month: Count | None = None
+    max_runs: Count | None = None
+    min_change_rows: Count | None = None
+
+    def rule(self) -> Rule:
+        """The rule as it is decided by."""
+        scope = Scope(
+            **{key: _set(getattr(self, key)) for key in _SCOPE_SETS},
+            hide_nodes=self.hide_nodes,
+            receiver_only=self.receiver_only,
+            hours=tuple(_window(text) for text in self.hours),
+            valid_until=self.valid_until,
+        )
+        terms = Terms(
+            columns=None if self.columns is None or ANY in self.columns else self.columns,
+            accept_leakage=frozenset(self.accept_leakage or ()),
+            **{key: getattr(self, key) for key in _BOUNDS},
+        )
+        return Rule(name=self.name, action=Action(self.action), scope=scope, terms=terms)
+
+
+_SCOPE_SETS = ("submitters", "peers", "purposes", "tables", "kinds", "intersect_modes", "groupsum")
+_BOUNDS = (
+    "min_rows",
+    "min_intersection",
+    "min_data_in_leaf",
+    "min_data_in_bin",
+    "max_bin",
+    "max_trees",
+    "per_day",
+    "per_month",
+    "per_submitter_per_month",
+    "max_runs",
+    "min_change_rows",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """A policy that holds together, and the SHA-256 of the file that it was read from."""
+
+    path: Path
+    policy: Policy
+    digest: str
+
+
+def load_policy(folder: Path) -> PolicyFile:
+    """Read and check `folder/policy.toml`. Raises: ConfigError with every problem found, or POLICY_MISSING."""
+    path = folder / POLICY_FILE
+    before = digest_of(path)
+    if not path.exists():
+        fix = "write one; fedcredit party init makes a restrictive one"
+        raise ConfigError(Problem("POLICY_MISSING", str(path), "does not exist, so every job is refused", fix))
+    reader = Reader(path)
+    reader.known("", reader.raw, ("policy", "rule"))
+    section = reader.section("policy", reader.raw.get("policy", {}), PolicySection)
+    rules = _read_rules(reader)
+    reader.finish()
+    assert section is not None, "a section that could not be read has noted a problem"
+    zone = _zone(section.time_zone)
+    assert zone is not None, "the section has looked it up"
+    if digest_of(path) != before:
+        raise ConfigError(Problem("POLICY_CHANGED", str(path), "changed while it was read", "ask again"))
+    return PolicyFile(path, Policy(rules=tuple(rules), zone=zone), before)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a policy file, in hexadecimal; empty while there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _read_rules(reader: Reader) -> list[Rule]:
+    value = reader.raw.get("rule", [])
+    if not isinstance(value, list):
+        reader.report("CONFIG_TYPE", "rule", "must be a list of tables", "write [[rule]] with two brackets")
+        return []
+    sections = [_read_rule(reader, f"rule.{index}", entry) for index, entry in enumerate(value)]
+    names = [section.name for section in sections if section is not None]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        reader.report("CONFIG_CONFLICT", "rule", f"two rules are called {name!r}", "give each its own name")
+    return [section.rule() for section in sections if section is not None]
+
+
+def _read_rule(reader: Reader, key: str, value: object) -> RuleSection | None:
+    before = len(reader.problems)
+    section = reader.section(key, value, RuleSection)
+    if section is None or not isinstance(value, Mapping):
+        return None
+    for name, why, fix in _conflicts(value):
+        reader.report("CONFIG_CONFLICT" if name in value else "CONFIG_MISSING_KEY", f"{key}.{name}", why, fix)
+    for name, known in CHOICES.items():
+        for entry in getattr(section, name) or ():
+            if entry != ANY and entry not in known:
+                reader.report("CONFIG_VALUE", f"{key}.{name}", "names something unknown", f"known: {', '.join(known)}")
+    for name in (*_SCOPE_SETS, "columns"):
+        given = getattr(section, name)
+        if given is not None and ANY in given and len(given) > 1:
+            reader.report("CONFIG_CONFLICT", f"{key}.{name}", 'names "*" beside others', 'write ["*"] alone')
+        if given is not None and not given:
+            reader.report("CONFIG_VALUE", f"{key}.{name}", "is empty", 'name at least one, or write ["*"] for any')
+    for text in section.hours:
+        if _parse_window(text) is None:
+            reader.report("CONFIG_VALUE", f"{key}.hours", "is not hours of days", 'e.g. "mon-fri 08:30-17:30"')
+    return section if len(reader.problems) == before else None
+
+
+def _conflicts(value: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    if value.get("action") == "refuse":
+        for key in ("columns", "accept_leakage", *_BOUNDS):
+            if key in value:
+                yield key, "stands in a rule that refuses, which grants nothing to bound", "drop it"
+        return
+    for key in GRANTS_SAY:
+        if key not in value:
+            fix = "list the ids of what others may learn" if key == "accept_leakage" else 'name them, or ["*"] for any'
+            yield key, "is missing in a rule that grants", fix
+    if ANY in _listed(value.get("accept_leakage")):
+        yield "accept_leakage", 'is "*"', "list each id: what may be learned is accepted one by one"
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _set(names: tuple[str, ...] | None) -> frozenset[str] | None:
+    return None if names is None or ANY in names else frozenset(names)
+
+
+def _window(text: str) -> Window:
+    window = _parse_window(text)
+    assert window is not None, "checked when the rule was read"
+    return window
+
+
+def _parse_window(text: str) -> Window | None:
+    found = _HOURS.fullmatch(text)
+    if found is None:
+        return None
+    days: set[int] = set()
+    for part in found["days"].split(","):
+        first, dash, last = part.partition("-")
+        if first not in WEEKDAYS or (dash and last not in WEEKDAYS):
+            return None
+        start, end = WEEKDAYS.index(first), WEEKDAYS.index(last if dash else first)
+        if end < start:
+            return None
+        days |= set(range(start, end + 1))
+    begin, finish = _minutes(found["start"]), _minutes(found["end"])
+    if begin is None or finish is None or begin >= finish:
+        return None
+    return Window(frozenset(days), begin, finish)
+
+
+def _minutes(text: str) -> int | None:
+    hour, minute = int(text[:2]), int(text[3:])
+    total = hour * 60 + minute
+    return total if minute < 60 and total <= 24 * 60 else None
+
+
+def _zone(name: str) -> tzinfo | None:
+    if name == "UTC":
+        return UTC  # known to Python itself, also where the machine has no list of time zones
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _refuse(code: str, what: str, fix: str) -> None:
+    raise PydanticCustomError(code, "{text}", {"text": f"{what} -> {fix}"})

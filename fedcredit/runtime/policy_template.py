@@ -1,0 +1,104 @@
+"""Policies that are written for a folder: the closed one of a new node, and the open one of a run on one machine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import Literal
+
+from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
+from fedcredit.ids import PartyId
+
+__all__ = ["known_leakage", "open_policy", "template"]
+
+_HEAD = """\
+# policy.toml: what this party lets others compute over its tables. docs/policy.md explains every key.
+# The first rule that is about a job decides. A job that no rule is about is refused.
+# Read again whenever it changes; a file with a mistake in it refuses every job until it is mended.
+# Try it out:  fedcredit policy check DIR   and   fedcredit policy explain JOB.toml --node DIR
+
+[policy]
+time_zone = "Asia/Shanghai"             # where hours, days and months are counted
+
+# Joint models for financing in which nobody learns which rows sit in a node of a tree. A person of this party has to
+# say yes to each one:  fedcredit job list   then   fedcredit job approve ID
+[[rule]]
+name = "financing-models"
+action = "approve"                      # admit | approve | refuse
+submitters = ["*"]                      # better: the institutions that you have an agreement with
+peers = ["*"]                           # the other parties whose tables take part; better: name them
+purposes = ["financing"]
+tables = ["*"]                          # names of tables in party.toml
+kinds = ["gbdt"]
+hide_nodes = true
+columns = ["*"]                         # better: the columns that you lend; all others stay out of the job
+min_rows = 1000                         # of your own table
+min_intersection = 1000                 # fewer subjects in common end the job before anything is shown
+min_data_in_leaf = 50
+min_data_in_bin = 50
+max_bin = 32
+max_trees = 200
+per_submitter_per_month = 10
+max_runs = 50                           # over one table with the same peers, ever
+min_change_rows = 50                    # 1 to 49 rows more than last time would tell about just these
+# hours = ["mon-fri 08:00-18:00"]
+# valid_until = 2027-12-31
+"""
+
+
+def template(kind: Literal["provider", "institution"]) -> str:
+    """The policy of a new node: financing models that hide rows, after approval by a person; nothing else.
+
+    What others would learn is accepted id by id, each with its text beside it, so that it is read before it is kept.
+    """
+    me, others = PartyId("me"), (PartyId("others"),)
+    label, features = (me, others) if kind == "institution" else (others[0], (me,))
+    job = PublicJob(
+        platform=PartyId("platform"),
+        label_party=label,
+        feature_parties=features,
+        models=(PublicModel(name="model", hide_nodes=True),),
+    )
+    about = {row.id: row for row in leakage_of(job) if me in row.about}
+    return f"{_HEAD}{_accepted(about)}"
+
+
+def open_policy() -> str:
+    """A policy that admits every job that this version can run: for parties that one person runs to try out."""
+    ids = "\n".join(f"    {_text(name)}," for name in sorted(known_leakage()))
+    every = "\n".join(f'{key} = ["*"]' for key in ("submitters", "peers", "purposes", "tables", "kinds", "columns"))
+    return (
+        "# Written for a run of all parties on one machine: whoever runs it owns every table.\n"
+        f'[[rule]]\nname = "all-on-one-machine"\naction = "admit"\n{every}\naccept_leakage = [\n{ids}\n]\n'
+    )
+
+
+def known_leakage() -> frozenset[str]:
+    """The ids of everything that a job of this version can show about a party."""
+    ids: set[str] = set()
+    for hide_nodes, receiver_only, time_split in itertools.product((False, True), repeat=3):
+        job = PublicJob(
+            platform=PartyId("platform"),
+            label_party=PartyId("label"),
+            feature_parties=(PartyId("one"), PartyId("two")),
+            receiver_only=receiver_only,
+            time_split=time_split,
+            models=(PublicModel(name="model", hide_nodes=hide_nodes),),
+        )
+        ids |= {row.id for row in leakage_of(job)}
+    return frozenset(ids)
+
+
+def _accepted(about: Mapping[str, Disclosure]) -> str:
+    lines = ["# What others may learn about this party's subjects. Each text is the one of the job's leakage table."]
+    lines.append("accept_leakage = [")
+    for name, row in about.items():
+        lines += [f"    # {line}" for line in textwrap.wrap(row.learns, 112)]
+        lines.append(f"    {_text(name)},")
+    return "\n".join([*lines, "]", ""])
+
+
+def _text(value: str) -> str:
+    return json.dumps(value)
