@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fedcredit.crypto.randomness import Randomness, SystemRandomness
 from fedcredit.ids import PartyId
-from fedcredit.kernels import digest
 from fedcredit.protocols.effects import Steps
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
+from fedcredit.runtime.sessions import session_id
 from fedcredit.transport.channel import Transport
 
-__all__ = ["Federation", "StageRunner", "run_at_once"]
+__all__ = ["Federation"]
 
 T = TypeVar("T")
-
-Work = Callable[[], Awaitable[Mapping[str, Any]]]
-StageRunner = Callable[[str, Work], Awaitable[None]]
-"""Runs a stage's work and keeps the record that it returns: numbers and short texts that say what the stage did."""
-
-
-async def run_at_once(stage: str, work: Work) -> None:
-    """The plain way to run a stage: no record is kept."""
-    await work()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +27,7 @@ class Federation:
         await GradientBoosting(num_trees=30).fit(federation, columns, label)   # at the bank
 
     `ssid` is 32 bytes that all parties agree on and no other job has: the hash of the signed specification.
+    `epoch` counts the starts of the job: one that goes on after it was interrupted has a new one, at all parties.
     Units: `deadline_s` bounds each wait for a peer that shows no sign of life.
     """
 
@@ -45,6 +36,7 @@ class Federation:
     feature_parties: tuple[PartyId, ...]
     transport: Transport = field(repr=False)
     ssid: bytes = field(repr=False)
+    epoch: int = 0
     deadline_s: float = 600.0
     meter: Meter = field(repr=False, default_factory=Meter)
     randomness: Randomness = field(repr=False, default_factory=SystemRandomness)
@@ -60,10 +52,10 @@ class Federation:
         return self.feature_parties if self.is_label_party else (self.label_party,)
 
     def session(self, name: str) -> bytes:
-        """A session of its own for the model `name` of this job."""
-        return digest.derive("fedcredit v1 model session", self.ssid + name.encode())
+        """A session of its own for the model `name` in this start of the job."""
+        return session_id(self.ssid, self.epoch, name)
 
     async def run(self, stage: str, steps: Steps[T]) -> T:
         """Run this party's role in `stage` to its result. Raises: PeerLost, PeerError, and what the role raises."""
-        channel = self.transport.open(self.ssid, stage, peers=self.partners)
+        channel = self.transport.open(self.ssid, stage, peers=self.partners, epoch=self.epoch)
         return await drive(steps, channel, deadline_s=self.deadline_s, meter=self.meter)

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.credit.binary import log_loss, probability
+from fedcredit.credit.binary import probability
 from fedcredit.credit.params import TreeParams
-from fedcredit.credit.schedule import EarlyStopping
 from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.estimators.columns import ColumnBins
-from fedcredit.estimators.federation import Federation, StageRunner, run_at_once
+from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.parts import FeaturePart, LabelPart
+from fedcredit.estimators.training import FeatureTraining, LabelTraining, Stages
 from fedcredit.protocols.boosting import (
     BinnedColumns,
     FeatureParty,
     FeatureScorer,
-    FeatureState,
     LabelParty,
     LabelScorer,
-    LabelState,
 )
 from fedcredit.protocols.groupsum import Backend
+from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
 
 __all__ = ["GradientBoosting"]
@@ -49,8 +46,8 @@ class GradientBoosting:
     Parameters are LightGBM's, by LightGBM's names (`credit.params.TreeParams`). `hide_nodes` keeps from the feature
     parties which rows lie in a node of a tree; it costs a correction per row, feature and node instead of one a tree.
 
-    Learned, after `fit`: `part_`, this party's part of the model; `seconds_`, of each stage; at the label party also
-    `train_probability_` (rows as given) and `learning_`, the losses tree by tree.
+    Learned, after `fit`: `part_`, this party's part of the model; `seconds_`, of each stage run here and now; at the
+    label party also `train_probability_` (rows as given) and `learning_`, the losses tree by tree.
 
     Reveals: `docs/protocols/boosting.md`; `leakage.json` of a job says it in plain words.
     """
@@ -85,6 +82,9 @@ class GradientBoosting:
     ) -> Self:
         """Train with the other parties; every party calls it with the same parameters and the same row order.
 
+        `run_stage` may keep the record of each stage and thaw it in a later start of the job, which then goes on from
+        there to the same model, byte for byte; all parties must thaw the same stages.
+
         Shapes: columns of n aligned training rows each; label (n,) 0 or 1 at the label party, None elsewhere; `n_rows`
         is needed where there are no columns.
         Raises: DataError (LABEL_*), PeerLost, PeerError.
@@ -93,18 +93,18 @@ class GradientBoosting:
         if (label is None) == federation.is_label_party:
             what = "is missing at the label party" if label is None else "was given to a feature party"
             raise DataError(Problem("LABEL_PARTY", "label", what, "give it where the job says the label is"))
-        self.seconds_: dict[str, float] = {}
+        stages = Stages(federation, name, run_stage)
+        self.seconds_ = stages.seconds
         fitted = await asyncio.to_thread(ColumnBins.fit, columns, self.params)
         binned = await asyncio.to_thread(fitted.code, columns, n)
         order, n_train = _validation_last(n, self.params)
         # Without rows to stop by the order is the table's own, and so are the codes.
         codes = binned.codes if n_train == n else np.ascontiguousarray(binned.codes[:, order])
         ordered = BinnedColumns(codes, binned.groups, binned.missing)
-        stages = _Stages(federation, name, run_stage, self.seconds_)
         if label is None:
-            await self._fit_features(federation, fitted, ordered, n_train, name, stages)
+            await self._fit_features(fitted, ordered, n_train, stages)
         else:
-            await self._fit_label(federation, fitted, ordered, label[order], order, n_train, name, stages)
+            await self._fit_label(fitted, ordered, label[order], order, n_train, stages)
         return self
 
     def validation_rows(self, n: int) -> Bool:
@@ -135,58 +135,43 @@ class GradientBoosting:
         scorer = LabelScorer(part.parties[1:], counts, binned, part.initial, part.trees, part.foreign)
         return probability(await federation.run(stage, scorer.steps()))
 
-    async def _fit_features(
-        self,
-        federation: Federation,
-        fitted: ColumnBins,
-        columns: BinnedColumns,
-        n_train: int,
-        name: str,
-        stages: _Stages,
-    ) -> None:
+    async def _fit_features(self, fitted: ColumnBins, columns: BinnedColumns, n_train: int, stages: Stages) -> None:
+        federation = stages.federation
         party = FeatureParty(
             federation.me,
             federation.label_party,
-            federation.session(name),
+            federation.session(stages.name),
             columns,
             n_train,
             self.params,
             hide_nodes=self.hide_nodes,
             backend=BACKENDS[self.groupsum],
         )
-        state: FeatureState = await stages.run("setup", party.set_up(federation.randomness), _public)
-        while state.more:
-            state = await stages.run(f"tree.{state.trees}", party.grow(state), _public)
+        state = await FeatureTraining(party, stages).run()
         self.part_: LabelPart | FeaturePart = FeaturePart(federation.label_party, fitted, state.splits)
 
     async def _fit_label(
         self,
-        federation: Federation,
         fitted: ColumnBins,
         columns: BinnedColumns,
         label: U8,
         order: npt.NDArray[np.intp],
         n_train: int,
-        name: str,
-        stages: _Stages,
+        stages: Stages,
     ) -> None:
+        federation = stages.federation
         party = LabelParty(
             federation.me,
             federation.feature_parties,
-            federation.session(name),
+            federation.session(stages.name),
             columns,
             label[:n_train],
             self.params,
             hide_nodes=self.hide_nodes,
             backend=BACKENDS[self.groupsum],
         )
-        stopping = EarlyStopping(self.params.early_stopping_round if n_train < label.size else 0)
-        self.learning_: dict[str, list[float]] = {"tree": [], "train_logloss": []}
-        state: LabelState = await stages.run("setup", party.set_up(federation.randomness), _public)
-        while not state.finished:
-            number = len(state.trees)
-            decide = partial(self._decide, stopping, label, n_train, number)
-            state = await stages.run(f"tree.{number}", party.grow(state, stop=decide), _public)
+        training = LabelTraining(party, label, stages)
+        state = await training.run()
         features = state.features
         self.part_ = LabelPart(
             self.params,
@@ -198,49 +183,11 @@ class GradientBoosting:
             tuple(features.first(p) for p in range(len(features.parties))),
         )
         self.train_probability_ = np.empty(label.size)
-        # Trees after the best one are dropped from the model, so their leaves do not count here either.
-        self.train_probability_[order] = probability(state.scores if n_train == label.size else self._best_scores)
-
-    def _decide(self, stopping: EarlyStopping, label: U8, n_train: int, tree: int, scores: F64) -> int | None:
-        """Note the losses with tree number `tree` in; after the last one say how many trees to keep."""
-        self.learning_["tree"].append(tree + 1)
-        self.learning_["train_logloss"].append(log_loss(label[:n_train], scores[:n_train]))
-        enough = tree + 1 == self.params.num_trees
-        if n_train == label.size:
-            return tree + 1 if enough else None
-        loss = log_loss(label[n_train:], scores[n_train:])
-        self.learning_.setdefault("valid_logloss", []).append(loss)
-        ended = stopping.update(loss) or enough
-        if stopping.best_tree == tree + 1:
-            self._best_scores = scores
-        return stopping.best_tree if ended else None
-
-
-class _Stages:
-    """Runs the roles of a model's stages, with their times and records."""
-
-    def __init__(self, federation: Federation, name: str, run_stage: StageRunner, seconds: dict[str, float]) -> None:
-        self._federation, self._name, self._run_stage, self._seconds = federation, name, run_stage, seconds
-
-    async def run(self, phase: str, steps: Any, record: Any) -> Any:
-        stage = f"{self._name}/{phase}"
-        results: list[Any] = []
-
-        async def work() -> Mapping[str, Any]:
-            results.append(await self._federation.run(stage, steps))
-            described: Mapping[str, Any] = record(results[0])
-            return described
-
-        begun = time.perf_counter()
-        await self._run_stage(stage, work)
-        self._seconds[phase] = time.perf_counter() - begun
-        return results[0]
-
-
-def _public(state: LabelState | FeatureState) -> Mapping[str, Any]:
-    """What a stage's record says: progress, never a score or a split."""
-    trees = state.trees if isinstance(state, FeatureState) else len(state.trees)
-    return {"trees": trees, "next_round": state.next_round}
+        self.train_probability_[order] = probability(training.scores)
+        train, valid = [loss for loss, _ in training.losses], [loss for _, loss in training.losses if loss is not None]
+        self.learning_: dict[str, list[float]] = {"tree": list(range(1, len(train) + 1)), "train_logloss": train}
+        if valid:
+            self.learning_["valid_logloss"] = valid
 
 
 def _rows_of(columns: Mapping[str, Column], label: U8 | None, n_rows: int | None) -> int:

@@ -12,6 +12,7 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
+from fedcredit.runtime.sessions import session_id
 from fedcredit.transport.channel import Transport
 
 __all__ = ["align"]
@@ -23,6 +24,7 @@ async def align(
     specification: JobSpecification,
     me: PartyId,
     ids: Ids,
+    epoch: int,
     transport: Transport,
     meter: Meter,
     peer_timeout_s: float,
@@ -36,21 +38,21 @@ async def align(
     Raises: RefusedError (INTERSECTION_TOO_SMALL), PeerError, PeerLost.
     """
     peers = tuple(party for party in (specification.label_party, *specification.feature_parties) if party != me)
-    channel = transport.open(specification.hash, "align", peers=peers)
-    alignment = await drive(_steps(specification, me, ids), channel, deadline_s=peer_timeout_s, meter=meter)
+    channel = transport.open(specification.hash, "align", peers=peers, epoch=epoch)
+    alignment = await drive(_steps(specification, me, ids, epoch), channel, deadline_s=peer_timeout_s, meter=meter)
     if alignment is None:
         return np.empty(0, np.int64)
     return alignment.rows[np.argsort(ids[alignment.rows], kind="stable")]
 
 
-def _steps(specification: JobSpecification, me: PartyId, ids: Ids) -> Steps[Alignment | None]:
+def _steps(specification: JobSpecification, me: PartyId, ids: Ids, epoch: int) -> Steps[Alignment | None]:
     both, minimum = not specification.intersect.receiver_only, specification.intersect.min_size
     # No party may bring more rows than it said before all signed.
     most = max(party.rows or 0 for party in specification.parties)
-    ssid, randomness = specification.hash, SystemRandomness()
+    session, randomness = session_id(specification.hash, epoch, "align"), SystemRandomness()
     receiver, holders = specification.label_party, specification.feature_parties
     if me == receiver:
-        role = IntersectReceiver(me, holders, ssid, ids, randomness, both, minimum, most)
+        role = IntersectReceiver(me, holders, session, ids, randomness, both, minimum, most)
         return (yield from role.steps())
     others = tuple(party for party in holders if party != me)
-    return (yield from IntersectHolder(me, receiver, others, ssid, ids, randomness, both, minimum, most).steps())
+    return (yield from IntersectHolder(me, receiver, others, session, ids, randomness, both, minimum, most).steps())

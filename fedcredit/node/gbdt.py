@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +19,14 @@ from fedcredit.estimators.alone import train_lightgbm
 from fedcredit.estimators.parts import LabelPart
 from fedcredit.node.figures import phase_of
 from fedcredit.node.models import ModelContext, ModelResult
-from fedcredit.node.state import StageState
 from fedcredit.runtime.meter import Meter
+from fedcredit.runtime.state import StageRunner, StageState
 from fedcredit.tables import Rows
 
-__all__ = ["GbdtRunner", "GbdtStage"]
+__all__ = ["GbdtRunner"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class GbdtStage(StageState):
-    """What a stage of boosting leaves behind for the record: how far the model was."""
-
-    schema = "gbdt-stage/1"
-    trees: int
-    next_round: int
+S = TypeVar("S", bound=StageState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +50,7 @@ class GbdtRunner:
             feature_parties=context.feature_parties,
             transport=context.transport,
             ssid=context.ssid,
+            epoch=context.epoch,
             deadline_s=context.peer_timeout_s,
             meter=context.meter,
         )
@@ -70,7 +62,7 @@ class GbdtRunner:
             context.train.label,
             n_rows=_count(context, context.train),
             name=entry.name,
-            run_stage=_stage_runner(context, params.num_trees),
+            run_stage=_with_progress(context, params.num_trees),
         )
         probability = await self._predict(context, federation, model)
         files = {"model.json": model.part_.to_bytes()}
@@ -93,16 +85,15 @@ class GbdtRunner:
         return (await context.step(stage, GbdtEvaluated, work)).test_probability
 
 
-def _stage_runner(
-    context: ModelContext, num_trees: int
-) -> Callable[[str, Callable[[], Awaitable[Mapping[str, Any]]]], Awaitable[None]]:
-    async def run_stage(stage: str, work: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
-        async def recorded() -> GbdtStage:
-            done = GbdtStage(**await work())
-            context.progress(f"{context.entry.name}/tree", done.trees, num_trees)
-            return done
+def _with_progress(context: ModelContext, num_trees: int) -> StageRunner:
+    """Keeps stages as the job does, and tells how far the trees are."""
 
-        await context.step(stage, GbdtStage, recorded)
+    async def run_stage(stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:
+        record = await context.step(stage, kind, work)
+        phase, _, number = stage.rpartition(".")
+        if phase == f"{context.entry.name}/tree":
+            context.progress(phase, int(number) + 1, num_trees)
+        return record
 
     return run_stage
 
@@ -142,7 +133,7 @@ def _figures(
         "params": asdict(params) | {"hide_nodes": context.entry.hide_nodes},
         "trees": len(part.trees),
         "seconds": seconds,
-        "setup_seconds": model.seconds_["setup"],
+        "setup_seconds": model.seconds_.get("setup", 0.0),
         "tree_seconds": trees,
         "bytes": sum(row["bytes_sent"] + row["bytes_received"] for row in phases),
         "rounds": sum(row["rounds"] for row in phases),

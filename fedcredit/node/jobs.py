@@ -33,11 +33,11 @@ from fedcredit.node.models import ModelContext, ModelResult, runner_of
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.split import split
-from fedcredit.node.state import StageState
 from fedcredit.node.store import JobState, Store
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import LimitsSection, TableSection
 from fedcredit.runtime.meter import Meter
+from fedcredit.runtime.state import StageState
 from fedcredit.tables import Rows, Table, open_table
 from fedcredit.tables.export import safe_cell
 from fedcredit.tables.spec import Resources
@@ -95,11 +95,17 @@ class JobRun:
     """Runs a signed job at this party to its end. Create one per start; `run` once."""
 
     def __init__(
-        self, specification: JobSpecification, premises: Premises, table: Table, fingerprint: bytes, log: EventLog
+        self,
+        specification: JobSpecification,
+        premises: Premises,
+        table: Table,
+        fingerprint: bytes,
+        log: EventLog,
+        epoch: int = 0,
     ) -> None:
         """`table` is closed when the job ends; it must have the `fingerprint` that this party committed to."""
         self._specification, self._premises, self._table, self._log = specification, premises, table, log
-        self._fingerprint = fingerprint
+        self._fingerprint, self._epoch = fingerprint, epoch
         self._meter = Meter()
         self._folder = premises.folder / "jobs" / specification.id
         self._work: asyncio.Task[None] | None = None
@@ -187,14 +193,13 @@ class JobRun:
     async def _align(self) -> Aligned:
         premises, timeout = self._premises, self._premises.limits.peer_timeout_s
         ids = self._table.ids()
-        rows = await align(self._specification, premises.me, ids, premises.transport, self._meter, timeout)
+        rows = await align(self._specification, premises.me, ids, self._epoch, premises.transport, self._meter, timeout)
         return Aligned(rows)
 
     async def _split(self, aligned: Aligned) -> Split:
         premises, timeout = self._premises, self._premises.limits.peer_timeout_s
-        test = await split(
-            self._specification, premises.me, self._table, aligned.rows, premises.transport, self._meter, timeout
-        )
+        where = (self._epoch, premises.transport, self._meter, timeout)
+        test = await split(self._specification, premises.me, self._table, aligned.rows, *where)
         return Split(test)
 
     def _context(self, name: str, train: Rows, test: Rows) -> ModelContext:
@@ -204,6 +209,7 @@ class JobRun:
             label_party=specification.label_party,
             feature_parties=specification.feature_parties,
             ssid=specification.hash,
+            epoch=self._epoch,
             seed=specification.job.seed,
             entry=next(entry for entry in specification.models if entry.name == name),
             train=train,

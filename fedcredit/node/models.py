@@ -6,31 +6,22 @@ A kind is an entry of `RUNNERS`; its module is loaded when a job first names it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import ModelEntry
-from fedcredit.node.state import StageState
 from fedcredit.runtime.meter import Meter
+from fedcredit.runtime.state import StageRunner
 from fedcredit.tables import Rows
 from fedcredit.transport.channel import Transport
 
-__all__ = ["RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "StepRunner", "runner_of"]
-
-S = TypeVar("S", bound=StageState)
+__all__ = ["RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "runner_of"]
 
 RUNNERS: dict[str, str] = {"gbdt": "fedcredit.node.gbdt:GbdtRunner"}
 """Kind of model -> `module:class` of its runner."""
-
-
-class StepRunner(Protocol):
-    """Runs one stage and keeps its frozen state; a stage that the store has already is not run again."""
-
-    async def __call__(self, stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:
-        """The state of `stage`, thawed from the store or made by `work`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +29,22 @@ class ModelContext:
     """Everything a model may use at one party. `train` and `test` are aligned: row i is the same subject everywhere.
 
     Stages of the model are called `f"{entry.name}/{phase}"`, e.g. `gbdt.0/tree.7`; `transport.open(ssid, stage,
-    peers=...)` gives their channels, `step` keeps their states, `progress(stage, done, total)` shows how far they are.
+    peers=..., epoch=...)` gives their channels, `session_id(ssid, epoch, name)` the sessions of protocols, `step` keeps
+    their states, `progress(stage, done, total)` shows how far they are.
     """
 
     me: PartyId
     label_party: PartyId
     feature_parties: tuple[PartyId, ...]
     ssid: bytes = field(repr=False)
+    epoch: int
     seed: int
     entry: ModelEntry
     train: Rows = field(repr=False)
     test: Rows = field(repr=False)
     transport: Transport = field(repr=False)
     meter: Meter = field(repr=False)
-    step: StepRunner = field(repr=False)
+    step: StageRunner = field(repr=False)
     progress: Callable[[str, int, int], None] = field(repr=False)
     peer_timeout_s: float
     threads: int

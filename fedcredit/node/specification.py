@@ -41,7 +41,7 @@ __all__ = [
 
 FORMAT = 1
 
-PROTOCOLS: dict[str, int] = {"frame": 1, "intersect.ecdh": 1, "groupsum.onehot": 1, "gbdt": 1}
+PROTOCOLS: dict[str, int] = {"frame": 1, "intersect.ecdh": 1, "groupsum.onehot": 1, "gbdt": 1, "resume": 1}
 """Versions of what a job of this build speaks. Parties compare them before any data."""
 
 _HASH_DOMAIN = b"fedcredit/v1/job-specification\0"

@@ -29,6 +29,7 @@ async def split(
     me: PartyId,
     table: Table,
     rows: npt.NDArray[np.int64],
+    epoch: int,
     transport: Transport,
     meter: Meter,
     peer_timeout_s: float,
@@ -44,7 +45,7 @@ async def split(
         test = holdout_mask(table.ids()[rows], way.holdout, holdout_key(specification))
     else:
         peers = tuple(party for party in (specification.label_party, *specification.feature_parties) if party != me)
-        channel = transport.open(specification.hash, "split", peers=peers)
+        channel = transport.open(specification.hash, "split", peers=peers, epoch=epoch)
         if me == specification.label_party:
             steps = SplitLeader(peers, await asyncio.to_thread(_later, table, rows, way)).steps()
         else:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
-from fedcredit.node.state import state_invalid
+from fedcredit.runtime.state import state_invalid
 
 __all__ = ["JobRow", "JobState", "StageRow", "Store"]
 

@@ -78,14 +78,14 @@ def train_label(party: LabelParty, params: TreeParams) -> Steps[LabelState]:
     state = yield from party.set_up(insecure_seeded(1))
     while not state.finished:
         keep = params.num_trees if len(state.trees) + 1 == params.num_trees else None
-        state = yield from party.grow(state, stop=lambda _, keep=keep: keep)
+        state = state.absorb((yield from party.grow(state, stop=lambda _, keep=keep: keep)))
     return state
 
 
 def train_feature(party: FeatureParty) -> Steps[FeatureState]:
     state = yield from party.set_up(insecure_seeded(2, party.me))
     while state.more:
-        state = yield from party.grow(state)
+        state = state.absorb((yield from party.grow(state)))
     return state
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from fedcredit.errors import DataError, FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
-from fedcredit.node.state import StageState
 from fedcredit.node.store import JobState, Store
+from fedcredit.runtime.state import StageState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLATFORM = PartyId("platform")

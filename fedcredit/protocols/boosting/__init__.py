@@ -5,8 +5,8 @@ is what a party brings.
 """
 
 from fedcredit.protocols.boosting.columns import BinnedColumns, FeatureMap
-from fedcredit.protocols.boosting.feature import FeatureParty, FeatureState, OwnSplit
-from fedcredit.protocols.boosting.label import LabelParty, LabelState
+from fedcredit.protocols.boosting.feature import FeatureParty, FeatureState, LentTree, OwnSplit
+from fedcredit.protocols.boosting.label import GrownTree, LabelParty, LabelState
 from fedcredit.protocols.boosting.scoring import FeatureScorer, LabelScorer
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "FeatureParty",
     "FeatureScorer",
     "FeatureState",
+    "GrownTree",
     "LabelParty",
     "LabelScorer",
     "LabelState",
+    "LentTree",
     "OwnSplit",
 ]

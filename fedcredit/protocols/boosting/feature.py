@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from fedcredit.wire.boosting import (
     TreeStart,
 )
 
-__all__ = ["FeatureParty", "FeatureState", "OwnSplit"]
+__all__ = ["FeatureParty", "FeatureState", "LentTree", "OwnSplit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,35 @@ class OwnSplit:
 
 
 @dataclass(frozen=True, slots=True)
+class LentTree:
+    """What is left of one tree at a feature party: its own splits in it. `more` says that another tree follows;
+    where none does, the model keeps the first `keep` trees."""
+
+    splits: tuple[OwnSplit, ...]
+    next_round: int
+    more: bool
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureState:
-    """Where a feature party stands between two trees. `splits` is its part of the model so far."""
+    """Where a feature party stands between two trees. `splits` is its part of the model so far.
+
+    `holder` lives for one session; all else follows from the trees absorbed.
+    """
 
     holder: Holder | None = field(repr=False)
     next_round: int = 0
     trees: int = 0
     splits: tuple[OwnSplit, ...] = ()
     more: bool = True
+
+    def absorb(self, tree: LentTree) -> FeatureState:
+        """The state after one more tree, however that tree was come by."""
+        splits = self.splits + tree.splits
+        if not tree.more:
+            splits = tuple(split for split in splits if split.tree < tree.keep)
+        return replace(self, next_round=tree.next_round, trees=self.trees + 1, splits=splits, more=tree.more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +115,8 @@ class FeatureParty:
             holder = yield from onehot.set_up_holder(shape, codes, randomness)
         return FeatureState(holder)
 
-    def grow(self, state: FeatureState) -> Steps[FeatureState]:
-        """Follow the label party through one tree."""
+    def grow(self, state: FeatureState) -> Steps[LentTree]:
+        """Follow the label party through one tree, for `state` to absorb."""
         start = yield from recv(self.label_party, TreeStart)
         features = tuple(int(f) for f in start.features)
         if start.tree != state.trees or start.tree >= self.params.num_trees:
@@ -122,10 +143,7 @@ class FeatureParty:
         end = yield from recv(self.label_party, TreeEnd)
         if (end.kept >= len(asked)).any():
             raise self._broke("kept a split that it did not ask for")
-        splits = state.splits + tuple(asked[k] for k in end.kept)
-        if not end.more:
-            splits = tuple(split for split in splits if split.tree < end.trees)
-        return FeatureState(state.holder, number, state.trees + 1, splits, end.more)
+        return LentTree(tuple(asked[k] for k in end.kept), number, bool(end.more), end.trees)
 
     def _slots(self, n_nodes: int) -> Steps[U16]:
         """The node of every training row, `LEFT_OUT` where it is not summed."""

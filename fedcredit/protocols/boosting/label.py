@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -48,19 +48,35 @@ from fedcredit.wire.boosting import (
     TreeStart,
 )
 
-__all__ = ["LabelParty", "LabelState", "receive_sides"]
+__all__ = ["GrownTree", "LabelParty", "LabelState", "receive_sides"]
 
 Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
+Leaves: TypeAlias = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class GrownTree:
+    """One tree at the label party. `keep` ends the training: the model keeps so many trees.
+
+    Shapes: leaf_of_row (n,) of all rows; foreign (S,) says for each split which number it has among its owner's
+    splits of the whole model, -1 for own ones.
+    """
+
+    tree: Tree = field(repr=False)
+    leaf_of_row: Leaves = field(repr=False)
+    foreign: I64 = field(repr=False)
+    next_round: int
+    keep: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class LabelState:
     """Where the label party stands between two trees.
 
-    `scores` (n,) are raw scores of all rows, those that are only routed included. `foreign[t]` says for each split of
-    tree t which number it has among its owner's splits of the whole model, -1 for own ones.
+    `scores` (n,) are raw scores of all rows, those that are only routed included; `foreign[t]` is that of tree t.
+    `askers` live for one session; all else follows from the trees absorbed.
     """
 
     features: FeatureMap
@@ -71,6 +87,25 @@ class LabelState:
     foreign: tuple[I64, ...] = field(repr=False, default=())
     next_round: int = 0
     finished: bool = False
+
+    @classmethod
+    def begin(cls, features: FeatureMap, askers: Mapping[PartyId, Asker], initial: float, n_rows: int) -> Self:
+        """The state before the first tree."""
+        return cls(features, askers, initial, np.full(n_rows, initial))
+
+    def absorb(self, grown: GrownTree) -> Self:
+        """The state after one more tree, however that tree was come by: scores are added up in the same order, so
+        they are the same to the last bit. A tree without a split adds nothing and is no tree of the model."""
+        if grown.tree.n_splits == 0:
+            return replace(self, next_round=grown.next_round, finished=True)
+        return replace(
+            self,
+            scores=self.scores + grown.tree.leaf_value[grown.leaf_of_row],
+            trees=(*self.trees, grown.tree)[: grown.keep],
+            foreign=(*self.foreign, grown.foreign)[: grown.keep],
+            next_round=grown.next_round,
+            finished=grown.keep is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +155,11 @@ class LabelParty:
                 # Rounds of several peers are open at once.
                 memory = onehot.VECTOR_BYTES // len(self.peers)
                 askers[peer] = yield from onehot.set_up_asker(shape, fresh, vector_bytes=memory)
-        initial = initial_score(self.labels)
-        return LabelState(features, MappingProxyType(askers), initial, np.full(self.columns.n_rows, initial))
+        return LabelState.begin(features, MappingProxyType(askers), initial_score(self.labels), self.columns.n_rows)
 
-    def grow(self, state: LabelState, *, stop: Callable[[F64], int | None]) -> Steps[LabelState]:
-        """Grow one tree. `stop` looks at the scores with the new tree; to end the training it says how many trees the
-        model keeps. A tree without a split ends it too."""
+    def grow(self, state: LabelState, *, stop: Callable[[F64], int | None]) -> Steps[GrownTree]:
+        """Grow one tree, for `state` to absorb. `stop` looks at the scores with the new tree; to end the training it
+        says how many trees the model keeps. A tree without a split ends it too."""
         number = len(state.trees)
         allowed = features_of_tree(state.features.n_bins.size, self.params, number)
         chosen = tuple(state.features.own(p, allowed) for p in range(len(state.features.parties)))
@@ -151,20 +185,9 @@ class LabelParty:
             if planned:
                 growth.split(sides)
         tree, leaf_of_row = growth.finish()
-        if tree.n_splits == 0:
-            yield from self._end(state, tree, asked, keep=number)
-            return replace(state, next_round=level.number, finished=True)
-        scores = state.scores + tree.leaf_value[leaf_of_row]
-        keep = stop(scores)
+        keep = number if tree.n_splits == 0 else stop(state.scores + tree.leaf_value[leaf_of_row])
         foreign = yield from self._end(state, tree, asked, keep=keep)
-        return replace(
-            state,
-            scores=scores,
-            trees=(*state.trees, tree)[:keep],
-            foreign=(*state.foreign, foreign)[:keep],
-            next_round=level.number,
-            finished=keep is not None,
-        )
+        return GrownTree(tree, leaf_of_row, foreign, level.number, keep)
 
     def _values(self, scores: F64, tree: int) -> tuple[U64, GradientScale, Bool]:
         """The packed gradients of the training rows, zero outside the bag; and which of all rows are in it."""

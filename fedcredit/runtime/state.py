@@ -1,21 +1,24 @@
 """The frozen state of a stage: an explicit record of numbers, texts and arrays, and its bytes.
 
 A stage's result is what the next stages need and nothing else. It is written to the store when the stage ends, so that
-a job can go on from there. Layout: magic, length of a JSON header, header, raw little-endian arrays. No pickle.
+a job can go on from there: whoever uses it cannot tell whether it was just made or thawed.
+
+Layout: magic, length of a JSON header, header, raw little-endian arrays. No pickle.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcredit.errors import FedcreditError, Problem
 
-__all__ = ["StageState", "state_invalid"]
+__all__ = ["StageRunner", "StageState", "run_at_once", "state_invalid"]
 
 _MAGIC = b"fcstate1"
 _DTYPES = ("<u1", "<u2", "<u4", "<u8", "<i4", "<i8", "<f8", "|b1", "|u1")
@@ -67,6 +70,18 @@ class StageState:
         except (KeyError, ValueError, TypeError):
             raise state_invalid(f"{cls.schema} cannot be read") from None
         return cls(**values)
+
+
+class StageRunner(Protocol):
+    """Runs one stage and keeps its frozen state; a stage that is kept already is thawed and not run again."""
+
+    async def __call__(self, stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:
+        """The state of `stage`, thawed or made by `work`."""
+
+
+async def run_at_once(stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:
+    """The plain way to run a stage: nothing is kept. A `StageRunner`."""
+    return await work()
 
 
 def state_invalid(what: str) -> FedcreditError:
