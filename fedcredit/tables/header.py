@@ -45,7 +45,7 @@ def lay_out(spec: TableSpec, names: list[str], problems: Problems) -> Layout:
     """
     trimmed = [name.strip(BLANKS) for name in names]
     _check_names(trimmed, problems)
-    declared = [spec.id, spec.label, spec.time, *spec.drop, *(c.name for c in spec.columns)]
+    declared = [spec.id, spec.label, spec.time, *spec.drop, *(spec.only or ()), *(c.name for c in spec.columns)]
     for name in dict.fromkeys(n for n in declared if n is not None):
         if name not in trimmed:
             problems.add("COLUMN_MISSING", "the file has no such column", _nearest(name, trimmed), column=name)
@@ -57,7 +57,9 @@ def lay_out(spec: TableSpec, names: list[str], problems: Problems) -> Layout:
         id=number[spec.id],
         label=None if spec.label is None else number[spec.label],
         time=None if spec.time is None else number[spec.time],
-        features=tuple(i for i, name in enumerate(trimmed) if name not in no_feature),
+        features=tuple(
+            i for i, name in enumerate(trimmed) if name not in no_feature and (spec.only is None or name in spec.only)
+        ),
     )
 
 

@@ -70,6 +70,7 @@ class TableSpec:
     id_type: IdType = "uscc"
     label: str | None = None
     drop: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None  # the only columns that may be features, where not all of them may
     time: str | None = None  # orders rows for an out-of-time split; no feature if it is also in `drop`
     format: Format = "auto"
     encoding: Encoding = "utf-8"
@@ -148,7 +149,7 @@ def _arguments(kind: type[ColumnSpec] | type[TableSpec], raw: Mapping[str, Any])
     for key, value in raw.items():
         if key in ("path", "root") and isinstance(value, str):
             out[key] = Path(value)
-        elif key in ("drop", "missing", "levels", "special"):
+        elif key in ("drop", "only", "missing", "levels", "special"):
             if not isinstance(value, list | tuple):
                 problems.append(Problem("CONFIG_TYPE", f"table.{key}", "is not a list"))
             out[key] = tuple(value) if isinstance(value, list | tuple) else ()

@@ -28,6 +28,16 @@ def test_missing_columns_are_listed_with_the_nearest_name(tmp_path: Path) -> Non
     assert set(codes_of(spec)) == {"COLUMN_MISSING"}
 
 
+def test_columns_that_may_not_be_features_are_not_read(tmp_path: Path) -> None:
+    data = b"id,x,secret,y\na,1,not-a-number,0\nb,2,7,1\n"
+    kinds = (ColumnSpec("secret", "numeric"),)
+    assert codes_of(spec_of(tmp_path, data, label="y", columns=kinds)) == ["VALUE_INVALID"]
+    narrow = spec_of(tmp_path, data, label="y", columns=kinds, only=("x",))
+    assert contents(narrow) == {"ids": ["a", "b"], "label": [0, 1], "x": [1.0, 2.0]}
+    assert load_spec(dump_spec(narrow)) == narrow
+    assert codes_of(spec_of(tmp_path, data, only=("z",))) == ["COLUMN_MISSING"]
+
+
 @pytest.mark.parametrize("header", ["id,x,x", "id,x, x ", "id,x,X", "id,ID,x", 'id,"x",x'])
 def test_duplicate_columns_also_after_trimming_and_case_fold(tmp_path: Path, header: str) -> None:
     assert codes_of(spec_of(tmp_path, f"{header}\na,1,2\n".encode())) == ["COLUMN_DUPLICATE"] * 2
