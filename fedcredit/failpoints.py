@@ -29,7 +29,32 @@ from fedcredit.errors import ConfigError, Problem
 
 __all__ = ["NAMES", "hit", "parse"]
 
-NAMES: dict[str, str] = {}
+NAMES: dict[str, str] = {
+    "store.job.written": "A job's new state is in the transaction; not yet committed.",
+    "store.job.committed": "A job's new state is durable; the caller does not know yet.",
+    "store.stage.written": "A checkpoint is in the transaction; not yet committed.",
+    "store.stage.committed": "A checkpoint is durable; the caller does not know yet.",
+    "store.result.written": "The files of a result are in the transaction; not yet committed.",
+    "store.result.committed": "The files of a result are noted; the caller does not know yet.",
+    "store.reply.written": "A reply is in the transaction; not yet committed.",
+    "store.reply.committed": "A reply is kept; it has not been given.",
+    "store.head.written": "The head of the audit log is in the transaction; the log itself is durable.",
+    "store.head.committed": "The head of the audit log is kept; the caller does not know yet.",
+    "store.event.written": "An event is in the transaction; not yet committed.",
+    "store.event.committed": "An event is durable; nobody was told.",
+    "store.budget.written": "A spending is in the transaction; not yet committed.",
+    "store.budget.committed": "A budget is spent; the caller does not know yet.",
+    "store.submission.written": "A submitted job is in the transaction; not yet committed.",
+    "store.submission.committed": "A submitted job is durable; its submitter does not know yet.",
+    "store.platform.written": "A platform job's new state is in the transaction; not yet committed.",
+    "store.platform.committed": "A platform job's new state is durable; the caller does not know yet.",
+    "store.token.written": "A token of enrolment is in the transaction; not yet committed.",
+    "store.token.committed": "A token of enrolment is durable; nobody has its secret yet.",
+    "store.use.written": "The use of a token is in the transaction; not yet committed.",
+    "store.use.committed": "A token is used up; its party has got nothing for it yet.",
+    "store.member.written": "A member's record is in the transaction; not yet committed.",
+    "store.member.committed": "A member's record is durable; the caller does not know yet.",
+}
 """Every failpoint and what has just happened there. A test compares them with the calls of `hit` in the code."""
 
 ALLOW, PLAN, REACHED = "FEDCREDIT_INSECURE_FAILPOINTS", "FEDCREDIT_FAILPOINTS", "FEDCREDIT_FAILPOINTS_REACHED"

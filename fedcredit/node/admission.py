@@ -70,7 +70,7 @@ def _check_proposal(premises: Premises, caller: PartyId, proposal: JobSpecificat
             TreeParams.from_mapping(model.params)
         except ConfigError as error:
             problems.extend(error.problems)
-    if premises.store.job(proposal.id) is not None:
+    if premises.store.jobs.job(proposal.id) is not None:
         problem("CONFLICT", f"job {proposal.id}", "is known here already")
     if problems:
         raise RefusedError(problems)

@@ -164,17 +164,17 @@ class JobRun:
 
     async def _step(self, stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:
         job, store, clock = self._specification.id, self._premises.store, self._premises.clock
-        kept = await asyncio.to_thread(store.stage_state, job, stage)
+        kept = await asyncio.to_thread(store.stages.state, job, stage)
         if kept is not None:
             return kind.thaw(kept)
         # The steps of a model are many and short: they are in the store once they are done, and in the log of events.
         whole, started = "/" not in stage, clock.now()
         if whole:
-            await asyncio.to_thread(store.begin_stage, job, stage, started)
+            await asyncio.to_thread(store.stages.begin, job, stage)
         self._log.stage(stage, "begun")
         state = await work()
         frozen = await asyncio.to_thread(state.freeze)
-        await asyncio.to_thread(store.finish_stage, job, stage, frozen, started, clock.now())
+        await asyncio.to_thread(store.stages.finish, job, stage, frozen, started)
         if whole:
             digest = hashlib.sha256(frozen).hexdigest()
             await asyncio.to_thread(self._record, Event.STAGE_DONE, stage=stage, digest=digest)
@@ -261,20 +261,20 @@ class JobRun:
         self._record(Event.RESULT_RELEASED, files=len(digests), manifest=manifest)
         partial.rename(final)
         _sync_folder(self._folder)
-        self._premises.store.add_results(self._specification.id, digests)
+        self._premises.store.results.add(self._specification.id, digests)
 
     def _end(self, state: JobState, error: FedcreditError | None) -> None:
         event = Event.JOB_DONE if state is JobState.SUCCEEDED else Event.JOB_FAILED
         self._record(event, state=state.value, code="" if error is None else error.code)
         if error is not None:
             write_failure(self._folder, error)
-        self._premises.store.end(self._specification.id, state, error)
+        self._premises.store.jobs.end(self._specification.id, state, error)
 
     def _record(self, event: Event, **facts: str | int | bool) -> None:
         self._premises.recorder.record(event, self._specification.id, **facts)
 
     def _started(self) -> str:
-        row = self._premises.store.job(self._specification.id)
+        row = self._premises.store.jobs.job(self._specification.id)
         return "" if row is None else row.created
 
 

@@ -86,11 +86,11 @@ class PartyNode:
 
     def recover(self) -> None:
         """After a start: jobs that the last process left unfinished have failed."""
-        for row in self._premises.store.jobs():
+        for row in self._premises.store.jobs.all():
             if not row.state.final:
                 what, fix = "the node stopped while it ran", "run the job again"
                 error = FedcreditError(Problem("INTERRUPTED", f"job {row.id}", what, fix))
-                self._premises.store.end(row.id, JobState.FAILED, error)
+                self._premises.store.jobs.end(row.id, JobState.FAILED, error)
 
     async def stop(self) -> None:
         """Cancel what runs and wait until each job has written its end."""
@@ -118,8 +118,8 @@ class PartyNode:
         premises, me = self._premises, self._premises.me
         table = await admit(premises, caller, proposal, request.time_ms)
         nonce = secrets.token_bytes(32)
-        now = premises.clock.now()
-        await asyncio.to_thread(premises.store.propose, proposal.id, proposal.to_bytes(), nonce, table.fingerprint, now)
+        store, body = premises.store, proposal.to_bytes()
+        await asyncio.to_thread(store.jobs.propose, proposal.id, body, nonce, table.fingerprint)
         self._logs[proposal.id], self._tables[proposal.id] = EventLog(me, proposal.id), table
         bound = commitment(table.fingerprint, nonce, me)
         return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate)
@@ -152,11 +152,11 @@ class PartyNode:
             "leakage": hashlib.sha256(canonical([row.model_dump() for row in specification.leakage])).hexdigest(),
         }
         await asyncio.to_thread(self._premises.recorder.record, Event.JOB_ACCEPTED, specification.id, **facts)
-        await asyncio.to_thread(store.sign, specification.id, data, specification.hash)
+        await asyncio.to_thread(store.jobs.sign, specification.id, data, specification.hash)
         return JobSignature(self._signing.sign(AGREEMENT, agreement(me, specification.hash)))
 
     async def _start(self, caller: PartyId, request: StartJob) -> Accepted:
-        row = await asyncio.to_thread(self._premises.store.job_of, request.ssid)
+        row = await asyncio.to_thread(self._premises.store.jobs.job_of, request.ssid)
         if row is None or row.specification is None:
             raise PeerError(caller, "start", "no such specification was signed here", "SPEC_UNKNOWN")
         specification = JobSpecification.parse(row.specification)
@@ -170,7 +170,7 @@ class PartyNode:
     ) -> Accepted:
         signatures = _signatures(caller, request.signatures)
         check_signatures(specification, signatures, self._signing.verify)
-        await asyncio.to_thread(self._premises.store.start, row.id, request.signatures)
+        await asyncio.to_thread(self._premises.store.jobs.start, row.id, request.signatures)
         log = self._logs.setdefault(row.id, EventLog(self._premises.me, row.id))
         table = self._tables.pop(row.id, None)
         if table is None:
@@ -187,14 +187,14 @@ class PartyNode:
             yield event
 
     async def _cancel(self, caller: PartyId, request: CancelJob) -> Accepted:
-        row = self._premises.store.job(request.job)
+        row = self._premises.store.jobs.job(request.job)
         task = self._tasks.get(request.job)
         if task is not None:
             self._runs[request.job].cancel()
             await asyncio.wait({task}, timeout=5)
         elif row is not None and not row.state.final:
             error = RefusedError(Problem("CANCELLED", f"job {request.job}", "was cancelled before it began"))
-            await asyncio.to_thread(self._premises.store.end, request.job, JobState.CANCELLED, error)
+            await asyncio.to_thread(self._premises.store.jobs.end, request.job, JobState.CANCELLED, error)
             if (table := self._tables.pop(request.job, None)) is not None:
                 table.close()
             if request.job in self._logs:
@@ -217,15 +217,15 @@ class PartyNode:
         """The reply kept for exactly this call, else what `answer` gives, kept."""
         store = self._premises.store
         async with self._locks.setdefault(job, asyncio.Lock()):
-            kept = await asyncio.to_thread(store.reply_to, job, method, body, caller)
+            kept = await asyncio.to_thread(store.calls.reply_to, job, method, body, caller)
             if kept is not None:
                 return kind.decode(kept)
             reply = await answer()
-            await asyncio.to_thread(store.keep_reply, job, method, body, reply.encode())
+            await asyncio.to_thread(store.calls.keep, job, method, body, reply.encode())
             return reply
 
     def _known(self, job: str) -> JobRow:
-        row = self._premises.store.job(job)
+        row = self._premises.store.jobs.job(job)
         if row is None:
             raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "was not proposed here"))
         return row

@@ -22,4 +22,4 @@ class Recorder:
         """Write an entry; it is durable when this returns. Raises ConfigError (AUDIT_UNAVAILABLE)."""
         with self._lock:
             head = self._audit.append(event, job, **facts).head
-            self._store.set_audit_head(head.origin, head.size, head.root)
+            self._store.heads.put(head.origin, head.size, head.root)

@@ -164,7 +164,7 @@ def verify_audit_head(certificate: x509.Certificate, signature: bytes, body: byt
 
 
 def _audit(config: PartyFile, signing: SigningIdentity, store: Store, clock: Clock) -> AuditFile:
-    kept = store.audit_head(config.me)
+    kept = store.heads.of(config.me)
     return AuditFile(
         config.folder / "audit",
         config.me,

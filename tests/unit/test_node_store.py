@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 def proposed(path: Path) -> Store:
     store = Store.at(path)
-    store.propose("job", b"{}", b"n" * 32, b"f" * 32, NOW)
+    store.jobs.propose("job", b"{}", b"n" * 32, b"f" * 32)
     return store
 
 
@@ -56,10 +56,10 @@ def reopened(store: Store, path: Path) -> Store:
 
 def test_a_job_goes_its_way_and_is_there_after_a_restart(path: Path) -> None:
     store = proposed(path)
-    store.sign("job", b"spec", b"s" * 32)
-    store.start("job", b"signatures")
+    store.jobs.sign("job", b"spec", b"s" * 32)
+    store.jobs.start("job", b"signatures")
     store = reopened(store, path)
-    row = store.job("job")
+    row = store.jobs.job("job")
     assert row is not None
     assert (row.state, row.ssid, row.specification, row.signatures) == (
         JobState.RUNNING,
@@ -68,12 +68,12 @@ def test_a_job_goes_its_way_and_is_there_after_a_restart(path: Path) -> None:
         b"signatures",
     )
     assert (row.commitment_nonce, row.fingerprint) == (b"n" * 32, b"f" * 32)
-    found = store.job_of(b"s" * 32)
+    found = store.jobs.job_of(b"s" * 32)
     assert found is not None
     assert found.id == "job"
-    store.end("job", JobState.FAILED, DataError(Problem("DATASET_CHANGED", "t.csv", "what", "fix")))
+    store.jobs.end("job", JobState.FAILED, DataError(Problem("DATASET_CHANGED", "t.csv", "what", "fix")))
     store = reopened(store, path)
-    row = store.job("job")
+    row = store.jobs.job("job")
     assert row is not None
     assert row.problems == (Problem("DATASET_CHANGED", "t.csv", "what", "fix"),)
     assert row.exit_status == 65
@@ -83,20 +83,20 @@ def test_a_job_goes_its_way_and_is_there_after_a_restart(path: Path) -> None:
 def test_a_job_cannot_skip_a_step(path: Path) -> None:
     store = proposed(path)
     with pytest.raises(FedcreditError, match="JOB_STATE"):
-        store.start("job", b"")
-    store.sign("job", b"spec", b"s" * 32)
+        store.jobs.start("job", b"")
+    store.jobs.sign("job", b"spec", b"s" * 32)
     with pytest.raises(FedcreditError, match="JOB_STATE"):
-        store.sign("job", b"other", b"t" * 32)
+        store.jobs.sign("job", b"other", b"t" * 32)
     with pytest.raises(FedcreditError, match="JOB_STATE"):
-        store.sign("unknown", b"other", b"t" * 32)
+        store.jobs.sign("unknown", b"other", b"t" * 32)
     store.close()
 
 
 def test_the_first_end_of_a_job_is_its_end(path: Path) -> None:
     store = proposed(path)
-    store.end("job", JobState.CANCELLED)
-    store.end("job", JobState.SUCCEEDED)
-    row = store.job("job")
+    store.jobs.end("job", JobState.CANCELLED)
+    store.jobs.end("job", JobState.SUCCEEDED)
+    row = store.jobs.job("job")
     assert row is not None
     assert row.state is JobState.CANCELLED
     assert row.state.final
@@ -107,65 +107,65 @@ def test_stages_keep_their_order_and_their_states(path: Path) -> None:
     store = proposed(path)
     for name in ("validate", "align", "gbdt.0/tree.0"):
         if "/" not in name:
-            store.begin_stage("job", name, NOW)
-        store.finish_stage("job", name, name.encode(), NOW, NOW)
-    store.begin_stage("job", "gbdt.0/tree.1", NOW)
+            store.stages.begin("job", name)
+        store.stages.finish("job", name, name.encode(), NOW)
+    store.stages.begin("job", "gbdt.0/tree.1")
     store = reopened(store, path)
-    assert [(stage.name, stage.finished is not None) for stage in store.stages("job")] == [
+    assert [(stage.name, stage.finished is not None) for stage in store.stages.all("job")] == [
         ("validate", True),
         ("align", True),
         ("gbdt.0/tree.0", True),
         ("gbdt.0/tree.1", False),
     ]
-    assert store.stage_state("job", "align") == b"align"
-    assert store.stage_state("job", "gbdt.0/tree.1") is None
-    assert store.stage_state("job", "publish") is None
-    store.begin_stage("job", "align", NOW)
-    assert [stage.name for stage in store.stages("job")][1] == "align"
+    assert store.stages.state("job", "align") == b"align"
+    assert store.stages.state("job", "gbdt.0/tree.1") is None
+    assert store.stages.state("job", "publish") is None
+    store.stages.begin("job", "align")
+    assert [stage.name for stage in store.stages.all("job")][1] == "align"
     store.close()
 
 
 def test_a_damaged_state_is_refused(path: Path) -> None:
     store = proposed(path)
-    store.begin_stage("job", "align", NOW)
-    store.finish_stage("job", "align", b"state", NOW, NOW)
+    store.stages.begin("job", "align")
+    store.stages.finish("job", "align", b"state", NOW)
     store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE stages SET state = ?", (b"stale",))
     connection.close()
     store = Store.at(path)
     with pytest.raises(FedcreditError, match="STATE_INVALID"):
-        store.stage_state("job", "align")
+        store.stages.state("job", "align")
     store.close()
 
 
 def test_the_same_call_gets_the_same_reply_and_another_is_a_conflict(path: Path) -> None:
     store = proposed(path)
-    assert store.reply_to("job", "Sign", b"request", PLATFORM) is None
-    store.keep_reply("job", "Sign", b"request", b"reply")
+    assert store.calls.reply_to("job", "Sign", b"request", PLATFORM) is None
+    store.calls.keep("job", "Sign", b"request", b"reply")
     store = reopened(store, path)
-    assert store.reply_to("job", "Sign", b"request", PLATFORM) == b"reply"
+    assert store.calls.reply_to("job", "Sign", b"request", PLATFORM) == b"reply"
     with pytest.raises(PeerError) as conflict:
-        store.reply_to("job", "Sign", b"other", PLATFORM)
+        store.calls.reply_to("job", "Sign", b"other", PLATFORM)
     assert (conflict.value.code, conflict.value.culprit) == ("CONFLICT", PLATFORM)
     store.close()
 
 
 def test_an_audit_head_never_shrinks(path: Path) -> None:
     store = Store.at(path)
-    store.set_audit_head("bank", 3, b"r" * 32)
-    store.set_audit_head("bank", 4, b"s" * 32)
-    assert store.audit_head("bank") == (4, b"s" * 32)
+    store.heads.put("bank", 3, b"r" * 32)
+    store.heads.put("bank", 4, b"s" * 32)
+    assert store.heads.of("bank") == (4, b"s" * 32)
     with pytest.raises(FedcreditError, match="AUDIT_ROLLBACK"):
-        store.set_audit_head("bank", 2, b"t" * 32)
-    assert store.audit_head("tax") is None
+        store.heads.put("bank", 2, b"t" * 32)
+    assert store.heads.of("tax") is None
     store.close()
 
 
 def test_results_are_listed(path: Path) -> None:
     store = proposed(path)
-    store.add_results("job", [("model/m.json", b"d" * 32, 7), ("metrics.json", b"e" * 32, 9)])
-    assert store.results("job") == [("metrics.json", b"e" * 32, 9), ("model/m.json", b"d" * 32, 7)]
+    store.results.add("job", [("model/m.json", b"d" * 32, 7), ("metrics.json", b"e" * 32, 9)])
+    assert store.results.files("job") == [("metrics.json", b"e" * 32, 9), ("model/m.json", b"d" * 32, 7)]
     store.close()
 
 
@@ -176,15 +176,15 @@ def test_writes_are_durable_and_safe_from_any_thread(path: Path) -> None:
     connection.close()
 
     def write(number: int) -> None:
-        store.begin_stage("job", f"stage.{number}", NOW)
-        store.finish_stage("job", f"stage.{number}", b"x" * number, NOW, NOW)
+        store.stages.begin("job", f"stage.{number}")
+        store.stages.finish("job", f"stage.{number}", b"x" * number, NOW)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    stages = store.stages("job")
+    stages = store.stages.all("job")
     assert sorted(stage.position for stage in stages) == list(range(16))
     assert all(stage.finished for stage in stages)
     store.close()

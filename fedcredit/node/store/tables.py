@@ -1,0 +1,167 @@
+"""The tables of a store, as they are after the last migration. A test compares the two."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "audit_heads",
+    "calls",
+    "events",
+    "jobs",
+    "leases",
+    "members",
+    "metadata",
+    "platform_jobs",
+    "results",
+    "schema_version",
+    "spendings",
+    "stages",
+    "tokens",
+]
+
+SCHEMA_VERSION = 2
+"""The last migration in `migrations/`. A store with a greater number is of a newer fedcredit and is not touched."""
+
+metadata = sa.MetaData()
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("ssid", sa.LargeBinary(32), unique=True, nullable=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("proposal", sa.LargeBinary, nullable=False),
+    sa.Column("specification", sa.LargeBinary, nullable=True),
+    sa.Column("signatures", sa.LargeBinary, nullable=True),
+    sa.Column("commitment_nonce", sa.LargeBinary(32), nullable=True),
+    sa.Column("fingerprint", sa.LargeBinary(32), nullable=True),
+    sa.Column("problems", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("exit_status", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created", sa.Text, nullable=False),
+    sa.Column("updated", sa.Text, nullable=False, server_default=""),
+    sa.Column("submitter", sa.Text, nullable=False, server_default=""),
+    sa.Column("rule", sa.Text, nullable=False, server_default=""),
+    sa.Column("pending_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("approved_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("waiting_code", sa.Text, nullable=False, server_default=""),
+    sa.Column("waiting_culprit", sa.Text, nullable=False, server_default=""),
+    sa.Column("waiting_since", sa.Text, nullable=False, server_default=""),
+)
+
+stages = sa.Table(
+    "stages",
+    metadata,
+    sa.Column("job", sa.Text, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=True),
+    sa.Column("digest", sa.LargeBinary(32), nullable=True),
+    sa.Column("started", sa.Text, nullable=False),
+    sa.Column("finished", sa.Text, nullable=True),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+)
+
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("job", sa.Text, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+)
+
+calls = sa.Table(
+    "calls",
+    metadata,
+    sa.Column("job", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
+    sa.Column("request", sa.LargeBinary(32), nullable=False),
+    sa.Column("reply", sa.LargeBinary, nullable=False),
+)
+
+audit_heads = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("root", sa.LargeBinary(32), nullable=False),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    # No reference to a job: the platform's jobs have events, too.
+    sa.Column("job", sa.Text, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+platform_jobs = sa.Table(
+    "platform_jobs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("request", sa.Text, unique=True, nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
+    sa.Column("definition", sa.LargeBinary, nullable=False),
+    sa.Column("proposal", sa.LargeBinary, nullable=False),
+    sa.Column("specification", sa.LargeBinary, nullable=True),
+    sa.Column("signatures", sa.LargeBinary, nullable=True),
+    sa.Column("submitter", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("problems", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("exit_status", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created", sa.Text, nullable=False),
+    sa.Column("updated", sa.Text, nullable=False),
+)
+
+spendings = sa.Table(
+    "spendings",
+    metadata,
+    sa.Column("job", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("spent", sa.Text, nullable=False),
+    sa.Index("spendings_of_key", "key", "spent"),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("secret", sa.LargeBinary(32), primary_key=True),  # the hash of the secret, never the secret
+    sa.Column("party", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("expires", sa.Text, nullable=False),
+    sa.Column("used", sa.Text, nullable=True),
+    sa.Column("used_for", sa.LargeBinary(32), nullable=True),
+)
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("party", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("serial", sa.Text, nullable=False),
+    sa.Column("updated", sa.Text, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("instance", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", sa.Text, nullable=False),
+    sa.Column("expires", sa.Double, nullable=False),
+)
+
+schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))

@@ -1,0 +1,307 @@
+"""What a store keeps for durable jobs, policies, enrolment and the platform; each write is whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from fedcredit.errors import ConfigError, FedcreditError, PeerLost, RefusedError
+from fedcredit.ids import PartyId
+from fedcredit.node.store import Checkpoint, JobState, Store, tables
+from fedcredit.runtime.clock import ManualClock
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+# The store as the first fedcredit made it; written out here, so that no change of ours can change it.
+FIRST_SCHEMA = """
+CREATE TABLE jobs (id TEXT NOT NULL, ssid BLOB, state TEXT NOT NULL, proposal BLOB NOT NULL, specification BLOB,
+  signatures BLOB, commitment_nonce BLOB, fingerprint BLOB, problems TEXT DEFAULT '[]' NOT NULL,
+  exit_status INTEGER DEFAULT '0' NOT NULL, epoch INTEGER DEFAULT '0' NOT NULL, created TEXT NOT NULL,
+  PRIMARY KEY (id), UNIQUE (ssid));
+CREATE TABLE stages (job TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, state BLOB, digest BLOB,
+  started TEXT NOT NULL, finished TEXT, PRIMARY KEY (job, name), FOREIGN KEY(job) REFERENCES jobs (id));
+CREATE TABLE results (job TEXT NOT NULL, path TEXT NOT NULL, digest BLOB NOT NULL, size INTEGER NOT NULL,
+  PRIMARY KEY (job, path), FOREIGN KEY(job) REFERENCES jobs (id));
+CREATE TABLE calls (job TEXT NOT NULL, method TEXT NOT NULL, request BLOB NOT NULL, reply BLOB NOT NULL,
+  PRIMARY KEY (job, method));
+CREATE TABLE audit_head (log TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, PRIMARY KEY (log));
+CREATE TABLE schema_version (version INTEGER NOT NULL, PRIMARY KEY (version));
+INSERT INTO jobs (id, state, proposal, created) VALUES ('old', 'running', x'7b7d', '2026-01-01T00:00:00+00:00');
+INSERT INTO stages VALUES ('old', 'validate', 0, x'61',
+  x'ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb', '2026', '2026');
+INSERT INTO audit_head VALUES ('bank', 3, zeroblob(32));
+"""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
+    store = Store.at(tmp_path / "store.sqlite", clock)
+    yield store
+    store.close()
+
+
+def running(store: Store, job: str = "job") -> None:
+    store.jobs.propose(job, b"{}", b"n" * 32, b"f" * 32, submitter="ann", rule="rule.1")
+    store.jobs.sign(job, b"spec", job.encode().ljust(32, b"s"))
+    store.jobs.start(job, b"signatures")
+
+
+def state_of(store: Store, job: str = "job") -> JobState:
+    row = store.jobs.job(job)
+    assert row is not None
+    return row.state
+
+
+def test_a_job_waits_for_a_person_and_goes_on_with_what_was_approved(store: Store) -> None:
+    store.jobs.pend("job", b"{}", submitter="ann", reason="new purpose", rule="ask")
+    store.jobs.pend("job", b"{}", submitter="ann", reason="new purpose", rule="ask")
+    for proposal in (b"{}", b"other"):
+        with pytest.raises(FedcreditError, match="JOB_STATE"):
+            store.jobs.propose("job", proposal, b"n" * 32, b"f" * 32)
+    with pytest.raises(FedcreditError, match="JOB_STATE"):
+        store.jobs.pend("job", b"other", submitter="ann", reason="", rule="")
+    store.jobs.approve("job", "bob")
+    with pytest.raises(FedcreditError, match="JOB_STATE"):
+        store.jobs.approve("job", "eve")
+    with pytest.raises(FedcreditError, match="JOB_STATE"):
+        store.jobs.propose("job", b"other", b"n" * 32, b"f" * 32)
+    store.jobs.propose("job", b"{}", b"n" * 32, b"f" * 32)
+    row = store.jobs.job("job")
+    assert row is not None
+    assert (row.state, row.submitter, row.rule, row.pending_reason, row.approved_by) == (
+        JobState.PROPOSED,
+        "ann",
+        "ask",
+        "new purpose",
+        "bob",
+    )
+    assert row.commitment_nonce == b"n" * 32
+
+
+def test_a_known_job_is_not_proposed_again(store: Store) -> None:
+    store.jobs.propose("job", b"{}", b"n" * 32, b"f" * 32)
+    with pytest.raises(FedcreditError, match="JOB_STATE"):
+        store.jobs.propose("job", b"{}", b"m" * 32, b"f" * 32)
+
+
+def test_a_waiting_job_says_why_and_goes_on_under_a_greater_epoch(store: Store, clock: ManualClock) -> None:
+    running(store)
+    for name in ("validate", "align", "split"):
+        store.stages.finish("job", name, name.encode(), NOW)
+    store.stages.begin("job", "gbdt")
+    clock.advance(5)
+    store.jobs.wait("job", "PEER_LOST", "tax")
+    row = store.jobs.job("job")
+    assert row is not None
+    assert (row.state, row.waiting_code, row.waiting_culprit) == (JobState.WAITING, "PEER_LOST", "tax")
+    assert row.waiting_since == row.updated > row.created
+    store.jobs.resume("job", 3, 2)
+    row = store.jobs.job("job")
+    assert row is not None
+    assert (row.state, row.epoch, row.waiting_code, row.waiting_since) == (JobState.RUNNING, 3, "", "")
+    assert [stage.name for stage in store.stages.all("job")] == ["validate", "align"]
+    store.stages.finish("job", "split", b"again", NOW, epoch=3)
+    assert [(kept.stage, kept.epoch) for kept in store.stages.checkpoints("job")] == [
+        ("validate", 0),
+        ("align", 0),
+        ("split", 3),
+    ]
+    digest = hashlib.sha256(b"again").digest()
+    assert store.stages.checkpoints("job")[2] == Checkpoint("split", 3, digest)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "keep", "code"), [(0, 0, "STALE_EPOCH"), (1, 3, "CHECKPOINT_MISSING")], ids=["epoch", "checkpoints"]
+)
+def test_a_resume_that_cannot_be_changes_nothing(store: Store, epoch: int, keep: int, code: str) -> None:
+    running(store)
+    for name in ("validate", "align"):
+        store.stages.finish("job", name, name.encode(), NOW)
+    store.jobs.wait("job", "DISK_FULL")
+    before = (store.jobs.job("job"), store.stages.all("job"))
+    with pytest.raises(FedcreditError, match=code):
+        store.jobs.resume("job", epoch, keep)
+    assert (store.jobs.job("job"), store.stages.all("job")) == before
+
+
+def test_only_a_running_or_waiting_job_is_resumed(store: Store) -> None:
+    store.jobs.propose("job", b"{}", b"n" * 32, b"f" * 32)
+    with pytest.raises(FedcreditError, match="JOB_STATE"):
+        store.jobs.resume("job", 1, 0)
+    with pytest.raises(FedcreditError, match="JOB_STATE"):
+        store.jobs.wait("job", "PEER_LOST", "tax")
+    with pytest.raises(FedcreditError, match="JOB_STATE"):
+        store.jobs.resume("unknown", 1, 0)
+
+
+def test_what_an_older_start_of_a_job_says_is_refused(store: Store) -> None:
+    running(store)
+    store.jobs.resume("job", 1, 0)
+    for epoch in (0, 2):
+        with pytest.raises(FedcreditError, match="STALE_EPOCH"):
+            store.stages.begin("job", "validate", epoch=epoch)
+        with pytest.raises(FedcreditError, match="STALE_EPOCH"):
+            store.stages.finish("job", "validate", b"x", NOW, epoch=epoch)
+    assert store.stages.all("job") == []
+    with pytest.raises(FedcreditError, match="JOB_UNKNOWN"):
+        store.stages.finish("other", "validate", b"x", NOW)
+
+
+def test_events_are_read_on_from_any_number(store: Store) -> None:
+    for seq in (1, 2, 3):
+        store.events.add("job", seq, b"%d" % seq)
+    store.events.add("job", 2, b"2")
+    store.events.add("other", 1, b"x")
+    with pytest.raises(FedcreditError, match="CONFLICT"):
+        store.events.add("job", 2, b"another")
+    assert store.events.after("job") == [b"1", b"2", b"3"]
+    assert store.events.after("job", 2) == [b"3"]
+    assert (store.events.last("job"), store.events.last("none")) == (3, 0)
+
+
+def test_a_budget_is_spent_once_a_job_and_never_past_its_limit(store: Store, clock: ManualClock) -> None:
+    store.budgets.spend("one", "ann/table", limit=2)
+    store.budgets.spend("one", "ann/table", limit=2)
+    clock.advance(3600)
+    store.budgets.spend("two", "ann/table", limit=2)
+    with pytest.raises(RefusedError, match="BUDGET_SPENT"):
+        store.budgets.spend("three", "ann/table", limit=2)
+    assert store.budgets.spent("ann/table") == 2
+    since = NOW + timedelta(seconds=1)
+    assert store.budgets.spent("ann/table", since) == 1
+    store.budgets.spend("three", "ann/table", 1, limit=2, since=since)
+    store.budgets.spend("one", "ann/rows", 1 << 40)
+    assert store.budgets.spent("ann/rows") == 1 << 40
+    assert store.budgets.spent("nobody") == 0
+
+
+def submit(store: Store, job: str = "job", request: str = "r1", digest: bytes = b"d" * 32, by: str = "ann") -> str:
+    return store.platform.submit(job, request, digest, definition=b"{}", proposal=b"p", submitter=by).id
+
+
+def test_a_platform_takes_a_request_once(store: Store) -> None:
+    assert submit(store) == "job"
+    assert submit(store, "second") == "job"
+    with pytest.raises(RefusedError, match="CONFLICT"):
+        submit(store, "second", digest=b"e" * 32)
+    with pytest.raises(RefusedError, match="CONFLICT"):
+        submit(store, "second", by="eve")
+    assert [job.id for job in store.platform.all()] == ["job"]
+
+
+def test_a_platforms_job_keeps_what_is_given_and_its_end(store: Store) -> None:
+    submit(store)
+    store.platform.update("job", JobState.SIGNED, specification=b"spec", signatures=b"sigs")
+    store.platform.update("job", JobState.RUNNING, epoch=4, attempts=2)
+    with pytest.raises(FedcreditError, match="STALE_EPOCH"):
+        store.platform.update("job", epoch=3)
+    store.platform.update("job", JobState.WAITING, error=PeerLost("tax", "align", "silent"))
+    job = store.platform.job("job")
+    assert job is not None
+    assert (job.state, job.epoch, job.attempts, job.specification, job.exit_status, job.problems[0].code) == (
+        JobState.WAITING,
+        4,
+        2,
+        b"spec",
+        69,
+        "PEER_LOST",
+    )
+    store.platform.update("job", JobState.SUCCEEDED)
+    job = store.platform.job("job")
+    assert job is not None
+    assert (job.problems, job.exit_status) == ((), 0)
+    for name in ("job", "unknown"):
+        with pytest.raises(FedcreditError, match="JOB_STATE"):
+            store.platform.update(name, JobState.FAILED)
+    assert store.platform.job("unknown") is None
+
+
+def test_a_token_is_used_for_one_request_in_its_time(store: Store, clock: ManualClock) -> None:
+    for secret in (b"a", b"b"):
+        store.tokens.add(secret * 32, "tax", "provider", NOW + timedelta(hours=1))
+    assert store.tokens.use(b"a" * 32, b"r" * 32).party == "tax"
+    clock.advance(3600)
+    # The reply may have been lost: the same request gets it again, even late.
+    assert store.tokens.use(b"a" * 32, b"r" * 32).used == NOW.isoformat(timespec="microseconds")
+    for secret, request in ((b"a", b"s"), (b"b", b"r"), (b"c", b"r")):
+        with pytest.raises(RefusedError, match="TOKEN_REFUSED"):
+            store.tokens.use(secret * 32, request * 32)
+    assert [token.used is not None for token in store.tokens.all()] == [True, False]
+
+
+def test_members_are_kept_by_name(store: Store) -> None:
+    store.members.put(PartyId("tax"), "provider", b"one", "active", "1")
+    store.members.put(PartyId("bank"), "requester", b"two", "active", "2")
+    store.members.put(PartyId("tax"), "provider", b"three", "revoked", "3")
+    assert [(member.party, member.record, member.state, member.serial) for member in store.members.all()] == [
+        ("bank", b"two", "active", "2"),
+        ("tax", b"three", "revoked", "3"),
+    ]
+    member = store.members.of(PartyId("tax"))
+    assert member is not None
+    assert "three" not in repr(member)
+    assert store.members.of(PartyId("none")) is None
+
+
+def test_results_noted_again_replace_those_before(store: Store) -> None:
+    running(store)
+    store.results.add("job", [("a", b"d" * 32, 1), ("b", b"d" * 32, 1)])
+    store.results.add("job", [("a", b"e" * 32, 2)])
+    assert store.results.files("job") == [("a", b"e" * 32, 2)]
+
+
+def test_the_migrations_lead_to_the_tables_of_the_code(store: Store, tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        differences = compare_metadata(context, tables.metadata)
+        assert context.get_current_revision() == str(tables.SCHEMA_VERSION)
+        assert connection.execute(sa.select(tables.schema_version.c.version)).scalars().all() == [2]
+    engine.dispose()
+    assert not differences
+
+
+@pytest.mark.parametrize("versions", ["INSERT INTO schema_version VALUES (1)", ""], ids=["whole", "stopped"])
+def test_the_first_store_is_taken_along(tmp_path: Path, versions: str) -> None:
+    path = tmp_path / "store.sqlite"
+    old = sqlite3.connect(path)
+    old.executescript(FIRST_SCHEMA + versions)
+    old.close()
+    for _ in range(2):
+        store = Store.at(path)
+        row = store.jobs.job("old")
+        assert row is not None
+        assert (row.state, row.proposal, row.updated, row.epoch) == (JobState.RUNNING, b"{}", row.created, 0)
+        assert store.stages.state("old", "validate") == b"a"
+        assert store.heads.of("bank") == (3, bytes(32))
+        store.close()
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    old = sqlite3.connect(path)
+    # A table of a later step is in the way, so that the migration fails after it has changed others.
+    old.executescript(FIRST_SCHEMA + "INSERT INTO schema_version VALUES (1); CREATE TABLE members (x);")
+    before = old.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    with pytest.raises(ConfigError, match="STORE_MIGRATION"):
+        Store.at(path)
+    assert old.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
+    assert old.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+    old.execute("DROP TABLE members")
+    old.close()
+    store = Store.at(path)
+    assert state_of(store, "old") is JobState.RUNNING
+    store.close()
