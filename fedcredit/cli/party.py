@@ -30,12 +30,13 @@ def check(
     kind: type[FedcreditError] = ConfigError
     config = check_node(folder)
     rows = ""
-    if config.table is not None:
+    for name, section in config.tables.items():
         try:
-            with open_table(config.table.spec(config.folder)) as table:
-                rows = f", table of {table.n_rows:,} rows and {len(table.features)} features"
+            with open_table(section.spec(config.folder, name=name)) as table:
+                rows += f", table {name} of {table.n_rows:,} rows and {len(table.features)} features"
         except FedcreditError as error:
-            problems, kind = list(error.problems), DataError if isinstance(error, DataError) else ConfigError
+            problems.extend(error.problems)
+            kind = DataError if isinstance(error, DataError) else ConfigError
     if problems:
         raise kind(problems)
     typer.echo(f"{config.me}: ok ({config.party.kind}, would listen on {config.listen.host}{rows})")

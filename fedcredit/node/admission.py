@@ -7,7 +7,6 @@ and in the audit log.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
@@ -39,7 +38,7 @@ async def _open_table(premises: Premises, proposal: JobSpecification) -> Table:
     table = await asyncio.to_thread(open_own_table, premises, proposal)
     if table.n_rows < premises.limits.min_rows:
         table.close()
-        raise RefusedError(Problem("TABLE_TOO_SMALL", Path(premises.table.table).name, "has fewer rows than min_rows"))
+        raise RefusedError(Problem("TABLE_TOO_SMALL", table.spec.title, "has fewer rows than min_rows"))
     return table
 
 
@@ -60,8 +59,9 @@ def _check_proposal(premises: Premises, caller: PartyId, proposal: JobSpecificat
     if proposal.proposal() != proposal:
         problem("SPEC_INVALID", "parties", "a proposal holds no offers yet")
     mine_entry = proposal.party(premises.me)
-    if proposal.models and (mine_entry.role == "label") != (premises.table.label is not None):
-        has = "has" if premises.table.label is not None else "has no"
+    table = premises.own_table(proposal)
+    if proposal.models and (mine_entry.role == "label") != table.is_label:
+        has = "has" if table.is_label else "has no"
         problem("ROLE_MISMATCH", f"parties.{premises.me}.role", f"this party's table {has} label", "mend party.toml")
     if proposal.leakage != proposal.derive_leakage():
         problem("LEAKAGE_MISSTATED", "leakage", "is not what the job's own parameters lead to")

@@ -15,7 +15,7 @@ from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, Refus
 from fedcredit.ids import PartyId
 from fedcredit.node.events import ENDS, EventLog
 from fedcredit.node.rpc import ControlClient, remote_error
-from fedcredit.node.specification import JobSpecification, PartyEntry, canonical
+from fedcredit.node.specification import JobSpecification, canonical
 from fedcredit.runtime.clock import Clock
 from fedcredit.wire.control import (
     Accepted,
@@ -79,13 +79,11 @@ class Coordinator:
         )
         offers = await self._ask_all("Propose", proposal, JobOffer)
         entries = {
-            party: PartyEntry(
-                id=party,
-                role=self._proposal.party(party).role,
+            party: self._proposal.party(party).offering(
                 rows=offer.rows,
                 features=offer.features,
-                commitment=offer.commitment.hex(),
-                certificate=offer.certificate.hex(),
+                commitment=offer.commitment,
+                certificate=offer.certificate,
             )
             for party, offer in offers.items()
         }

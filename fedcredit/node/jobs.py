@@ -83,12 +83,20 @@ class Premises:
 
     me: PartyId
     folder: Path
-    table: TableSection
+    tables: Mapping[str, TableSection]
     store: Store
     transport: Transport
     recorder: Recorder
     clock: Clock
     limits: LimitsSection
+
+    def own_table(self, specification: JobSpecification) -> TableSection:
+        """The declared table that the job names for this party. Raises RefusedError (TABLE_UNKNOWN)."""
+        name = specification.party(self.me).table
+        if name in self.tables:
+            return self.tables[name]
+        what, fix = "is not declared here", "declare it in party.toml, or let the job name another"
+        raise RefusedError(Problem("TABLE_UNKNOWN", f"table {name}", what, fix))
 
 
 class JobRun:
@@ -186,7 +194,7 @@ class JobRun:
         if table.fingerprint != self._fingerprint:
             what = "is not the table that this party committed to when the job was agreed"
             fix = "run the job again with the table as it is now"
-            raise DataError(Problem("DATASET_CHANGED", Path(self._premises.table.table).name, what, fix))
+            raise DataError(Problem("DATASET_CHANGED", table.spec.title, what, fix))
         table.verify_unchanged()
         return Validated(table.n_rows, len(table.features), table.fingerprint.hex())
 
@@ -279,14 +287,18 @@ class JobRun:
 
 
 def open_own_table(premises: Premises, specification: JobSpecification) -> Table:
-    """This party's table, checked. Raises DataError or ConfigError with all that is wrong with it."""
+    """This party's table for the job, checked.
+
+    Raises: DataError or ConfigError with all that is wrong with it; RefusedError (TABLE_UNKNOWN).
+    """
     split_by = specification.split.time if specification.split is not None else None
     time = split_by if premises.me == specification.label_party else None
     spill = premises.folder / "spill"
     spill.mkdir(exist_ok=True)
     memory, threads = premises.limits.memory_mib << 20, premises.limits.threads or 2
     resources = Resources(memory_limit_bytes=memory, threads=threads, spill_dir=spill)
-    return open_table(premises.table.spec(premises.folder, time), resources=resources)
+    name = specification.party(premises.me).table
+    return open_table(premises.own_table(specification).spec(premises.folder, time, name), resources=resources)
 
 
 def write_failure(folder: Path, error: FedcreditError) -> None:

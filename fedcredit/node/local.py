@@ -153,7 +153,7 @@ class Consortium:
         (folder / "party.toml").write_text(dump(tables), encoding="utf-8")
 
     def _party_file(self, party: PartyId) -> dict[str, Any]:
-        section = self.job.parties[party]
+        section = self.job.file_table(party)
         table = section.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         return {
             "party": {"id": party, "kind": "institution" if section.label is not None else "provider"},

@@ -96,7 +96,7 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
 async def _start_party(
     config: PartyFile, clock: Clock, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
-    assert config.table is not None, "a data party has a table"
+    assert config.tables, "a data party has a table"
     signing = load_signing(config, clock)
     store = Store.at(config.folder / "store.sqlite")
     stack.callback(store.close)
@@ -105,7 +105,7 @@ async def _start_party(
     premises = Premises(
         me=config.me,
         folder=config.folder,
-        table=config.table,
+        tables=config.tables,
         store=store,
         transport=transport,
         recorder=Recorder(stack.enter_context(_audit(config, signing, store, clock)), store),

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
-from fedcredit.runtime.config import IntersectSection, JobSection, SplitSection
+from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
 
 __all__ = [
@@ -58,10 +58,12 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class PartyEntry(Section):
-    """One data party of a job. The last four are its offer; a proposal has none of them."""
+    """One data party of a job. `table` is the name under which the party declares the table it is to use. The last
+    four are its offer; a proposal has none of them."""
 
     id: Name
     role: Literal["label", "feature"]
+    table: Name = MAIN_TABLE
     rows: Annotated[int, Field(ge=0)] | None = None
     features: Annotated[int, Field(ge=0)] | None = None
     commitment: Hex32 | None = None
@@ -71,6 +73,18 @@ class PartyEntry(Section):
     def complete(self) -> bool:
         """Whether the party's offer is in it."""
         return None not in (self.rows, self.features, self.commitment, self.certificate)
+
+    def offering(self, *, rows: int, features: int, commitment: bytes, certificate: bytes) -> PartyEntry:
+        """This entry with the party's offer in it."""
+        return PartyEntry(
+            id=self.id,
+            role=self.role,
+            table=self.table,
+            rows=rows,
+            features=features,
+            commitment=commitment.hex(),
+            certificate=certificate.hex(),
+        )
 
 
 class ModelEntry(Section):
@@ -174,7 +188,7 @@ class JobSpecification(Section):
 
     def proposal(self) -> JobSpecification:
         """This specification without the offers."""
-        bare = tuple(PartyEntry(id=party.id, role=party.role) for party in self.parties)
+        bare = tuple(PartyEntry(id=party.id, role=party.role, table=party.table) for party in self.parties)
         return self.model_copy(update={"parties": bare})
 
     def with_offers(self, offers: Mapping[PartyId, PartyEntry]) -> JobSpecification:

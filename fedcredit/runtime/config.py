@@ -8,13 +8,11 @@ from __future__ import annotations
 from fedcredit.runtime.job_file import (
     MIN_INTERSECTION_FLOOR,
     MIN_ROWS_FLOOR,
-    ColumnSection,
     GbdtSection,
     IntersectSection,
     JobFile,
     JobSection,
     SplitSection,
-    TableSection,
     load_job,
 )
 from fedcredit.runtime.party_file import (
@@ -26,12 +24,23 @@ from fedcredit.runtime.party_file import (
     TrustSection,
     load_party,
 )
+from fedcredit.runtime.table_file import (
+    MAIN_TABLE,
+    ColumnSection,
+    DeclaredSection,
+    HttpSection,
+    PostgresqlSection,
+    TableSection,
+)
 
 __all__ = [
+    "MAIN_TABLE",
     "MIN_INTERSECTION_FLOOR",
     "MIN_ROWS_FLOOR",
     "ColumnSection",
+    "DeclaredSection",
     "GbdtSection",
+    "HttpSection",
     "IdentitySection",
     "IntersectSection",
     "JobFile",
@@ -40,6 +49,7 @@ __all__ = [
     "ListenSection",
     "PartyFile",
     "PartySection",
+    "PostgresqlSection",
     "SplitSection",
     "TableSection",
     "TrustSection",

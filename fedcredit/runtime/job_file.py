@@ -15,22 +15,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from fedcredit.credit.params import TreeParams
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
+from fedcredit.runtime.table_file import Column, ColumnSection, DeclaredSection, Name, TableSection, refuse
 from fedcredit.runtime.toml import Reader, Section
-from fedcredit.tables.spec import ColumnKind, ColumnSpec, Encoding, Format, IdType, TableSpec, Useless
 
 __all__ = [
     "MIN_INTERSECTION_FLOOR",
     "MIN_ROWS_FLOOR",
     "ColumnSection",
+    "DeclaredSection",
     "GbdtSection",
     "IntersectSection",
     "JobFile",
     "JobSection",
+    "PartyTable",
     "SplitSection",
     "TableSection",
     "load_job",
@@ -45,10 +46,8 @@ MIN_ROWS_FLOOR = 10
 MAX_PARTIES = 16
 RESERVED_NAMES = ("platform", "operator")
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-Texts = Annotated[tuple[str, ...], Field(strict=False, max_length=10_000)]
-Numbers = Annotated[tuple[float, ...], Field(strict=False, max_length=1_000)]
-Column = Annotated[str, Field(min_length=1, max_length=256)]
+PartyTable = TableSection | DeclaredSection
+"""`[parties.NAME]`: a file, or the name of a table that the party's node declares."""
 
 
 class JobSection(Section):
@@ -62,74 +61,7 @@ class JobSection(Section):
     @model_validator(mode="after")
     def _withstands(self) -> JobSection:
         if self.trust == "malicious":
-            _refuse("CONFIG_INSECURE", "no protocol of this version withstands malicious parties", "set 'semi-honest'")
-        return self
-
-
-class ColumnSection(Section):
-    """`[parties.NAME.columns.COLUMN]`: what a column holds, where that cannot be seen from its values."""
-
-    kind: ColumnKind | None = None
-    levels: Texts | None = None
-    special: Numbers = ()
-    missing: Texts = ()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ColumnSection:
-        if self.levels is not None and self.kind not in (None, "categorical"):
-            _refuse("CONFIG_CONFLICT", "levels are for categorical columns", "drop levels or set kind = 'categorical'")
-        if self.levels is not None and len(set(self.levels)) != len(self.levels):
-            _refuse("CONFIG_CONFLICT", "a level is given twice", "name each level once")
-        if self.special and self.kind not in (None, "numeric"):
-            _refuse("CONFIG_CONFLICT", "special values are for numeric columns", "declare them as levels")
-        return self
-
-
-class TableSection(Section):
-    """`[parties.NAME]`: the party's table and how to read it. All columns but id, label and drop are features."""
-
-    table: Annotated[str, Field(min_length=1)]
-    id: Column
-    label: Column | None = None
-    drop: Texts = ()
-    id_type: IdType = "uscc"
-    format: Format = "auto"
-    encoding: Encoding = "utf-8"
-    delimiter: Literal[",", ";", "\t", "|"] = ","
-    missing: Texts = ()
-    max_levels: Annotated[int, Field(ge=2, le=4096)] = 32
-    useless: Useless = "refuse"
-    columns: dict[str, ColumnSection] = Field(default_factory=dict)
-
-    def spec(self, folder: Path, time: str | None = None) -> TableSpec:
-        """The table as `fedcredit.tables` opens it; a relative path starts at `folder`. Raises ConfigError."""
-        return TableSpec(
-            path=(folder / self.table).absolute(),
-            id=self.id,
-            id_type=self.id_type,
-            label=self.label,
-            drop=self.drop,
-            time=time,
-            format=self.format,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            missing=self.missing,
-            max_levels=self.max_levels,
-            useless=self.useless,
-            columns=tuple(
-                ColumnSpec(name, column.kind, column.levels, column.special, column.missing)
-                for name, column in self.columns.items()
-            ),
-        )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> TableSection:
-        if self.label is not None and self.label == self.id:
-            _refuse("CONFIG_CONFLICT", "id and label are the same column", "name two columns")
-        if self.id in self.drop or (self.label is not None and self.label in self.drop):
-            _refuse("CONFIG_CONFLICT", "drop names the id or label column", "take it out of drop")
-        if self.columns.keys() & {self.id, self.label}:
-            _refuse("CONFIG_CONFLICT", "columns describes the id or label column", "take it out of columns")
+            refuse("CONFIG_INSECURE", "no protocol of this version withstands malicious parties", "set 'semi-honest'")
         return self
 
 
@@ -143,7 +75,7 @@ class IntersectSection(Section):
     @model_validator(mode="after")
     def _floor(self) -> IntersectSection:
         if self.min_size < MIN_INTERSECTION_FLOOR:
-            _refuse("CONFIG_FLOOR", f"min_size is below {MIN_INTERSECTION_FLOOR}", "a smaller set singles people out")
+            refuse("CONFIG_FLOOR", f"min_size is below {MIN_INTERSECTION_FLOOR}", "a smaller set singles people out")
         return self
 
 
@@ -163,9 +95,9 @@ class SplitSection(Section):
     @model_validator(mode="after")
     def _one_way(self) -> SplitSection:
         if (self.holdout is None) == (self.time is None):
-            _refuse("CONFIG_CONFLICT", "needs either holdout, or time and from", "e.g. holdout = 0.2")
+            refuse("CONFIG_CONFLICT", "needs either holdout, or time and from", "e.g. holdout = 0.2")
         if (self.time is None) != (self.start is None):
-            _refuse("CONFIG_CONFLICT", "time and from go together", "e.g. time = 'approval_year', from = 2006")
+            refuse("CONFIG_CONFLICT", "time and from go together", "e.g. time = 'approval_year', from = 2006")
         return self
 
 
@@ -184,7 +116,7 @@ class JobFile(Section):
 
     path: Path
     job: JobSection
-    parties: dict[PartyId, TableSection]
+    parties: dict[PartyId, PartyTable]
     intersect: IntersectSection
     split: SplitSection | None
     models: tuple[GbdtSection, ...]
@@ -192,7 +124,7 @@ class JobFile(Section):
     @property
     def label_party(self) -> PartyId | None:
         """The party whose section names a label."""
-        return next((name for name, table in self.parties.items() if table.label is not None), None)
+        return next((name for name, table in self.parties.items() if table.is_label), None)
 
     @property
     def receiver(self) -> PartyId:
@@ -200,18 +132,29 @@ class JobFile(Section):
         return self.label_party or next(iter(self.parties))
 
     def shared(self) -> dict[str, Any]:
-        """What every party sees and signs, ready for JSON: no table, column or schema of a single party in it."""
+        """What every party sees and signs, ready for JSON: no file, column or schema of a single party in it."""
         return {
             "job": self.job.model_dump(),
-            "parties": [{"id": name, "role": "label" if name == self.receiver else "feature"} for name in self.parties],
+            "parties": [
+                {"id": name, "role": "label" if name == self.receiver else "feature", "table": table.declared}
+                for name, table in self.parties.items()
+            ],
             "intersect": self.intersect.model_dump(),
             "split": None if self.split is None else self.split.model_dump(by_alias=True, exclude_none=True),
             "models": [model_mapping(model, index) for index, model in enumerate(self.models)],
         }
 
+    def file_table(self, party: PartyId) -> TableSection:
+        """The file that the job names for `party`. Raises ConfigError for a job whose parties read their own tables."""
+        table = self.parties[party]
+        if isinstance(table, TableSection):
+            return table
+        what, fix = "names a table of the party's own node", "run it on the nodes, or give every party a file"
+        raise ConfigError(Problem("CONFIG_SOURCE", f"{self.path}: parties.{party}", what, fix))
+
     def table_path(self, party: PartyId) -> Path:
-        """The file of `party`'s table; relative paths start at the job file."""
-        return (self.path.parent / self.parties[party].table).absolute()
+        """The file of `party`'s table; relative paths start at the job file. Raises ConfigError, as `file_table`."""
+        return (self.path.parent / (self.file_table(party).table or "")).absolute()
 
 
 def model_mapping(model: GbdtSection, index: int) -> dict[str, Any]:
@@ -225,15 +168,19 @@ def model_mapping(model: GbdtSection, index: int) -> dict[str, Any]:
     }
 
 
-def load_job(path: Path) -> JobFile:
-    """Read and check a job file. Raises ConfigError with every problem found."""
+def load_job(path: Path, *, declared: bool = False) -> JobFile:
+    """Read and check a job file. Raises ConfigError with every problem found.
+
+    `declared`: the job is for nodes, and `[parties.NAME]` holds nothing but the declared name of the party's table and
+    the party's role; otherwise it holds a file and how to read it.
+    """
     reader = Reader(path)
     raw = reader.raw
     reader.known("", raw, ("job", "parties", "intersect", "split", "model"))
     if "job" not in raw:
         reader.report("CONFIG_MISSING_KEY", "job", "is missing", "add [job] with name and purpose")
     job = reader.section("job", raw["job"], JobSection) if "job" in raw else None
-    parties = _read_parties(reader)
+    parties = _read_parties(reader, DeclaredSection if declared else TableSection)
     intersect = reader.section("intersect", raw.get("intersect", {}), IntersectSection)
     models = _read_models(reader)
     default_split = {"holdout": 0.2} if models else None
@@ -255,8 +202,8 @@ def load_job(path: Path) -> JobFile:
     )
 
 
-def _read_parties(reader: Reader) -> dict[str, TableSection | None]:
-    parties: dict[str, TableSection | None] = {}
+def _read_parties(reader: Reader, kind: type[PartyTable]) -> dict[str, PartyTable | None]:
+    parties: dict[str, PartyTable | None] = {}
     for name, value in reader.tables("parties").items():
         key = f"parties.{name}"
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
@@ -264,20 +211,18 @@ def _read_parties(reader: Reader) -> dict[str, TableSection | None]:
             reader.report("CONFIG_NAME", key, "is not a party name", fix)
         elif name in RESERVED_NAMES:
             reader.report("CONFIG_NAME", key, "is a reserved name", "choose another name for the party")
-        parties[name] = table = reader.section(key, value, TableSection)
-        if table is not None:
-            check_table_path(reader, f"{key}.table", table.table)
+        parties[name] = table = reader.section(key, value, kind)
+        if isinstance(table, TableSection):
+            _check_file(reader, key, table)
     return parties
 
 
-def check_table_path(reader: Reader, key: str, table: str) -> None:
-    """Note a table that is not there; what is in it is the business of `fedcredit.tables`."""
-    try:
-        exists = (reader.path.parent / table).exists()
-    except (OSError, ValueError):
-        exists = False
-    if not exists:
-        reader.report("CONFIG_PATH", key, "does not exist", "give a path relative to this file")
+def _check_file(reader: Reader, key: str, table: TableSection) -> None:
+    if table.table is None:
+        what = "a job file names files; a database or an interface is declared by its owner's node"
+        reader.report("CONFIG_CONFLICT", key, what, "declare it in party.toml")
+    else:
+        reader.existing(f"{key}.table", table.table)
 
 
 def _read_models(reader: Reader) -> list[GbdtSection | None]:
@@ -328,20 +273,22 @@ def _read_params(reader: Reader, key: str, value: dict[str, Any]) -> dict[str, A
 
 
 def _check_parties(
-    reader: Reader, parties: Mapping[str, TableSection | None], *, modelling: bool, receiver_only: bool
+    reader: Reader, parties: Mapping[str, PartyTable | None], *, modelling: bool, receiver_only: bool
 ) -> None:
     if not 2 <= len(parties) <= MAX_PARTIES:
         reader.report("CONFIG_PARTIES", "parties", f"a job has 2 to {MAX_PARTIES} parties", "add [parties.NAME]")
-    labels = [name for name, table in parties.items() if table is not None and table.label is not None]
+    labels = [name for name, table in parties.items() if table is not None and table.is_label]
     unread = any(table is None for table in parties.values())
     if len(labels) > 1:
         reader.report("CONFIG_LABEL", "parties", "more than one party names a label", "keep it at one party")
     elif modelling and not labels and not unread:
-        reader.report("CONFIG_LABEL", "parties", "no party names a label", "add label = COLUMN to one party")
+        reader.report(
+            "CONFIG_LABEL", "parties", "no party names a label", "add label = COLUMN, or role = 'label', to one party"
+        )
     if modelling and receiver_only:
         what = "receiver_only leaves the other parties without aligned rows to model on"
         reader.report("CONFIG_CONFLICT", "intersect.receiver_only", what, "drop it, or the [[model]] sections")
-    types = {table.id_type for table in parties.values() if table is not None}
+    types = {table.id_type for table in parties.values() if isinstance(table, TableSection)}
     if len(types) > 1:
         reader.report("CONFIG_CONFLICT", "parties", "id_type differs between parties", "use the same at all")
 
@@ -350,7 +297,3 @@ def _check_names(reader: Reader, models: list[GbdtSection | None]) -> None:
     names = [model.name or f"{model.kind}.{i}" for i, model in enumerate(models) if model is not None]
     for name in sorted({name for name in names if names.count(name) > 1}):
         reader.report("CONFIG_CONFLICT", "model", f"two models are called {name!r}", "give each its own name")
-
-
-def _refuse(code: str, what: str, fix: str) -> None:
-    raise PydanticCustomError(code, "{text}", {"text": f"{what} -> {fix}"})

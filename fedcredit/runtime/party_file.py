@@ -15,8 +15,8 @@ signing_key = "keys/signing.key"        # Ed25519; signs job specifications
 signing_certificate = "keys/signing.crt"
 [trust]
 platform = "platform"                   # the only peer that may start jobs here
-[table]                                 # as [parties.NAME] in a job file; not at a platform
-table = "tax.csv"
+[tables.enterprise_tax]                 # see fedcredit.runtime.table_file; [table] is short for [tables.main]
+table = "tax.csv"                       # not at a platform
 id = "uscc"
 [limits]
 peer_timeout_s = 600.0
@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ from pydantic import Field
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
-from fedcredit.runtime.job_file import Name, TableSection, check_table_path
+from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
 
 __all__ = [
@@ -119,7 +120,7 @@ class PartyFile(Section):
     identity: IdentitySection
     trust: TrustSection
     limits: LimitsSection
-    table: TableSection | None
+    tables: dict[str, TableSection]
     peers: dict[PartyId, Address] = Field(default_factory=dict)
 
     @property
@@ -141,7 +142,7 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
     """Read and check `folder/party.toml` and what it points to. Raises ConfigError with every problem found."""
     reader = Reader(node_folder(folder))
     raw = reader.raw
-    sections = ("party", "listen", "identity", "trust", "limits", "table", "peers")
+    sections = ("party", "listen", "identity", "trust", "limits", "table", "tables", "peers")
     reader.known("", raw, sections)
     _override(reader, os.environ if environment is None else environment, sections)
     party = _required(reader, "party", PartySection)
@@ -149,12 +150,11 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
     identity = _read_identity(reader, listen)
     trust = reader.section("trust", raw.get("trust", {}), TrustSection)
     limits = reader.section("limits", raw.get("limits", {}), LimitsSection)
-    table = reader.section("table", raw["table"], TableSection) if "table" in raw else None
-    if table is not None:
-        check_table_path(reader, "table.table", table.table)
-    if party is not None and party.kind == "platform" and "table" in raw:
-        reader.report("CONFIG_CONFLICT", "table", "a platform carries no data", "drop [table]")
-    elif party is not None and party.kind != "platform" and "table" not in raw:
+    tables = _read_tables(reader)
+    if party is not None and party.kind == "platform" and tables:
+        key = "table" if "table" in raw else "tables"
+        reader.report("CONFIG_CONFLICT", key, "a platform carries no data", f"drop [{key}]")
+    elif party is not None and party.kind != "platform" and not tables:
         reader.report("CONFIG_MISSING_KEY", "table", "is missing", "add [table] with table and id")
     peers = reader.section("", {"peers": raw.get("peers", {})}, _Peers)
     reader.finish()
@@ -165,9 +165,43 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
         identity=_there(identity),
         trust=_there(trust),
         limits=_there(limits),
-        table=table,
+        tables={name: table for name, table in tables.items() if table is not None},
         peers={PartyId(name): address for name, address in _there(peers).peers.items()},
     )
+
+
+def _read_tables(reader: Reader) -> dict[str, TableSection | None]:
+    """The declared tables by name; None where one could not be read."""
+    raw = {f"tables.{name}": (name, value) for name, value in reader.tables("tables").items()}
+    if "table" in reader.raw:
+        if MAIN_TABLE in reader.raw.get("tables", {}):
+            reader.report("CONFIG_CONFLICT", "table", f"is short for [tables.{MAIN_TABLE}], which is there too", "")
+        raw["table"] = (MAIN_TABLE, reader.raw["table"])
+    tables: dict[str, TableSection | None] = {}
+    for key, (name, value) in raw.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
+            fix = "use a lower-case letter, then up to 31 of a-z 0-9 _ -"
+            reader.report("CONFIG_NAME", key, "is not a name of a table", fix)
+        tables[name] = table = reader.section(key, value, TableSection)
+        if table is not None:
+            _check_table(reader, key, table)
+    return tables
+
+
+def _check_table(reader: Reader, key: str, table: TableSection) -> None:
+    """Note files that the declaration names and that are not there; what is in them, `fedcredit.tables` checks."""
+    if table.table is not None:
+        reader.existing(f"{key}.table", table.table)
+    for kind, remote, secret in (
+        ("postgresql", table.postgresql, "url_file"),
+        ("http", table.http, "secret_file"),
+    ):
+        if remote is None:
+            continue
+        if remote.ca is not None:
+            reader.existing(f"{key}.{kind}.ca", remote.ca)
+        if (path := getattr(remote, secret)) is not None:
+            _check_file(reader, f"{key}.{kind}.{secret}", path, "SECRET_READABLE")
 
 
 class _Peers(Section):
@@ -197,11 +231,13 @@ def _read_identity(reader: Reader, listen: ListenSection | None) -> IdentitySect
     if identity is None:
         return None
     for name in IdentitySection.model_fields:
-        _check_file(reader, f"identity.{name}", getattr(identity, name), secret=name in ("key", "signing_key"))
+        code = "TLS_KEY_READABLE" if name in ("key", "signing_key") else None
+        _check_file(reader, f"identity.{name}", getattr(identity, name), code)
     return identity
 
 
-def _check_file(reader: Reader, key: str, relative: str, *, secret: bool) -> None:
+def _check_file(reader: Reader, key: str, relative: str, secret: str | None) -> None:
+    """Note a file that is not there, or with the code `secret` one that others may read."""
     if "-----BEGIN" in relative:
         return  # Noted as a secret in the file already.
     try:
@@ -210,9 +246,9 @@ def _check_file(reader: Reader, key: str, relative: str, *, secret: bool) -> Non
         reader.report("CONFIG_PATH", key, "does not exist", "give a path relative to this file")
         return
     if not stat.S_ISREG(status.st_mode):
-        reader.report("CONFIG_PATH", key, "is not a file", "give the path of a PEM file")
-    elif secret and status.st_mode & 0o077:
-        reader.report("TLS_KEY_READABLE", key, "may be read by others on this machine", "chmod 600 the file")
+        reader.report("CONFIG_PATH", key, "is not a file", "give the path of a file")
+    elif secret is not None and status.st_mode & 0o077:
+        reader.report(secret, key, "may be read by others on this machine", "chmod 600 the file")
 
 
 def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[str, ...]) -> None:

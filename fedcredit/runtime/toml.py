@@ -21,14 +21,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedcredit.errors import ConfigError, Problem
 
-__all__ = ["Reader", "Section", "dump", "nearest"]
+__all__ = ["SECRET_KEYS", "Reader", "Section", "dump", "nearest"]
 
 MAX_FILE_BYTES = 1 << 20
 """A configuration file is pages, not megabytes; more is a mistake or an attack."""
 
 _PEM = re.compile(r"-----BEGIN [A-Z ]*-----")
 _URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@")
-_SECRET_KEYS = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|private_key|api_key)($|_)")
+SECRET_KEYS = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|private_key|api_key)($|_)")
+"""Names of keys and parameters that hold a secret."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -79,6 +80,15 @@ class Reader:
             return value
         self.report("CONFIG_TYPE", key, "must be a table", f"write [{key}.NAME]")
         return {}
+
+    def existing(self, key: str, relative: str) -> None:
+        """Note a path, relative to this file, at which there is nothing."""
+        try:
+            exists = (self.path.parent / relative).exists()
+        except (OSError, ValueError):
+            exists = False
+        if not exists:
+            self.report("CONFIG_PATH", key, "does not exist", "give a path relative to this file")
 
     def finish(self) -> None:
         """Raise ConfigError if anything was noted."""
@@ -152,9 +162,9 @@ class Reader:
             for index, inner in enumerate(value):
                 self._find_secrets(_join(key, str(index)), inner)
         elif isinstance(value, str):
-            # `password_file = "..."` is the way it should be: a path, not the secret.
+            # `password_file = "..."` is the way it should be: a path or a variable's name, not the secret.
             name = key.rpartition(".")[2].lower()
-            named = _SECRET_KEYS.search(name) and not name.endswith(("_file", "_path"))
+            named = SECRET_KEYS.search(name) and not name.endswith(("_file", "_path", "_env"))
             if named or _PEM.search(value) or _URL_PASSWORD.search(value):
                 self.report("CONFIG_SECRET", key, "holds a secret", "put it in a file of mode 0600 and give its path")
 

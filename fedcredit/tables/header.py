@@ -24,12 +24,15 @@ class Layout:
     id: int
     label: int | None
     time: int | None
+    updated: int | None
     features: tuple[int, ...]
 
     @property
     def used(self) -> tuple[int, ...]:
         """The columns that are read at all."""
-        return tuple(sorted({i for i in (self.id, self.label, self.time, *self.features) if i is not None}))
+        return tuple(
+            sorted({i for i in (self.id, self.label, self.time, self.updated, *self.features) if i is not None})
+        )
 
 
 def csv_names(header: bytes, delimiter: str) -> list[str]:
@@ -45,18 +48,20 @@ def lay_out(spec: TableSpec, names: list[str], problems: Problems) -> Layout:
     """
     trimmed = [name.strip(BLANKS) for name in names]
     _check_names(trimmed, problems)
-    declared = [spec.id, spec.label, spec.time, *spec.drop, *(spec.only or ()), *(c.name for c in spec.columns)]
+    found = [spec.id, spec.label, spec.time, spec.updated]
+    declared = [*found, *spec.drop, *(spec.only or ()), *(c.name for c in spec.columns)]
     for name in dict.fromkeys(n for n in declared if n is not None):
         if name not in trimmed:
-            problems.add("COLUMN_MISSING", "the file has no such column", _nearest(name, trimmed), column=name)
+            problems.add("COLUMN_MISSING", "there is no such column", _nearest(name, trimmed), column=name)
     problems.check()
     number = {name: i for i, name in enumerate(trimmed)}
-    no_feature = {spec.id, spec.label, *spec.drop}
+    no_feature = {spec.id, spec.label, spec.updated, *spec.drop}
     return Layout(
         names=tuple(trimmed),
         id=number[spec.id],
         label=None if spec.label is None else number[spec.label],
         time=None if spec.time is None else number[spec.time],
+        updated=None if spec.updated is None else number[spec.updated],
         features=tuple(
             i for i, name in enumerate(trimmed) if name not in no_feature and (spec.only is None or name in spec.only)
         ),
@@ -89,4 +94,4 @@ def _nearest(name: str, names: list[str]) -> str:
         return f"did you mean {near[0]!r}?"
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         return "the file seems to use another delimiter: declare it"
-    return "add it to the file, or correct the declaration"
+    return "add it to the table, or correct the declaration"

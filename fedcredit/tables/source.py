@@ -47,7 +47,7 @@ class SourceFile:
     """
 
     def __init__(self, spec: TableSpec, limits: Limits) -> None:
-        self.name = spec.path.name
+        self.name = spec.title
         self._fd = _open(spec.path, spec.root)
         try:
             self._seen = self._look()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fedcredit.errors import ConfigError, Problem
+from fedcredit.tables.remote.sources import Source
 
 __all__ = [
     "BLANKS",
@@ -31,6 +32,7 @@ IdType = Literal["uscc", "digits", "text"]
 Format = Literal["auto", "csv", "parquet"]
 Encoding = Literal["utf-8", "gbk", "gb18030", "utf-16"]
 Useless = Literal["refuse", "drop", "keep"]
+Stale = Literal["warn", "refuse"]
 
 OTHER = "(other)"
 """The level that stands for all values too rare to have one of their own; always the last level."""
@@ -60,7 +62,7 @@ class ColumnSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSpec:
-    """A table as its owner declares it. All columns but `id`, `label` and `drop` are features.
+    """A table as its owner declares it. All columns but `id`, `label`, `updated` and `drop` are features.
 
     Raises: ConfigError listing every contradiction.
     """
@@ -80,10 +82,20 @@ class TableSpec:
     max_levels: int = 32  # of an inferred categorical column, OTHER included
     useless: Useless = "refuse"  # constant and near-empty features
     root: Path | None = None  # the folder that the file has to lie in
+    name: str | None = None  # what errors call the table; None: the file's name
+    source: Source | None = None  # where rows come from if not from the file; then `path` is a snapshot of them
+    updated: str | None = None  # says when a row was last changed; no feature
+    max_age_days: int | None = None  # the newest `updated` may not be older
+    stale: Stale = "warn"
 
     def __post_init__(self) -> None:
         if problems := list(_contradictions(self)):
             raise ConfigError(problems)
+
+    @property
+    def title(self) -> str:
+        """What errors call the table."""
+        return self.name or self.path.name
 
     def column(self, name: str) -> ColumnSpec:
         """What is declared about a column; nothing but its name if nothing is."""
@@ -115,7 +127,7 @@ class Resources:
 def dump_spec(spec: TableSpec) -> dict[str, Any]:
     """`spec` as plain values for JSON or TOML: defaults left out. `load_spec` reads it back."""
     out: dict[str, Any] = {"path": str(spec.path), "id": spec.id, "id_type": spec.id_type}
-    out |= _not_default(spec, TableSpec(path=spec.path, id=spec.id), ("path", "id", "id_type", "columns"))
+    out |= _not_default(spec, TableSpec(path=spec.path, id=spec.id), ("path", "id", "id_type", "columns", "source"))
     if spec.columns:
         bare = ColumnSpec("")
         out["columns"] = {c.name: _not_default(c, bare, ("name",)) for c in spec.columns}
@@ -162,9 +174,10 @@ def _arguments(kind: type[ColumnSpec] | type[TableSpec], raw: Mapping[str, Any])
 
 def _contradictions(spec: TableSpec) -> Iterable[Problem]:
     def problem(key: str, what: str, fix: str = "") -> Problem:
-        return Problem("CONFIG_TABLE", f"{spec.path.name}: {key}", what, fix)
+        return Problem("CONFIG_TABLE", f"{spec.title}: {key}", what, fix)
 
-    for key, choices in (("id_type", IdType), ("format", Format), ("encoding", Encoding), ("useless", Useless)):
+    choices_of = {"id_type": IdType, "format": Format, "encoding": Encoding, "useless": Useless, "stale": Stale}
+    for key, choices in choices_of.items():
         if getattr(spec, key) not in get_args(choices):
             yield problem(key, "is none of the choices", f"use one of {', '.join(get_args(choices))}")
     if spec.delimiter not in DELIMITERS:
@@ -179,6 +192,8 @@ def _contradictions(spec: TableSpec) -> Iterable[Problem]:
         for name in (*names, *(c.name for c in spec.columns), spec.time or "time")
     ):
         yield problem("column names", "an empty name, or one with spaces around it")
+    if spec.updated is not None and spec.updated in names:
+        yield problem("updated", "is the id, the label or a dropped column")
     if spec.time is not None and spec.time in (spec.id, spec.label):
         yield problem("time", "is the id or label column")
     if any("\0" in m or m != m.strip(BLANKS) for m in spec.missing):
@@ -194,7 +209,7 @@ def _contradictions(spec: TableSpec) -> Iterable[Problem]:
 
 def _column_contradictions(spec: TableSpec, column: ColumnSpec) -> Iterable[Problem]:
     def problem(what: str, fix: str = "") -> Problem:
-        return Problem("CONFIG_TABLE", f"{spec.path.name}: column {column.name!r}", what, fix)
+        return Problem("CONFIG_TABLE", f"{spec.title}: column {column.name!r}", what, fix)
 
     if column.kind is not None and column.kind not in get_args(ColumnKind):
         yield problem("kind is none of the choices", f"use one of {', '.join(get_args(ColumnKind))}")

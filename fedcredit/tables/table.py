@@ -117,7 +117,7 @@ class Table:
         """Raise DATASET_CHANGED unless the file still has the bytes that were read."""
         with SourceFile(self.spec, self._limits) as source:
             if source.fingerprint() != self.fingerprint:
-                raise changed(self.spec.path.name)
+                raise changed(self.spec.title)
 
     def close(self) -> None:
         """Free the copy."""
@@ -214,12 +214,13 @@ def infer(spec: TableSpec, *, limits: Limits | None = None, resources: Resources
 
 def _checked(loaded: Loaded, spec: TableSpec, limits: Limits) -> Table:
     engine, layout, n_rows = loaded.engine, loaded.layout, loaded.n_rows
-    problems = Problems(spec.path.name, lines_known=loaded.lines_known)
+    problems = Problems(spec.title, lines_known=loaded.lines_known)
     identifiers = read_identifiers(engine, layout.id, spec.id_type, n_rows, limits, problems, spec.id)
     identifiers.ids.flags.writeable = False
     positives = _check_label(engine, layout, spec, n_rows, problems)
     declared = {c.name: c for c in spec.columns}
-    read = dict.fromkeys((*layout.features, *(() if layout.time is None else (layout.time,))))
+    others = (i for i in (layout.time, layout.updated) if i is not None)
+    read = dict.fromkeys((*layout.features, *others))
     described = [(i, declared.get(layout.names[i], ColumnSpec(layout.names[i]))) for i in read]
     settled = settle(engine, spec, described, n_rows, problems)
     time = next((s for s in settled if s.index == layout.time), None)

@@ -75,7 +75,7 @@ def test_a_good_job_is_read_whole(folder: Path) -> None:
     assert spec.missing == ("NA",)
 
 
-def test_what_is_shared_names_no_table_and_no_column_of_a_party(folder: Path) -> None:
+def test_what_is_shared_names_no_file_and_no_column_of_a_party(folder: Path) -> None:
     text = str(load(folder, GOOD).shared())
     assert not re.search(r"csv|uscc|approval_year|state|default'", text.replace("sme-default", ""))
 
@@ -233,3 +233,50 @@ def test_a_file_that_is_not_there_is_refused(folder: Path) -> None:
         load_job(folder / "NO.toml")
     with pytest.raises(ConfigError, match="is not a file"):
         load_job(folder)
+
+
+DECLARED = """
+[job]
+name = "sme-default"
+purpose = "financing"
+[parties.bank]
+table = "loans"
+role = "label"
+[parties.tax]
+table = "enterprise_tax"
+[parties.housing]
+[[model]]
+kind = "gbdt"
+"""
+
+
+def test_a_job_for_nodes_names_declared_tables(folder: Path) -> None:
+    path = folder / "JOB.toml"
+    path.write_text(DECLARED)
+    job = load_job(path, declared=True)
+    assert job.label_party == "bank"
+    assert job.shared()["parties"] == [
+        {"id": "bank", "role": "label", "table": "loans"},
+        {"id": "tax", "role": "feature", "table": "enterprise_tax"},
+        {"id": "housing", "role": "feature", "table": "main"},
+    ]
+    with pytest.raises(ConfigError) as refused:
+        job.table_path(job.receiver)
+    assert refused.value.code == "CONFIG_SOURCE"
+
+
+def test_a_job_for_nodes_says_nothing_about_how_a_party_reads_its_table(folder: Path) -> None:
+    path = folder / "JOB.toml"
+    path.write_text(DECLARED.replace('"loans"', '"loans"\nid = "uscc"').replace('"enterprise_tax"', '"tax.csv"'))
+    with pytest.raises(ConfigError) as refused:
+        load_job(path, declared=True)
+    found = {(problem.where.rpartition(": ")[2], problem.code) for problem in refused.value.problems}
+    assert found == {("parties.bank.id", "CONFIG_UNKNOWN_KEY"), ("parties.tax.table", "CONFIG_VALUE")}
+
+
+def test_a_job_file_holds_no_database_and_no_interface(folder: Path) -> None:
+    database = '[parties.registry.postgresql]\nrelation = "gov.tax"\nurl_env = "TAX_DB"\n'
+    text = GOOD.replace('table = "registry.csv"\n', "").replace(
+        "[parties.registry.columns", f"{database}[parties.registry.columns"
+    )
+    assert problems(folder, text) == [("parties.registry", "CONFIG_CONFLICT")]

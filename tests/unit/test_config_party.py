@@ -62,7 +62,7 @@ def test_a_good_party_is_read_whole(folder: Path) -> None:
 def test_a_platform_has_no_table(folder: Path) -> None:
     text = GOOD.replace('"provider"', '"platform"')
     assert problems(folder, text) == [("table", "CONFIG_CONFLICT")]
-    assert load(folder, text[: text.index("[table]")]).table is None
+    assert load(folder, text[: text.index("[table]")]).tables == {}
 
 
 @pytest.mark.parametrize(
