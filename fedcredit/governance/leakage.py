@@ -156,9 +156,7 @@ def _others(job: PublicJob, party: PartyId) -> tuple[PartyId, ...]:
 
 def _agreement(job: PublicJob) -> Iterator[Disclosure]:
     for party in (*_data_parties(job), job.platform):
-        learns = (
-            "the name of each table, how many rows and feature columns it has, and the public parameters of the job"
-        )
+        learns = "how many rows and feature columns each table has, and the public parameters of the job"
         yield Disclosure("agreement.sizes", (party,), learns, _others(job, party), "agreement on the job")
     learns = "when each stage begins and ends, how it ends, and how many rows it is about; no data"
     yield Disclosure("coordination.progress", (job.platform,), learns, _data_parties(job), "coordination of the job")
