@@ -54,6 +54,11 @@ NAMES: dict[str, str] = {
     "store.use.committed": "A token is used up; its party has got nothing for it yet.",
     "store.member.written": "A member's record is in the transaction; not yet committed.",
     "store.member.committed": "A member's record is durable; the caller does not know yet.",
+    "relay.joined": "The relay has let this member in.",
+    "relay.called": "The member has heard of a call; not taken yet.",
+    "relay.dial.taken": "The relay has told the called member; no answer yet.",
+    "relay.dial.accepted": "Both ends of a call are there; nothing has been carried yet.",
+    "relay.pump": "A piece has been read; not passed on yet.",
 }
 """Every failpoint and what has just happened there. A test compares them with the calls of `hit` in the code."""
 

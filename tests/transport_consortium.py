@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -15,7 +15,10 @@ from fedcredit.node.pki import Authority
 from fedcredit.transport.grpc import Credentials, GrpcTransport, Limits
 from fedcredit.transport.identity import party_host
 from fedcredit.transport.options import ACCEPTED, CARRY
+from fedcredit.transport.relay.hub import RelayLimits
+from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
+PLATFORM = PartyId("platform")
 QUICK = Limits(lost_after_s=5.0, drain_s=0.2)
 
 
@@ -75,6 +78,82 @@ async def consortium(
         yield transports
     finally:
         await asyncio.gather(*(transport.close() for transport in transports.values()))
+
+
+@asynccontextmanager
+async def through_platform(
+    *parties: PartyId,
+    limits: Limits = QUICK,
+    authority: Authority | None = None,
+    relay_limits: RelayLimits | None = None,
+    may_dial: Mapping[PartyId, frozenset[PartyId]] | None = None,
+    port: int | None = None,
+) -> AsyncIterator[dict[PartyId, GrpcTransport]]:
+    """As `consortium`, but no party listens on a port: what they say to each other goes through the platform.
+
+    `port` is where the parties find the platform, if not where it is: something in between.
+    """
+    authority = authority or Authority.create()
+    async with platform_relay(*parties, authority=authority, relay_limits=relay_limits, may_dial=may_dial) as platform:
+        members = [member(me, authority, port or platform.port, limits=limits) for me in parties]
+        try:
+            for transport, side in members:
+                await transport.start()
+                side.start(transport)
+                for peer in parties:
+                    transport.add_peer(peer, f"relay://{peer}")
+            yield {transport.me: transport for transport, _ in members}
+        finally:
+            await asyncio.gather(*(transport.close() for transport, _ in members))
+            await asyncio.gather(*(side.close() for _, side in members))
+
+
+@asynccontextmanager
+async def platform_relay(
+    *parties: PartyId,
+    authority: Authority,
+    relay_limits: RelayLimits | None = None,
+    may_dial: Mapping[PartyId, frozenset[PartyId]] | None = None,
+    listen: str = "127.0.0.1:0",
+    sides: list[PlatformSide] | None = None,
+) -> AsyncIterator[GrpcTransport]:
+    """The transport of a platform that serves a relay to `parties`."""
+    side = PlatformSide(PLATFORM, may_dial=may_dial, limits=relay_limits)
+    if sides is not None:
+        sides.append(side)
+    peers = {party: f"relay://{party}" for party in parties}
+    transport = GrpcTransport(
+        PLATFORM,
+        authority.credentials(PLATFORM),
+        listen=listen,
+        peers=peers,
+        route=side.route,
+        services=side.services,
+        limits=QUICK,
+    )
+    await transport.start()
+    side.start(transport)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+        await side.close()
+
+
+def member(
+    me: PartyId, authority: Authority, port: int, *, limits: Limits = QUICK, reachable: bool = True
+) -> tuple[GrpcTransport, MemberSide]:
+    """A party that uses the relay of the platform at `port`, not started yet."""
+    side = MemberSide(PLATFORM, f"127.0.0.1:{port}", reachable=reachable, all_through=True)
+    transport = GrpcTransport(
+        me,
+        authority.credentials(me),
+        listen=None,
+        local=side.local,
+        route=side.route,
+        limits=limits,
+    )
+    return transport, side
 
 
 async def knock(

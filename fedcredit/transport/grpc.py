@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import grpc
@@ -38,6 +39,9 @@ __all__ = ["Credentials", "GrpcChannel", "GrpcTransport", "Limits", "caller_of"]
 if TYPE_CHECKING:
     Service: TypeAlias = grpc.GenericRpcHandler[bytes, bytes]
 
+Route = Callable[[PartyId, str], str]
+"""Gives the gRPC target to dial for a peer with some address. Raises ConfigError."""
+
 _MAX_CALLS = 256
 _HANG_UP_S = 1.0
 _ABORT_S = 2.0
@@ -55,14 +59,20 @@ class GrpcTransport:
         me: PartyId,
         credentials: Credentials,
         *,
-        listen: str = "127.0.0.1:0",
+        listen: str | None = "127.0.0.1:0",
+        local: Path | None = None,
+        route: Route | None = None,
         peers: Mapping[PartyId, str] | None = None,
         services: Sequence[Service] = (),
         limits: Limits | None = None,
     ) -> None:
-        """`listen` is host:port, port 0 for any free one. Raises ConfigError if the certificate is not that of `me`."""
+        """`listen` is host:port, port 0 for any free one, None for none; `local` a unix socket to listen on as well.
+
+        Raises ConfigError if the certificate is not that of `me`.
+        """
         credentials.check(me)
-        self._me, self._credentials, self._listen = me, credentials, listen
+        self._me, self._credentials, self._listen, self._local = me, credentials, listen, local
+        self._route = route or _straight
         self._limits = limits or Limits()
         self._addresses = {peer: address for peer, address in (peers or {}).items() if peer != me}
         self._services = tuple(services)
@@ -79,7 +89,7 @@ class GrpcTransport:
 
     @property
     def port(self) -> int:
-        """The port that the server listens on, once started."""
+        """The port that the server listens on, once started; 0 if it listens on none."""
         return self._port
 
     async def start(self) -> None:
@@ -91,11 +101,14 @@ class GrpcTransport:
         server.add_generic_rpc_handlers((self._frames, *self._services))
         own = self._credentials
         secure = grpc.ssl_server_credentials([(own.private_key, own.certificate)], own.authorities, True)
-        try:
-            self._port = server.add_secure_port(self._listen, secure)
-        except RuntimeError as error:
-            problem = Problem("PORT_IN_USE", "listen", f"cannot listen on {self._listen}", "choose another port, or 0")
-            raise ConfigError(problem) from error
+        local = None if self._local is None else f"unix:{self._local}"
+        for address in [address for address in (self._listen, local) if address is not None]:
+            try:
+                port = server.add_secure_port(address, secure)
+            except RuntimeError as error:
+                problem = Problem("PORT_IN_USE", "listen", f"cannot listen on {address}", "choose another port, or 0")
+                raise ConfigError(problem) from error
+            self._port = port if address == self._listen else self._port
         await server.start()
         self._server = server
 
@@ -104,21 +117,27 @@ class GrpcTransport:
         if peer != self._me:
             self._addresses[peer] = address
 
-    def connection(self, peer: PartyId) -> grpc.aio.Channel:
+    def connection(self, peer: PartyId, address: str | None = None) -> grpc.aio.Channel:
         """The gRPC channel to `peer`, for calls of other services. It is closed with the transport.
 
-        TLS has proved that whoever answers there is `peer`. Raises ConfigError if its address is not known.
+        `address` is for one that is no peer, whose frames are refused. TLS has proved that whoever answers there is
+        `peer`. Raises ConfigError if no address is known.
         """
         if peer not in self._connections:
-            if peer not in self._addresses:
+            address = self._addresses.get(peer, address)
+            if address is None:
                 raise ConfigError(Problem("PEER_UNKNOWN", f"peer {peer}", "no address is known", "add it to [peers]"))
             own = self._credentials
             self._connections[peer] = grpc.aio.secure_channel(
-                self._addresses[peer],
+                self._route(peer, address),
                 grpc.ssl_channel_credentials(own.authorities, own.private_key, own.certificate),
                 options=channel_options(self._limits, party_host(peer)),
             )
         return self._connections[peer]
+
+    def knows(self, peer: PartyId) -> bool:
+        """Whether an address of `peer` is known."""
+        return peer in self._addresses
 
     def open(self, ssid: bytes, stage: str, *, peers: Collection[PartyId] | None = None, epoch: int = 0) -> GrpcChannel:
         """See `Transport.open`. Connects to the peers at once, so that one that goes away is noticed."""
@@ -231,3 +250,11 @@ class GrpcChannel:
     def _check_peer(self, peer: PartyId) -> None:
         if peer not in self._flows:
             raise FedcreditError(f"{self._stage} has no peer {peer}")
+
+
+def _straight(peer: PartyId, address: str) -> str:
+    """The way to `peer` without a relay."""
+    if "://" in address:
+        what, fix = "is reached through a relay, and none is set up here", "add [relay], and the platform to [peers]"
+        raise ConfigError(Problem("RELAY_MISSING", f"peer {peer}", what, fix))
+    return address

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from fedcredit.transport.limits import Limits
 
-__all__ = ["ACCEPTED", "CARRY", "channel_options", "server_options"]
+__all__ = [
+    "ACCEPTED",
+    "CARRY",
+    "RELAY_ACCEPT",
+    "RELAY_DIAL",
+    "RELAY_JOIN",
+    "RELAY_JOINED",
+    "channel_options",
+    "server_options",
+]
 
 CARRY = "/fedcredit.v1.Frames/Carry"
 ACCEPTED = ("fedcredit-frames", "1")
 """In the initial metadata of a stream that the receiver has let in. Until then the sender does not write: a client in
 the middle of a write loses the status that says why it was refused."""
+
+RELAY_JOIN, RELAY_DIAL, RELAY_ACCEPT = (f"/fedcredit.v1.Relay/{method}" for method in ("Join", "Dial", "Accept"))
+RELAY_JOINED = ("fedcredit-relay", "1")
+"""In the initial metadata of a Join that the relay has taken."""
 
 Options = tuple[tuple[str, int | str], ...]
 

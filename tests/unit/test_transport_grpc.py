@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
-from transport_consortium import QUICK, Wire, consortium
+from transport_consortium import QUICK, Wire, consortium, through_platform
 from transport_toys import SSID, A, B, C, Number, flood, hear, ring, say
 
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost
@@ -39,20 +40,26 @@ async def play(transports, roles: dict, *, stage="toy", deadline_s: float = 20.0
     return dict(zip(runs, await asyncio.gather(*runs.values(), return_exceptions=True), strict=True))
 
 
-async def test_roles_run_as_in_the_simulator() -> None:
+@pytest.fixture(params=[consortium, through_platform], ids=["direct", "relayed"])
+def linked(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[dict]]:
+    """Transports that know each other: the tests that take it hold for links through the relay as well."""
+    return request.param
+
+
+async def test_roles_run_as_in_the_simulator(linked) -> None:
     parties = [A, B, C]
 
     def roles() -> dict:
         return {me: ring(me, parties, 5, k) for k, me in enumerate(parties)}
 
     expected = run_network(roles(), insecure_in_process=True).results
-    async with consortium(*parties) as transports:
+    async with linked(*parties) as transports:
         for stage in ("one", "two"):
             assert await play(transports, roles(), stage=stage) == expected
 
 
-async def test_start_up_order_does_not_matter_and_early_frames_wait() -> None:
-    async with consortium(A, B) as transports:
+async def test_start_up_order_does_not_matter_and_early_frames_wait(linked) -> None:
+    async with linked(A, B) as transports:
         early = asyncio.create_task(
             drive(say(B, Number(7)), transports[A].open(SSID, "toy", peers=[B]), deadline_s=20, meter=Meter())
         )
@@ -82,9 +89,9 @@ async def test_a_peer_that_starts_later_is_waited_for() -> None:
     await asyncio.gather(first.close(), second.close())
 
 
-async def test_the_meter_counts_what_is_on_the_wire() -> None:
+async def test_the_meter_counts_what_is_on_the_wire(linked) -> None:
     meters = {A: Meter(), B: Meter()}
-    async with consortium(A, B) as transports:
+    async with linked(A, B) as transports:
         await play(transports, {A: flood(B, 3, 10_000), B: flood(A, 3, 10_000)}, meters=meters)
     for me, peer in ((A, B), (B, A)):
         use = meters[me].link("toy", peer)
@@ -93,9 +100,9 @@ async def test_the_meter_counts_what_is_on_the_wire() -> None:
         assert (use.messages_sent, use.messages_received, use.rounds) == (3, 3, 1)
 
 
-async def test_a_slow_receiver_holds_its_sender_back() -> None:
+async def test_a_slow_receiver_holds_its_sender_back(linked) -> None:
     limits = Limits(stage_bytes=100_000, stage_frames=64, peer_bytes=200_000, drain_s=2.0)
-    async with consortium(A, B, limits=limits) as transports:
+    async with linked(A, B, limits=limits) as transports:
         out, into = (transports[me].open(SSID, "toy") for me in (A, B))
         sent = 0
 
@@ -118,9 +125,9 @@ async def test_a_slow_receiver_holds_its_sender_back() -> None:
         await sending
 
 
-async def test_one_stalled_stage_does_not_stop_another() -> None:
+async def test_one_stalled_stage_does_not_stop_another(linked) -> None:
     limits = Limits(stage_bytes=50_000, peer_bytes=200_000, drain_s=0.5)
-    async with consortium(A, B, limits=limits) as transports:
+    async with linked(A, B, limits=limits) as transports:
         stalled = transports[A].open(SSID, "stalled")
         blocked = asyncio.create_task(drive(flood(B, 20, 10_000), stalled, deadline_s=30, meter=Meter()))
         results = await play(transports, {A: say(B, *map(Number, range(200))), B: hear(A, 200)})
@@ -176,8 +183,8 @@ async def test_a_server_that_restarts_in_the_middle_loses_nothing() -> None:
         assert got == list(range(1, 21))
 
 
-async def test_silence_is_peer_lost_and_names_the_peer() -> None:
-    async with consortium(A, B) as transports:
+async def test_silence_is_peer_lost_and_names_the_peer(linked) -> None:
+    async with linked(A, B) as transports:
         results = await play(transports, {A: hear(B), B: hear(A)}, deadline_s=0.2)
     assert all(isinstance(error, PeerLost) for error in results.values())
     assert any(error.culprit == B and error.step == "toy" for error in results.values())
@@ -196,8 +203,8 @@ async def test_a_peer_that_is_not_there_is_lost_in_every_job_with_it() -> None:
     await alone.close()
 
 
-async def test_a_peer_that_leaves_is_noticed_by_who_waits_for_it_and_nobody_else() -> None:
-    async with consortium(A, B, C) as transports:
+async def test_a_peer_that_leaves_is_noticed_by_who_waits_for_it_and_nobody_else(linked) -> None:
+    async with linked(A, B, C) as transports:
         done = drive(say(A, Number(1)), transports[B].open(SSID, "toy"), deadline_s=20, meter=Meter())
         needs = transports[A].open(SSID, "toy")
         await done
@@ -212,26 +219,26 @@ async def test_a_peer_that_leaves_is_noticed_by_who_waits_for_it_and_nobody_else
         assert bytes((await other.receive(A)).body) == b"still here"
 
 
-async def test_an_abort_passes_a_full_window_and_ends_a_blocked_sender() -> None:
+async def test_an_abort_passes_a_full_window_and_ends_a_blocked_sender(linked) -> None:
     limits = Limits(stage_bytes=50_000, drain_s=2.0)
 
     def fail_after(n: int) -> Steps[None]:
         yield from hear(A, n)
         raise PeerError(A, "toy", "private reason", "MADE_UP")
 
-    async with consortium(A, B, limits=limits) as transports:
+    async with linked(A, B, limits=limits) as transports:
         results = await play(transports, {A: flood(B, 50, 10_000), B: fail_after(0)})
         assert isinstance(results[A], PeerError)
         assert (results[A].culprit, results[A].code) == (B, "MADE_UP")
         assert "private" not in str(results[A])
 
 
-async def test_an_abort_reaches_a_third_party_that_waits_elsewhere() -> None:
+async def test_an_abort_reaches_a_third_party_that_waits_elsewhere(linked) -> None:
     def fail() -> Steps[None]:
         raise ValueError("secret")
         yield
 
-    async with consortium(A, B, C) as transports:
+    async with linked(A, B, C) as transports:
         failing = drive(fail(), transports[A].open(SSID, "one"), deadline_s=20, meter=Meter())
         waiting = drive(hear(A), transports[C].open(SSID, "two"), deadline_s=20, meter=Meter())
         a, c = await asyncio.gather(failing, waiting, return_exceptions=True)
@@ -240,8 +247,8 @@ async def test_an_abort_reaches_a_third_party_that_waits_elsewhere() -> None:
         assert (c.culprit, c.code) == (A, "INTERNAL")
 
 
-async def test_a_message_too_many_is_refused_to_its_sender() -> None:
-    async with consortium(A, B) as transports:
+async def test_a_message_too_many_is_refused_to_its_sender(linked) -> None:
+    async with linked(A, B) as transports:
         late = transports[A].open(SSID, "toy")
         await late.send(B, Number.tag, Number(1).encode())
         assert await drive(hear(A), transports[B].open(SSID, "toy"), deadline_s=20, meter=Meter()) == [1]
@@ -251,8 +258,8 @@ async def test_a_message_too_many_is_refused_to_its_sender() -> None:
         assert refused.value.code == "MESSAGE_AFTER_END"
 
 
-async def test_forgetting_a_job_frees_it_and_what_is_under_way_arrives() -> None:
-    async with consortium(A, B) as transports:
+async def test_forgetting_a_job_frees_it_and_what_is_under_way_arrives(linked) -> None:
+    async with linked(A, B) as transports:
         await drive(say(B, Number(7)), transports[A].open(SSID, "toy"), deadline_s=20, meter=Meter())
         transports[A].forget(SSID)
         assert await drive(hear(A), transports[B].open(SSID, "toy"), deadline_s=20, meter=Meter()) == [7]
@@ -262,8 +269,8 @@ async def test_forgetting_a_job_frees_it_and_what_is_under_way_arrives() -> None
         assert not transports[A]._frames.inbox._jobs
 
 
-async def test_closing_delivers_what_was_sent() -> None:
-    async with consortium(A, B) as transports:
+async def test_closing_delivers_what_was_sent(linked) -> None:
+    async with linked(A, B) as transports:
         into = transports[B].open(SSID, "toy")
         await drive(say(B, *map(Number, range(100))), transports[A].open(SSID, "toy"), deadline_s=20, meter=Meter())
         closing = asyncio.create_task(transports[A].close())
