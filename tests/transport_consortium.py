@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,7 @@ from fedcredit.node.pki import Authority
 from fedcredit.transport.grpc import Credentials, GrpcTransport, Limits
 from fedcredit.transport.identity import party_host
 from fedcredit.transport.options import ACCEPTED, CARRY
-from fedcredit.transport.relay.hub import RelayLimits
+from fedcredit.transport.relay.hub import STREAM_WINDOW_BYTES, RelayLimits
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
 PLATFORM = PartyId("platform")
@@ -26,7 +27,7 @@ class Wire:
     """A TCP relay to a port. `cut` breaks what is connected; `held` lets nothing new through."""
 
     def __init__(self, port: int) -> None:
-        self._to, self.held, self.passed = port, False, 0
+        self._to, self.held, self.passed, self.accepted = port, False, 0, 0
         self._writers: list[asyncio.StreamWriter] = []
 
     async def start(self) -> int:
@@ -44,6 +45,7 @@ class Wire:
         await self._server.wait_closed()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         if self.held:
             writer.transport.abort()
             return
@@ -129,7 +131,7 @@ async def platform_relay(
         peers=peers,
         route=side.route,
         services=side.services,
-        limits=QUICK,
+        limits=dataclasses.replace(QUICK, stream_window_bytes=STREAM_WINDOW_BYTES, calls_per_peer=64),
     )
     await transport.start()
     side.start(transport)

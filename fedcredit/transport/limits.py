@@ -34,6 +34,12 @@ class Limits:
     calls_per_peer: int = 32
     """Calls of one peer at a time, on all its connections."""
 
+    stream_window_bytes: int = 0
+    """What the server takes in of a call before its handler reads; 0 leaves it to gRPC, which takes 4 MiB and more.
+
+    A platform that relays sets it: a callee that reads nothing costs the relay this much and two pieces, each way.
+    """
+
     @property
     def frame_bytes(self) -> int:
         """The largest message that the server reads."""

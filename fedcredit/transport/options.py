@@ -45,8 +45,13 @@ _COMMON: Options = (
 
 def server_options(limits: Limits) -> Options:
     """Options of a party's server."""
+    window: Options = ()
+    if limits.stream_window_bytes:
+        # With probing off, the window stays what it was at first.
+        window = (("grpc.http2.lookahead_bytes", limits.stream_window_bytes), ("grpc.http2.bdp_probe", 0))
     return (
         *_COMMON,
+        *window,
         *_sizes(limits),
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", limits.calls_per_peer),

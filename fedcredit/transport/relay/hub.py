@@ -19,7 +19,10 @@ from fedcredit.ids import PartyId
 from fedcredit.transport.relay.pipe import End, pipe
 from fedcredit.wire.relay import CALL_BYTES, RelayCall
 
-__all__ = ["Presence", "RelayHub", "RelayLimits"]
+__all__ = ["STREAM_WINDOW_BYTES", "Presence", "RelayHub", "RelayLimits"]
+
+STREAM_WINDOW_BYTES = 1 << 20
+"""For `Limits.stream_window_bytes` of a transport that serves a relay."""
 
 MayDial = Callable[[PartyId, PartyId], bool]
 """Whether a caller may call a peer. Pure and quick: it is asked for every connection."""

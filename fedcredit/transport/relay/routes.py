@@ -48,7 +48,8 @@ class LocalSockets:
     def to(self, peer: PartyId) -> Path:
         """The socket that leads to `peer`. Needs a running event loop."""
         if peer not in self._listening:
-            listener, path = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), self.path(f"to-{peer}")
+            path = self.path(f"to-{peer}")
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.setblocking(False)
             listener.bind(str(path))
             listener.listen(_BACKLOG)
