@@ -1,5 +1,5 @@
 # Every target sets itself up first; one that has nothing to do does nothing. `make` alone lists them.
-# PYTHON=/path/to/python chooses the interpreter of the virtual environment; OUT, ROWS go to the demo.
+# PYTHON=/path/to/python chooses the interpreter of the virtual environment; OUT, ROWS go to the demo; INPUTS, SEED to fuzz.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,6 +15,8 @@ RUST_SOURCES := $(shell find $(NATIVE) -name target -prune -o -type f \( -name '
 
 OUT ?= runs/demo
 ROWS ?=
+INPUTS ?= 1000000
+SEED ?= 1
 BENCHES ?= intersect groupsum gbdt
 
 # rustup puts cargo here; shells that are not interactive often miss it.
@@ -27,7 +29,7 @@ ifneq ($(PYTHON),)
 export PYTHON
 endif
 
-.PHONY: help setup demo test test-fast test-long bench check check-python check-protos check-rust fmt protos clean
+.PHONY: help setup demo test test-fast test-long fuzz bench check check-python check-protos check-rust fmt protos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +46,9 @@ test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, a
 
 test-long: $(VENV)/developer $(EXTENSION) ## the slow tests alone
 	$(BIN)/python -m pytest -q -m slow
+
+fuzz: $(VENV)/developer $(EXTENSION) ## a million changed inputs for every decoder; an hour, findings in runs/fuzz
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --inputs $(INPUTS) --seed $(SEED) --out runs/fuzz
 
 bench: setup ## the benchmarks of the README's table, one JSON object a line, into benchmarks/results
 	mkdir -p benchmarks/results

@@ -138,7 +138,7 @@ def part_from_bytes(data: bytes) -> LabelPart | FeaturePart:
         if raw["format"] != FORMAT or raw["kind"] != "gbdt":
             raise ValueError("another format")
         return LabelPart.from_json(raw) if raw["role"] == "label" else FeaturePart.from_json(raw)
-    except (KeyError, TypeError, ValueError, FedcreditError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, FedcreditError):
         what = "is not the part of a model of this version"
         raise DataError(Problem("MODEL_INVALID", "model part", what, "train the model again")) from None
 

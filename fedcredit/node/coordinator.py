@@ -7,15 +7,15 @@ lost, the others are told to stop; of all the ends reported, the one nearest to 
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
-from fedcredit.ids import PartyId
+from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
+from fedcredit.ids import PartyId, party_id
 from fedcredit.node.events import ENDS, EventLog
 from fedcredit.node.rpc import ControlClient, remote_error
-from fedcredit.node.specification import JobSpecification, canonical
+from fedcredit.node.specification import JobSpecification, canonical, parse_canonical
 from fedcredit.runtime.clock import Clock
 from fedcredit.wire.control import (
     Accepted,
@@ -41,6 +41,9 @@ JOB_TIMEOUT_S = 30 * 86_400.0
 CANCEL_TIMEOUT_S = 8.0
 END_GRACE_S = 15.0
 """How long the other parties may take to report their own end once one has failed."""
+
+# What an address may be is for whoever dials; here it is short and printable.
+_ADDRESS = re.compile(r"[!-~]{1,255}")
 
 
 class Coordinator:
@@ -178,7 +181,13 @@ def _nearest_to_cause(errors: Sequence[BaseException]) -> FedcreditError:
 
 def addresses_of(data: bytes) -> dict[PartyId, str]:
     """The addresses in a proposal. Raises RefusedError."""
-    value = json.loads(data)
+    value = parse_canonical(data)
     if not isinstance(value, dict) or not all(isinstance(address, str) for address in value.values()):
         raise RefusedError(Problem("SPEC_INVALID", "addresses", "are not a table of texts"))
-    return {PartyId(party): address for party, address in value.items()}
+    try:
+        found = {party_id(party): address for party, address in value.items()}
+    except ConfigError:
+        raise RefusedError(Problem("SPEC_INVALID", "addresses", "name something that is not a party")) from None
+    if not all(_ADDRESS.fullmatch(address) for address in found.values()):
+        raise RefusedError(Problem("SPEC_INVALID", "addresses", "are not all short and printable"))
+    return found

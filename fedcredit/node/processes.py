@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from fedcredit.errors import (
@@ -139,7 +139,9 @@ def read_failure(folder: Path) -> FedcreditError | None:
         found = json.loads((folder / "failure.json").read_text())
         problems = [Problem(**problem) for problem in found["problems"]]
         status = int(found["exit_status"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if not all(isinstance(text, str) for problem in problems for text in astuple(problem)):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     if status in (PeerLost.exit_status, PeerError.exit_status) and problems:
         culprit, _, step = problems[0].where.partition(" at ")

@@ -7,6 +7,7 @@ the node from starting. The caller's name comes from its certificate. Peers lear
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,8 @@ from fedcredit.wire.control import service_methods
 from fedcredit.wire.message import Message
 
 __all__ = ["CallerOf", "ControlClient", "ControlService", "Method", "remote_error"]
+
+_logger = logging.getLogger(__name__)
 
 CODE_KEY, EXIT_KEY = "fedcredit-code", "fedcredit-exit"
 
@@ -100,7 +103,9 @@ class ControlService(_Handlers):
                 return reply.encode()
             except FedcreditError as error:
                 await _abort(context, error)
-                raise AssertionError("abort raises") from error
+            except Exception as bug:  # noqa: BLE001 - whatever it is, the caller gets a code
+                await _abort(context, _internal(method, bug))
+            raise AssertionError("abort raises")
 
         return answer
 
@@ -111,6 +116,8 @@ class ControlService(_Handlers):
                     yield reply.encode()
             except FedcreditError as error:
                 await _abort(context, error)
+            except Exception as bug:  # noqa: BLE001 - whatever it is, the caller gets a code
+                await _abort(context, _internal(method, bug))
 
         return answer
 
@@ -178,6 +185,12 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
         reason = "cannot be reached" if error.code() == grpc.StatusCode.UNAVAILABLE else "did not answer in time"
         return PeerLost(peer, step, reason)
     return PeerError(peer, step, f"answered {error.code().name}", "RPC_FAILED")
+
+
+def _internal(method: Method, bug: Exception) -> FedcreditError:
+    """A bug of ours, so that the caller gets a code: gRPC itself would tell it the exception's text, data and all."""
+    _logger.error("call of %s failed: %s", method.name, type(bug).__name__)
+    return FedcreditError(Problem("INTERNAL", method.name, type(bug).__name__))
 
 
 async def _abort(context: _Context, error: FedcreditError) -> None:

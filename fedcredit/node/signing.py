@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
@@ -46,7 +46,13 @@ class SigningIdentity:
         try:
             found = x509.load_der_x509_certificate(certificate)
             named = read_party(found, signer=True)
-        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, IdentityInvalid):
+        except (
+            ValueError,
+            UnsupportedAlgorithm,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+            IdentityInvalid,
+        ):
             raise self._refused(party, "cannot be read") from None
         key = found.public_key()
         if named != party:

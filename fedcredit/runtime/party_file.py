@@ -38,7 +38,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from fedcredit.errors import ConfigError, Problem
+from fedcredit.errors import Problem
 from fedcredit.ids import PartyId
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
@@ -278,5 +278,5 @@ def _value(text: str) -> Any:
     """`text` as TOML would read it, else as plain text: 7444 is a number, 127.0.0.1 is not."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, ConfigError):
+    except (ValueError, RecursionError):
         return text

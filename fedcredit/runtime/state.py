@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -67,7 +68,7 @@ class StageState:
                 values[entry["name"]] = array
             if offset != len(data) or values.keys() != set(_names(cls)):
                 raise state_invalid(f"{cls.schema} has other fields")
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             raise state_invalid(f"{cls.schema} cannot be read") from None
         return cls(**values)
 
@@ -99,7 +100,9 @@ def _array(data: bytes, offset: int, entry: dict[str, Any]) -> tuple[npt.NDArray
     if entry["dtype"] not in _DTYPES and not entry["dtype"].startswith("|S"):
         raise state_invalid("an array of a type that is not stored")
     dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
-    end = offset + dtype.itemsize * int(np.prod(shape, dtype=object) if shape else 1)
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise state_invalid("an array of no shape")
+    end = offset + dtype.itemsize * math.prod(shape)
     if end > len(data):
         raise state_invalid("an array is cut short")
     return np.frombuffer(data[offset:end], dtype).reshape(shape), end

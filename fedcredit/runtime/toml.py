@@ -26,6 +26,9 @@ __all__ = ["SECRET_KEYS", "Reader", "Section", "dump", "nearest"]
 MAX_FILE_BYTES = 1 << 20
 """A configuration file is pages, not megabytes; more is a mistake or an attack."""
 
+MAX_PROBLEMS, MAX_KEY = 100, 120
+"""What is said of a file at most: problems, and characters of a key's name."""
+
 _PEM = re.compile(r"-----BEGIN [A-Z ]*-----")
 _URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@")
 SECRET_KEYS = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|private_key|api_key)($|_)")
@@ -51,6 +54,8 @@ class Reader:
 
     def report(self, code: str, key: str, what: str, fix: str = "") -> None:
         """Note a problem at dotted `key`."""
+        # A file may have keys of any length; a problem is one line.
+        key = key if len(key) <= MAX_KEY else f"{key[: MAX_KEY - 3]}..."
         self.problems.append(Problem(code, f"{self.path}: {key}" if key else str(self.path), what, fix))
 
     def known(self, key: str, value: Mapping[str, Any], keys: Collection[str]) -> None:
@@ -92,6 +97,9 @@ class Reader:
 
     def finish(self) -> None:
         """Raise ConfigError if anything was noted."""
+        if (rest := len(self.problems) - MAX_PROBLEMS) > 0:
+            more = Problem("MORE_PROBLEMS", str(self.path), f"{rest} more problems", "mend these first")
+            self.problems[MAX_PROBLEMS:] = [more]
         if self.problems:
             raise ConfigError(self.problems)
 
@@ -115,6 +123,8 @@ class Reader:
             raise ConfigError(_syntax_problem(path, str(error))) from None
         except RecursionError:
             raise ConfigError(Problem("CONFIG_TOML", str(path), "is nested too deeply")) from None
+        except ValueError:
+            raise ConfigError(Problem("CONFIG_TOML", str(path), "holds a number too long to be one")) from None
 
     def _note(
         self,

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -87,7 +88,7 @@ def party_of_certificate(pem: bytes) -> PartyId:
 def _party_of_pem(pem: bytes) -> PartyId:
     try:
         return read_party(x509.load_pem_x509_certificate(pem))
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
         raise IdentityInvalid("cannot be parsed") from None
 
 

@@ -60,7 +60,12 @@ class SetSize(Message, tag=0x11, proto=pb.SetSize):
     Assumes: an authenticated link.
     """
 
-    rows: int = count(MAX_ROWS, 1)
+    rows: int = count(MAX_ROWS)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        if self.rows == 0:
+            raise MessageInvalid("SetSize.rows", "an empty set", "SET_SIZE")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -206,10 +206,14 @@ def _array(message: str, name: str, spec: _Spec, wire: Any) -> npt.NDArray[Any]:
     dtype = DTYPES.get(wire.dtype)
     if dtype is None or dtype != spec.dtype:
         raise MessageInvalid(where, f"dtype is not {spec.dtype}", "ARRAY_INVALID")
+    # The rank first: a peer may claim a million dimensions.
+    if len(wire.shape) != spec.rank or len(wire.shape) > MAX_ARRAY_RANK:
+        raise MessageInvalid(where, f"rank {len(wire.shape)} where {spec.rank} was due", "ARRAY_INVALID")
     shape = tuple(wire.shape)
-    if len(shape) != spec.rank or len(shape) > MAX_ARRAY_RANK:
-        raise MessageInvalid(where, f"rank {len(shape)} where {spec.rank} was due", "ARRAY_INVALID")
     # Python integers do not overflow, so the product is exact whatever the peer claims.
     if math.prod(shape) * dtype.itemsize != len(wire.data):
         raise MessageInvalid(where, "shape and length disagree", "ARRAY_INVALID")
+    # Beside an empty dimension any other passes the product; numpy's own sizes do overflow.
+    if max(shape, default=0) > spec.high:
+        raise MessageInvalid(where, f"more than {spec.high} elements", "ARRAY_INVALID")
     return np.frombuffer(wire.data, dtype=dtype).reshape(shape)

@@ -1,0 +1,62 @@
+"""A valid sample of every wire message, made from its fields' own bounds."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import pkgutil
+from typing import Any
+
+import numpy as np
+
+import fedcredit.wire
+from fedcredit.kernels import group
+from fedcredit.wire import message as wire
+from fedcredit.wire.message import Message, MessageInvalid
+
+__all__ = ["messages", "sample"]
+
+TEST_TAGS = 0x7F00
+SHAPES = {1: ((3,), (1,), (0,)), 2: ((2, 32), (2, 16), (2, 3)), 3: ((2, 3, 2), (32, 1, 2), (128, 2, 16), (128, 2, 32))}
+TEXTS = ("a", "tax", "SOME_CODE", "127.0.0.1:7443", "", "2026-01-01T00:00:00+00:00", "00" * 32)
+POINT = group.multiply_base(np.full((1, 32), 1, np.uint8)).tobytes()
+
+
+def messages() -> list[type[Message]]:
+    """Every message that may travel, by tag."""
+    for module in pkgutil.iter_modules(fedcredit.wire.__path__, "fedcredit.wire."):
+        if not module.name.endswith("._gen"):
+            importlib.import_module(module.name)
+    return [kind for tag, kind in sorted(wire._REGISTRY.items()) if tag < TEST_TAGS]
+
+
+def sample(kind: type[Message]) -> Message:
+    """A valid `kind`. Raises AssertionError when its bounds alone do not lead to one: then add what is missing here."""
+    specs = wire._specs(kind)
+    choices = [_values(spec) for _, spec in specs]
+    for values in itertools.islice(itertools.product(*choices), 20_000):
+        try:
+            return kind(**dict(zip((name for name, _ in specs), values, strict=True)))
+        except MessageInvalid:
+            continue
+    raise AssertionError(f"no sample of {kind.__name__} found: tell {__name__} what its fields hold")
+
+
+def _values(spec: Any) -> tuple[Any, ...]:
+    match spec.kind:
+        case wire._Kind.COUNT:
+            return tuple(dict.fromkeys(n for n in (spec.low, 1, 2, 3, spec.high) if spec.low <= n <= spec.high))
+        case wire._Kind.FLAG:
+            return (True, False)
+        case wire._Kind.TEXT:
+            return tuple(text for text in TEXTS if len(text) <= spec.high)
+        case wire._Kind.BLOB:
+            sizes = dict.fromkeys((spec.low, min(spec.high, max(spec.low, 40))))
+            fitting = [text for text in (b"{}", POINT) if spec.low <= len(text) <= spec.high]
+            return (*fitting, *(bytes(range(1, 256)) * (n // 255) + bytes(n % 255) for n in sizes))
+    made = [np.ones(shape, spec.dtype) for shape in SHAPES.get(spec.rank, ()) if np.prod(shape) <= spec.high]
+    return (
+        *made,
+        *(np.full_like(array, 2) for array in made),
+        *(np.arange(array.size, dtype=spec.dtype) for array in made[:1] if spec.rank == 1),
+    )

@@ -1,0 +1,327 @@
+"""Every decoder that reads a peer's bytes or a disk's, with valid inputs and the way to change them."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import importlib
+import json
+import pkgutil
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fuzz import mutate
+from fuzz.engine import Target
+from fuzz.samples import messages, sample
+
+import fedcredit.node
+from fedcredit.credit.binning import Bins
+from fedcredit.credit.params import TreeParams
+from fedcredit.credit.trees import Tree
+from fedcredit.errors import DataError, Problem
+from fedcredit.estimators.columns import ColumnBins
+from fedcredit.estimators.parts import FeaturePart, LabelPart, part_from_bytes
+from fedcredit.governance.audit import Entry, Event, Head, SignedHead
+from fedcredit.ids import PartyId
+from fedcredit.kernels import group
+from fedcredit.node.coordinator import addresses_of
+from fedcredit.node.party import _signatures
+from fedcredit.node.pki import Authority
+from fedcredit.node.platform import make_proposal
+from fedcredit.node.processes import read_failure
+from fedcredit.node.specification import JobSpecification, PartyEntry, parse_canonical
+from fedcredit.protocols.boosting import OwnSplit
+from fedcredit.runtime.config import load_job, load_party
+from fedcredit.runtime.state import StageState
+from fedcredit.tables import TableSpec, open_table
+from fedcredit.tables.header import csv_names
+from fedcredit.tables.problems import Problems
+from fedcredit.tables.source import Utf8Check
+from fedcredit.tables.spec import Limits
+from fedcredit.tables.structure import CsvScan
+from fedcredit.transport.identity import party_of_certificate
+from fedcredit.wire.frame import Abort, Frame, Receipt
+from fedcredit.wire.message import Message
+
+__all__ = ["targets"]
+
+SSID, TAX, BANK = bytes(range(32)), PartyId("tax"), PartyId("bank")
+
+
+def targets() -> list[Target]:
+    """All of them, in the order of their names."""
+    found = [*_wire(), *_control(), *_disk(), *_files(), *_kernels()]
+    return sorted(found, key=lambda target: target.name)
+
+
+def _wire() -> Iterator[Target]:
+    for kind in messages():
+        seeds = (sample(kind).encode(), kind.proto().SerializeToString())
+        yield Target(f"wire.{kind.__name__}", seeds, _again(kind), mutate.protobuf)
+
+    def frame(data: bytes) -> None:
+        Frame.decode(data).check_body()
+
+    frames = [Frame(SSID, "gbdt.0/tree.7", TAX, seq, tag, body) for seq, tag, body in ((0, 17, b"x" * 40), (3, 9, b""))]
+    yield Target("frame", tuple(f.encode() for f in frames), frame, mutate.frame)
+    yield Target("frame.abort", (Abort("align", "DATA_CORRUPT", 76).encode(),), Abort.decode, mutate.protobuf)
+    receipts = (Receipt(SSID, 1, "align", 7, "STALE_EPOCH"), Receipt.hanging_up("PEER_LEFT"))
+    yield Target("frame.receipt", tuple(r.encode() for r in receipts), Receipt.decode, mutate.protobuf)
+
+
+def _again(kind: type[Message]) -> Callable[[bytes], object]:
+    def decode(data: bytes) -> None:
+        message = kind.decode(data)
+        # What was taken is valid: it can be written and read again.
+        written = message.encode()
+        if kind.decode(written).encode() != written:
+            raise AssertionError("does not read back")
+
+    return decode
+
+
+def definition() -> dict[str, Any]:
+    """What an operator submits."""
+    return {
+        "job": {"name": "sme", "purpose": "financing", "seed": 7, "trust": "semi-honest"},
+        "parties": [{"id": "bank", "role": "label"}, {"id": "tax", "role": "feature"}],
+        "intersect": {"mode": "auto", "min_size": 100, "receiver_only": False},
+        "split": {"holdout": 0.2},
+        "models": [
+            {"kind": "gbdt", "name": "gbdt.0", "groupsum": "auto", "hide_nodes": False, "params": {"num_trees": 5}}
+        ],
+    }
+
+
+def _control() -> Iterator[Target]:
+    proposal = make_proposal(definition(), PartyId("platform"))
+    # A proposal's name and nonce are random; a run with a seed is not.
+    proposal = proposal.model_copy(update={"id": "sme-1", "nonce": "ab" * 32})
+    offers = {
+        party: PartyEntry(
+            id=party,
+            role=proposal.party(party).role,
+            rows=1000,
+            features=3,
+            commitment="0f" * 32,
+            certificate="30" * 400,
+        )
+        for party in (BANK, TAX)
+    }
+    seeds = (proposal.to_bytes(), proposal.with_offers(offers).to_bytes())
+
+    def specification(data: bytes) -> None:
+        found = JobSpecification.parse(data)
+        found.derive_leakage()
+        found.proposal().to_bytes()
+
+    yield Target("control.specification", seeds, specification, mutate.canonical_json)
+
+    def submitted(data: bytes) -> None:
+        make_proposal(parse_canonical(data), PartyId("platform"))
+
+    submission = json.dumps(definition(), sort_keys=True, separators=(",", ":")).encode()
+    yield Target("control.definition", (submission,), submitted, mutate.canonical_json)
+    addresses = b'{"bank":"127.0.0.1:7001","tax":"[::1]:7002"}'
+    yield Target("control.addresses", (addresses, b"{}"), addresses_of, mutate.json_text)
+    signatures = b'{"bank":"' + b"0f" * 64 + b'","tax":"00"}'
+    yield Target("control.signatures", (signatures,), lambda data: _signatures(TAX, data), mutate.canonical_json)
+    certificate = Authority.create(now=datetime(2026, 1, 1, tzinfo=UTC)).credentials(TAX).certificate
+    yield Target("control.certificate", (certificate,), party_of_certificate, mutate.text)
+
+
+def _disk() -> Iterator[Target]:
+    for kind in _states():
+        yield Target(f"state.{kind.__name__}", (_state(kind).freeze(),), _thawed(kind), mutate.state)
+    entry = Entry(
+        sequence=3,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        event=Event.STAGE_DONE,
+        job="sme-1",
+        facts={"rows": 5, "ok": True, "hash": "0f" * 32},
+    )
+    yield Target("audit.entry", (entry.encode(),), Entry.decode, mutate.canonical_json)
+    head = SignedHead(Head("tax", 5, bytes(32)), bytes(64))
+    yield Target("audit.head", (head.encode(),), SignedHead.decode, mutate.text)
+    parts = tuple(part.to_bytes() for part in _parts())
+    yield Target("model.part", parts, part_from_bytes, mutate.json_text)
+
+
+def _states() -> list[type[StageState]]:
+    for module in pkgutil.iter_modules(fedcredit.node.__path__, "fedcredit.node."):
+        importlib.import_module(module.name)
+    # A class with slots is made twice; the second one is the one in its module.
+    found = {
+        kind.__qualname__: kind for kind in StageState.__subclasses__() if kind.__module__.startswith("fedcredit.")
+    }
+    return [getattr(sys.modules[kind.__module__], name) for name, kind in sorted(found.items())]
+
+
+def _state(kind: type[StageState]) -> StageState:
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        text = str(field.type)
+        kinds = {"int64": np.int64, "bool_": np.bool_, "F64": np.float64, "uint8": np.uint8}
+        array = next((dtype for name, dtype in kinds.items() if name in text), None)
+        values[field.name] = np.ones(5, array) if array else (3 if "int" in text else "name")
+    return kind(**values)
+
+
+def _thawed(kind: type[StageState]) -> Callable[[bytes], object]:
+    def thaw(data: bytes) -> None:
+        kind.thaw(data).freeze()
+
+    return thaw
+
+
+def _parts() -> tuple[LabelPart, FeaturePart]:
+    bins = (Bins((0.5, 1.5), True, 3, None), Bins((0.5,), False, 0, 2))
+    columns = ColumnBins(("income", "sector"), bins)
+    tree = Tree(
+        owner=np.array([0, 1], np.int32),
+        feature=np.array([0, 2], np.int32),
+        bin=np.array([1, 0], np.int32),
+        missing_left=np.array([True, False]),
+        left=np.array([1, -1], np.int32),
+        right=np.array([-2, -3], np.int32),
+        gain=np.array([2.0, 1.0]),
+        leaf_value=np.array([0.1, -0.2, 0.3]),
+    )
+    params = TreeParams.from_mapping({"num_trees": 1, "max_depth": 2})
+    foreign = (np.array([-1, 0], np.int64),)
+    label = LabelPart(params, (BANK, TAX), columns, 0.5, (tree,), foreign, (0, 2))
+    return label, FeaturePart(BANK, columns, (OwnSplit(0, 0, 1, True), OwnSplit(0, 1, 0, False)))
+
+
+JOB = b"""[job]
+name = "sme-default"
+purpose = "financing"
+seed = 7
+[parties.bank]
+table = "t.csv"
+id = "uscc"
+label = "default"
+drop = ["year"]
+[parties.tax]
+table = "t.csv"
+id = "uscc"
+missing = ["NA"]
+[parties.tax.columns.state]
+kind = "categorical"
+levels = ["CA", "NY"]
+[intersect]
+min_size = 100
+[split]
+holdout = 0.2
+[[model]]
+kind = "gbdt"
+num_trees = 50
+learning_rate = 0.1
+hide_nodes = true
+"""
+
+PARTY = b"""[party]
+id = "tax"
+kind = "provider"
+[listen]
+host = "127.0.0.1"
+port = 7443
+[identity]
+key = "k"
+certificate = "k"
+authorities = "k"
+signing_key = "k"
+signing_certificate = "k"
+[trust]
+platform = "platform"
+operators = ["operator"]
+[table]
+table = "t.csv"
+id = "uscc"
+[limits]
+peer_timeout_s = 600.0
+[peers]
+bank = "127.0.0.1:7001"
+"""
+
+CSV = (
+    b'id,x,"y z",label\na,1.5,0,1\nb,2,"1 ""2"" 3",0\nc,,1,1\n\n',
+    b"\xef\xbb\xbfid;x\r\n1;2\r\n3;4\r\n",
+    "编号,x,y,label\n甲,1,2,0\n乙,３,4,1".encode(),
+)
+
+
+def _files() -> Iterator[Target]:
+    folder = _folder()
+    job, party, table = folder / "JOB.toml", folder / "party.toml", folder / "table.csv"
+    (folder / "t.csv").write_text("uscc\n")
+    (folder / "k").touch(0o600)
+
+    def read(path: Path, load: Callable[[], object]) -> Callable[[bytes], object]:
+        def decode(data: bytes) -> None:
+            path.write_bytes(data)
+            load()
+
+        return decode
+
+    yield Target("file.job", (JOB,), read(job, lambda: load_job(job)), mutate.text)
+    yield Target("file.party", (PARTY,), read(party, lambda: load_party(folder, {})), mutate.text)
+    failure = json.dumps(
+        {"exit_status": 76, "problems": [{"code": "X", "where": "tax at align", "what": "y"}]}
+    ).encode()
+    failed = folder / "failure.json"
+
+    def failed_how() -> None:
+        if read_failure(folder) is None:
+            raise DataError(Problem("FAILURE_UNREADABLE", "failure.json", "is none"))
+
+    yield Target("file.failure", (failure,), read(failed, failed_how), mutate.json_text)
+    yield Target("table.structure", CSV, _scan, mutate.text)
+
+    def opened() -> None:
+        with open_table(TableSpec(path=table, id="id", id_type="text", useless="keep")) as found:
+            found.read()
+
+    # The engine takes milliseconds to start; the scan before it, which sees every byte, gets the full number.
+    yield Target("table.opened", CSV, read(table, opened), mutate.text, share=0.01)
+
+
+def _scan(data: bytes) -> None:
+    limits = Limits()
+    for size in (len(data) or 1, 7) if len(data) < 1000 else (len(data),):
+        scan = CsvScan("t.csv", ",", limits)
+        text = Utf8Check("t.csv", "utf-8", scan.feed)
+        pieces = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+        for number, piece in enumerate(pieces):
+            text.feed(piece, last=number == len(pieces) - 1)
+        start, end = scan.finish().header
+    csv_names(data[start:end], ",")
+    Problems("t.csv").check()
+
+
+def _kernels() -> Iterator[Target]:
+    points = group.multiply_base(np.array([[k] + [0] * 31 for k in (1, 2, 3)], np.uint8))
+
+    def checked(data: bytes) -> None:
+        rows = np.frombuffer(data[: len(data) // 32 * 32], np.uint8).reshape(-1, 32)[:64]
+        group.check_points(rows)
+        group.add(rows, rows)
+
+    yield Target("kernel.points", (points.tobytes(), bytes(32), b""), checked, mutate.blind, (group.BadPoint,))
+
+    def scalars(data: bytes) -> None:
+        group.multiply(points[:1], data)
+
+    yield Target("kernel.scalar", (bytes([7]) + bytes(31),), scalars, mutate.blind, (ValueError,))
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="fedcredit-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

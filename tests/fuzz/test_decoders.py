@@ -1,0 +1,79 @@
+"""A short run of `make fuzz`, the same inputs every time, and proof that the fuzzer finds what it looks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from fuzz import mutate
+from fuzz.engine import Slate, Target, fuzz, try_once
+from fuzz.run import main
+from fuzz.samples import messages, sample
+from fuzz.targets import targets
+
+INPUTS = 1_000
+TARGETS = {target.name: target for target in targets()}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_decoder_takes_any_bytes_or_says_no(name: str) -> None:
+    target = TARGETS[name]
+    outcome = fuzz(target, seed=3, count=max(20, int(INPUTS * target.share)))
+    assert [(finding.what, finding.data[:200]) for finding in outcome.findings] == []
+    # A run that is refused at the door, or never refused, tests nothing.
+    assert outcome.taken > 0
+    assert len(outcome.answers) > 1
+
+
+def test_every_message_has_a_valid_sample() -> None:
+    assert [kind.__name__ for kind in messages() if kind.decode(sample(kind).encode()) is None] == []
+    assert {f"wire.{kind.__name__}" for kind in messages()} <= TARGETS.keys()
+
+
+def explode(data: bytes) -> None:
+    if b"\xff" in data:
+        raise ValueError("untyped")
+
+
+def dawdle(data: bytes) -> None:
+    if b"\xff" in data:
+        sum(range(20_000_000))
+
+
+def swallow(data: bytes) -> None:
+    if b"\xff" in data:
+        len(b"\1" * (150 << 20))
+
+
+@pytest.mark.parametrize(
+    ("decode", "what"), [(explode, "untyped ValueError"), (dawdle, "ms"), (swallow, "MiB")], ids=lambda x: str(x)
+)
+def test_what_a_decoder_must_not_do_is_found(decode: Callable[[bytes], None], what: str) -> None:
+    target = Target("toy", (b"abc",), decode)
+    outcome = fuzz(target, seed=1, count=2000, max_findings=1)
+    assert [what in finding.what for finding in outcome.findings] == [True]
+    assert b"\xff" in outcome.findings[0].data
+    assert try_once(target, b"abc")[1] == ""
+
+
+def test_the_same_seed_gives_the_same_inputs() -> None:
+    def inputs(seed: int) -> list[bytes]:
+        seen: list[bytes] = []
+        fuzz(Target("toy", (b'{"a":[1,2]}',), seen.append, mutate.canonical_json), seed=seed, count=1500)
+        return seen
+
+    assert inputs(1) == inputs(1)
+    assert inputs(1) != inputs(2)
+
+
+def test_a_run_keeps_what_it_found(tmp_path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    names = ["fuzz", "frame.abort", "--inputs", "300", "--out", str(tmp_path), "--jobs", "1"]
+    monkeypatch.setattr("sys.argv", names)
+    assert main() == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["total"]["inputs"], report["total"]["findings"]) == (300, 0)
+    assert report["decoders"][0]["taken"] > 0
+    slate = Slate(tmp_path / "slate")
+    slate.put(b"last words")
+    assert Slate.read(tmp_path / "slate") == b"last words"
