@@ -1,6 +1,16 @@
-"""The align stage: which rows of this party's table all parties hold, in one order that all share."""
+"""The align stage: which rows of this party's table all parties hold, in one order that all share.
+
+Small tables are aligned in one piece. Large ones go bucket by bucket (`protocols.intersect.buckets`), each a stage
+`align/bucket.K` of its own that the store keeps, and `align` then releases what all of them found.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,50 +19,127 @@ from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import JobSpecification
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver
+from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, Sieved
+from fedcredit.protocols.intersect.alignment import ITEM_BYTES, item_digests
+from fedcredit.protocols.intersect.buckets import bucket_count, bucket_size, fill_up, rows_of_buckets
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.runtime.sessions import session_id
+from fedcredit.runtime.state import StageRunner, StageState
 from fedcredit.transport.channel import Transport
 
-__all__ = ["align"]
+__all__ = ["Aligned", "Aligner", "BucketKept"]
 
-Ids = npt.NDArray[np.bytes_]
+T = TypeVar("T")
+
+I64: TypeAlias = npt.NDArray[np.int64]
+Ids: TypeAlias = npt.NDArray[np.bytes_]
+U8: TypeAlias = npt.NDArray[np.uint8]
 
 
-async def align(
-    specification: JobSpecification,
-    me: PartyId,
-    ids: Ids,
-    epoch: int,
-    transport: Transport,
-    meter: Meter,
-    peer_timeout_s: float,
-) -> npt.NDArray[np.int64]:
-    """Row numbers of the common subjects, in the order of their identifiers; none where only the receiver learns them.
+@dataclass(frozen=True, slots=True)
+class Aligned(StageState):
+    """Row numbers of the common subjects in this party's file, in the order that all parties share; empty where
+    only the receiver learns it."""
 
-    The protocol's own order is random. Whoever learns the rows knows their identifiers, so the order by identifier
-    tells nobody anything, is the same at all parties, and is the same in every run.
+    schema = "aligned/1"
+    rows: I64
 
-    Shapes: ids (n,) in the order of the file; returns (m,).
-    Raises: RefusedError (INTERSECTION_TOO_SMALL), PeerError, PeerLost.
+
+@dataclass(frozen=True, slots=True)
+class BucketKept(StageState):
+    """What one bucket leaves for the release: at the receiver its common rows, at a holder all its rows, and the seeds
+    of the rows' tags, one layer for each holder (at a holder: its own).
+
+    Shapes: rows (m,) row numbers of the file; seeds (holders, m, 16), no layer where only the receiver learns.
     """
-    peers = tuple(party for party in (specification.label_party, *specification.feature_parties) if party != me)
-    channel = transport.open(specification.hash, "align", peers=peers, epoch=epoch)
-    alignment = await drive(_steps(specification, me, ids, epoch), channel, deadline_s=peer_timeout_s, meter=meter)
-    if alignment is None:
-        return np.empty(0, np.int64)
-    return alignment.rows[np.argsort(ids[alignment.rows], kind="stable")]
+
+    schema = "align-bucket/1"
+    rows: I64
+    seeds: U8
 
 
-def _steps(specification: JobSpecification, me: PartyId, ids: Ids, epoch: int) -> Steps[Alignment | None]:
-    both, minimum = not specification.intersect.receiver_only, specification.intersect.min_size
-    # No party may bring more rows than it said before all signed.
-    most = max(party.rows or 0 for party in specification.parties)
-    session, randomness = session_id(specification.hash, epoch, "align"), SystemRandomness()
-    receiver, holders = specification.label_party, specification.feature_parties
-    if me == receiver:
-        role = IntersectReceiver(me, holders, session, ids, randomness, both, minimum, most)
-        return (yield from role.steps())
-    others = tuple(party for party in holders if party != me)
-    return (yield from IntersectHolder(me, receiver, others, session, ids, randomness, both, minimum, most).steps())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aligner:
+    """The align stage of one start of a job at party `me`; `progress` hears of finished buckets."""
+
+    specification: JobSpecification
+    me: PartyId
+    epoch: int
+    transport: Transport = field(repr=False)
+    meter: Meter = field(repr=False)
+    step: StageRunner = field(repr=False)
+    progress: Callable[[str, int, int], None] = field(repr=False)
+    peer_timeout_s: float
+
+    async def align(self, ids: Ids) -> Aligned:
+        """The rows of the common subjects, in the order of their identifiers.
+
+        The protocol's own order is random. Whoever learns the rows knows their identifiers, so the order by identifier
+        tells nobody anything, is the same at all parties, and is the same in every run.
+
+        Shapes: ids (n,) in the order of the file.
+        Raises: RefusedError (INTERSECTION_TOO_SMALL), PeerError, PeerLost.
+        """
+        count = bucket_count([party.rows or 0 for party in self.specification.parties])
+        if count == 1:
+            return await self.step("align", Aligned, lambda: self._run("align", self._role("align", ids).steps(), ids))
+        # Items are the same in every start of the job, for buckets kept from an earlier one. They never travel.
+        session = session_id(self.specification.hash, 0, "align items")
+        items = await asyncio.to_thread(item_digests, ids, session, self._most_rows)
+        kept: list[BucketKept] = []
+        for number, rows in enumerate(rows_of_buckets(items, count)):
+            stage = f"align/bucket.{number}"
+            work = partial(self._sieve, stage, items[rows], rows, bucket_size(len(items), count))
+            kept.append(await self.step(stage, BucketKept, work))
+            self.progress("align", number + 1, count)
+        return await self.step("align", Aligned, lambda: self._run("align", self._release(kept, ids), ids))
+
+    async def _run(self, stage: str, steps: Steps[Alignment | None], ids: Ids) -> Aligned:
+        alignment = await self._drive(stage, steps)
+        if alignment is None:
+            return Aligned(np.empty(0, np.int64))
+        return Aligned(alignment.rows[np.argsort(ids[alignment.rows], kind="stable")])
+
+    async def _sieve(self, stage: str, items: U8, rows: I64, size: int) -> BucketKept:
+        filled = fill_up(items, size, SystemRandomness())
+        role = self._role(stage, np.empty(0, "S1"))
+        if isinstance(role, IntersectReceiver):
+            found = await self._drive(stage, role.sieve(filled))
+            layers = [found.tag_seeds[holder] for holder in role.holders] if role.both_learn else []
+            seeds = np.stack(layers) if layers else np.empty((0, found.rows.size, ITEM_BYTES), np.uint8)
+            return BucketKept(rows[found.rows], seeds)
+        return BucketKept(rows, (await self._drive(stage, role.sieve(filled)))[None, : rows.size])
+
+    def _release(self, kept: Sequence[BucketKept], ids: Ids) -> Steps[Alignment | None]:
+        rows = np.concatenate([bucket.rows for bucket in kept])
+        seeds = np.concatenate([bucket.seeds for bucket in kept], axis=1)
+        role = self._role("align", ids)
+        if isinstance(role, IntersectReceiver):
+            return (yield from role.release(Sieved(rows, dict(zip(role.holders, seeds, strict=False)))))
+        by_row = np.empty((ids.size, ITEM_BYTES), np.uint8)
+        by_row[rows] = seeds[0]
+        return (yield from role.release(by_row))
+
+    async def _drive(self, stage: str, steps: Steps[T]) -> T:
+        specification = self.specification
+        peers = [party for party in (specification.label_party, *specification.feature_parties) if party != self.me]
+        channel = self.transport.open(specification.hash, stage, peers=peers, epoch=self.epoch)
+        return await drive(steps, channel, deadline_s=self.peer_timeout_s, meter=self.meter)
+
+    def _role(self, stage: str, ids: Ids) -> IntersectReceiver | IntersectHolder:
+        specification, me = self.specification, self.me
+        both, minimum = not specification.intersect.receiver_only, specification.intersect.min_size
+        # No party may bring more rows than it said before all signed.
+        common = (self._session(stage), ids, SystemRandomness(), both, minimum, self._most_rows)
+        receiver, holders = specification.label_party, specification.feature_parties
+        if me == receiver:
+            return IntersectReceiver(me, holders, *common)
+        return IntersectHolder(me, receiver, tuple(party for party in holders if party != me), *common)
+
+    @property
+    def _most_rows(self) -> int:
+        return max(party.rows or 0 for party in self.specification.parties)
+
+    def _session(self, step: str) -> bytes:
+        return session_id(self.specification.hash, self.epoch, step)

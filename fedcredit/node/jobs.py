@@ -26,7 +26,7 @@ import numpy.typing as npt
 from fedcredit.errors import DataError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
-from fedcredit.node.align import align
+from fedcredit.node.align import Aligned, Aligner
 from fedcredit.node.events import EventLog
 from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
@@ -58,15 +58,6 @@ class Validated(StageState):
     rows: int
     features: int
     fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Aligned(StageState):
-    """Row numbers of the common subjects in this party's file, in the order that all parties share; empty where
-    only the receiver learns it."""
-
-    schema = "aligned/1"
-    rows: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +148,7 @@ class JobRun:
     async def _run_stages(self) -> None:
         specification, table = self._specification, self._table
         await self._step("validate", Validated, lambda: asyncio.to_thread(self._validate))
-        aligned = await self._step("align", Aligned, self._align)
+        aligned = await self._align()
         results: dict[str, ModelResult] = {}
         held_out = None
         if specification.models:
@@ -199,10 +190,18 @@ class JobRun:
         return Validated(table.n_rows, len(table.features), table.fingerprint.hex())
 
     async def _align(self) -> Aligned:
-        premises, timeout = self._premises, self._premises.limits.peer_timeout_s
-        ids = self._table.ids()
-        rows = await align(self._specification, premises.me, ids, self._epoch, premises.transport, self._meter, timeout)
-        return Aligned(rows)
+        premises = self._premises
+        aligner = Aligner(
+            specification=self._specification,
+            me=premises.me,
+            epoch=self._epoch,
+            transport=premises.transport,
+            meter=self._meter,
+            step=self._step,
+            progress=self._log.progress,
+            peer_timeout_s=premises.limits.peer_timeout_s,
+        )
+        return await aligner.align(self._table.ids())
 
     async def _split(self, aligned: Aligned) -> Split:
         premises, timeout = self._premises, self._premises.limits.peer_timeout_s

@@ -22,11 +22,11 @@ from fedcredit.protocols.intersect.buckets import (
     BUCKET_ROWS,
     MAX_BUCKETS,
     bucket_count,
-    bucket_session,
     bucket_size,
     fill_up,
     rows_of_buckets,
 )
+from fedcredit.runtime.sessions import session_id
 from fedcredit.transport.memory import Outcome, run_network
 
 Sets = Mapping[PartyId, Sequence[bytes]]
@@ -46,7 +46,7 @@ def in_buckets(sets: Sets, count: int, **options: Any) -> tuple[dict[PartyId, li
             own = fill_up(
                 items[party][rows[party][k]], bucket_size(len(items[party]), count), insecure_seeded(k, party)
             )
-            steps[party] = replace(role, ssid=bucket_session(SSID, k)).sieve(own)
+            steps[party] = replace(role, ssid=session_id(SSID, 0, f"align/bucket.{k}")).sieve(own)
         outcomes.append(run_network(steps, insecure_in_process=True))
         sieved: Sieved = outcomes[-1].results[BANK]
         found.append(Sieved(rows[BANK][k][sieved.rows], sieved.tag_seeds))
@@ -134,7 +134,3 @@ def test_the_number_of_buckets_follows_from_what_was_declared() -> None:
 def test_a_bucket_that_does_not_fit_is_an_error_and_not_a_longer_bucket() -> None:
     with pytest.raises(FedcreditError):
         fill_up(np.zeros((5, 16), np.uint8), 4, insecure_seeded(1))
-
-
-def test_sessions_of_buckets_differ() -> None:
-    assert len({bucket_session(SSID, k) for k in range(100)} | {SSID}) == 101

@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import FedcreditError
-from fedcredit.kernels import digest
 from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STATISTICAL_BITS
 
-__all__ = ["BUCKET_ROWS", "bucket_count", "bucket_session", "bucket_size", "fill_up", "rows_of_buckets"]
+__all__ = ["BUCKET_ROWS", "bucket_count", "bucket_size", "fill_up", "rows_of_buckets"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -69,8 +68,3 @@ def fill_up(items: U8, size: int, randomness: Randomness) -> U8:
     if len(items) > size:
         raise FedcreditError(f"a bucket of {len(items)} items does not fit {size}")
     return np.concatenate([items, randomness.array(size - len(items), ITEM_BYTES)])
-
-
-def bucket_session(ssid: bytes, number: int) -> bytes:
-    """The session of one bucket: 32 bytes of its own for every bucket of a session."""
-    return digest.derive("fedcredit v1 intersect bucket", ssid + number.to_bytes(4, "big"))
