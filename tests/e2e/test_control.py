@@ -208,7 +208,9 @@ async def test_a_table_that_changed_since_the_agreement_is_refused(own_desk: Des
     written = json.loads((own_desk.consortium.folder(TAX) / "jobs" / spec.id / "failure.json").read_text())
     assert written["problems"][0]["where"] == "tax.csv"
     await own_desk.clients[BANK].call("Cancel", CancelJob(spec.id, "CANCELLED"), Accepted, timeout_s=TIMEOUT_S)
-    assert (await own_desk.end(BANK, spec)).stage == "cancelled"
+    # It was told to stop, or had heard from the tax office that the job is over there.
+    ended = await own_desk.end(BANK, spec)
+    assert ended.stage == "cancelled" or (ended.code, ended.culprit) == ("JOB_ENDED", TAX)
 
 
 async def test_what_a_party_does_not_offer(desk: Desk) -> None:
