@@ -22,7 +22,6 @@ import resource
 import signal
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +70,8 @@ class Node:
     log: Path
     port: int
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
-    reason: str = ""
+    special: bool = False
+    """Whether it was started in another way than usual."""
 
     @property
     def running(self) -> bool:
@@ -159,6 +159,7 @@ class Town:
         """Start a node's process and do not wait for it."""
         node = self.nodes[PartyId(party)]
         assert not node.running, f"{party} runs already"
+        node.special = bool(plan or environment or limits or before)
 
         def restrict() -> None:
             for which, value in (limits or {}).items():
@@ -175,6 +176,20 @@ class Town:
                 preexec_fn=restrict if limits else None,
             )
         return node
+
+    async def run(self, party: str, timeout_s: float = 60) -> tuple[int, str]:
+        """Start another process for a party and let it end; its exit status and what it said."""
+        node = self.nodes[PartyId(party)]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", MAIN, "node", "up", str(node.folder), "--with-parent"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment(node, ""),
+        )
+        async with asyncio.timeout(timeout_s):
+            _, said = await process.communicate()
+        return process.returncode or 0, said.decode()
 
     async def kill(self, *parties: str) -> None:
         """SIGKILL."""
@@ -200,7 +215,7 @@ class Town:
     async def restore(self) -> None:
         """Make the town whole for the next test: nothing parted, every node up and without a plan."""
         self.doors.heal()
-        hurt = [party for party, node in self.nodes.items() if not node.running or node.reason]
+        hurt = [party for party, node in self.nodes.items() if not node.running or node.special]
         await self.kill(*hurt)
         await self.up(*hurt)
 
@@ -272,8 +287,8 @@ class Town:
     async def state_becomes(self, party: str, job: str, *wanted: str, timeout_s: float = END_S) -> str:
         """Wait until a job's state in a party's store is one of `wanted`."""
         async with asyncio.timeout(timeout_s):
-            while (state := self.state(party, job)) not in wanted:
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - another process changes it
+            while (state := self.state(party, job)) not in wanted:  # noqa: ASYNC110 - another process changes it
+                await asyncio.sleep(0.05)
         return state
 
     def log(self, party: str) -> str:
@@ -289,7 +304,6 @@ class Town:
 
     def _environment(self, node: Node, plan: str) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("FEDCREDIT_")}
-        node.reason = plan
         return kept | {
             "FEDCREDIT_LISTEN__PORT": str(node.port),
             **{f"FEDCREDIT_LIMITS__{name.upper()}": str(value) for name, value in self._limits.items()},
@@ -316,8 +330,5 @@ class Town:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
                 os.killpg(process.pid, signal.SIGCONT)
-        began = time.monotonic()
         async with asyncio.timeout(EXIT_S):
-            status = await process.wait()
-        node.reason = f"ended after {time.monotonic() - began:.1f} s"
-        return status
+            return await process.wait()

@@ -1,0 +1,135 @@
+"""F3, F7, F8: links between nodes that break, fall silent, crawl or spoil what they carry."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from faults.town import BANK, PARTIES, REGISTRY, TAX, Town
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(200)]
+
+SLOWER_S = 0.01
+"""Each piece on its way takes so long, so that a job lasts long enough to be hurt in its middle."""
+
+
+async def begin(town: Town, stage: str = "split") -> str:
+    """A job that is in the middle of its work, past `stage`."""
+    for sender in PARTIES:
+        for receiver in PARTIES:
+            if sender != receiver:
+                town.doors.way(sender, receiver).delay_s = SLOWER_S
+    job = await town.submit()
+    await town.until(job, lambda event: (event.kind, event.stage) == ("done", stage))
+    return job
+
+
+async def succeeds(town: Town, job: str, oracle: dict[str, bytes], timeout_s: float = 120) -> None:
+    """The job ends well, with the result of a run that nothing happened to."""
+    end = await town.end(job, timeout_s)
+    assert (end.stage, end.code) == ("succeeded", "")
+    assert town.result(job) == oracle
+
+
+async def still_running(town: Town, job: str) -> None:
+    assert {town.state(party, job) for party in PARTIES} == {"running"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [True, False], ids=["both ways", "one way"])
+@pytest.mark.parametrize("stage", ["agreement", "split"])
+async def test_a_partition_of_five_seconds_is_a_delay(
+    town: Town, oracle: dict[str, bytes], both: bool, stage: str
+) -> None:
+    job = await begin(town, stage)
+    town.doors.hold(BANK, TAX, both=both)
+    await asyncio.sleep(5)
+    await still_running(town, job)
+    town.doors.release(BANK, TAX)
+    await succeeds(town, job, oracle)
+
+
+@asynccontextmanager
+async def patient(folder: Path) -> AsyncIterator[Town]:
+    """A town with the limits that a node has by default."""
+    made = Town(folder, limits={"lost_after_s": 75.0})
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.mark.slow
+async def test_a_partition_of_a_minute_is_a_delay(tmp_path: Path, oracle: dict[str, bytes]) -> None:
+    """Connections die of it, jobs do not: nothing is started again."""
+    async with patient(tmp_path / "town") as town:
+        job = await begin(town)
+        for party in (BANK, REGISTRY):
+            town.doors.hold(TAX, party, both=True)
+        await asyncio.sleep(60)
+        await still_running(town, job)
+        town.doors.heal()
+        await succeeds(town, job, oracle)
+        assert town.query(TAX, "SELECT epoch FROM jobs WHERE id = ?", job) == [(0,)], "started once"
+
+
+async def test_connections_that_break_again_and_again_are_a_delay(town: Town, oracle: dict[str, bytes]) -> None:
+    job = await begin(town)
+    broken = 0
+    for _ in range(10):
+        broken += town.doors.cut(BANK, TAX) + town.doors.cut(BANK, REGISTRY)
+        await asyncio.sleep(0.15)
+    await succeeds(town, job, oracle)
+    assert broken >= 4
+
+
+async def test_bits_that_flip_below_tls_are_a_delay(town: Town, oracle: dict[str, bytes]) -> None:
+    job = await begin(town, "agreement")
+    for _ in range(3):
+        town.doors.way(TAX, BANK).flip = town.doors.way(BANK, TAX).flip = 1
+        await asyncio.sleep(0.3)
+    await succeeds(town, job, oracle)
+    assert town.doors.way(TAX, BANK).flip + town.doors.way(BANK, TAX).flip < 2, "something was spoilt"
+
+
+def memory(town: Town) -> dict[str, float]:
+    return {p: psutil.Process(pid).memory_info().rss / 2**20 for pid, p in town._pids().items()}
+
+
+@pytest.mark.slow
+async def test_a_slow_line_is_no_lost_peer(town: Town, oracle: dict[str, bytes]) -> None:
+    """A tenth of a second and 100 kB/s each way: the others wait, in bounded memory, and nobody is given up."""
+    before = memory(town)
+    job = await begin(town, "agreement")
+    for party in (BANK, REGISTRY):
+        for way in (town.doors.way(TAX, party), town.doors.way(party, TAX)):
+            way.delay_s, way.bytes_per_s = 0.1, 100_000
+    await succeeds(town, job, oracle, 150)
+    after = memory(town)
+    assert all(after[party] - before[party] < 64 for party in after), (before, after)
+
+
+@pytest.mark.slow
+async def test_a_party_that_hardly_runs_is_no_lost_peer(town: Town, oracle: dict[str, bytes]) -> None:
+    """Tax gets a twentieth of the time."""
+    job = await begin(town, "agreement")
+
+    async def starve() -> None:
+        while True:
+            town.signal(TAX, signal.SIGSTOP)
+            await asyncio.sleep(0.38)
+            town.signal(TAX, signal.SIGCONT)
+            await asyncio.sleep(0.02)
+
+    starving = asyncio.create_task(starve())
+    try:
+        await succeeds(town, job, oracle, 150)
+    finally:
+        starving.cancel()
+        town.signal(TAX, signal.SIGCONT)
