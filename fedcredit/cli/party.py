@@ -39,4 +39,5 @@ def check(
             kind = DataError if isinstance(error, DataError) else ConfigError
     if problems:
         raise kind(problems)
-    typer.echo(f"{config.me}: ok ({config.party.kind}, would listen on {config.listen.host}{rows})")
+    where = f"would listen on {config.listen.host}" if config.listens else f"would join {config.relay.via}'s relay"
+    typer.echo(f"{config.me}: ok ({config.party.kind}, {where}{rows})")

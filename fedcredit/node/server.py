@@ -29,12 +29,15 @@ from fedcredit.node.party import PartyNode
 from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import PlatformNode
 from fedcredit.node.recorder import Recorder
+from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.store import Store
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
-from fedcredit.transport.grpc import Credentials, GrpcTransport, Limits, caller_of
+from fedcredit.runtime.relay_file import RELAYED
+from fedcredit.transport.grpc import Credentials, GrpcTransport, caller_of
+from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
 __all__ = ["AUDIT_HEAD", "check_node", "run_node", "serve", "verify_audit_head"]
 
@@ -101,7 +104,7 @@ async def _start_party(
     store = Store.at(config.folder / "store.sqlite")
     stack.callback(store.close)
     service = ControlService("Party", caller_of)
-    transport = _transport(config, clock, service)
+    transport, side = _transport(config, clock, service)
     premises = Premises(
         me=config.me,
         folder=config.folder,
@@ -115,7 +118,7 @@ async def _start_party(
     node = PartyNode(premises, signing, PartyId(config.trust.platform), transport.add_peer, shut_down)
     node.recover()
     service.bind(node.methods(_operators(config)))
-    await transport.start()
+    await _connect(transport, side, stack)
     return transport, node.stop
 
 
@@ -123,28 +126,42 @@ async def _start_platform(
     config: PartyFile, clock: Clock, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
     service = ControlService("Platform", caller_of)
-    transport = _transport(config, clock, service)
+    transport, side = _transport(config, clock, service)
 
     def connect(party: PartyId) -> ControlClient:
         return ControlClient(transport.connection(party), "Party", party)
 
     node = PlatformNode(config.me, dict(config.peers), connect, clock, shut_down)
     service.bind(node.methods(_operators(config)))
-    await transport.start()
+    await _connect(transport, side, stack)
     return transport, node.stop
 
 
-def _transport(config: PartyFile, clock: Clock, service: ControlService) -> GrpcTransport:
-    listen = config.listen
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    return GrpcTransport(
+Side = MemberSide | PlatformSide | None
+
+
+def _transport(config: PartyFile, clock: Clock, service: ControlService) -> tuple[GrpcTransport, Side]:
+    side = relay_side(config)
+    transport = GrpcTransport(
         config.me,
         _credentials(config, clock),
-        listen=f"{host}:{listen.port}",
-        peers=config.peers,
-        services=[service],
-        limits=Limits(lost_after_s=config.limits.lost_after_s, drain_s=DRAIN_S),
+        listen=listen_address(config),
+        local=None if side is None else side.local,
+        route=None if side is None else side.route,
+        peers=frame_peers(config),
+        services=[service, *(() if side is None else side.services)],
+        limits=link_limits(config, DRAIN_S),
     )
+    return transport, side
+
+
+async def _connect(transport: GrpcTransport, side: Side, stack: AsyncExitStack) -> None:
+    if side is not None:
+        # After the transport, which may owe something to peers behind the relay.
+        stack.push_async_callback(side.close)
+    await transport.start()
+    if side is not None:
+        side.start(transport)
 
 
 def _credentials(config: PartyFile, clock: Clock) -> Credentials:
@@ -218,6 +235,8 @@ def _stop_with_parent(shut_down: asyncio.Event) -> None:
 def _say_ready(config: PartyFile, port: int) -> Path:
     host = config.listen.host
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if not config.listens:
+        address = RELAYED + config.me
     text = json.dumps({"ready": config.me, "address": address, "pid": os.getpid()})
     path = config.folder / "ready.json"
     fresh = path.with_suffix(".new")

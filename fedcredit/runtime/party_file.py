@@ -20,6 +20,8 @@ table = "tax.csv"                       # not at a platform
 id = "uscc"
 [limits]
 peer_timeout_s = 600.0
+[relay]                                 # see fedcredit.runtime.relay_file; instead of [listen] where none may dial in
+via = "platform"
 ```
 
 `FEDCREDIT_<SECTION>__<KEY>` in the environment overrides a key, e.g. FEDCREDIT_LISTEN__PORT=7444.
@@ -40,6 +42,7 @@ from pydantic import Field
 
 from fedcredit.errors import Problem
 from fedcredit.ids import PartyId
+from fedcredit.runtime.relay_file import RelaySection, check_relay
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
 
@@ -58,7 +61,9 @@ FILE_NAME = "party.toml"
 
 T = TypeVar("T")
 
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$", max_length=255)]
+Address = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}|relay://[a-z][a-z0-9_-]{0,31})$", max_length=255)
+]
 
 
 class PartySection(Section):
@@ -120,8 +125,12 @@ class PartyFile(Section):
     identity: IdentitySection
     trust: TrustSection
     limits: LimitsSection
+    relay: RelaySection
     tables: dict[str, TableSection]
     peers: dict[PartyId, Address] = Field(default_factory=dict)
+
+    listens: bool = True
+    """False for a party that joins a relay and has no `[listen]`."""
 
     @property
     def me(self) -> PartyId:
@@ -142,7 +151,7 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
     """Read and check `folder/party.toml` and what it points to. Raises ConfigError with every problem found."""
     reader = Reader(node_folder(folder))
     raw = reader.raw
-    sections = ("party", "listen", "identity", "trust", "limits", "table", "tables", "peers")
+    sections = ("party", "listen", "identity", "trust", "limits", "relay", "table", "tables", "peers")
     reader.known("", raw, sections)
     _override(reader, os.environ if environment is None else environment, sections)
     party = _required(reader, "party", PartySection)
@@ -150,6 +159,7 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
     identity = _read_identity(reader, listen)
     trust = reader.section("trust", raw.get("trust", {}), TrustSection)
     limits = reader.section("limits", raw.get("limits", {}), LimitsSection)
+    relay = reader.section("relay", raw.get("relay", {}), RelaySection)
     tables = _read_tables(reader)
     if party is not None and party.kind == "platform" and tables:
         key = "table" if "table" in raw else "tables"
@@ -157,7 +167,10 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
     elif party is not None and party.kind != "platform" and not tables:
         reader.report("CONFIG_MISSING_KEY", "table", "is missing", "add [table] with table and id")
     peers = reader.section("", {"peers": raw.get("peers", {})}, _Peers)
+    if party is not None and relay is not None and peers is not None:
+        check_relay(reader, relay, party.id, party.kind, peers.peers)
     reader.finish()
+    relay = _there(relay)
     return PartyFile(
         folder=reader.path.parent.absolute(),
         party=_there(party),
@@ -165,6 +178,8 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
         identity=_there(identity),
         trust=_there(trust),
         limits=_there(limits),
+        relay=relay,
+        listens="listen" in raw or relay.via is None,
         tables={name: table for name, table in tables.items() if table is not None},
         peers={PartyId(name): address for name, address in _there(peers).peers.items()},
     )
@@ -258,6 +273,7 @@ def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[st
         **{f"identity.{name}": None for name in IdentitySection.model_fields},
         **{f"trust.{name}": None for name in TrustSection.model_fields},
         **{f"limits.{name}": None for name in LimitsSection.model_fields},
+        **{f"relay.{name}": None for name in RelaySection.model_fields if name != "may_dial"},
     }
     for variable, text in sorted(environment.items()):
         if not variable.startswith("FEDCREDIT_") or "__" not in variable:

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 Route = Callable[[PartyId, str], str]
 """Gives the gRPC target to dial for a peer with some address. Raises ConfigError."""
 
-_MAX_CALLS = 256
 _HANG_UP_S = 1.0
 _ABORT_S = 2.0
 
@@ -96,7 +95,9 @@ class GrpcTransport:
         """Listen. Raises ConfigError (PORT_IN_USE) if that is not possible."""
         keep_frame_memory()
         server = grpc.aio.server(
-            options=server_options(self._limits), maximum_concurrent_rpcs=_MAX_CALLS, interceptors=[Gate(self._limits)]
+            options=server_options(self._limits),
+            maximum_concurrent_rpcs=self._limits.calls_in_all,
+            interceptors=[Gate(self._limits)],
         )
         server.add_generic_rpc_handlers((self._frames, *self._services))
         own = self._credentials
@@ -135,9 +136,9 @@ class GrpcTransport:
             )
         return self._connections[peer]
 
-    def knows(self, peer: PartyId) -> bool:
-        """Whether an address of `peer` is known."""
-        return peer in self._addresses
+    def address(self, peer: PartyId) -> str | None:
+        """What is known of where `peer` is."""
+        return self._addresses.get(peer)
 
     def open(self, ssid: bytes, stage: str, *, peers: Collection[PartyId] | None = None, epoch: int = 0) -> GrpcChannel:
         """See `Transport.open`. Connects to the peers at once, so that one that goes away is noticed."""

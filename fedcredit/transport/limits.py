@@ -33,6 +33,7 @@ class Limits:
 
     calls_per_peer: int = 32
     """Calls of one peer at a time, on all its connections."""
+    calls_in_all: int = 256
 
     stream_window_bytes: int = 0
     """What the server takes in of a call before its handler reads; 0 leaves it to gRPC, which takes 4 MiB and more.

@@ -139,3 +139,57 @@ def test_secrets_are_never_repeated(folder: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         load(folder, text)
     assert "hunter2" not in str(refused.value)
+
+
+MEMBER = (
+    GOOD.replace('[listen]\nhost = "127.0.0.1"\nport = 7443\n', "")
+    + """platform = "platform.example:7443"
+registry = "relay://registry"
+[relay]
+via = "platform"
+"""
+)
+PLATFORM = """
+[party]
+id = "platform"
+kind = "platform"
+[identity]
+[peers]
+bank = "127.0.0.1:7001"
+tax = "relay://tax"
+[relay]
+serve = true
+may_dial = { bank = ["tax"], tax = ["bank", "platform"] }
+"""
+
+
+def test_a_party_that_joins_a_relay_listens_only_if_it_says_so(folder: Path) -> None:
+    member = load(folder, MEMBER)
+    assert (member.listens, member.relay.via, member.relay.outbound) == (False, "platform", "relay")
+    assert member.peers["registry"] == "relay://registry"
+    assert load(folder, MEMBER, {"FEDCREDIT_LISTEN__PORT": "7444"}).listens
+    assert load(folder, GOOD).listens
+    platform = load(folder, PLATFORM)
+    assert platform.listens
+    assert platform.relay.may_dial == {"bank": ("tax",), "tax": ("bank", "platform")}
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "code"),
+    [
+        (MEMBER.replace('platform = "platform.example:7443"', ""), "peers.platform", "CONFIG_MISSING_KEY"),
+        (MEMBER.replace("platform.example:7443", "relay://platform"), "peers.platform", "CONFIG_CONFLICT"),
+        (MEMBER.replace("relay://registry", "relay://bank"), "peers.registry", "CONFIG_CONFLICT"),
+        (MEMBER.replace("relay://registry", "relay://registry:1"), "peers.registry", "CONFIG_VALUE"),
+        (MEMBER + "serve = true", "relay.serve", "CONFIG_CONFLICT"),
+        (MEMBER + "may_dial = {}", "relay.may_dial", "CONFIG_CONFLICT"),
+        (MEMBER + 'outbound = "both"', "relay.outbound", "CONFIG_VALUE"),
+        (MEMBER + "connections = 0", "relay.connections", "CONFIG_VALUE"),
+        (MEMBER + "serves = true", "relay.serves", "CONFIG_UNKNOWN_KEY"),
+        (PLATFORM.replace("serve = true", ""), "peers.tax", "CONFIG_CONFLICT"),
+        (PLATFORM.replace("serve = true", 'serve = true\nvia = "bank"'), "relay.via", "CONFIG_CONFLICT"),
+        (PLATFORM.replace('["tax"]', '["tax", "housing"]'), "relay.may_dial.bank", "CONFIG_CONFLICT"),
+    ],
+)
+def test_a_relay_that_does_not_fit_is_refused(folder: Path, text: str, where: str, code: str) -> None:
+    assert (where, code) in problems(folder, text)

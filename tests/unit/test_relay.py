@@ -205,6 +205,25 @@ async def test_a_party_that_listens_is_dialled_by_one_that_may_only_dial_out() -
         await asyncio.gather(bank_side.close(), tax_side.close())
 
 
+async def test_a_party_that_may_reach_the_platform_alone_dials_one_that_listens_and_joins_nothing() -> None:
+    authority, sides = Authority.create(), []
+    async with platform_relay(B, authority=authority, sides=sides) as platform:
+        bank = GrpcTransport(A, authority.credentials(A), limits=QUICK)
+        tax, side = member(B, authority, platform.port)
+        await bank.start()
+        await tax.start()
+        side.start(tax)
+        platform.add_peer(A, f"127.0.0.1:{bank.port}")
+        bank.add_peer(B, "127.0.0.1:1")
+        tax.add_peer(A, f"127.0.0.1:{bank.port}")
+        into, out = (transport.open(SSID, "toy") for transport in (bank, tax))
+        await out.send(A, 1, b"by way of the platform")
+        assert bytes((await into.receive(B)).body) == b"by way of the platform"
+        assert sides[0].hub.passed[B, A] > 0
+        await asyncio.gather(bank.close(), tax.close())
+        await side.close()
+
+
 # -- faults --------------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +433,7 @@ class Still:
 
 
 def hub(**limits: float) -> RelayHub:
-    return RelayHub({A, B, C}.__contains__, lambda caller, to: True, RelayLimits(**limits))
+    return RelayHub({A, B, C}.__contains__, lambda caller, to: True, limits=RelayLimits(**limits))
 
 
 async def test_a_member_has_so_many_connections_and_gets_them_back() -> None:

@@ -10,19 +10,22 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from fedcredit import failpoints
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.transport.relay.pipe import End, pipe
+from fedcredit.transport.relay.pipe import End, SocketEnd, pipe
 from fedcredit.wire.relay import CALL_BYTES, RelayCall
 
 __all__ = ["STREAM_WINDOW_BYTES", "Presence", "RelayHub", "RelayLimits"]
 
 STREAM_WINDOW_BYTES = 1 << 20
 """For `Limits.stream_window_bytes` of a transport that serves a relay."""
+
+Straight = Callable[[PartyId], Awaitable[SocketEnd] | None]
+"""A connection to a member that need not join, because the platform itself can reach it; None for one that must."""
 
 MayDial = Callable[[PartyId, PartyId], bool]
 """Whether a caller may call a peer. Pure and quick: it is asked for every connection."""
@@ -34,7 +37,7 @@ class RelayLimits:
 
     connections: int = 32
     """Connections of one member at once, in both roles together. A pair of parties in a job needs two."""
-    connections_in_all: int = 1024
+    connections_in_all: int = 256
     accept_s: float = 4.0
     """How long a call waits for the member to be there and to take it. gRPC gives up a connection after 5 s."""
     idle_s: float = 60.0
@@ -64,10 +67,14 @@ class RelayHub:
     """Calls between members. `may_dial` is asked about members only; strangers are refused before."""
 
     def __init__(
-        self, is_member: Callable[[PartyId], bool], may_dial: MayDial, limits: RelayLimits | None = None
+        self,
+        is_member: Callable[[PartyId], bool],
+        may_dial: MayDial,
+        straight: Straight = lambda member: None,
+        limits: RelayLimits | None = None,
     ) -> None:
         self.limits = limits or RelayLimits()
-        self._is_member, self._may_dial = is_member, may_dial
+        self._is_member, self._may_dial, self._straight = is_member, may_dial, straight
         self._present: dict[PartyId, Presence] = {}
         self._joined = asyncio.Event()
         self._calls: dict[bytes, _Call] = {}
@@ -115,13 +122,16 @@ class RelayHub:
             raise RefusedError(Problem("RELAY_DENIED", f"relay, {caller} to {to}", "no rule lets it", "see [relay]"))
         with self._slots(caller, to), self._call(to) as (name, call):
             other = await self._reach(caller, name, call)
-            failpoints.hit("relay.dial.accepted", to)
-            carrying = pipe(end, other, idle_s=self.limits.idle_s, passed=lambda n: self._pass(caller, to, n))
-            call.carrying = asyncio.create_task(carrying, name=f"relay {caller}->{to}")
             try:
+                failpoints.hit("relay.dial.accepted", to)
+                carrying = pipe(end, other, idle_s=self.limits.idle_s, passed=lambda n: self._pass(caller, to, n))
+                call.carrying = asyncio.create_task(carrying, name=f"relay {caller}->{to}")
                 return await call.carrying
             finally:
-                call.carrying.cancel()
+                if call.carrying is not None:
+                    call.carrying.cancel()
+                if isinstance(other, SocketEnd):
+                    other.close()
 
     async def accept(self, member: PartyId, name: bytes, end: End) -> None:
         """`member` takes the call that it was told of as `name`; returns when the connection has ended.
@@ -141,8 +151,11 @@ class RelayHub:
 
     async def _reach(self, caller: PartyId, name: bytes, call: _Call) -> End:
         code = "NOT_JOINED"
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(self.limits.accept_s):
+                if call.to not in self._present and (connecting := self._straight(call.to)) is not None:
+                    code = "NOT_ACCEPTED"
+                    return await connecting
                 while (presence := self._present.get(call.to)) is None:
                     await self._joined.wait()
                 code = "NOT_ACCEPTED"

@@ -37,12 +37,15 @@ class End(Protocol):
 
 
 class SocketEnd:
-    """A local socket: pieces are what it gives at a time. `close` it at the end."""
+    """A connected stream socket: pieces are what it gives at a time. `close` it at the end."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        # A unix socket's room is its sender's buffer; larger ones make fewer, larger pieces.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_DATA_BYTES)
+        if sock.family == socket.AF_UNIX:
+            # Its room is the sender's buffer; a larger one makes fewer, larger pieces.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_DATA_BYTES)
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket, self._loop = sock, asyncio.get_running_loop()
 
     async def read(self) -> bytes | None:
@@ -60,6 +63,24 @@ class SocketEnd:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+    @classmethod
+    async def connect(cls, host: str, port: int) -> SocketEnd:
+        """One that is connected by TCP. Raises OSError."""
+        loop, failure = asyncio.get_running_loop(), OSError(f"{host} has no address")
+        for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+                return cls(sock)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+        raise failure
 
 
 class StreamEnd:

@@ -13,7 +13,7 @@ await side.close()
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ class PlatformSide:
         self._sockets = LocalSockets(self._carry)
         self._transport: GrpcTransport | None = None
         self.route = Routes(self._sockets, relay=me, all_through=False)
-        self.hub = RelayHub(self._is_member, self._rule, limits)
+        self.hub = RelayHub(self._is_member, self._rule, self._straight, limits)
         self.services = (RelayService(self.hub),)
 
     def start(self, transport: GrpcTransport) -> None:
@@ -101,10 +101,19 @@ class PlatformSide:
         await self._sockets.close()
 
     def _is_member(self, party: PartyId) -> bool:
-        return self._transport is not None and (party == self._me or self._transport.knows(party))
+        return self._transport is not None and (party == self._me or self._transport.address(party) is not None)
 
     def _rule(self, caller: PartyId, to: PartyId) -> bool:
         return self._may_dial is None or caller == self._me or to in self._may_dial.get(caller, frozenset())
+
+    def _straight(self, party: PartyId) -> Awaitable[SocketEnd] | None:
+        """A connection to a party with a host:port, for callers that may reach nothing but the platform."""
+        assert self._transport is not None, "nobody is a member before the start"
+        address = self._transport.address(party)
+        if address is None or "://" in address:
+            return None
+        host, _, port = address.rpartition(":")
+        return SocketEnd.connect(host.strip("[]"), int(port))
 
     async def _carry(self, peer: PartyId, end: SocketEnd) -> None:
         # gRPC finds the connection closed, waits a little, and dials again.
