@@ -30,6 +30,8 @@ from fedcredit.errors import ConfigError, Problem
 __all__ = ["NAMES", "hit", "parse"]
 
 NAMES: dict[str, str] = {
+    "store.lease.written": "The lease of a node is taken in the transaction; not yet committed.",
+    "store.lease.committed": "The lease of a node is taken; the node does not run yet.",
     "store.job.written": "A job's new state is in the transaction; not yet committed.",
     "store.job.committed": "A job's new state is durable; the caller does not know yet.",
     "store.stage.written": "A checkpoint is in the transaction; not yet committed.",

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+from postgresql_server import Server, missing
+from raw_store import connected
+
+from fedcredit.node.store import Store, tables
 
 # No test depends on how long an example takes. The parent is Hypothesis' own profile for CI, where that is set.
 settings.register_profile("house", deadline=None)
@@ -14,3 +21,43 @@ settings.load_profile("house")
 def anyio_backend() -> str:
     """Async tests run on asyncio alone: the transport is built on grpc's asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server that runs as long as the tests."""
+    if (reason := missing()) is not None:
+        pytest.skip(reason)
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of nothing yet, in each of the databases that a node can use."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    server: Server = request.getfixturevalue("postgresql")
+    return server.url()
+
+
+@pytest.fixture(scope="session")
+def emptied_url(postgresql: Server) -> str:
+    """One store on the server, which tests empty for each other: migrating it anew takes most of a second."""
+    url = postgresql.url()
+    Store.open(url).close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a store without content, in each of the databases that a node can use."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    url: str = request.getfixturevalue("emptied_url")
+    with connected(url) as connection:
+        for table in reversed(tables.metadata.sorted_tables):
+            if table.name not in ("schema_version", "leases"):
+                connection.execute(table.delete())
+        connection.execute(tables.leases.update().values(instance="", fence=0, expires=0.0))
+    return url

@@ -25,6 +25,7 @@ from fedcredit.governance.audit import Head
 from fedcredit.ids import PartyId
 from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.jobs import Premises, write_failure
+from fedcredit.node.own_store import hold_store
 from fedcredit.node.party import PartyNode
 from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import PlatformNode
@@ -78,15 +79,19 @@ def check_node(folder: Path) -> PartyFile:
 
 
 async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
-    """Serve until a signal, the platform or an operator says stop. Raises FedcreditError when it cannot start."""
+    """Serve until a signal, the platform or an operator says stop.
+
+    Raises: FedcreditError when it cannot start, LeaseLost when another process has taken over its store.
+    """
     clock, shut_down = SystemClock(), asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(_lock(config.folder))
         _stop_on_signals(shut_down)
         if with_parent:
             _stop_with_parent(shut_down)
+        store = await hold_store(config, clock, shut_down, stack)
         start = _start_platform if config.party.kind == "platform" else _start_party
-        transport, stop = await start(config, clock, shut_down, stack)
+        transport, stop = await start(config, clock, store, shut_down, stack)
         ready = _say_ready(config, transport.port)
         try:
             await shut_down.wait()
@@ -94,15 +99,14 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
             ready.unlink(missing_ok=True)
             await stop()
             await transport.close()
+        store.lease.check()
 
 
 async def _start_party(
-    config: PartyFile, clock: Clock, shut_down: asyncio.Event, stack: AsyncExitStack
+    config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
     assert config.tables, "a data party has a table"
     signing = load_signing(config, clock)
-    store = Store.at(config.folder / "store.sqlite")
-    stack.callback(store.close)
     service = ControlService("Party", caller_of)
     transport, side = _transport(config, clock, service)
     premises = Premises(
@@ -123,7 +127,7 @@ async def _start_party(
 
 
 async def _start_platform(
-    config: PartyFile, clock: Clock, shut_down: asyncio.Event, stack: AsyncExitStack
+    config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
     service = ControlService("Platform", caller_of)
     transport, side = _transport(config, clock, service)

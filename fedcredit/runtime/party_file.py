@@ -22,6 +22,8 @@ id = "uscc"
 peer_timeout_s = 600.0
 [relay]                                 # see fedcredit.runtime.relay_file; instead of [listen] where none may dial in
 via = "platform"
+[store]                                 # see fedcredit.runtime.store_file; PostgreSQL instead of a file in the folder
+url_file = "keys/store.url"
 ```
 
 `FEDCREDIT_<SECTION>__<KEY>` in the environment overrides a key, e.g. FEDCREDIT_LISTEN__PORT=7444.
@@ -43,6 +45,7 @@ from pydantic import Field
 from fedcredit.errors import Problem
 from fedcredit.ids import PartyId
 from fedcredit.runtime.relay_file import RelaySection, check_relay
+from fedcredit.runtime.store_file import STORE_VARIABLE, StoreSection, read_store_url
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
 
@@ -129,6 +132,9 @@ class PartyFile(Section):
     tables: dict[str, TableSection]
     peers: dict[PartyId, Address] = Field(default_factory=dict)
 
+    store_url: str | None = Field(default=None, repr=False)
+    """Where the node's store is, if not in its folder. It may hold a password."""
+
     listens: bool = True
     """False for a party that joins a relay and has no `[listen]`."""
 
@@ -151,15 +157,20 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
     """Read and check `folder/party.toml` and what it points to. Raises ConfigError with every problem found."""
     reader = Reader(node_folder(folder))
     raw = reader.raw
-    sections = ("party", "listen", "identity", "trust", "limits", "relay", "table", "tables", "peers")
+    sections = ("party", "listen", "identity", "trust", "limits", "relay", "store", "table", "tables", "peers")
     reader.known("", raw, sections)
-    _override(reader, os.environ if environment is None else environment, sections)
+    environment = os.environ if environment is None else environment
+    _override(reader, environment, sections)
     party = _required(reader, "party", PartySection)
     listen = reader.section("listen", raw.get("listen", {}), ListenSection)
     identity = _read_identity(reader, listen)
     trust = reader.section("trust", raw.get("trust", {}), TrustSection)
     limits = reader.section("limits", raw.get("limits", {}), LimitsSection)
     relay = reader.section("relay", raw.get("relay", {}), RelaySection)
+    store = reader.section("store", raw.get("store", {}), StoreSection)
+    if store is not None and store.url_file is not None:
+        _check_file(reader, "store.url_file", store.url_file, "SECRET_READABLE")
+    store_url = None if store is None else read_store_url(reader, store, environment)
     tables = _read_tables(reader)
     if party is not None and party.kind == "platform" and tables:
         key = "table" if "table" in raw else "tables"
@@ -179,6 +190,7 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
         trust=_there(trust),
         limits=_there(limits),
         relay=relay,
+        store_url=store_url,
         listens="listen" in raw or relay.via is None,
         tables={name: table for name, table in tables.items() if table is not None},
         peers={PartyId(name): address for name, address in _there(peers).peers.items()},
@@ -274,9 +286,10 @@ def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[st
         **{f"trust.{name}": None for name in TrustSection.model_fields},
         **{f"limits.{name}": None for name in LimitsSection.model_fields},
         **{f"relay.{name}": None for name in RelaySection.model_fields if name != "may_dial"},
+        **{f"store.{name}": None for name in StoreSection.model_fields},
     }
     for variable, text in sorted(environment.items()):
-        if not variable.startswith("FEDCREDIT_") or "__" not in variable:
+        if not variable.startswith("FEDCREDIT_") or "__" not in variable or variable == STORE_VARIABLE:
             continue
         section, _, key = variable.removeprefix("FEDCREDIT_").lower().partition("__")
         if f"{section}.{key}" not in known:

@@ -193,3 +193,39 @@ def test_a_party_that_joins_a_relay_listens_only_if_it_says_so(folder: Path) -> 
 )
 def test_a_relay_that_does_not_fit_is_refused(folder: Path, text: str, where: str, code: str) -> None:
     assert (where, code) in problems(folder, text)
+
+
+URL = "postgresql://fedcredit:hunter2@db.example:5432/fedcredit"
+
+
+def test_the_stores_address_stands_in_a_file_or_in_the_environment(folder: Path) -> None:
+    text = GOOD + '[store]\nurl_file = "keys/store.url"\n'
+    (folder / "keys" / "store.url").write_text(URL + "\n")
+    (folder / "keys" / "store.url").chmod(0o600)
+    party = load(folder, text)
+    assert party.store_url == URL
+    assert "hunter2" not in f"{party!r} {party}"
+    assert load(folder, text, {"FEDCREDIT_STORE__URL": "sqlite:////var/store"}).store_url == "sqlite:////var/store"
+    assert load(folder, GOOD).store_url is None
+    (folder / "keys" / "store.url").chmod(0o640)
+    assert problems(folder, text) == [("store.url_file", "SECRET_READABLE")]
+
+
+@pytest.mark.parametrize("content", ["", "mysql://u:hunter2@h/d", f"{URL}\n{URL}", "hunter2", "\0", "x" * 5000])
+def test_an_address_that_is_none_is_refused_and_not_repeated(folder: Path, content: str) -> None:
+    (folder / "keys" / "store.url").write_text(content)
+    (folder / "keys" / "store.url").chmod(0o600)
+    for text, environment in (
+        (GOOD + '[store]\nurl_file = "keys/store.url"\n', {}),
+        (GOOD, {"FEDCREDIT_STORE__URL": content}),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            load(folder, text, environment)
+        assert [problem.code for problem in refused.value.problems] == ["CONFIG_VALUE"]
+        assert "hunter2" not in str(refused.value)
+
+
+def test_the_stores_address_does_not_belong_into_the_party_file(folder: Path) -> None:
+    found = problems(folder, GOOD + f'[store]\nurl = "{URL}"\n')
+    assert ("store.url", "CONFIG_SECRET") in found
+    assert ("store.url_file", "CONFIG_PATH") in problems(folder, GOOD + '[store]\nurl_file = "keys/none"\n')

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 
-from fedcredit.errors import ConfigError, FedcreditError, PeerLost, RefusedError
+from fedcredit.errors import FedcreditError, PeerLost, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.node.store import Checkpoint, JobState, Store, tables
+from fedcredit.node.store import Checkpoint, JobState, Store
 from fedcredit.runtime.clock import ManualClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-# The store as the first fedcredit made it; written out here, so that no change of ours can change it.
-FIRST_SCHEMA = """
-CREATE TABLE jobs (id TEXT NOT NULL, ssid BLOB, state TEXT NOT NULL, proposal BLOB NOT NULL, specification BLOB,
-  signatures BLOB, commitment_nonce BLOB, fingerprint BLOB, problems TEXT DEFAULT '[]' NOT NULL,
-  exit_status INTEGER DEFAULT '0' NOT NULL, epoch INTEGER DEFAULT '0' NOT NULL, created TEXT NOT NULL,
-  PRIMARY KEY (id), UNIQUE (ssid));
-CREATE TABLE stages (job TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, state BLOB, digest BLOB,
-  started TEXT NOT NULL, finished TEXT, PRIMARY KEY (job, name), FOREIGN KEY(job) REFERENCES jobs (id));
-CREATE TABLE results (job TEXT NOT NULL, path TEXT NOT NULL, digest BLOB NOT NULL, size INTEGER NOT NULL,
-  PRIMARY KEY (job, path), FOREIGN KEY(job) REFERENCES jobs (id));
-CREATE TABLE calls (job TEXT NOT NULL, method TEXT NOT NULL, request BLOB NOT NULL, reply BLOB NOT NULL,
-  PRIMARY KEY (job, method));
-CREATE TABLE audit_head (log TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, PRIMARY KEY (log));
-CREATE TABLE schema_version (version INTEGER NOT NULL, PRIMARY KEY (version));
-INSERT INTO jobs (id, state, proposal, created) VALUES ('old', 'running', x'7b7d', '2026-01-01T00:00:00+00:00');
-INSERT INTO stages VALUES ('old', 'validate', 0, x'61',
-  x'ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb', '2026', '2026');
-INSERT INTO audit_head VALUES ('bank', 3, zeroblob(32));
-"""
 
 
 @pytest.fixture
@@ -47,8 +22,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
-    store = Store.at(tmp_path / "store.sqlite", clock)
+def store(store_url: str, clock: ManualClock) -> Iterator[Store]:
+    store = Store.open(store_url, clock)
     yield store
     store.close()
 
@@ -261,47 +236,3 @@ def test_results_noted_again_replace_those_before(store: Store) -> None:
     store.results.add("job", [("a", b"d" * 32, 1), ("b", b"d" * 32, 1)])
     store.results.add("job", [("a", b"e" * 32, 2)])
     assert store.results.files("job") == [("a", b"e" * 32, 2)]
-
-
-def test_the_migrations_lead_to_the_tables_of_the_code(store: Store, tmp_path: Path) -> None:
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
-        differences = compare_metadata(context, tables.metadata)
-        assert context.get_current_revision() == str(tables.SCHEMA_VERSION)
-        assert connection.execute(sa.select(tables.schema_version.c.version)).scalars().all() == [2]
-    engine.dispose()
-    assert not differences
-
-
-@pytest.mark.parametrize("versions", ["INSERT INTO schema_version VALUES (1)", ""], ids=["whole", "stopped"])
-def test_the_first_store_is_taken_along(tmp_path: Path, versions: str) -> None:
-    path = tmp_path / "store.sqlite"
-    old = sqlite3.connect(path)
-    old.executescript(FIRST_SCHEMA + versions)
-    old.close()
-    for _ in range(2):
-        store = Store.at(path)
-        row = store.jobs.job("old")
-        assert row is not None
-        assert (row.state, row.proposal, row.updated, row.epoch) == (JobState.RUNNING, b"{}", row.created, 0)
-        assert store.stages.state("old", "validate") == b"a"
-        assert store.heads.of("bank") == (3, bytes(32))
-        store.close()
-
-
-def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "store.sqlite"
-    old = sqlite3.connect(path)
-    # A table of a later step is in the way, so that the migration fails after it has changed others.
-    old.executescript(FIRST_SCHEMA + "INSERT INTO schema_version VALUES (1); CREATE TABLE members (x);")
-    before = old.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
-    with pytest.raises(ConfigError, match="STORE_MIGRATION"):
-        Store.at(path)
-    assert old.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
-    assert old.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
-    old.execute("DROP TABLE members")
-    old.close()
-    store = Store.at(path)
-    assert state_of(store, "old") is JobState.RUNNING
-    store.close()

@@ -5,10 +5,27 @@ Every write is one transaction and durable when it returns. One component per ki
 
 from __future__ import annotations
 
+from fedcredit.node.store.faults import LeaseLost, Locked, StoreDamaged, StoreFull, StoreUnavailable
 from fedcredit.node.store.jobs import JobRow, JobState
+from fedcredit.node.store.lease import Holder
 from fedcredit.node.store.members import Member, Token
 from fedcredit.node.store.platform import PlatformJob
 from fedcredit.node.store.stages import Checkpoint, StageRow
 from fedcredit.node.store.store import Store
 
-__all__ = ["Checkpoint", "JobRow", "JobState", "Member", "PlatformJob", "StageRow", "Store", "Token"]
+__all__ = [
+    "Checkpoint",
+    "Holder",
+    "JobRow",
+    "JobState",
+    "LeaseLost",
+    "Locked",
+    "Member",
+    "PlatformJob",
+    "StageRow",
+    "Store",
+    "StoreDamaged",
+    "StoreFull",
+    "StoreUnavailable",
+    "Token",
+]

@@ -1,45 +1,47 @@
 """The way to a store's database: one transaction at a time that writes, durable when it ends; readers beside it.
 
-SQLite in WAL mode with synchronous=FULL, or PostgreSQL with its own defaults (fsync, synchronous_commit): what a call
-acknowledged is on the disk.
+SQLite in WAL mode with synchronous=FULL, or PostgreSQL: what a call acknowledged is on the disk. Every write holds the
+lease of the node within its own transaction.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
 
-from fedcredit.node.store.faults import busy, typed
-from fedcredit.node.store.migration import migrate, needs_migration
+from fedcredit.node.store.dialects import WAIT_S, make_engine
+from fedcredit.node.store.faults import busy, lease_lost, typed
 from fedcredit.runtime.clock import Clock
 
 __all__ = ["Database"]
 
-WAIT_S = 10
-"""How long a write waits for another one, here or in another process, and how long a statement may take to begin."""
+Guard = Callable[[sa.Connection], None]
+"""Raises in a transaction that must not write."""
+
+_OPENING = 0x666564637265
+"""The name of PostgreSQL's lock for those who open a store: "fedcre"."""
 
 
 class Database:
-    """A database with the schema of this code. Safe from any thread. Raises: ConfigError (STORE_*)."""
+    """A database. Safe from any thread. Raises: ConfigError (STORE_*) from every method."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.clock = clock
+        self.guard: Guard = _nobody
+        """Asked at the start of every write."""
         with typed():
-            self._engine = sa.create_engine(url, hide_parameters=True)
-        sa.event.listen(self._engine, "connect", _make_durable)
-        sa.event.listen(self._engine, "begin", _begin)
+            self._engine = make_engine(url)
         self._writer = self._engine.execution_options(fedcredit_writes=True)
         # SQLite lets writers poll for its lock, and one may starve; here they wait in line.
         self._line = threading.Lock()
-        try:
-            self._migrate()
-        except BaseException:
-            self.close()
-            raise
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is a server that nodes on other machines can reach."""
+        return self._engine.dialect.name == "postgresql"
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -49,14 +51,15 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """One transaction: durable when the block ends, undone when it raises."""
-        if not self._line.acquire(timeout=WAIT_S):
-            raise busy()
-        try:
-            with typed(), self._writer.begin() as connection:
-                yield connection
-        finally:
-            self._line.release()
+        """One transaction: durable when the block ends, undone when it raises. Raises: LeaseLost."""
+        with self._transaction(self.guard) as connection:
+            yield connection
+
+    @contextmanager
+    def opening(self) -> Iterator[sa.Connection]:
+        """One transaction without a lease, to take it; only one is in here at a time, in whatever process."""
+        with self._transaction(self._alone) as connection:
+            yield connection
 
     def now(self) -> str:
         """The time that is written beside what happens."""
@@ -64,26 +67,24 @@ class Database:
 
     def close(self) -> None:
         """Let go of the database."""
+        self.guard = _nobody
         self._engine.dispose()
 
-    def _migrate(self) -> None:
-        with self.reading() as connection:
-            due = needs_migration(connection)
-        if due:
-            with self.writing() as connection:
-                migrate(connection)
+    @contextmanager
+    def _transaction(self, guard: Guard) -> Iterator[sa.Connection]:
+        if not self._line.acquire(timeout=WAIT_S):
+            raise busy()
+        try:
+            with typed(), self._writer.begin() as connection:
+                guard(connection)
+                yield connection
+        finally:
+            self._line.release()
+
+    def _alone(self, connection: sa.Connection) -> None:
+        if self.shared:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_OPENING)))
 
 
-def _begin(connection: sa.Connection) -> None:
-    # A writer takes its lock first: two that read and then write could otherwise write on what the other has changed.
-    writes = connection.get_execution_options().get("fedcredit_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _make_durable(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
-    cursor = connection.cursor()
-    # The time to wait comes first: changing the journal needs the lock, too.
-    for statement in (f"busy_timeout={WAIT_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {statement}")
-    cursor.close()
+def _nobody(_connection: sa.Connection) -> None:
+    raise lease_lost("is not held by this process")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -59,10 +59,10 @@ class JobRow:
     id: str
     ssid: bytes | None
     state: JobState
-    proposal: bytes
-    specification: bytes | None
-    signatures: bytes | None
-    commitment_nonce: bytes | None
+    proposal: bytes = field(repr=False)
+    specification: bytes | None = field(repr=False)
+    signatures: bytes | None = field(repr=False)
+    commitment_nonce: bytes | None = field(repr=False)
     fingerprint: bytes | None
     problems: tuple[Problem, ...]
     exit_status: int

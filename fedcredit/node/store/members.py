@@ -81,7 +81,9 @@ class Tokens:
         """All tokens, by party."""
         with self._database.reading() as connection:
             columns = (_tokens.c.party, _tokens.c.kind, _tokens.c.expires, _tokens.c.used)
-            rows = connection.execute(sa.select(*columns).order_by(_tokens.c.party, _tokens.c.expires))
+            rows = connection.execute(
+                sa.select(*columns).order_by(_tokens.c.party, _tokens.c.expires, _tokens.c.secret)
+            )
             return [Token(*row) for row in rows]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,10 +27,10 @@ class PlatformJob:
     id: str
     request: str
     digest: bytes
-    definition: bytes
-    proposal: bytes
-    specification: bytes | None
-    signatures: bytes | None
+    definition: bytes = field(repr=False)
+    proposal: bytes = field(repr=False)
+    specification: bytes | None = field(repr=False)
+    signatures: bytes | None = field(repr=False)
     submitter: str
     state: JobState
     epoch: int

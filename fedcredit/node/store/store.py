@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fedcredit import failpoints
+from fedcredit.errors import ConfigError, Problem
+from fedcredit.node.store import tables
 from fedcredit.node.store.budgets import Budgets
 from fedcredit.node.store.calls import AuditHeads, Calls
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.events import Events
 from fedcredit.node.store.jobs import Jobs
+from fedcredit.node.store.lease import Holder, Lease
 from fedcredit.node.store.members import Members, Tokens
+from fedcredit.node.store.migration import LEASES_SINCE, migrate, version_of
 from fedcredit.node.store.platform import PlatformJobs
 from fedcredit.node.store.stages import Results, Stages
 from fedcredit.runtime.clock import Clock, SystemClock
@@ -18,10 +23,13 @@ __all__ = ["Store"]
 
 
 class Store:
-    """One node's store, as components that share a database. Safe from any thread."""
+    """One node's store, as components that share a database. Safe from any thread.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    `open` and `at` take the lease, for this process alone; `look` takes none, and then nothing can be written.
+    """
+
+    def __init__(self, database: Database, lease: Lease) -> None:
+        self._database, self.lease = database, lease
         self.jobs = Jobs(database)
         self.stages = Stages(database)
         self.results = Results(database)
@@ -34,16 +42,48 @@ class Store:
         self.members = Members(database)
 
     @classmethod
-    def open(cls, url: str, clock: Clock | None = None) -> Store:
-        """The store at a database URL, made or migrated where needed. Raises: ConfigError (STORE_*)."""
-        return cls(Database(url, clock or SystemClock()))
+    def open(cls, url: str, clock: Clock | None = None, holder: Holder | None = None) -> Store:
+        """The store at a database URL, made or migrated where needed, for `holder` (this process) to write to.
+
+        Raises: ConfigError: Locked (LOCKED) while another process has it, STORE_VERSION, STORE_UNAVAILABLE, ...
+        """
+        database = Database(url, clock or SystemClock())
+        lease = Lease(database, holder or Holder.mine())
+        try:
+            with database.opening() as connection:
+                found = version_of(connection)
+                if found >= LEASES_SINCE:
+                    lease.check_free(connection)  # nobody's store is changed under its feet
+                migrate(connection, found)
+                lease.take(connection)
+            failpoints.hit("store.lease.committed")
+        except BaseException:
+            lease.release()
+            database.close()
+            raise
+        return cls(database, lease)
 
     @classmethod
-    def at(cls, path: Path, clock: Clock | None = None) -> Store:
-        """The store in the SQLite file `path`, created when missing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return cls.open(f"sqlite:///{path}", clock)
+    def at(cls, path: Path, clock: Clock | None = None, holder: Holder | None = None) -> Store:
+        """The store in the SQLite file `path`, created when missing; otherwise as `open`."""
+        return cls.open(f"sqlite:///{path}", clock, holder)
+
+    @classmethod
+    def look(cls, url: str, clock: Clock | None = None) -> Store:
+        """A store to read while its node runs, or when nothing may change. Raises: ConfigError (STORE_*)."""
+        database = Database(url, clock or SystemClock())
+        try:
+            with database.reading() as connection:
+                found = version_of(connection)
+            if found != tables.SCHEMA_VERSION:
+                what = f"has schema {found} where this fedcredit has {tables.SCHEMA_VERSION}"
+                raise ConfigError(Problem("STORE_VERSION", "store", what, "start the node once"))
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, Lease(database, Holder.mine()))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Give the lease back and let go of the database."""
+        self.lease.release()
         self._database.close()

@@ -74,7 +74,7 @@ def upgrade() -> None:
         sa.Column("serial", sa.Text, nullable=False),
         sa.Column("updated", sa.Text, nullable=False),
     )
-    op.create_table(
+    leases = op.create_table(
         "leases",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("fence", sa.BigInteger, nullable=False),
@@ -85,6 +85,9 @@ def upgrade() -> None:
         sa.Column("started", sa.Text, nullable=False),
         sa.Column("expires", sa.Double, nullable=False),
     )
+    # The one lease there is, held by nobody: whoever takes it finds a row that it can lock.
+    nobody = {"fence": 0, "instance": "", "place": "", "host": "", "pid": 0, "started": "", "expires": 0.0}
+    op.execute(leases.insert().values(name="node", **nobody))
     # The first fedcredit wrote its version after its tables: a crash between the two left the version out.
     op.execute(sa.text("DELETE FROM schema_version"))
     op.execute(sa.text("INSERT INTO schema_version (version) VALUES (2)"))
