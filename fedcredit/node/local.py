@@ -158,7 +158,7 @@ class Consortium:
         return {
             "party": {"id": party, "kind": "institution" if section.label is not None else "provider"},
             "listen": {"host": "127.0.0.1", "port": 0},
-            "identity": {},
+            "identity": {"authorities": "keys/authorities.pem"},  # one authority made all the parties of this run
             "trust": {"platform": PLATFORM, "operators": [OPERATOR]},
             "limits": {"lost_after_s": LOST_AFTER_S},
             "table": table | {"table": str(self.job.table_path(party))},
@@ -168,7 +168,7 @@ class Consortium:
         return {
             "party": {"id": PLATFORM, "kind": "platform"},
             "listen": {"host": "127.0.0.1", "port": 0},
-            "identity": {},
+            "identity": {"authorities": "keys/authorities.pem"},  # one authority made all the parties of this run
             "trust": {"platform": PLATFORM, "operators": [OPERATOR]},
             "limits": {"lost_after_s": LOST_AFTER_S},
             "peers": addresses,

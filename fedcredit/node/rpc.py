@@ -26,6 +26,8 @@ from fedcredit.errors import (
     UsageError,
 )
 from fedcredit.ids import PartyId
+from fedcredit.transport.connections import Connection
+from fedcredit.transport.trust import TrustRefused
 from fedcredit.wire.control import service_methods
 from fedcredit.wire.message import Message
 
@@ -133,19 +135,24 @@ class ControlService(_Handlers):
 class ControlClient:
     """Calls to one peer's service over a channel that has proved who the peer is."""
 
-    def __init__(self, channel: grpc.aio.Channel, service: str, peer: PartyId) -> None:
-        self._channel, self._service, self.peer = channel, service, peer
+    def __init__(self, connection: Connection, service: str, peer: PartyId) -> None:
+        self._connection, self._service, self.peer = connection, service, peer
 
     async def call(self, method: str, request: Message, reply: type[M], *, timeout_s: float, attempts: int = 3) -> M:
         """The reply to `request`. Tries again when the peer cannot be reached; calls are safe to repeat.
 
-        Raises: PeerLost when it stays unreachable; else what the peer's code stands for.
+        Raises: PeerLost when it stays unreachable; PeerError (PEER_REVOKED) when it is not believed any more; else
+        what the peer's code stands for.
         """
-        call = self._channel.unary_unary(f"/fedcredit.v1.{self._service}/{method}", _as_is, _as_is)
+        call = self._connection.unary_unary(f"/fedcredit.v1.{self._service}/{method}", _as_is, _as_is)
         for attempt in range(attempts):
             try:
                 return reply.decode(await call(request.encode(), timeout=timeout_s))
+            except (TrustRefused, asyncio.CancelledError):
+                self._check_believed(method)
+                raise
             except grpc.aio.AioRpcError as error:
+                self._check_believed(method)
                 unreachable = error.code() == grpc.StatusCode.UNAVAILABLE and _code_of(error) is None
                 if not unreachable or attempt + 1 == attempts:
                     raise error_of_status(self.peer, method, error) from None
@@ -154,12 +161,21 @@ class ControlClient:
 
     async def stream(self, method: str, request: Message, reply: type[M], *, timeout_s: float) -> AsyncIterator[M]:
         """The replies to `request` as they come. Raises as `call`."""
-        call = self._channel.unary_stream(f"/fedcredit.v1.{self._service}/{method}", _as_is, _as_is)
+        call = self._connection.unary_stream(f"/fedcredit.v1.{self._service}/{method}", _as_is, _as_is)
         try:
             async for data in call(request.encode(), timeout=timeout_s):
                 yield reply.decode(data)
+        except (TrustRefused, asyncio.CancelledError):
+            self._check_believed(method)
+            raise
         except grpc.aio.AioRpcError as error:
+            self._check_believed(method)
             raise error_of_status(self.peer, method, error) from None
+
+    def _check_believed(self, method: str) -> None:
+        # Calls to a peer that was just revoked are cut off, which looks like a cancellation from here.
+        if (refused := self._connection.trust_refusal()) is not None:
+            raise refused.as_peer_error(method) from None
 
 
 def remote_error(peer: PartyId, step: str, code: str, exit_status: int, culprit: str = "") -> FedcreditError:

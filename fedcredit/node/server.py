@@ -27,17 +27,17 @@ from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.jobs import Premises, write_failure
 from fedcredit.node.own_store import hold_store
 from fedcredit.node.party import PartyNode
-from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import PlatformNode
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.store import Store
+from fedcredit.node.trust.keys import load_trust, open_keyring
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
 from fedcredit.runtime.relay_file import RELAYED
-from fedcredit.transport.grpc import Credentials, GrpcTransport, caller_of
+from fedcredit.transport.grpc import GrpcTransport, Keyring, caller_of
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
 __all__ = ["AUDIT_HEAD", "check_node", "run_node", "serve", "verify_audit_head"]
@@ -68,7 +68,7 @@ def check_node(folder: Path) -> PartyFile:
     """Read and check all that a node needs to start, and start nothing. Raises ConfigError."""
     config, clock = load_party(folder), SystemClock()
     problems: list[Problem] = []
-    for check in (lambda: _credentials(config, clock), lambda: load_signing(config, clock)):
+    for check in (lambda: open_keyring(config, clock), lambda: load_signing(config, clock, lambda: load_trust(config))):
         try:
             check()
         except ConfigError as error:
@@ -106,9 +106,10 @@ async def _start_party(
     config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
     assert config.tables, "a data party has a table"
-    signing = load_signing(config, clock)
+    keyring = open_keyring(config, clock)
+    signing = load_signing(config, clock, lambda: keyring.trust)
     service = ControlService("Party", caller_of)
-    transport, side = _transport(config, clock, service)
+    transport, side = _transport(config, keyring, service)
     premises = Premises(
         me=config.me,
         folder=config.folder,
@@ -130,7 +131,7 @@ async def _start_platform(
     config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
     service = ControlService("Platform", caller_of)
-    transport, side = _transport(config, clock, service)
+    transport, side = _transport(config, open_keyring(config, clock), service)
 
     def connect(party: PartyId) -> ControlClient:
         return ControlClient(transport.connection(party), "Party", party)
@@ -144,11 +145,11 @@ async def _start_platform(
 Side = MemberSide | PlatformSide | None
 
 
-def _transport(config: PartyFile, clock: Clock, service: ControlService) -> tuple[GrpcTransport, Side]:
+def _transport(config: PartyFile, keyring: Keyring, service: ControlService) -> tuple[GrpcTransport, Side]:
     side = relay_side(config)
     transport = GrpcTransport(
         config.me,
-        _credentials(config, clock),
+        keyring,
         listen=listen_address(config),
         local=None if side is None else side.local,
         route=None if side is None else side.route,
@@ -166,17 +167,6 @@ async def _connect(transport: GrpcTransport, side: Side, stack: AsyncExitStack) 
     await transport.start()
     if side is not None:
         side.start(transport)
-
-
-def _credentials(config: PartyFile, clock: Clock) -> Credentials:
-    identity = config.identity
-    return load_credentials(
-        config.path(identity.key),
-        config.path(identity.certificate),
-        config.path(identity.authorities),
-        me=config.me,
-        now=clock.now(),
-    )
 
 
 def verify_audit_head(certificate: x509.Certificate, signature: bytes, body: bytes) -> None:

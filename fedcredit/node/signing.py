@@ -6,6 +6,7 @@ authority that the others believe.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -19,18 +20,21 @@ from fedcredit.node.pki import read_secret
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.identity import IdentityInvalid, read_party
+from fedcredit.transport.trust import Trust, TrustRefused
 
 __all__ = ["SigningIdentity", "load_signing", "verify_with"]
+
+_WHY = {"TLS_EXPIRED": "is not valid now", "TLS_NOT_YET_VALID": "is not valid now"}
 
 
 @dataclass(frozen=True, slots=True)
 class SigningIdentity:
-    """What a party signs with and whom it believes. `certificate` is the key's, in DER."""
+    """What a party signs with and whom it believes, asked anew each time. `certificate` is the key's, in DER."""
 
     me: PartyId
     key: Ed25519PrivateKey = field(repr=False)
     certificate: bytes = field(repr=False)
-    authorities: tuple[x509.Certificate, ...] = field(repr=False)
+    trust: Callable[[], Trust] = field(repr=False)
     clock: Clock = field(repr=False)
 
     def sign(self, domain: bytes, data: bytes) -> bytes:
@@ -59,10 +63,12 @@ class SigningIdentity:
             raise self._refused(party, "names another party")
         if not isinstance(key, Ed25519PublicKey):
             raise self._refused(party, "holds no Ed25519 key")
-        if not found.not_valid_before_utc <= self.clock.now() <= found.not_valid_after_utc:
-            raise self._refused(party, "is not valid now")
-        if not any(_issued(found, authority) for authority in self.authorities):
-            raise self._refused(party, "is of no authority that is believed here")
+        try:
+            self.trust().check_signer(found, self.clock.now())
+        except TrustRefused as refused:
+            if refused.code.startswith("PEER_"):
+                raise refused.as_peer_error("signature") from None
+            raise self._refused(party, _WHY.get(refused.code, "is of no authority that is believed here")) from None
         return key
 
     def verify(self, party: PartyId, certificate: bytes, domain: bytes, signature: bytes, data: bytes) -> None:
@@ -76,7 +82,7 @@ class SigningIdentity:
         return PeerError(party, "signature", f"certificate of the signing key {what}", "SIGNER_INVALID")
 
 
-def load_signing(config: PartyFile, clock: Clock) -> SigningIdentity:
+def load_signing(config: PartyFile, clock: Clock, trust: Callable[[], Trust]) -> SigningIdentity:
     """The signing identity of a node, from PEM files.
 
     Raises: ConfigError (KEY_MISSING, KEY_EXPOSED, SIGNING_KEY) when they are not there, or do not belong together.
@@ -85,12 +91,11 @@ def load_signing(config: PartyFile, clock: Clock) -> SigningIdentity:
     try:
         private = load_pem_private_key(read_secret(config.path(paths.signing_key)), None)
         own = x509.load_pem_x509_certificate(config.path(paths.signing_certificate).read_bytes())
-        believed = tuple(x509.load_pem_x509_certificates(config.path(paths.authorities).read_bytes()))
     except (ValueError, TypeError, OSError):
         raise _bad_key("key or certificate is not PEM") from None
     if not isinstance(private, Ed25519PrivateKey) or own.public_key() != private.public_key():
         raise _bad_key("the key and its certificate do not belong together")
-    identity = SigningIdentity(config.me, private, own.public_bytes(Encoding.DER), believed, clock)
+    identity = SigningIdentity(config.me, private, own.public_bytes(Encoding.DER), trust, clock)
     try:
         identity.key_of(config.me, identity.certificate)
     except PeerError as error:
@@ -112,11 +117,3 @@ def _bad_key(what: str) -> ConfigError:
 
 def _framed(domain: bytes, data: bytes) -> bytes:
     return len(domain).to_bytes(2, "big") + domain + data
-
-
-def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True

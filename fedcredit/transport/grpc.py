@@ -25,16 +25,19 @@ import grpc.aio
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.transport.channel import Packet
-from fedcredit.transport.grpc_server import FrameService, Gate, caller_of
+from fedcredit.transport.connections import Connection
+from fedcredit.transport.gate import Gate, caller_of
+from fedcredit.transport.grpc_server import FrameService
 from fedcredit.transport.heap import keep_frame_memory
-from fedcredit.transport.identity import Credentials, party_host
+from fedcredit.transport.identity import Credentials
 from fedcredit.transport.inbox import OpenStage
+from fedcredit.transport.keyring import Keyring
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.links import Link, OutFlow
-from fedcredit.transport.options import CARRY, channel_options, server_options
+from fedcredit.transport.options import CARRY, server_options
 from fedcredit.wire.frame import Abort, check_stage
 
-__all__ = ["Credentials", "GrpcChannel", "GrpcTransport", "Limits", "caller_of"]
+__all__ = ["Connection", "Credentials", "GrpcChannel", "GrpcTransport", "Keyring", "Limits", "caller_of"]
 
 if TYPE_CHECKING:
     Service: TypeAlias = grpc.GenericRpcHandler[bytes, bytes]
@@ -56,7 +59,7 @@ class GrpcTransport:
     def __init__(
         self,
         me: PartyId,
-        credentials: Credentials,
+        credentials: Credentials | Keyring,
         *,
         listen: str | None = "127.0.0.1:0",
         local: Path | None = None,
@@ -67,17 +70,20 @@ class GrpcTransport:
     ) -> None:
         """`listen` is host:port, port 0 for any free one, None for none; `local` a unix socket to listen on as well.
 
+        Plain `credentials` are a run's: their authority speaks for every party. An enrolled node gives its `Keyring`.
         Raises ConfigError if the certificate is not that of `me`.
         """
-        credentials.check(me)
-        self._me, self._credentials, self._listen, self._local = me, credentials, listen, local
+        self._keyring = Keyring.of_run(me, credentials) if isinstance(credentials, Credentials) else credentials
+        self._keyring.credentials.check(me)
+        self._me, self._listen, self._local = me, listen, local
         self._route = route or _straight
         self._limits = limits or Limits()
         self._addresses = {peer: address for peer, address in (peers or {}).items() if peer != me}
         self._services = tuple(services)
         self._frames = FrameService(self._limits, self._addresses.__contains__, self._wake)
         self._links: dict[PartyId, Link] = {}
-        self._connections: dict[PartyId, grpc.aio.Channel] = {}
+        self._connections: dict[PartyId, Connection] = {}
+        self._gate = Gate(self._limits, self._keyring)
         self._server: grpc.aio.Server | None = None
         self._port = 0
 
@@ -97,43 +103,39 @@ class GrpcTransport:
         server = grpc.aio.server(
             options=server_options(self._limits),
             maximum_concurrent_rpcs=self._limits.calls_in_all,
-            interceptors=[Gate(self._limits)],
+            interceptors=[self._gate],
         )
         server.add_generic_rpc_handlers((self._frames, *self._services))
-        own = self._credentials
-        secure = grpc.ssl_server_credentials([(own.private_key, own.certificate)], own.authorities, True)
         local = None if self._local is None else f"unix:{self._local}"
         for address in [address for address in (self._listen, local) if address is not None]:
             try:
-                port = server.add_secure_port(address, secure)
+                port = server.add_secure_port(address, self._keyring.server_credentials())
             except RuntimeError as error:
                 problem = Problem("PORT_IN_USE", "listen", f"cannot listen on {address}", "choose another port, or 0")
                 raise ConfigError(problem) from error
             self._port = port if address == self._listen else self._port
         await server.start()
         self._server = server
+        self._gate.start()
+        self._keyring.unsubscribe(self._changed)
+        self._keyring.subscribe(self._changed)
 
     def add_peer(self, peer: PartyId, address: str) -> None:
         """Know `peer` by its host:port from now on. Frames of parties that are not known are refused."""
         if peer != self._me:
             self._addresses[peer] = address
 
-    def connection(self, peer: PartyId, address: str | None = None) -> grpc.aio.Channel:
-        """The gRPC channel to `peer`, for calls of other services. It is closed with the transport.
+    def connection(self, peer: PartyId, address: str | None = None) -> Connection:
+        """The way to `peer`, for calls of other services. It is closed with the transport.
 
-        `address` is for one that is no peer, whose frames are refused. TLS has proved that whoever answers there is
+        `address` is for one that is no peer, whose frames are refused. TLS proves that whoever answers there is
         `peer`. Raises ConfigError if no address is known.
         """
         if peer not in self._connections:
             address = self._addresses.get(peer, address)
             if address is None:
                 raise ConfigError(Problem("PEER_UNKNOWN", f"peer {peer}", "no address is known", "add it to [peers]"))
-            own = self._credentials
-            self._connections[peer] = grpc.aio.secure_channel(
-                self._route(peer, address),
-                grpc.ssl_channel_credentials(own.authorities, own.private_key, own.certificate),
-                options=channel_options(self._limits, party_host(peer)),
-            )
+            self._connections[peer] = Connection(peer, self._route(peer, address), self._keyring, self._limits)
         return self._connections[peer]
 
     def address(self, peer: PartyId) -> str | None:
@@ -162,9 +164,11 @@ class GrpcTransport:
                 await asyncio.gather(*(link.drained() for link in self._links.values()))
         await asyncio.gather(*(link.close() for link in self._links.values()))
         self._frames.hang_up()
+        self._keyring.unsubscribe(self._changed)
         if self._server is not None:
+            await self._gate.stop()
             await self._server.stop(_HANG_UP_S)
-        await asyncio.gather(*(connection.close(None) for connection in self._connections.values()))
+        await asyncio.gather(*(connection.close() for connection in self._connections.values()))
 
     def _link(self, peer: PartyId) -> Link:
         if peer not in self._links:
@@ -183,6 +187,19 @@ class GrpcTransport:
     def _wake(self) -> None:
         for link in self._links.values():
             link.wake()
+
+    def _changed(self) -> None:
+        """Our keys or whom we believe have changed: links go on with the new ones, or end with who is refused."""
+        for peer in {*self._links, *self._connections}:
+            if (refused := self._keyring.trust.refusal(peer)) is None:
+                if peer in self._links:
+                    self._links[peer].redial()
+                continue
+            if peer in self._links:
+                self._links[peer].refuse(refused.as_peer_error)
+            self._frames.inbox.lose(peer, refused.as_peer_error)
+            if peer in self._connections:
+                self._connections[peer].hang_up()
 
     def _refused(self, flow: OutFlow, error: FedcreditError) -> None:
         self._frames.inbox.fail(flow.ssid, flow.epoch, flow.stage, error)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import inspect
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
 
-from fedcredit.errors import FedcreditError, Problem, RefusedError
+from fedcredit.errors import FedcreditError
 from fedcredit.ids import PartyId
-from fedcredit.transport.identity import IdentityInvalid, party_of_certificate
+from fedcredit.transport.gate import caller_of
 from fedcredit.transport.inbox import Inbox
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED, CARRY
 from fedcredit.wire.frame import PEER_LEFT, Frame, Receipt
 from fedcredit.wire.message import MessageInvalid
 
-__all__ = ["FrameService", "Gate", "caller_of"]
+__all__ = ["FrameService"]
 
 # Receipts that are not urgent wait this long, so that one covers many small frames.
 _RECEIPT_DELAY_S = 0.002
@@ -33,9 +30,8 @@ if TYPE_CHECKING:
     Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
     Handler: TypeAlias = grpc.RpcMethodHandler[bytes, bytes]
     _Handlers = grpc.GenericRpcHandler[bytes, bytes]
-    _Interceptor = grpc.aio.ServerInterceptor[bytes, bytes]
 else:
-    _Handlers, _Interceptor = grpc.GenericRpcHandler, grpc.aio.ServerInterceptor
+    _Handlers = grpc.GenericRpcHandler
 
 _STATUS = {
     "DATA_CORRUPT": grpc.StatusCode.DATA_LOSS,
@@ -47,78 +43,6 @@ _STATUS = {
 
 # What writing to a caller raises that is gone.
 _GONE = (grpc.aio.InternalError, asyncio.InvalidStateError)
-
-
-def caller_of(context: Any) -> PartyId:
-    """The party behind a call, from the certificate that it proved to own. Raises RefusedError.
-
-    Assumes: a server with mutual TLS, so that the certificate is one of an authority that we believe.
-    """
-    auth: dict[str, list[bytes]] = context.auth_context()
-    if auth.get("transport_security_type") != [b"ssl"] or not auth.get("x509_pem_cert"):
-        raise RefusedError(Problem("UNAUTHENTICATED", "call", "the caller has shown no certificate"))
-    try:
-        return party_of_certificate(auth["x509_pem_cert"][0])
-    except IdentityInvalid as invalid:
-        raise RefusedError(Problem("UNAUTHENTICATED", "call", invalid.problems[0].what)) from invalid
-
-
-class Gate(_Interceptor):
-    """Lets only authenticated parties call anything, each only `calls_per_peer` times at once."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._calls: Counter[PartyId] = Counter()
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """gRPC's question for the handler of a call."""
-        handler = cast(Any, await continuation(handler_call_details))
-        if handler is None:
-            return cast("Handler", None)
-        kind = ("stream" if handler.request_streaming else "unary") + (
-            "_stream" if handler.response_streaming else "_unary"
-        )
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        guarded = self._guard(getattr(handler, kind))
-        return cast("Handler", make(guarded, handler.request_deserializer, handler.response_serializer))
-
-    def _guard(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isasyncgenfunction(behaviour):
-
-            @functools.wraps(behaviour)
-            async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
-                caller = await self._enter(context)
-                try:
-                    async for reply in behaviour(request, context):
-                        yield reply
-                finally:
-                    self._calls[caller] -= 1
-
-            return streaming
-
-        @functools.wraps(behaviour)
-        async def single(request: Any, context: Context) -> Any:
-            caller = await self._enter(context)
-            try:
-                return await behaviour(request, context)
-            finally:
-                self._calls[caller] -= 1
-
-        return single
-
-    async def _enter(self, context: Context) -> PartyId:
-        try:
-            caller = caller_of(context)
-        except RefusedError as refused:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, refused.code)
-        if self._calls[caller] >= self._limits.calls_per_peer:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA")
-        self._calls[caller] += 1
-        return caller
 
 
 class _Stream:

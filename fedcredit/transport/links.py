@@ -23,6 +23,7 @@ from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED
+from fedcredit.transport.trust import TrustRefused
 from fedcredit.wire.frame import ABORT_STAGE, ABORT_TAG, PEER_LEFT, Abort, Frame, Receipt, is_code
 from fedcredit.wire.message import MessageInvalid
 
@@ -83,6 +84,7 @@ class Link:
         self._users = 0
         self._heard = 0
         self._gone = False
+        self._moving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def open(self, ssid: bytes, epoch: int, stage: str) -> OutFlow:
@@ -128,6 +130,16 @@ class Link:
     def wake(self) -> None:
         """Let waiting senders `check` again."""
         self._room.set()
+
+    def redial(self) -> None:
+        """Go on over a new stream, made with the newest keys. What has no receipt is sent again; nothing is lost."""
+        self._moving.set()
+
+    def refuse(self, error_at: Callable[[str], FedcreditError]) -> None:
+        """The peer is not believed any more: end every flow, and hang up."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        self._end(error_at)
 
     @property
     def owes_messages(self) -> bool:
@@ -200,8 +212,15 @@ class Link:
                     call = await self._connect()
                 await self._carry(call)
                 down_since = loop.time()
+            except _Moved:
+                # Keys were renewed: this is no outage, and there is nothing to pause for.
+                down_since, pause_s = loop.time(), _FIRST_PAUSE_S
+                continue
             except _StreamEnded:
                 pass
+            except TrustRefused as refused_here:
+                self._end(refused_here.as_peer_error)
+                return
             except TimeoutError:
                 self._end(self._unreachable)
                 return
@@ -217,6 +236,7 @@ class Link:
 
     async def _connect(self) -> Call:
         """A stream that the peer has accepted. Raises TimeoutError by the caller's clock."""
+        self._moving.clear()
         call = self._dial()
         try:
             # The peer sends its metadata as soon as it has let us in.
@@ -224,8 +244,10 @@ class Link:
             if ACCEPTED not in tuple(metadata):
                 await self._check_end(call)
                 raise _StreamEnded
-        except BaseException:
+        except BaseException as error:
             call.cancel()
+            if isinstance(error, asyncio.CancelledError) and not _being_cancelled():
+                raise _StreamEnded from None  # the call was cut off, not we
             raise
         return call
 
@@ -234,11 +256,11 @@ class Link:
         self._outbox = deque((flow, *entry) for flow in self._flows.values() for entry in flow.unacked)
         self._outbox = deque(sorted(self._outbox, key=lambda entry: entry[0].stage != ABORT_STAGE))
         self._work.set()
-        tasks = [asyncio.create_task(self._write(call)), asyncio.create_task(self._read(call))]
+        tasks = [asyncio.create_task(work) for work in (self._write(call), self._read(call), self._move())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
-                if task.done():
+                if task.done() and not task.cancelled():
                     task.result()
         except MessageInvalid as invalid:
             raise _LinkRefused(invalid.code) from invalid
@@ -253,6 +275,10 @@ class Link:
         if (status := await call.code()) not in _AGAIN:
             details = await call.details() or ""
             raise _LinkRefused(details if is_code(details) else status.name)
+
+    async def _move(self) -> None:
+        await self._moving.wait()
+        raise _Moved
 
     async def _write(self, call: Call) -> None:
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -313,8 +339,17 @@ class Link:
         return PeerError(self.peer, stage, "hung up on this party", code)
 
 
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class _StreamEnded(Exception):
     """The peer ended the stream, and wants us to come back."""
+
+
+class _Moved(Exception):
+    """We ended the stream, to go on over a new one."""
 
 
 class _PeerLeft(Exception):

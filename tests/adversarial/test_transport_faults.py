@@ -21,8 +21,8 @@ from fedcredit.ids import PartyId
 from fedcredit.node.pki import Authority
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
+from fedcredit.transport.gate import caller_of
 from fedcredit.transport.grpc import Credentials, GrpcTransport, Limits
-from fedcredit.transport.grpc_server import caller_of
 from fedcredit.transport.identity import IdentityInvalid, party_host, party_of_certificate, party_uri
 from fedcredit.transport.options import CARRY, server_options
 from fedcredit.wire._gen import frame_pb2 as pb

@@ -27,6 +27,7 @@ from fedcredit.node.specification import (
     parse_canonical,
 )
 from fedcredit.runtime.clock import ManualClock
+from fedcredit.transport.trust import Trust
 
 BANK, TAX = PartyId("bank"), PartyId("tax")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,7 +55,8 @@ def signer(authority: Authority, party: PartyId, believed: Authority | None = No
     key = Ed25519PrivateKey.generate()
     pem = authority.certify_signer(party, key.public_key(), now=NOW)
     certificate = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
-    return SigningIdentity(party, key, certificate, ((believed or authority).certificate,), ManualClock(NOW))
+    trust = Trust.one_for_all((believed or authority).pem)
+    return SigningIdentity(party, key, certificate, lambda: trust, ManualClock(NOW))
 
 
 def specification(identities: dict[PartyId, SigningIdentity]) -> JobSpecification:
@@ -190,7 +192,7 @@ def test_a_signing_certificate_must_be_the_partys_own_and_believed() -> None:
 def test_an_expired_signing_certificate_is_refused() -> None:
     authority = Authority.create(now=NOW)
     bank, tax = signer(authority, BANK), signer(authority, TAX)
-    late = SigningIdentity(BANK, bank.key, bank.certificate, bank.authorities, ManualClock(NOW + timedelta(days=4000)))
+    late = SigningIdentity(BANK, bank.key, bank.certificate, bank.trust, ManualClock(NOW + timedelta(days=4000)))
     with pytest.raises(PeerError, match="not valid now"):
         late.key_of(TAX, tax.certificate)
 

@@ -18,6 +18,7 @@ import grpc.aio
 
 from fedcredit import failpoints
 from fedcredit.ids import PartyId
+from fedcredit.transport.connections import Connection
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
 from fedcredit.transport.relay.pipe import SocketEnd, StreamEnd, pipe
 from fedcredit.wire.message import MessageInvalid
@@ -43,7 +44,7 @@ _BROKEN = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateErr
 class RelayMember:
     """Keeps this party reachable. `channel` gives the one channel to the platform, `own_server` the local socket."""
 
-    def __init__(self, channel: Callable[[], grpc.aio.Channel], own_server: str) -> None:
+    def __init__(self, channel: Callable[[], Connection], own_server: str) -> None:
         self._channel, self._own_server = channel, own_server
         self._task: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
@@ -107,13 +108,13 @@ class RelayMember:
             end.close()
 
 
-async def dial_through(channel: grpc.aio.Channel, peer: PartyId, end: SocketEnd) -> None:
+async def dial_through(channel: Connection, peer: PartyId, end: SocketEnd) -> None:
     """Carry `end` to `peer` by way of the relay behind `channel`, until the connection has ended; never raises."""
     with contextlib.suppress(*_BROKEN):
         await _through(channel, RELAY_DIAL, piece_to(peer), end)
 
 
-async def _through(channel: grpc.aio.Channel, method: str, opening: bytes, end: SocketEnd) -> None:
+async def _through(channel: Connection, method: str, opening: bytes, end: SocketEnd) -> None:
     call: Call = channel.stream_stream(method, None, None)(None)
     try:
         await call.write(opening)

@@ -11,7 +11,7 @@ import grpc.aio
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.transport.grpc_server import caller_of
+from fedcredit.transport.gate import caller_of
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
 from fedcredit.transport.relay.hub import RelayHub
 from fedcredit.transport.relay.pipe import StreamEnd

@@ -1,0 +1,73 @@
+"""Small files that are whole or not there: written beside, synced, renamed, and the folder synced too."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedcredit.errors import ConfigError, Problem
+
+__all__ = ["create_file", "folder_locked", "replace_file", "sync_folder"]
+
+Between = Callable[[], None]
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o644, *, written: Between | None = None) -> None:
+    """Put `data` at `path`, durably, in place of what was there. `written` is called between writing and renaming."""
+    fresh = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        fresh.unlink()
+    _write(fresh, data, mode)
+    if written is not None:
+        written()
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def create_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Put `data` at `path`, durably. Raises ConfigError (EXISTS) rather than overwrite anything."""
+    fresh = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        fresh.unlink()
+    _write(fresh, data, mode)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        problem = Problem("EXISTS", str(path), "is there already", "remove it first if it is not needed any more")
+        raise ConfigError(problem) from None
+    finally:
+        fresh.unlink()
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` against other processes that change it: a command beside a running node."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
