@@ -45,7 +45,11 @@ class Event(StrEnum):
     """What can be recorded."""
 
     JOB_ACCEPTED = "job_accepted"  # facts: the hash of the specification, the purpose, what was accepted to leak
-    JOB_REFUSED = "job_refused"
+    JOB_REFUSED = "job_refused"  # facts: the code; the rule and the policy's hash, or who refused
+    JOB_PENDING = "job_pending"  # waits for a person of this party; facts: the rule and the policy's hash
+    JOB_APPROVED = "job_approved"  # facts: who said yes
+    JOB_ADMITTED = "job_admitted"  # facts: the rule, the policy's hash, the submitter, who approved
+    POLICY_CHANGED = "policy_changed"  # facts: the hash of the file before and now, and whether it can be used
     STAGE_DONE = "stage_done"
     RESULT_RELEASED = "result_released"
     JOB_DONE = "job_done"

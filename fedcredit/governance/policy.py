@@ -78,15 +78,15 @@ class Decision:
     """What becomes of a job at one party.
 
     `rule` is None when no rule is about it. `columns` are the features that enter it, None for all of the table.
-    `charges` are keys of budgets to be spent once when it is admitted. `said` holds the rules up to the one that
-    decides.
+    `charges` are the budgets of which a job spends one, at each key once, when it is admitted. `said` holds the rules
+    up to the one that decides.
     """
 
     action: Action
     rule: Rule | None
     reasons: tuple[Problem, ...]
     columns: tuple[str, ...] | None = None
-    charges: tuple[str, ...] = ()
+    charges: tuple[Meter, ...] = ()
     said: tuple[Said, ...] = ()
 
 
@@ -121,8 +121,7 @@ def _apply(policy: Policy, rule: Rule, request: Request, spent: Mapping[str, int
     reasons = [*rule.terms.breaches(rule.name, request), *_exhausted(rule, known, spent)]
     if reasons:
         return Decision(action=Action.REFUSE, rule=rule, reasons=tuple(reasons), said=said)
-    charges = tuple(dict.fromkeys(meter.key for meter in known))
-    return Decision(action=rule.action, rule=rule, reasons=(), columns=rule.terms.columns, charges=charges, said=said)
+    return Decision(action=rule.action, rule=rule, reasons=(), columns=rule.terms.columns, charges=known, said=said)
 
 
 def _meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:

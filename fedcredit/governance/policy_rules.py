@@ -7,8 +7,9 @@ be answered by a rule that grants more.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 
@@ -50,8 +51,8 @@ class ModelAsk:
 class Request:
     """What a job asks of one party. `rows` and `columns` are of its own table; None while it has not been opened.
 
-    `leakage` is the table of the whole job. `before` holds how many rows each party's table had in the last job that
-    was agreed over the same table with the same peers; `after` those known of this one.
+    `leakage` is the table of the whole job. `before` holds how many rows each party's table had in the jobs that were
+    agreed before over the same table with the same peers; `after` those known of this one.
     """
 
     me: PartyId
@@ -68,7 +69,7 @@ class Request:
     now: datetime
     rows: int | None = None
     columns: tuple[str, ...] | None = None
-    before: Mapping[PartyId, int] = field(default_factory=dict)
+    before: Mapping[PartyId, tuple[int, ...]] = field(default_factory=dict)
     after: Mapping[PartyId, int] = field(default_factory=dict)
 
     @property
@@ -210,21 +211,20 @@ class Terms:
     def _columns(self, where: str, request: Request) -> Iterator[Problem]:
         if self.columns is None or request.columns is None:
             return
-        if absent := [name for name in self.columns if name not in request.columns]:
-            what = f"columns names {', '.join(absent)}, which the table does not have as features"
-            yield Problem("POLICY_COLUMNS", where, what, "mend columns")
         if request.models and not set(self.columns) & set(request.columns) and request.label_party != request.me:
             yield Problem("POLICY_COLUMNS", where, "no column is left for a model", "name one in columns")
 
     def _changes(self, where: str, request: Request) -> Iterator[Problem]:
-        # An intersection that differs from the last one in a few rows tells about exactly these.
-        if self.min_change_rows is None:
+        # An intersection that differs from an earlier one in a few rows tells about exactly these. Every earlier one
+        # counts, not the last alone: else a job that is agreed and dropped in between would hide the difference.
+        least = self.min_change_rows
+        if least is None:
             return
         for party, rows in sorted(request.after.items()):
-            changed = abs(rows - request.before.get(party, rows))
-            if 0 < changed < self.min_change_rows:
-                what = f"the table of {party} has {changed} rows more or fewer than in the last job with these peers"
-                yield Problem("POLICY_CHANGE", where, what, f"wait for min_change_rows = {self.min_change_rows}")
+            changed = min((abs(rows - old) for old in request.before.get(party, ()) if rows != old), default=least)
+            if changed < least:
+                what = f"the table of {party} has {changed} rows more or fewer than in an earlier job with these peers"
+                yield Problem("POLICY_CHANGE", where, what, f"wait until it is min_change_rows = {least}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +235,12 @@ class Rule:
     action: Action
     scope: Scope
     terms: Terms = Terms()
+
+    @property
+    def digest(self) -> str:
+        """Names the rule with all that it says: another text, another digest."""
+        said = (self.name, self.action.value, *_canonical(self.scope), *_canonical(self.terms))
+        return hashlib.sha256(repr(said).encode()).hexdigest()
 
     def misses(self, request: Request, zone: tzinfo) -> list[str]:
         """Why the rule is not about this job; empty when it is."""
@@ -255,6 +261,12 @@ def _names_all(named: frozenset[str], asked: frozenset[str]) -> bool:
 
 def _names_one(named: frozenset[str], asked: frozenset[str]) -> bool:
     return bool(asked & named)
+
+
+def _canonical(part: Scope | Terms) -> Iterator[tuple[str, str]]:
+    for item in fields(part):
+        value = getattr(part, item.name)
+        yield item.name, repr(sorted(value) if isinstance(value, frozenset) else value)
 
 
 def _names(names: frozenset[str]) -> str:

@@ -1,48 +1,203 @@
-"""Whether a party takes part in a job that a platform proposes: checks of the proposal, then of the party's own table.
+"""Whether a party takes part in a job that a platform proposes: by checks of the proposal, its policy and its table.
 
-The platform is told the code of a refusal. Its reasons are for this party's own people: they are in the job's folder
-and in the audit log.
+The policy is looked at three times, as the file says at that moment: before a table is opened (`consider`), with the
+opened table (`admit`), and with what all parties offer (`confirm`). The platform is told the code of a refusal. Its
+reasons are for this party's own people: they are in the job's folder, in the store and in the audit log.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
+from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, meters, refusal
 from fedcredit.ids import PartyId
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
+from fedcredit.node.policy.asked import earlier_rows, request_of
+from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.specification import PROTOCOLS, JobSpecification
+from fedcredit.node.store import JobRow, JobState
 from fedcredit.tables import Table
 
-__all__ = ["admit"]
+__all__ = ["APPROVAL_PENDING", "Admitted", "admit", "confirm", "consider", "keep_admitted"]
+
+T = TypeVar("T")
+
+APPROVAL_PENDING = "APPROVAL_PENDING"
+"""What a platform is told that has to ask again: a person of this party has not said yes or no."""
 
 
-async def admit(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> Table:
-    """This party's table for the job, open. Raises: FedcreditError, recorded, when the party takes no part."""
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A job that was let in: this party's table, open, the rule that did it, and the hash of its policy."""
+
+    table: Table
+    rule: str
+    policy: str
+
+
+async def consider(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
+    """Whether the party would take part, as far as that can be said without its table.
+
+    Raises: FedcreditError, recorded; RefusedError (APPROVAL_PENDING) while a person has to decide, which is kept.
+    """
+    await asyncio.to_thread(_recorded, premises, proposal, lambda: _consider(premises, caller, proposal, time_ms))
+
+
+async def admit(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> Admitted:
+    """This party's table for the job, open; budgets are spent. Raises: as `consider`."""
+    return await asyncio.to_thread(_recorded, premises, proposal, lambda: _admit(premises, caller, proposal, time_ms))
+
+
+def confirm(premises: Premises, specification: JobSpecification) -> None:
+    """Check, before it is signed, that the policy still lets in what all parties have offered.
+
+    Raises: FedcreditError, recorded. Budgets are not looked at again: this job has spent its part.
+    """
+
+    def check() -> None:
+        rows = specification.party(premises.me).rows
+        _judge(premises, specification, rows=rows, spent=False)
+
+    _recorded(premises, specification, check)
+
+
+def keep_admitted(premises: Premises, proposal: JobSpecification, nonce: bytes, admitted: Admitted) -> None:
+    """Keep, in the audit log first, that the job was let in, and what this party commits to with `nonce`."""
+    store, row = premises.store, premises.store.jobs.job(proposal.id)
+    approved = "" if row is None else row.approved_by
+    facts = {"rule": admitted.rule, "policy": admitted.policy, "submitter": proposal.submitter, "approved_by": approved}
+    premises.recorder.record(Event.JOB_ADMITTED, proposal.id, **facts)
+    body, fingerprint = proposal.to_bytes(), admitted.table.fingerprint
+    store.jobs.propose(proposal.id, body, nonce, fingerprint, submitter=proposal.submitter, rule=admitted.rule)
+
+
+def _recorded(premises: Premises, proposal: JobSpecification, work: Callable[[], T]) -> T:
     try:
-        _check_proposal(premises, caller, proposal, time_ms)
-        return await _open_table(premises, proposal)
+        return work()
     except FedcreditError as error:
-        await asyncio.to_thread(_record_refusal, premises, proposal, error)
+        if error.code != APPROVAL_PENDING:
+            _record_refusal(premises, proposal, error)
         raise
 
 
 def _record_refusal(premises: Premises, proposal: JobSpecification, error: FedcreditError) -> None:
-    write_failure(premises.folder / "jobs" / proposal.id, error)
-    premises.recorder.record(Event.JOB_REFUSED, proposal.id, code=error.code)
+    jobs, folder = premises.store.jobs, premises.folder / "jobs" / proposal.id
+    row, body = jobs.job(proposal.id), proposal.proposal().to_bytes()
+    same = row is None or row.proposal == body
+    kept = DecisionRecord.read(folder) if same else None
+    facts = {} if kept is None else {"rule": kept.rule, "policy": kept.policy}
+    premises.recorder.record(Event.JOB_REFUSED, proposal.id, code=error.code, submitter=proposal.submitter, **facts)
+    if not same:
+        return  # another job has this name, and its folder
+    write_failure(folder, error)
+    if row is None:
+        # Kept as a job that ended, so that this party's people find it in their list.
+        jobs.pend(proposal.id, body, submitter=proposal.submitter, reason="refused")
+    if row is None or row.state in (JobState.PENDING, JobState.PROPOSED):
+        jobs.end(proposal.id, JobState.FAILED, error)
 
 
-async def _open_table(premises: Premises, proposal: JobSpecification) -> Table:
-    table = await asyncio.to_thread(open_own_table, premises, proposal)
-    if table.n_rows < premises.limits.min_rows:
+def _consider(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
+    row = premises.store.jobs.job(proposal.id)
+    if row is not None and row.proposal == proposal.to_bytes() and row.state is not JobState.PENDING:
+        if row.state.final:
+            raise RefusedError(row.problems or Problem("CONFLICT", f"job {proposal.id}", "has ended here"))
+        return
+    _check_proposal(premises, caller, proposal, time_ms, row)
+    _judge(premises, proposal)
+
+
+def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> Admitted:
+    _check_proposal(premises, caller, proposal, time_ms, premises.store.jobs.job(proposal.id))
+    _judge(premises, proposal)
+    table = open_own_table(premises, proposal)
+    try:
+        if table.n_rows < premises.limits.min_rows:
+            raise RefusedError(Problem("TABLE_TOO_SMALL", table.spec.title, "has fewer rows than min_rows"))
+        decision, record = _judge(premises, proposal, rows=table.n_rows, columns=tuple(table.features))
+        _spend(premises, proposal, decision)
+        return Admitted(table, record.rule, record.policy)
+    except BaseException:
         table.close()
-        raise RefusedError(Problem("TABLE_TOO_SMALL", table.spec.title, "has fewer rows than min_rows"))
-    return table
+        raise
 
 
-def _check_proposal(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
+def _judge(
+    premises: Premises,
+    proposal: JobSpecification,
+    *,
+    rows: int | None = None,
+    columns: tuple[str, ...] | None = None,
+    spent: bool = True,
+) -> tuple[Decision, DecisionRecord]:
+    """The decision, and what is kept of it. Raises: RefusedError (POLICY_REFUSED, APPROVAL_PENDING)."""
+    me, store, folder = premises.me, premises.store, premises.folder / "jobs" / proposal.id
+    now = premises.clock.now()
+    try:
+        source = premises.policy.current()
+    except ConfigError as broken:
+        raise RefusedError([Problem(REFUSED, "policy.toml", "cannot be used"), *broken.problems]) from None
+    before = earlier_rows(store, proposal, me) if rows is not None else {}
+    request = request_of(proposal, me, now, rows=rows, columns=columns, before=before)
+    used = _used(premises, proposal, meters(source.policy, request)) if spent else {}
+    decision = decide(source.policy, request, used)
+    record = record_of(decision, source.digest, now)
+    row = store.jobs.job(proposal.id)
+    if decision.action is Action.APPROVE and not (row is not None and row.approved_by):
+        _wait_for_a_person(premises, proposal, record, row)
+    if decision.action is Action.APPROVE:
+        kept = DecisionRecord.read(folder)
+        if kept is None or kept.terms != record.terms:
+            reason = Problem(
+                REFUSED, f"rule {record.rule!r}", "is another one than when the job was approved", "submit it again"
+            )
+            decision = replace(decision, action=Action.REFUSE, reasons=(reason,))
+            record = record_of(decision, source.digest, now)
+    record.write(folder)
+    if decision.action is Action.REFUSE:
+        raise refusal(decision)
+    return decision, record
+
+
+def _wait_for_a_person(
+    premises: Premises, proposal: JobSpecification, record: DecisionRecord, row: JobRow | None
+) -> None:
+    """Keep the job until a person decides. Raises: RefusedError (APPROVAL_PENDING)."""
+    record.write(premises.folder / "jobs" / proposal.id)
+    if row is None:
+        facts = {"rule": record.rule, "policy": record.policy, "submitter": proposal.submitter}
+        premises.recorder.record(Event.JOB_PENDING, proposal.id, **facts)
+        body, reason = proposal.to_bytes(), f"rule {record.rule!r} wants a person's approval"
+        premises.store.jobs.pend(proposal.id, body, submitter=proposal.submitter, reason=reason, rule=record.rule)
+    what, fix = "waits for a person of this party", f"fedcredit job approve {proposal.id}"
+    raise RefusedError(Problem(APPROVAL_PENDING, f"job {proposal.id}", what, fix))
+
+
+def _used(premises: Premises, proposal: JobSpecification, known: tuple[Meter, ...]) -> Mapping[str, int]:
+    budgets = premises.store.budgets
+    return {meter.name: budgets.spent(meter.key, meter.since, without=proposal.id) for meter in known}
+
+
+def _spend(premises: Premises, proposal: JobSpecification, decision: Decision) -> None:
+    """Spend the job's part of each budget. Before the proposal is kept: a crash in between costs a budget at most one
+    job, never lets one in too many, and the same job spends nothing more when it is proposed again."""
+    for meter in decision.charges:
+        try:
+            premises.store.budgets.spend(proposal.id, meter.key, limit=meter.limit, since=meter.since)
+        except RefusedError as late:
+            # Another job took the last of it between the decision and now.
+            raise RefusedError([Problem(REFUSED, meter.name, "is used up"), *late.problems]) from None
+
+
+def _check_proposal(
+    premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int, row: JobRow | None
+) -> None:
     problems: list[Problem] = []
 
     def problem(code: str, where: str, what: str, fix: str = "") -> None:
@@ -70,7 +225,7 @@ def _check_proposal(premises: Premises, caller: PartyId, proposal: JobSpecificat
             TreeParams.from_mapping(model.params)
         except ConfigError as error:
             problems.extend(error.problems)
-    if premises.store.jobs.job(proposal.id) is not None:
+    if row is not None and (row.proposal != proposal.to_bytes() or row.state is not JobState.PENDING):
         problem("CONFLICT", f"job {proposal.id}", "is known here already")
     if problems:
         raise RefusedError(problems)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId, party_id
+from fedcredit.node.approvals import approved_by_all
 from fedcredit.node.events import ENDS, EventLog
 from fedcredit.node.rpc import ControlClient, remote_error
 from fedcredit.node.specification import JobSpecification, canonical, parse_canonical
@@ -77,6 +78,8 @@ class Coordinator:
 
     async def _agree(self) -> JobSpecification:
         self._log.stage("agreement", "begun")
+        if refusals := await approved_by_all(self._proposal, self._clients, self._log, self._clock):
+            raise _nearest_to_cause(refusals)
         proposal = ProposeJob(
             self._proposal.to_bytes(), canonical(dict(self._addresses)), int(self._clock.now().timestamp() * 1000)
         )

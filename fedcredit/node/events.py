@@ -58,6 +58,11 @@ class EventLog:
             )
         )
 
+    @property
+    def events(self) -> tuple[JobEvent, ...]:
+        """What happened so far."""
+        return tuple(self._events)
+
     async def watch(self, after: int = 0) -> AsyncIterator[JobEvent]:
         """The events from number `after` + 1 on, until the job's end at this node."""
         position = after

@@ -16,7 +16,7 @@ import os
 import shutil
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,8 @@ from fedcredit.node.align import Aligned, Aligner
 from fedcredit.node.events import EventLog
 from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
+from fedcredit.node.policy.record import DecisionRecord
+from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.split import split
@@ -78,6 +80,7 @@ class Premises:
     store: Store
     transport: Transport
     recorder: Recorder
+    policy: PolicySource
     clock: Clock
     limits: LimitsSection
 
@@ -286,7 +289,7 @@ class JobRun:
 
 
 def open_own_table(premises: Premises, specification: JobSpecification) -> Table:
-    """This party's table for the job, checked.
+    """This party's table for the job, checked, with no more columns than the policy's decision on the job allows.
 
     Raises: DataError or ConfigError with all that is wrong with it; RefusedError (TABLE_UNKNOWN).
     """
@@ -297,7 +300,11 @@ def open_own_table(premises: Premises, specification: JobSpecification) -> Table
     memory, threads = premises.limits.memory_mib << 20, premises.limits.threads or 2
     resources = Resources(memory_limit_bytes=memory, threads=threads, spill_dir=spill)
     name = specification.party(premises.me).table
-    return open_table(premises.own_table(specification).spec(premises.folder, time, name), resources=resources)
+    spec = premises.own_table(specification).spec(premises.folder, time, name)
+    decided = DecisionRecord.read(premises.folder / "jobs" / specification.id)
+    if decided is None:
+        raise RefusedError(Problem("DECISION_MISSING", f"job {specification.id}", "was not decided on", "run it again"))
+    return open_table(replace(spec, only=decided.columns), resources=resources)
 
 
 def write_failure(folder: Path, error: FedcreditError) -> None:

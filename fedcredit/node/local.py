@@ -22,6 +22,8 @@ from fedcredit.node.outcome import prepare_folder, publish
 from fedcredit.node.pki import Authority, load_credentials, write_keys
 from fedcredit.node.processes import Children, read_failure
 from fedcredit.runtime.config import JobFile
+from fedcredit.runtime.policy_file import POLICY_FILE
+from fedcredit.runtime.policy_template import open_policy
 from fedcredit.runtime.toml import dump
 from fedcredit.wire.control import JobEvent
 
@@ -151,6 +153,8 @@ class Consortium:
         folder = self.folder(party)
         write_keys(folder / "keys", party, authority)
         (folder / "party.toml").write_text(dump(tables), encoding="utf-8")
+        if party != PLATFORM:
+            (folder / POLICY_FILE).write_text(open_policy(), encoding="utf-8")
 
     def _party_file(self, party: PartyId) -> dict[str, Any]:
         section = self.job.file_table(party)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
-from fedcredit.node.admission import admit
+from fedcredit.node.admission import admit, confirm, consider, keep_admitted
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs import JobRun, Premises, open_own_table
@@ -76,18 +76,20 @@ class PartyNode:
         platform = frozenset({self._platform})
         return [
             Method("Health", HealthRequest, platform | set(operators), handle=self._health),
+            Method("Consider", ProposeJob, platform, handle=self._consider),
             Method("Propose", ProposeJob, platform, handle=self._propose),
             Method("Sign", SignJob, platform, handle=self._sign),
             Method("Start", StartJob, platform, handle=self._start),
             Method("Watch", WatchJob, platform, stream=self._watch),
             Method("Cancel", CancelJob, platform, handle=self._cancel),
+            Method("CancelOwn", CancelJob, frozenset({self._premises.me}), handle=self._cancel),
             Method("Shutdown", ShutdownRequest, platform, handle=self._shutdown),
         ]
 
     def recover(self) -> None:
         """After a start: jobs that the last process left unfinished have failed."""
         for row in self._premises.store.jobs.all():
-            if not row.state.final:
+            if not row.state.final and row.state is not JobState.PENDING:
                 what, fix = "the node stopped while it ran", "run the job again"
                 error = FedcreditError(Problem("INTERRUPTED", f"job {row.id}", what, fix))
                 self._premises.store.jobs.end(row.id, JobState.FAILED, error)
@@ -103,6 +105,12 @@ class PartyNode:
     async def _health(self, caller: PartyId, request: HealthRequest) -> HealthReply:
         return HealthReply(self._premises.me, "party", metadata.version("fedcredit"), self._now_ms())
 
+    async def _consider(self, caller: PartyId, request: ProposeJob) -> Accepted:
+        proposal = JobSpecification.parse(request.proposal)
+        async with self._locks.setdefault(proposal.id, asyncio.Lock()):
+            await consider(self._premises, caller, proposal, request.time_ms)
+        return Accepted()
+
     async def _propose(self, caller: PartyId, request: ProposeJob) -> JobOffer:
         proposal = JobSpecification.parse(request.proposal)
         # The platform's clock is no part of the call: a repeated call has a later one.
@@ -116,10 +124,10 @@ class PartyNode:
 
     async def _make_offer(self, caller: PartyId, proposal: JobSpecification, request: ProposeJob) -> JobOffer:
         premises, me = self._premises, self._premises.me
-        table = await admit(premises, caller, proposal, request.time_ms)
+        admitted = await admit(premises, caller, proposal, request.time_ms)
+        table = admitted.table
         nonce = secrets.token_bytes(32)
-        store, body = premises.store, proposal.to_bytes()
-        await asyncio.to_thread(store.jobs.propose, proposal.id, body, nonce, table.fingerprint)
+        await asyncio.to_thread(keep_admitted, premises, proposal, nonce, admitted)
         self._logs[proposal.id], self._tables[proposal.id] = EventLog(me, proposal.id), table
         bound = commitment(table.fingerprint, nonce, me)
         return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate)
@@ -146,6 +154,12 @@ class PartyNode:
             raise PeerError(caller, "agreement", "our own offer was changed", "SPEC_CHANGED")
         if not all(entry.complete for entry in specification.parties):
             raise PeerError(caller, "agreement", "an offer is missing", "SPEC_CHANGED")
+        try:
+            await asyncio.to_thread(confirm, self._premises, specification)
+        except FedcreditError:
+            if (table := self._tables.pop(specification.id, None)) is not None:
+                table.close()
+            raise
         facts = {
             "specification": specification.hash.hex(),
             "purpose": specification.job.purpose,

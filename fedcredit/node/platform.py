@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.coordinator import Coordinator
 from fedcredit.node.events import EventLog
+from fedcredit.node.overview import listed, platform_job, platform_summary
 from fedcredit.node.rpc import ControlClient, Method
 from fedcredit.node.specification import FORMAT, PROTOCOLS, JobSpecification, canonical, parse_canonical
 from fedcredit.runtime.clock import Clock
@@ -25,7 +26,10 @@ from fedcredit.wire.control import (
     Accepted,
     CancelJob,
     JobEvent,
+    JobReport,
     JobSubmitted,
+    ListJobs,
+    ShowJob,
     ShutdownRequest,
     SubmitJob,
     WatchJob,
@@ -47,15 +51,20 @@ class PlatformNode:
         self._logs: dict[str, EventLog] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._requests: dict[str, tuple[bytes, str]] = {}
+        self._proposals: dict[str, JobSpecification] = {}
+        self._operators: frozenset[PartyId] = frozenset()
 
     def methods(self, operators: tuple[PartyId, ...]) -> list[Method]:
         """The calls of `fedcredit.v1.Platform`, each with its callers."""
-        callers = frozenset(operators)
+        self._operators = frozenset({self._me, *operators})
+        members = Members(self._operators, self._addresses)
         return [
-            Method("Submit", SubmitJob, callers, handle=self._submit),
-            Method("WatchAll", WatchJob, callers, stream=self._watch),
-            Method("CancelAll", CancelJob, callers, handle=self._cancel),
-            Method("Stop", ShutdownRequest, callers, handle=self._stop),
+            Method("Submit", SubmitJob, members, handle=self._submit),
+            Method("WatchAll", WatchJob, members, stream=self._watch),
+            Method("CancelAll", CancelJob, members, handle=self._cancel),
+            Method("List", ListJobs, members, handle=self._list),
+            Method("Show", ShowJob, members, handle=self._show),
+            Method("Stop", ShutdownRequest, self._operators, handle=self._stop),
         ]
 
     async def stop(self) -> None:
@@ -70,12 +79,15 @@ class PlatformNode:
             if kept[0] != digest:
                 raise RefusedError(Problem("CONFLICT", "submit", "this request came with another job before"))
             return JobSubmitted(kept[1])
-        proposal = make_proposal(parse_canonical(request.definition), self._me)
+        proposal = make_proposal(parse_canonical(request.definition), self._me, caller)
         parties = [PartyId(entry.id) for entry in proposal.parties]
+        if caller not in self._operators and caller not in parties:
+            raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at Submit", "takes no part in this job"))
         if unknown := [party for party in parties if party not in self._addresses]:
             what = f"{', '.join(unknown)}: not a party that this platform knows"
             raise ConfigError(Problem("PEER_UNKNOWN", "parties", what, "add it to [peers] of the platform"))
         log = self._logs[proposal.id] = EventLog(self._me, proposal.id)
+        self._proposals[proposal.id] = proposal
         clients = {party: self._connect(party) for party in parties}
         addresses = {party: self._addresses[party] for party in parties}
         coordinator = Coordinator(proposal, clients, addresses, log, self._clock)
@@ -95,26 +107,56 @@ class PlatformNode:
         log.state("succeeded" if error is None else "failed", error)
 
     async def _watch(self, caller: PartyId, request: WatchJob) -> AsyncIterator[JobEvent]:
-        if request.job not in self._logs:
-            raise RefusedError(Problem("JOB_UNKNOWN", f"job {request.job}", "is not known here"))
+        self._visible(caller, request.job)
         async for event in self._logs[request.job].watch(request.after):
             yield event
 
     async def _cancel(self, caller: PartyId, request: CancelJob) -> Accepted:
-        if (task := self._tasks.get(request.job)) is None:
-            raise RefusedError(Problem("JOB_UNKNOWN", f"job {request.job}", "is not known here"))
+        proposal = self._visible(caller, request.job)
+        if caller not in self._operators and caller != proposal.submitter:
+            raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at CancelAll", "did not submit this job"))
+        task = self._tasks[request.job]
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait({task}, timeout=10)
         return Accepted()
+
+    async def _list(self, caller: PartyId, request: ListJobs) -> JobReport:
+        seen = [proposal for proposal in self._proposals.values() if self._sees(caller, proposal)]
+        newest = reversed(seen[-request.limit :])
+        return JobReport(listed([platform_summary(one, self._logs[one.id].events) for one in newest]))
+
+    async def _show(self, caller: PartyId, request: ShowJob) -> JobReport:
+        proposal = self._visible(caller, request.job)
+        return JobReport(canonical(platform_job(proposal, self._logs[proposal.id].events)))
+
+    def _visible(self, caller: PartyId, job: str) -> JobSpecification:
+        """The job, to an operator or whoever takes part; for others it does not exist. Raises RefusedError."""
+        proposal = self._proposals.get(job)
+        if proposal is None or not self._sees(caller, proposal):
+            raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "is not known here"))
+        return proposal
+
+    def _sees(self, caller: PartyId, proposal: JobSpecification) -> bool:
+        return caller in self._operators or caller in {proposal.submitter, *(entry.id for entry in proposal.parties)}
 
     async def _stop(self, caller: PartyId, request: ShutdownRequest) -> Accepted:
         self._shut_down.set()
         return Accepted()
 
 
-def make_proposal(definition: Any, platform: PartyId) -> JobSpecification:
-    """A new proposal from what an operator submits. Raises RefusedError or ConfigError."""
+class Members:
+    """Operators, and whoever the platform knows an address of at the moment it is asked."""
+
+    def __init__(self, operators: frozenset[PartyId], known: Container[PartyId]) -> None:
+        self._operators, self._known = operators, known
+
+    def __contains__(self, party: object) -> bool:
+        return party in self._operators or party in self._known
+
+
+def make_proposal(definition: Any, platform: PartyId, submitter: PartyId | None = None) -> JobSpecification:
+    """A new proposal from what `submitter`, else the platform itself, hands in. Raises RefusedError or ConfigError."""
     if not isinstance(definition, dict) or not isinstance(definition.get("job"), dict):
         raise RefusedError(Problem("SPEC_INVALID", "definition", "is not a job"))
     name = str(definition["job"].get("name", ""))
@@ -124,6 +166,7 @@ def make_proposal(definition: Any, platform: PartyId) -> JobSpecification:
         "id": f"{name}-{secrets.token_hex(6)}",
         "nonce": secrets.token_hex(32),
         "platform": platform,
+        "submitter": submitter or platform,
         "protocols": PROTOCOLS,
         "leakage": [],
     }

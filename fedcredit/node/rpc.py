@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,7 +61,7 @@ class Method:
 
     name: str
     request: type[Message]
-    callers: frozenset[PartyId]
+    callers: Container[PartyId]
     handle: Handle | None = None
     stream: HandleStream | None = None
 

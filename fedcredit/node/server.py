@@ -25,9 +25,11 @@ from fedcredit.governance.audit import Head
 from fedcredit.ids import PartyId
 from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.jobs import Premises, write_failure
+from fedcredit.node.own_desk import OwnDesk
 from fedcredit.node.own_store import hold_store
 from fedcredit.node.party import PartyNode
 from fedcredit.node.platform import PlatformNode
+from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.rpc import ControlClient, ControlService
@@ -110,19 +112,23 @@ async def _start_party(
     signing = load_signing(config, clock, lambda: keyring.trust)
     service = ControlService("Party", caller_of)
     transport, side = _transport(config, keyring, service)
+    recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
+    policy = PolicySource(config.folder, recorder)
+    policy.look()
     premises = Premises(
         me=config.me,
         folder=config.folder,
         tables=config.tables,
         store=store,
         transport=transport,
-        recorder=Recorder(stack.enter_context(_audit(config, signing, store, clock)), store),
+        recorder=recorder,
+        policy=policy,
         clock=clock,
         limits=config.limits,
     )
     node = PartyNode(premises, signing, PartyId(config.trust.platform), transport.add_peer, shut_down)
     node.recover()
-    service.bind(node.methods(_operators(config)))
+    service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
     await _connect(transport, side, stack)
     return transport, node.stop
 

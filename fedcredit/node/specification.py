@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
-from fedcredit.governance.leakage import PublicJob, PublicModel, leakage_of
+from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
@@ -108,12 +108,16 @@ class LeakageRow(Section):
 
 
 class JobSpecification(Section):
-    """A proposal, or with every party's offer in it the specification that is signed."""
+    """A proposal, or with every party's offer in it the specification that is signed.
+
+    `submitter` is the party or operator that handed the job in, as the platform read it from its certificate.
+    """
 
     format: Literal[1]
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
     nonce: Hex32
     platform: Name
+    submitter: Name
     protocols: dict[str, int]
     job: JobSection
     parties: Annotated[tuple[PartyEntry, ...], Field(min_length=2, max_length=16)]
@@ -176,6 +180,10 @@ class JobSpecification(Section):
 
     def derive_leakage(self) -> tuple[LeakageRow, ...]:
         """What each party will learn, worked out from the rest; `leakage` must say the same."""
+        return tuple(LeakageRow(**disclosure.row()) for disclosure in self.disclosures())
+
+    def disclosures(self) -> tuple[Disclosure, ...]:
+        """What each party will learn, as a policy looks at it."""
         public = PublicJob(
             platform=PartyId(self.platform),
             label_party=self.label_party,
@@ -184,7 +192,7 @@ class JobSpecification(Section):
             time_split=self.split is not None and self.split.time is not None,
             models=tuple(PublicModel(name=model.name, hide_nodes=model.hide_nodes) for model in self.models),
         )
-        return tuple(LeakageRow(**disclosure.row()) for disclosure in leakage_of(public))
+        return leakage_of(public)
 
     def proposal(self) -> JobSpecification:
         """This specification without the offers."""

@@ -57,6 +57,8 @@ class JobSection(Section):
     purpose: Literal["financing", "research", "supervision"]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     trust: Literal["semi-honest", "malicious"] = "semi-honest"
+    approval_timeout_h: Annotated[float, Field(gt=0, le=8760)] = 168.0
+    """How long the job waits where a person of a party has to approve it."""
 
     @model_validator(mode="after")
     def _withstands(self) -> JobSection:

@@ -49,7 +49,7 @@ def lay_out(spec: TableSpec, names: list[str], problems: Problems) -> Layout:
     trimmed = [name.strip(BLANKS) for name in names]
     _check_names(trimmed, problems)
     found = [spec.id, spec.label, spec.time, spec.updated]
-    declared = [*found, *spec.drop, *(spec.only or ()), *(c.name for c in spec.columns)]
+    declared = [*found, *spec.drop, *(c.name for c in spec.columns)]
     for name in dict.fromkeys(n for n in declared if n is not None):
         if name not in trimmed:
             problems.add("COLUMN_MISSING", "there is no such column", _nearest(name, trimmed), column=name)

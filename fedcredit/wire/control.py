@@ -8,18 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedcredit.wire._gen import node_pb2
-from fedcredit.wire.message import Message, blob, count, text
+from fedcredit.wire.message import Message, blob, count, flag, text
 
 __all__ = [
     "Accepted",
+    "ApproveJob",
     "CancelJob",
     "HealthReply",
     "HealthRequest",
     "JobEvent",
     "JobOffer",
+    "JobReport",
     "JobSignature",
     "JobSubmitted",
+    "ListJobs",
     "ProposeJob",
+    "ShowJob",
     "ShutdownRequest",
     "SignJob",
     "StartJob",
@@ -30,6 +34,9 @@ __all__ = [
 
 MAX_DOCUMENT = 1 << 20
 """Bytes of a JSON document (a job's definition, its specification)."""
+
+MAX_REPORT = 1 << 20
+"""Bytes of a report on jobs."""
 
 MAX_NAME = 64
 
@@ -152,6 +159,44 @@ class ShutdownRequest(Message, tag=0x10C, proto=node_pb2.ShutdownRequest):
 @dataclass(frozen=True, slots=True, repr=False)
 class Accepted(Message, tag=0x10D, proto=node_pb2.Accepted):
     """Done, or under way. Reveals: nothing else. Assumes: mutual TLS."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ListJobs(Message, tag=0x120, proto=node_pb2.ListJobs):
+    """Which jobs are there? Reveals: nothing. Assumes: mutual TLS, an allowed caller."""
+
+    limit: int = count(10_000, 1)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ShowJob(Message, tag=0x121, proto=node_pb2.ShowJob):
+    """How does a job stand? Reveals: nothing. Assumes: mutual TLS, an allowed caller."""
+
+    job: str = text(MAX_NAME)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JobReport(Message, tag=0x122, proto=node_pb2.JobReport):
+    """How a job stands, or many. Reveals: to a node's own operator what the node knows of its jobs; to a member what
+    the platform knows of jobs in which it takes part.
+
+    Assumes: mutual TLS, an allowed caller.
+    """
+
+    document: bytes = blob(2, MAX_REPORT)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ApproveJob(Message, tag=0x123, proto=node_pb2.ApproveJob):
+    """A person of this party lets a job in, or refuses it. Reveals: who, to the node's audit log.
+
+    Assumes: mutual TLS, from the node's own operator.
+    """
+
+    job: str = text(MAX_NAME)
+    by: str = text(128)
+    refuse: bool = flag()
+    reason: str = text(200)
 
 
 def service_methods(service: str) -> set[str]:

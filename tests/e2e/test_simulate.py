@@ -96,9 +96,10 @@ def test_three_processes_align_their_subjects(three: Path, tmp_path: Path) -> No
     agreed = set()
     for party in ("bank", "tax", "registry"):
         entries = read_audit(out / "audit" / party, party)
-        assert entries[0][0] is Event.JOB_ACCEPTED
+        first = [event for event, _ in entries[:3]]
+        assert first == [Event.POLICY_CHANGED, Event.JOB_ADMITTED, Event.JOB_ACCEPTED]
         assert [event for event, _ in entries][-2:] == [Event.RESULT_RELEASED, Event.JOB_DONE]
-        agreed.add(entries[0][1]["specification"])
+        agreed.add(entries[2][1]["specification"])
     assert agreed == {metrics["job"]["hash"]}
 
 

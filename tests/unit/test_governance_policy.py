@@ -158,9 +158,13 @@ def test_a_rule_is_about_what_its_keys_name(scope: dict[str, Any], request_chang
         ({"min_data_in_bin": 51}, {}, "POLICY_CELL_SIZE"),
         ({"max_bin": 31}, {}, "POLICY_CELL_SIZE"),
         ({"max_trees": 99}, {}, "POLICY_MAX_TREES"),
-        ({"columns": ("arrears", "secret")}, {}, "POLICY_COLUMNS"),
-        ({"min_change_rows": 50}, {"before": {TAX: 4999}}, "POLICY_CHANGE"),
-        ({"min_change_rows": 50}, {"before": {TAX: 5000, BANK: 10}, "after": {TAX: 5000, BANK: 59}}, "POLICY_CHANGE"),
+        ({"columns": ("secret",)}, {}, "POLICY_COLUMNS"),
+        ({"min_change_rows": 50}, {"before": {TAX: (100, 4999)}}, "POLICY_CHANGE"),
+        (
+            {"min_change_rows": 50},
+            {"before": {TAX: (5000,), BANK: (10, 10)}, "after": {TAX: 5000, BANK: 59}},
+            "POLICY_CHANGE",
+        ),
     ],
 )
 def test_a_term_that_is_broken_refuses_the_job(
@@ -180,6 +184,20 @@ def test_a_term_that_is_broken_refuses_the_job(
     }
     if code in ("POLICY_MIN_ROWS", "POLICY_MIN_INTERSECTION") or "min_data" in str(terms):
         assert not codes(ruled(**loose), request)
+
+
+def test_a_changed_table_is_compared_with_every_earlier_one() -> None:
+    policy = ruled(min_change_rows=50)
+    assert not codes(policy, asked(before={TAX: (4950, 5000, 5050)}))
+    # Agreeing on a job with a table far off in between does not make the small step a large one.
+    assert codes(policy, asked(before={TAX: (4999, 9000)})) == {"POLICY_CHANGE"}
+
+
+def test_a_rule_is_named_by_all_that_it_says() -> None:
+    assert RULE.digest == dataclasses.replace(RULE).digest
+    assert RULE.digest != dataclasses.replace(RULE, action=Action.APPROVE).digest
+    assert RULE.digest != ruled(max_trees=5).rules[0].digest
+    assert RULE.digest != ruled(scope={"submitters": frozenset({"bank", "tax"})}).rules[0].digest
 
 
 def test_every_reason_is_given_at_once() -> None:
@@ -216,7 +234,7 @@ def test_budgets_are_counted_where_the_party_is() -> None:
     assert day.since == month.since == datetime(2027, 2, 28, 16, 0, tzinfo=UTC)
     assert day.key == month.key == "rule/financing"
     assert runs.key == "runs/enterprise_tax/with/bank,social_insurance"
-    assert decide(policy, asked(now=evening)).charges == (day.key, runs.key)
+    assert decide(policy, asked(now=evening)).charges == (day, month, runs)
     assert codes(policy, REQUEST, per_day=2) == codes(policy, REQUEST, max_runs=4) == {"POLICY_BUDGET"}
     assert not codes(policy, REQUEST, per_day=1, per_month=2, max_runs=3)
     assert meters(Policy(), REQUEST) == ()

@@ -40,13 +40,13 @@ class Budgets:
             failpoints.hit("store.budget.written", key)
         failpoints.hit("store.budget.committed", key)
 
-    def spent(self, key: str, since: datetime | None = None) -> int:
-        """What was spent under `key` from `since` on, or ever."""
+    def spent(self, key: str, since: datetime | None = None, *, without: str = "") -> int:
+        """What was spent under `key` from `since` on, or ever; by other jobs than `without`."""
         with self._database.reading() as connection:
-            return _sum(connection, key, since)
+            return _sum(connection, key, since, without)
 
 
-def _sum(connection: sa.Connection, key: str, since: datetime | None) -> int:
+def _sum(connection: sa.Connection, key: str, since: datetime | None, without: str = "") -> int:
     start = _LONG_AGO if since is None else since.isoformat(timespec="microseconds")
-    wanted = (_spendings.c.key == key) & (_spendings.c.spent >= start)
+    wanted = (_spendings.c.key == key) & (_spendings.c.spent >= start) & (_spendings.c.job != without)
     return int(connection.execute(sa.select(sa.func.sum(_spendings.c.amount)).where(wanted)).scalar() or 0)

@@ -31,6 +31,7 @@ class StageRow:
     digest: bytes | None
     finished: str | None
     epoch: int
+    started: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Stages:
 
     def all(self, job: str) -> list[StageRow]:
         """The stages of a job in the order in which they were first begun."""
-        columns = (_stages.c.name, _stages.c.position, _stages.c.digest, _stages.c.finished, _stages.c.epoch)
+        names = ("name", "position", "digest", "finished", "epoch", "started")
+        columns = [_stages.c[name] for name in names]
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(*columns).where(_stages.c.job == job).order_by(_stages.c.position))
             return [StageRow(*row) for row in rows]

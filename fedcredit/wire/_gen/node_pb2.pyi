@@ -118,6 +118,36 @@ class JobEvent(_message.Message):
     detail: bytes
     def __init__(self, seq: _Optional[int] = ..., party: _Optional[str] = ..., job: _Optional[str] = ..., kind: _Optional[str] = ..., stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., code: _Optional[str] = ..., exit_status: _Optional[int] = ..., culprit: _Optional[str] = ..., detail: _Optional[bytes] = ...) -> None: ...
 
+class ListJobs(_message.Message):
+    __slots__ = ("limit",)
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+
+class ShowJob(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class JobReport(_message.Message):
+    __slots__ = ("document",)
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    document: bytes
+    def __init__(self, document: _Optional[bytes] = ...) -> None: ...
+
+class ApproveJob(_message.Message):
+    __slots__ = ("job", "by", "refuse", "reason")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REFUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    by: str
+    refuse: bool
+    reason: str
+    def __init__(self, job: _Optional[str] = ..., by: _Optional[str] = ..., refuse: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class ShutdownRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

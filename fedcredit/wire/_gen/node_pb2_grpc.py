@@ -45,6 +45,11 @@ class PartyStub:
                 request_serializer=fedcredit_dot_v1_dot_node__pb2.HealthRequest.SerializeToString,
                 response_deserializer=fedcredit_dot_v1_dot_node__pb2.HealthReply.FromString,
                 _registered_method=True)
+        self.Consider = channel.unary_unary(
+                '/fedcredit.v1.Party/Consider',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.ProposeJob.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+                _registered_method=True)
         self.Propose = channel.unary_unary(
                 '/fedcredit.v1.Party/Propose',
                 request_serializer=fedcredit_dot_v1_dot_node__pb2.ProposeJob.SerializeToString,
@@ -75,6 +80,26 @@ class PartyStub:
                 request_serializer=fedcredit_dot_v1_dot_node__pb2.ShutdownRequest.SerializeToString,
                 response_deserializer=fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
                 _registered_method=True)
+        self.List = channel.unary_unary(
+                '/fedcredit.v1.Party/List',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.ListJobs.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
+                _registered_method=True)
+        self.Show = channel.unary_unary(
+                '/fedcredit.v1.Party/Show',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.ShowJob.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
+                _registered_method=True)
+        self.Approve = channel.unary_unary(
+                '/fedcredit.v1.Party/Approve',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.ApproveJob.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+                _registered_method=True)
+        self.CancelOwn = channel.unary_unary(
+                '/fedcredit.v1.Party/CancelOwn',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.CancelJob.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+                _registered_method=True)
 
 
 class PartyServicer:
@@ -88,6 +113,13 @@ class PartyServicer:
 
     def Health(self, request, context):
         """Whether the node is up, and as whom. Callers: also operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Consider(self, request, context):
+        """Whether the party's policy lets a job in, before any table is opened. APPROVAL_PENDING: ask again later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +166,32 @@ class PartyServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def List(self, request, context):
+        """Callers of the following: the node itself, that is whoever can read its key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Show(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Approve(self, request, context):
+        """A person of this party lets a pending job in, or refuses it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOwn(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PartyServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -141,6 +199,11 @@ def add_PartyServicer_to_server(servicer, server):
                     servicer.Health,
                     request_deserializer=fedcredit_dot_v1_dot_node__pb2.HealthRequest.FromString,
                     response_serializer=fedcredit_dot_v1_dot_node__pb2.HealthReply.SerializeToString,
+            ),
+            'Consider': grpc.unary_unary_rpc_method_handler(
+                    servicer.Consider,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.ProposeJob.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.Accepted.SerializeToString,
             ),
             'Propose': grpc.unary_unary_rpc_method_handler(
                     servicer.Propose,
@@ -170,6 +233,26 @@ def add_PartyServicer_to_server(servicer, server):
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
                     request_deserializer=fedcredit_dot_v1_dot_node__pb2.ShutdownRequest.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.Accepted.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.ListJobs.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.JobReport.SerializeToString,
+            ),
+            'Show': grpc.unary_unary_rpc_method_handler(
+                    servicer.Show,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.ShowJob.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.JobReport.SerializeToString,
+            ),
+            'Approve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Approve,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.ApproveJob.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.Accepted.SerializeToString,
+            ),
+            'CancelOwn': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOwn,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.CancelJob.FromString,
                     response_serializer=fedcredit_dot_v1_dot_node__pb2.Accepted.SerializeToString,
             ),
     }
@@ -206,6 +289,33 @@ class Party:
             '/fedcredit.v1.Party/Health',
             fedcredit_dot_v1_dot_node__pb2.HealthRequest.SerializeToString,
             fedcredit_dot_v1_dot_node__pb2.HealthReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Consider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Party/Consider',
+            fedcredit_dot_v1_dot_node__pb2.ProposeJob.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
             options,
             channel_credentials,
             insecure,
@@ -378,9 +488,117 @@ class Party:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Party/List',
+            fedcredit_dot_v1_dot_node__pb2.ListJobs.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Show(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Party/Show',
+            fedcredit_dot_v1_dot_node__pb2.ShowJob.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Approve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Party/Approve',
+            fedcredit_dot_v1_dot_node__pb2.ApproveJob.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOwn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Party/CancelOwn',
+            fedcredit_dot_v1_dot_node__pb2.CancelJob.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class PlatformStub:
-    """At the platform. Callers: the operators named in its configuration.
+    """At the platform. Callers: the operators named in its configuration, and members for jobs in which they take part.
     """
 
     def __init__(self, channel):
@@ -404,6 +622,16 @@ class PlatformStub:
                 request_serializer=fedcredit_dot_v1_dot_node__pb2.CancelJob.SerializeToString,
                 response_deserializer=fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
                 _registered_method=True)
+        self.List = channel.unary_unary(
+                '/fedcredit.v1.Platform/List',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.ListJobs.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
+                _registered_method=True)
+        self.Show = channel.unary_unary(
+                '/fedcredit.v1.Platform/Show',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.ShowJob.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/fedcredit.v1.Platform/Stop',
                 request_serializer=fedcredit_dot_v1_dot_node__pb2.ShutdownRequest.SerializeToString,
@@ -412,7 +640,7 @@ class PlatformStub:
 
 
 class PlatformServicer:
-    """At the platform. Callers: the operators named in its configuration.
+    """At the platform. Callers: the operators named in its configuration, and members for jobs in which they take part.
     """
 
     def Submit(self, request, context):
@@ -428,6 +656,19 @@ class PlatformServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelAll(self, request, context):
+        """Callers: also the member that submitted the job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Show(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -457,6 +698,16 @@ def add_PlatformServicer_to_server(servicer, server):
                     request_deserializer=fedcredit_dot_v1_dot_node__pb2.CancelJob.FromString,
                     response_serializer=fedcredit_dot_v1_dot_node__pb2.Accepted.SerializeToString,
             ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.ListJobs.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.JobReport.SerializeToString,
+            ),
+            'Show': grpc.unary_unary_rpc_method_handler(
+                    servicer.Show,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.ShowJob.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.JobReport.SerializeToString,
+            ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
                     request_deserializer=fedcredit_dot_v1_dot_node__pb2.ShutdownRequest.FromString,
@@ -471,7 +722,7 @@ def add_PlatformServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Platform:
-    """At the platform. Callers: the operators named in its configuration.
+    """At the platform. Callers: the operators named in its configuration, and members for jobs in which they take part.
     """
 
     @staticmethod
@@ -545,6 +796,60 @@ class Platform:
             '/fedcredit.v1.Platform/CancelAll',
             fedcredit_dot_v1_dot_node__pb2.CancelJob.SerializeToString,
             fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Platform/List',
+            fedcredit_dot_v1_dot_node__pb2.ListJobs.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Show(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Platform/Show',
+            fedcredit_dot_v1_dot_node__pb2.ShowJob.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.JobReport.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class PartyStub:
     def __new__(cls, channel: _aio.Channel) -> PartyAsyncStub: ...
     Health: _grpc.UnaryUnaryMultiCallable[_node_pb2.HealthRequest, _node_pb2.HealthReply]
     """Whether the node is up, and as whom. Callers: also operators."""
+    Consider: _grpc.UnaryUnaryMultiCallable[_node_pb2.ProposeJob, _node_pb2.Accepted]
+    """Whether the party's policy lets a job in, before any table is opened. APPROVAL_PENDING: ask again later."""
     Propose: _grpc.UnaryUnaryMultiCallable[_node_pb2.ProposeJob, _node_pb2.JobOffer]
     """Check a job against the party's own table and configuration; the offer commits to the table."""
     Sign: _grpc.UnaryUnaryMultiCallable[_node_pb2.SignJob, _node_pb2.JobSignature]
@@ -52,6 +54,12 @@ class PartyStub:
     Cancel: _grpc.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]
     Shutdown: _grpc.UnaryUnaryMultiCallable[_node_pb2.ShutdownRequest, _node_pb2.Accepted]
     """Finish what is being written and stop the process."""
+    List: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListJobs, _node_pb2.JobReport]
+    """Callers of the following: the node itself, that is whoever can read its key."""
+    Show: _grpc.UnaryUnaryMultiCallable[_node_pb2.ShowJob, _node_pb2.JobReport]
+    Approve: _grpc.UnaryUnaryMultiCallable[_node_pb2.ApproveJob, _node_pb2.Accepted]
+    """A person of this party lets a pending job in, or refuses it."""
+    CancelOwn: _grpc.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]
 
 @_typing.type_check_only
 class PartyAsyncStub(PartyStub):
@@ -66,6 +74,8 @@ class PartyAsyncStub(PartyStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Health: _aio.UnaryUnaryMultiCallable[_node_pb2.HealthRequest, _node_pb2.HealthReply]  # type: ignore[assignment]
     """Whether the node is up, and as whom. Callers: also operators."""
+    Consider: _aio.UnaryUnaryMultiCallable[_node_pb2.ProposeJob, _node_pb2.Accepted]  # type: ignore[assignment]
+    """Whether the party's policy lets a job in, before any table is opened. APPROVAL_PENDING: ask again later."""
     Propose: _aio.UnaryUnaryMultiCallable[_node_pb2.ProposeJob, _node_pb2.JobOffer]  # type: ignore[assignment]
     """Check a job against the party's own table and configuration; the offer commits to the table."""
     Sign: _aio.UnaryUnaryMultiCallable[_node_pb2.SignJob, _node_pb2.JobSignature]  # type: ignore[assignment]
@@ -77,6 +87,12 @@ class PartyAsyncStub(PartyStub):
     Cancel: _aio.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]  # type: ignore[assignment]
     Shutdown: _aio.UnaryUnaryMultiCallable[_node_pb2.ShutdownRequest, _node_pb2.Accepted]  # type: ignore[assignment]
     """Finish what is being written and stop the process."""
+    List: _aio.UnaryUnaryMultiCallable[_node_pb2.ListJobs, _node_pb2.JobReport]  # type: ignore[assignment]
+    """Callers of the following: the node itself, that is whoever can read its key."""
+    Show: _aio.UnaryUnaryMultiCallable[_node_pb2.ShowJob, _node_pb2.JobReport]  # type: ignore[assignment]
+    Approve: _aio.UnaryUnaryMultiCallable[_node_pb2.ApproveJob, _node_pb2.Accepted]  # type: ignore[assignment]
+    """A person of this party lets a pending job in, or refuses it."""
+    CancelOwn: _aio.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]  # type: ignore[assignment]
 
 class PartyServicer(metaclass=_abc_1.ABCMeta):
     """The control plane of a node: one service for what the platform asks of a party, one for what an operator asks of a
@@ -94,6 +110,14 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.HealthReply, _abc.Awaitable[_node_pb2.HealthReply]]:
         """Whether the node is up, and as whom. Callers: also operators."""
+
+    @_abc_1.abstractmethod
+    def Consider(
+        self,
+        request: _node_pb2.ProposeJob,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]:
+        """Whether the party's policy lets a job in, before any table is opened. APPROVAL_PENDING: ask again later."""
 
     @_abc_1.abstractmethod
     def Propose(
@@ -142,10 +166,40 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]:
         """Finish what is being written and stop the process."""
 
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _node_pb2.ListJobs,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.JobReport, _abc.Awaitable[_node_pb2.JobReport]]:
+        """Callers of the following: the node itself, that is whoever can read its key."""
+
+    @_abc_1.abstractmethod
+    def Show(
+        self,
+        request: _node_pb2.ShowJob,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.JobReport, _abc.Awaitable[_node_pb2.JobReport]]: ...
+
+    @_abc_1.abstractmethod
+    def Approve(
+        self,
+        request: _node_pb2.ApproveJob,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]:
+        """A person of this party lets a pending job in, or refuses it."""
+
+    @_abc_1.abstractmethod
+    def CancelOwn(
+        self,
+        request: _node_pb2.CancelJob,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]: ...
+
 def add_PartyServicer_to_server(servicer: PartyServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class PlatformStub:
-    """At the platform. Callers: the operators named in its configuration."""
+    """At the platform. Callers: the operators named in its configuration, and members for jobs in which they take part."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -154,20 +208,26 @@ class PlatformStub:
     Submit: _grpc.UnaryUnaryMultiCallable[_node_pb2.SubmitJob, _node_pb2.JobSubmitted]
     WatchAll: _grpc.UnaryStreamMultiCallable[_node_pb2.WatchJob, _node_pb2.JobEvent]
     CancelAll: _grpc.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]
+    """Callers: also the member that submitted the job."""
+    List: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListJobs, _node_pb2.JobReport]
+    Show: _grpc.UnaryUnaryMultiCallable[_node_pb2.ShowJob, _node_pb2.JobReport]
     Stop: _grpc.UnaryUnaryMultiCallable[_node_pb2.ShutdownRequest, _node_pb2.Accepted]
 
 @_typing.type_check_only
 class PlatformAsyncStub(PlatformStub):
-    """At the platform. Callers: the operators named in its configuration."""
+    """At the platform. Callers: the operators named in its configuration, and members for jobs in which they take part."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Submit: _aio.UnaryUnaryMultiCallable[_node_pb2.SubmitJob, _node_pb2.JobSubmitted]  # type: ignore[assignment]
     WatchAll: _aio.UnaryStreamMultiCallable[_node_pb2.WatchJob, _node_pb2.JobEvent]  # type: ignore[assignment]
     CancelAll: _aio.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]  # type: ignore[assignment]
+    """Callers: also the member that submitted the job."""
+    List: _aio.UnaryUnaryMultiCallable[_node_pb2.ListJobs, _node_pb2.JobReport]  # type: ignore[assignment]
+    Show: _aio.UnaryUnaryMultiCallable[_node_pb2.ShowJob, _node_pb2.JobReport]  # type: ignore[assignment]
     Stop: _aio.UnaryUnaryMultiCallable[_node_pb2.ShutdownRequest, _node_pb2.Accepted]  # type: ignore[assignment]
 
 class PlatformServicer(metaclass=_abc_1.ABCMeta):
-    """At the platform. Callers: the operators named in its configuration."""
+    """At the platform. Callers: the operators named in its configuration, and members for jobs in which they take part."""
 
     @_abc_1.abstractmethod
     def Submit(
@@ -188,7 +248,22 @@ class PlatformServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _node_pb2.CancelJob,
         context: _ServicerContext,
-    ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]: ...
+    ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]:
+        """Callers: also the member that submitted the job."""
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _node_pb2.ListJobs,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.JobReport, _abc.Awaitable[_node_pb2.JobReport]]: ...
+
+    @_abc_1.abstractmethod
+    def Show(
+        self,
+        request: _node_pb2.ShowJob,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.JobReport, _abc.Awaitable[_node_pb2.JobReport]]: ...
 
     @_abc_1.abstractmethod
     def Stop(

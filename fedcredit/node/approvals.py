@@ -1,0 +1,90 @@
+"""The platform's wait for people: a job begins when no party's policy refuses it and every person asked has said yes.
+
+Parties are asked before any of them opens a table, and asked again until a person has decided. A wait is days long, so
+a party that cannot be reached in the meantime is asked later; one that was never reached ends the job at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+from fedcredit.errors import FedcreditError, PeerLost, Problem, RefusedError
+from fedcredit.ids import PartyId
+from fedcredit.node.admission import APPROVAL_PENDING
+from fedcredit.node.events import EventLog
+from fedcredit.node.rpc import ControlClient
+from fedcredit.node.specification import JobSpecification
+from fedcredit.runtime.clock import Clock
+from fedcredit.wire.control import Accepted, JobEvent, ProposeJob
+
+__all__ = ["approved_by_all"]
+
+CONSIDER_TIMEOUT_S = 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.25, 30.0, 1.3
+
+
+async def approved_by_all(
+    proposal: JobSpecification, clients: Mapping[PartyId, ControlClient], log: EventLog, clock: Clock
+) -> list[FedcreditError]:
+    """Wait until every party would take part; why some would not, which ends the job. Notes in `log` who is awaited.
+
+    A wait longer than the job's `approval_timeout_h` is a reason, too (APPROVAL_TIMEOUT).
+    """
+    deadline = clock.now() + timedelta(hours=proposal.job.approval_timeout_h)
+    awaited: set[PartyId] = set()
+    asked, pause_s = dict(clients), FIRST_PAUSE_S
+    while True:
+        answers = await asyncio.gather(*(_ask(proposal, client, clock) for client in asked.values()))
+        said = dict(zip(asked, answers, strict=True))
+        pending = {
+            party
+            for party, error in said.items()
+            if error is not None
+            and (error.code == APPROVAL_PENDING or (isinstance(error, PeerLost) and party in awaited))
+        }
+        if errors := [error for party, error in said.items() if error is not None and party not in pending]:
+            return errors
+        for party in sorted(pending - awaited):
+            log.copy(_state(proposal.id, party, "pending", APPROVAL_PENDING))
+        for party in sorted(awaited - pending):
+            log.copy(_state(proposal.id, party, "approved"))
+        if not pending:
+            return []
+        awaited, asked = pending, {party: clients[party] for party in pending}
+        if clock.now() >= deadline:
+            return [_too_long(proposal, party) for party in sorted(pending)]
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * GROWTH, LONGEST_PAUSE_S)
+
+
+async def _ask(proposal: JobSpecification, client: ControlClient, clock: Clock) -> FedcreditError | None:
+    request = ProposeJob(proposal.to_bytes(), b"{}", int(clock.now().timestamp() * 1000))
+    try:
+        await client.call("Consider", request, Accepted, timeout_s=CONSIDER_TIMEOUT_S)
+    except FedcreditError as error:
+        return error
+    return None
+
+
+def _state(job: str, party: PartyId, state: str, code: str = "") -> JobEvent:
+    return JobEvent(
+        seq=0,  # the log gives it its own number
+        party=party,
+        job=job,
+        kind="state",
+        stage=state,
+        done=0,
+        total=0,
+        code=code,
+        exit_status=0,
+        culprit="",
+        detail=b"",
+    )
+
+
+def _too_long(proposal: JobSpecification, party: PartyId) -> RefusedError:
+    hours = proposal.job.approval_timeout_h
+    what = f"nobody at {party} approved the job within approval_timeout_h = {hours:g}"
+    return RefusedError(Problem("APPROVAL_TIMEOUT", f"{party} at approval", what, "submit it again, or ask them"))
