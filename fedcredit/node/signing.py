@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
@@ -19,7 +19,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.pki import read_secret
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
-from fedcredit.transport.identity import IdentityInvalid, read_party
+from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, read_party
 from fedcredit.transport.trust import Trust, TrustRefused
 
 __all__ = ["SigningIdentity", "load_signing", "verify_with"]
@@ -50,13 +50,7 @@ class SigningIdentity:
         try:
             found = x509.load_der_x509_certificate(certificate)
             named = read_party(found, signer=True)
-        except (
-            ValueError,
-            UnsupportedAlgorithm,
-            x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType,
-            IdentityInvalid,
-        ):
+        except (*CERTIFICATE_ERRORS, IdentityInvalid):
             raise self._refused(party, "cannot be read") from None
         key = found.public_key()
         if named != party:

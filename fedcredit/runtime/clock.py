@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock"]
+__all__ = ["Clock", "ManualClock", "SystemClock", "clock_synchronised"]
+
+_TIME_ERROR = 5  # of adjtimex(2): not synchronised
 
 
 class Clock(Protocol):
@@ -29,6 +32,16 @@ class SystemClock:
     def monotonic(self) -> float:
         """See `Clock.monotonic`."""
         return time.monotonic()
+
+
+def clock_synchronised() -> bool:
+    """Whether the kernel says that a time service keeps this machine's clock. False where it cannot be asked."""
+    timex = ctypes.create_string_buffer(512)  # struct timex is 208 bytes; zero modes read and set nothing
+    try:
+        state = int(ctypes.CDLL(None, use_errno=True).adjtimex(timex))
+    except (AttributeError, OSError):
+        return False
+    return state not in (-1, _TIME_ERROR)
 
 
 class ManualClock:

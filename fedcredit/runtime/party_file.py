@@ -36,7 +36,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -44,6 +44,7 @@ from pydantic import Field
 
 from fedcredit.errors import Problem
 from fedcredit.ids import PartyId
+from fedcredit.runtime.clock import clock_synchronised
 from fedcredit.runtime.relay_file import RelaySection, check_relay
 from fedcredit.runtime.store_file import STORE_VARIABLE, StoreSection, read_store_url
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
@@ -117,6 +118,8 @@ class LimitsSection(Section):
     memory_mib: Annotated[int, Field(ge=64)] = 1024
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     min_rows: Annotated[int, Field(ge=10)] = 10
+    require_synchronised_clock: bool = False
+    """Whether a node refuses to start unless the kernel says that a time service keeps the clock."""
 
 
 class PartyFile(Section):
@@ -153,7 +156,12 @@ def node_folder(folder: Path) -> Path:
     return folder if folder.suffix == ".toml" else folder / FILE_NAME
 
 
-def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> PartyFile:
+def load_party(
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    synchronised: Callable[[], bool] = clock_synchronised,
+) -> PartyFile:
     """Read and check `folder/party.toml` and what it points to. Raises ConfigError with every problem found."""
     reader = Reader(node_folder(folder))
     raw = reader.raw
@@ -171,6 +179,9 @@ def load_party(folder: Path, environment: Mapping[str, str] | None = None) -> Pa
     if store is not None and store.url_file is not None:
         _check_file(reader, "store.url_file", store.url_file, "SECRET_READABLE")
     store_url = None if store is None else read_store_url(reader, store, environment)
+    if limits is not None and limits.require_synchronised_clock and not synchronised():
+        what, fix = "no time service keeps this machine's clock", "start chrony, ntpd or systemd-timesyncd"
+        reader.report("CLOCK_UNSYNCHRONISED", "limits.require_synchronised_clock", what, fix)
     tables = _read_tables(reader)
     if party is not None and party.kind == "platform" and tables:
         key = "table" if "table" in raw else "tables"

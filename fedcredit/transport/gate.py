@@ -155,6 +155,8 @@ class Gate(_Interceptor):
         except TrustRefused as refused:
             _log(refused)
             await context.abort(_status(refused), refused.code)
+        if not _plain_metadata(context):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "METADATA_INVALID")
         if self._calls[caller] >= self._limits.calls_per_peer:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA")
         self._calls[caller] += 1
@@ -176,6 +178,12 @@ class Gate(_Interceptor):
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             self.look_again()
+
+
+def _plain_metadata(context: Context) -> bool:
+    """Whether all texts beside a call are printable ASCII, as HTTP wants them. gRPC's server lets any bytes through."""
+    metadata: Any = context.invocation_metadata() or ()
+    return all(isinstance(value, bytes) or (value.isascii() and value.isprintable()) for _, value in metadata)
 
 
 def _status(refused: TrustRefused) -> grpc.StatusCode:

@@ -20,6 +20,7 @@ from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.ids import PartyId, party_id
 
 __all__ = [
+    "CERTIFICATE_ERRORS",
     "LINK_USES",
     "SIGNER_USES",
     "Credentials",
@@ -37,6 +38,16 @@ _MIN_RSA_BITS = 2048
 LINK_USES = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH})
 SIGNER_USES = frozenset({x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")})
 """Extended key usages: every party both dials and listens; signing documents is RFC 9336."""
+
+CERTIFICATE_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What reading a strange certificate raises, piece by piece."""
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -88,7 +99,7 @@ def party_of_certificate(pem: bytes) -> PartyId:
 def _party_of_pem(pem: bytes) -> PartyId:
     try:
         return read_party(x509.load_pem_x509_certificate(pem))
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
+    except CERTIFICATE_ERRORS:
         raise IdentityInvalid("cannot be parsed") from None
 
 

@@ -13,13 +13,13 @@ from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
-from fedcredit.transport.identity import IdentityInvalid, read_party
+from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, read_party
 
 __all__ = ["Pin", "Trust", "TrustRefused"]
 
@@ -114,7 +114,7 @@ class Trust:
             party = read_party(leaf)
         except IdentityInvalid as invalid:
             raise TrustRefused(invalid.code, "", invalid.problems[0].what) from None
-        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        except CERTIFICATE_ERRORS:
             raise TrustRefused("TLS_IDENTITY", "", "cannot be parsed") from None
         pin = self.pin(party)
         _check_issuer(leaf, party, pin)
@@ -127,7 +127,11 @@ _WHY = {"PEER_REVOKED": "was revoked by the platform", "PEER_DISTRUSTED": "is no
 
 
 def _check_issuer(leaf: x509.Certificate, party: PartyId, pin: Pin) -> None:
-    if leaf.signature_hash_algorithm is not None and not isinstance(leaf.signature_hash_algorithm, _SOUND_HASHES):
+    try:
+        used = leaf.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        raise TrustRefused("TLS_WEAK", party, "its certificate is signed in a way that nobody knows") from None
+    if used is not None and not isinstance(used, _SOUND_HASHES):
         raise TrustRefused("TLS_WEAK", party, "its certificate is signed with a weak hash")
     if not any(_issued(leaf, authority) for authority in pin.authorities):
         raise TrustRefused("TLS_WRONG_AUTHORITY", party, "its certificate is not of the authority pinned for it")
@@ -143,7 +147,7 @@ def _check_dates(certificate: x509.Certificate, party: PartyId, now: datetime) -
 def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

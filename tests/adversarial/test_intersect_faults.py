@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,11 +89,9 @@ def replace_row(points: Any, row: bytes) -> Any:
     return changed
 
 
-BAD_POINTS = {
-    "identity": bytes(32),
-    "not canonical": b"\xff" * 31 + b"\x7f",
-    "negative": b"\x01" + bytes(31),
-    "not on the curve": bytes.fromhex("26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371"),
+BAD_POINTS = {"identity": bytes(32)} | {
+    f"{bad['reason']} {bad['encoding'][:6]}": bytes.fromhex(bad["encoding"])
+    for bad in json.loads((Path(__file__).parents[1] / "vectors" / "rfc9496.json").read_text())["bad_encodings"]
 }
 
 CASES: dict[str, tuple[PartyId, type[Message], Callable[[Any], Message | bytes], str]] = {

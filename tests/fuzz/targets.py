@@ -10,12 +10,17 @@ import pkgutil
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from fuzz import mutate
 from fuzz.engine import Target
 from fuzz.samples import messages, sample
@@ -32,11 +37,12 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels import group
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.party import _signatures
-from fedcredit.node.pki import Authority
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.processes import read_failure
+from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import JobSpecification, PartyEntry, parse_canonical
 from fedcredit.protocols.boosting import OwnSplit
+from fedcredit.runtime.clock import ManualClock
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.state import StageState
 from fedcredit.tables import TableSpec, open_table
@@ -46,6 +52,7 @@ from fedcredit.tables.source import Utf8Check
 from fedcredit.tables.spec import Limits
 from fedcredit.tables.structure import CsvScan
 from fedcredit.transport.identity import party_of_certificate
+from fedcredit.transport.trust import Trust
 from fedcredit.wire.frame import Abort, Frame, Receipt
 from fedcredit.wire.message import Message
 
@@ -132,8 +139,28 @@ def _control() -> Iterator[Target]:
     yield Target("control.addresses", (addresses, b"{}"), addresses_of, mutate.json_text)
     signatures = b'{"bank":"' + b"0f" * 64 + b'","tax":"00"}'
     yield Target("control.signatures", (signatures,), lambda data: _signatures(TAX, data), mutate.canonical_json)
-    certificate = Authority.create(now=datetime(2026, 1, 1, tzinfo=UTC)).credentials(TAX).certificate
-    yield Target("control.certificate", (certificate,), party_of_certificate, mutate.text)
+    seeds_folder = Path(__file__).parent / "seeds"
+
+    def named(data: bytes) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            party_of_certificate(data)
+            trust.check_link(data, ManualClock().now())
+
+    link = (seeds_folder / "link.crt").read_bytes()
+    signer = (seeds_folder / "signer.crt").read_bytes()
+    trust = Trust.one_for_all(signer + link)
+    yield Target("control.certificate", (link,), named, mutate.text)
+    identity = SigningIdentity(TAX, Ed25519PrivateKey.generate(), b"", lambda: trust, ManualClock())
+    der = x509.load_pem_x509_certificate(signer).public_bytes(Encoding.DER)
+
+    def signed(data: bytes) -> None:
+        with warnings.catch_warnings():
+            # Of serial numbers that a later version of the library will refuse; until then, they name nobody else.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            identity.key_of(TAX, data)
+
+    yield Target("control.signer", (der,), signed, mutate.blind)
 
 
 def _disk() -> Iterator[Target]:

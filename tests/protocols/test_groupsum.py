@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.errors import ConfigError, PeerError
+from fedcredit.errors import ConfigError, FedcreditError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import Assignment
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.groupsum import Grouping, onehot, plain
 from fedcredit.transport.memory import Outcome, run_network
-from fedcredit.wire.groupsum import Corrections, GroupSums, LevelSums, TransferChoices
+from fedcredit.wire.groupsum import (
+    ChoiceCorrections,
+    Corrections,
+    GroupSums,
+    LevelSums,
+    SeedSums,
+    TransferChoices,
+    TransferKey,
+)
 from fedcredit.wire.message import message_type
 
 BANK, TAX = PartyId("bank"), PartyId("tax")
@@ -250,7 +261,83 @@ def test_a_wrong_count_names_its_sender(kind: Any, culprit: PartyId) -> None:
     assert caught.value.code == "SHAPE"
 
 
-@pytest.mark.parametrize("bad", [bytes(32), b"\xff" * 32], ids=["identity", "not canonical"])
+BAD_POINTS = [bytes(32)] + [
+    bytes.fromhex(bad["encoding"])
+    for bad in json.loads((Path(__file__).parents[1] / "vectors" / "rfc9496.json").read_text())["bad_encodings"]
+]
+
+
+@pytest.mark.parametrize("bad", BAD_POINTS, ids=lambda bad: bad.hex()[:8])
+def test_a_bad_key_of_the_base_transfers_names_its_sender(bad: bytes) -> None:
+    def tamper(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        return (tag, TransferKey(bad).encode()) if tag == TransferKey.tag else (tag, body)
+
+    with pytest.raises(PeerError) as caught:
+        play(1, 20, (5,), 1, "onehot", tamper=tamper)
+    assert (caught.value.culprit, caught.value.code) == (TAX, "POINT_INVALID")
+
+
+@pytest.mark.parametrize("field", ["round", "first"])
+@pytest.mark.parametrize(("kind", "culprit"), [(Corrections, BANK), (GroupSums, TAX)])
+def test_a_message_of_another_round_names_its_sender(kind: Any, culprit: PartyId, field: str) -> None:
+    def tamper(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        message = message_type(tag).decode(body)
+        if not isinstance(message, kind):
+            return tag, body
+        return tag, replace(message, **{field: getattr(message, field) + 1}).encode()
+
+    with pytest.raises(PeerError) as caught:
+        play(1, 60, (5,), 1, "onehot", tamper=tamper)
+    assert (caught.value.culprit, caught.value.code) == (culprit, "SHAPE")
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "culprit"),
+    [
+        (TransferChoices, "points", BANK),
+        (SeedSums, "blocks", TAX),
+        (ChoiceCorrections, "words", TAX),
+        (LevelSums, "blocks", BANK),
+    ],
+)
+def test_a_matrix_of_another_size_names_its_sender(kind: Any, of: str, culprit: PartyId) -> None:
+    """Whatever a field says of itself, the role knows the size that is due."""
+
+    def tamper(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        if tag != kind.tag:
+            return tag, body
+        changed = kind.proto.FromString(body)
+        matrix = getattr(changed, of)
+        matrix.data = matrix.data[: len(matrix.data) // matrix.shape[0]]
+        matrix.shape[0] = 1
+        return tag, changed.SerializeToString()
+
+    with pytest.raises(PeerError) as caught:
+        play(1, 60, (5, 9), 1, "onehot", tamper=tamper)
+    assert caught.value.culprit == culprit
+    assert caught.value.code in ("ARRAY_INVALID", "SHAPE")
+
+
+def test_a_mask_is_used_once() -> None:
+    """The same round for other values would show the holder their difference."""
+    codes, values, at, _ = case(1, 20, (5,), 1)
+
+    def twice() -> Steps[Any]:
+        side = yield from onehot.set_up_asker(shape(20, (5,)), insecure_seeded(1))
+        yield from side.share(0, (0,), values, at)
+        yield from side.share(0, (0,), values, at)
+
+    def taking() -> Steps[Any]:
+        side = yield from onehot.set_up_holder(shape(20, (5,)), codes, insecure_seeded(2))
+        yield from side.take(0, (0,), 1, at)
+        yield from side.take(0, (0,), 1, at)
+
+    with pytest.raises(FedcreditError) as caught:
+        run_network({BANK: twice(), TAX: taking()}, insecure_in_process=True)
+    assert caught.value.code == "ROUND_REUSED"
+
+
+@pytest.mark.parametrize("bad", BAD_POINTS, ids=lambda bad: bad.hex()[:8])
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_bad_point_names_its_sender(bad: bytes, side: int) -> None:
     def tamper(_: Any, tag: int, body: bytes) -> tuple[int, bytes]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcredit.errors import ConfigError
+from fedcredit.runtime.clock import clock_synchronised
 from fedcredit.runtime.config import PartyFile, load_party
 
 GOOD = """
@@ -229,3 +230,42 @@ def test_the_stores_address_does_not_belong_into_the_party_file(folder: Path) ->
     found = problems(folder, GOOD + f'[store]\nurl = "{URL}"\n')
     assert ("store.url", "CONFIG_SECRET") in found
     assert ("store.url_file", "CONFIG_PATH") in problems(folder, GOOD + '[store]\nurl_file = "keys/none"\n')
+
+
+def test_a_clock_that_nobody_keeps_is_refused_where_that_is_asked_for(folder: Path) -> None:
+    text = GOOD.replace("[peers]", "[limits]\nrequire_synchronised_clock = true\n[peers]").replace("7443", "-1")
+    (folder / "party.toml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_party(folder, {}, synchronised=lambda: False)
+    assert [problem.code for problem in refused.value.problems] == ["CONFIG_VALUE", "CLOCK_UNSYNCHRONISED"]
+    (folder / "party.toml").write_text(text.replace("-1", "7443"))
+    assert load_party(folder, {}, synchronised=lambda: True).limits.require_synchronised_clock
+    assert isinstance(clock_synchronised(), bool)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    for folder, what in ((tmp_path / "none", "does not exist"), (tmp_path, "does not exist")):
+        with pytest.raises(ConfigError, match=what) as refused:
+            load_party(folder, {})
+        assert refused.value.code == "CONFIG_FILE"
+
+
+def test_a_key_twice_and_numbers_without_end_are_refused(folder: Path) -> None:
+    for old, new, code in (
+        ("port = 7443", "port = 7443\nport = 7444", "CONFIG_DUPLICATE_KEY"),
+        ("port = 7443", f"port = {'9' * 5000}", "CONFIG_TOML"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            load(folder, GOOD.replace(old, new))
+        assert [problem.code for problem in refused.value.problems] == [code]
+    assert "FEDCREDIT_LISTEN__PORT" not in str(refused.value)
+    assert problems(folder, GOOD, {"FEDCREDIT_LISTEN__PORT": "9" * 5000}) == [("listen.port", "CONFIG_TYPE")]
+
+
+def test_what_is_said_of_a_file_is_bounded(folder: Path) -> None:
+    text = GOOD + "".join(f"\n[{'k' * 3000}{number}]" for number in range(300))
+    with pytest.raises(ConfigError) as refused:
+        load(folder, text)
+    assert len(refused.value.problems) == 101
+    assert refused.value.problems[-1].code == "MORE_PROBLEMS"
+    assert max(len(str(problem)) for problem in refused.value.problems) < 500

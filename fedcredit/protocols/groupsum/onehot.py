@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.errors import PeerError
+from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.kernels import onehot as kernels
 from fedcredit.kernels.onehot import U8, U32, U64, Assignment
 from fedcredit.protocols.effects import Steps, recv, send
@@ -51,11 +51,20 @@ class OneHotAsker:
     delta: int = field(repr=False)
     roots: U64 = field(repr=False)
     vectors: VectorStore = field(repr=False, compare=False)
+    masked: set[tuple[int, int]] = field(default_factory=set, repr=False, compare=False)
+    """Round and feature of every mask that was used."""
 
     def share(
         self, number: int, features: tuple[int, ...], values: U64, at: Assignment, *, keep: bool = True
     ) -> Steps[Shared]:
-        """Send the corrections chunk by chunk, summing the masks on the way."""
+        """Send the corrections chunk by chunk, summing the masks on the way.
+
+        Raises: FedcreditError (ROUND_REUSED): two values under one mask would show their difference to the holder.
+        """
+        masks = {(number, feature) for feature in features}
+        if masks & self.masked:
+            raise FedcreditError(Problem("ROUND_REUSED", self.shape.step, f"round {number} has masked values already"))
+        self.masked.update(masks)
         forest, round_ = self.shape.forest(), self.shape.round(number, features, values.shape[1])
         sums = np.zeros((at.n_nodes, round_.n_values, self.shape.cells(features)), np.uint64)
         kept = keep and self.vectors.open(number, at, self.shape.n_rows, self.shape.of(features), round_.n_values)
