@@ -56,6 +56,7 @@ class Fabric:
         self.wires: dict[tuple[str, str], Wire] = defaultdict(Wire)
         self.servers: dict[int, SimServer] = {}
         self.connections: list[Connection] = []
+        self.carried: Callable[[], None] = lambda: None
         self._next_port = 20_000
 
     def wire(self, sender: str, receiver: str) -> Wire:
@@ -139,6 +140,7 @@ class Connection:
             self._queues[to_server].append((deliver, args))
             wire = self._wire(to_server)
             wire.carried += 1
+            self.fabric.carried()
             self.fabric.loop.in_world(wire.latency_s, self._deliver, to_server)
 
     def flush(self) -> None:

@@ -17,12 +17,12 @@ from typing import Any
 
 
 class Process:
-    """One life of a node. `files` are what the operating system closes when it ends."""
+    """One life of a node. `locks` are descriptors of files that it has locked."""
 
     def __init__(self, name: str, life: int) -> None:
         self.name, self.life = name, life
         self.dead = False
-        self.files: list[Any] = []
+        self.locks: list[int] = []
 
     def __repr__(self) -> str:
         return f"{self.name}#{self.life}"
@@ -102,8 +102,6 @@ class SimLoop(asyncio.SelectorEventLoop):
         """Never run anything of `process` again. Its tasks are kept, so that no finaliser of theirs is run either."""
         process.dead = True
         self.graves += [task for task, owner in self._owners.items() if owner is process and not task.done()]
-        for file in process.files:
-            file.close()
 
     def in_world(self, delay_s: float, callback: Callable[..., Any], *args: Any) -> None:
         """Call back later, on behalf of no process."""

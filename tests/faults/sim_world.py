@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
+import fcntl
 import os
 import shutil
 from collections import Counter
@@ -128,6 +129,8 @@ class World:
         """End a node at once; `silent`: with its machine, so that nobody hears a connection break."""
         if (process := self.alive.pop(party, None)) is not None:
             self.loop.bury(process)
+            for lock in process.locks:
+                _real_flock(lock, fcntl.LOCK_UN)
             self.fabric.gone(process, silent=silent)
 
     def terminate(self, party: str) -> None:
@@ -137,8 +140,13 @@ class World:
 
     def outside(self, name: str) -> contextvars.Context:
         """The context of somebody who is no node, such as an operator."""
+        self._new(name)
+        return self.context_of(name)
+
+    def context_of(self, name: str) -> contextvars.Context:
+        """A context of a process that lives."""
         context = contextvars.Context()
-        context.run(PROCESS.set, self._new(name))
+        context.run(PROCESS.set, self.alive[name])
         return context
 
     def passed(self, process: Process, name: str, detail: str) -> None:
@@ -208,10 +216,11 @@ def _own(
     return SimCredentials(certificate or b"")
 
 
-def _lock(folder: Path) -> Any:
-    file = _real_lock(folder)
-    _me().files.append(file)
-    return file
+def _flock(file: Any, operation: int) -> None:
+    """A lock goes with its process: this one notes who has it."""
+    _real_flock(file, operation)
+    if operation & fcntl.LOCK_EX and (process := PROCESS.get()) is not None:
+        process.locks.append(file if isinstance(file, int) else file.fileno())
 
 
 def _remember_shut_down(shut_down: asyncio.Event) -> None:
@@ -222,7 +231,7 @@ def _ready(config: PartyFile, port: int) -> Path:
     return config.folder / "ready.json"
 
 
-_real_lock = server._lock
+_real_flock = fcntl.flock
 
 
 def play(put: Callable[[Any, str, Any], None]) -> None:
@@ -233,6 +242,6 @@ def play(put: Callable[[Any, str, Any], None]) -> None:
     put(grpc, "ssl_server_credentials", lambda *_, **__: None)
     put(grpc, "dynamic_ssl_server_credentials", lambda *_, **__: None)
     put(server, "SystemClock", lambda: _Clock(current(), _me().name))
-    put(server, "_lock", _lock)
+    put(fcntl, "flock", _flock)
     put(server, "_stop_on_signals", _remember_shut_down)
     put(server, "_say_ready", _ready)
