@@ -1,0 +1,112 @@
+"""Everything that a node writes into its store, one thing after the other, in a process that may die at a failpoint.
+
+    python tests/faults/store_script.py FOLDER
+
+For every failpoint of the store a copy of this process does it all and is killed there. What it had said to be done,
+and what its store then holds, is printed as JSON, beside what the store holds after each thing when nobody dies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
+
+from fedcredit import failpoints
+from fedcredit.ids import PartyId
+from fedcredit.node.store import JobState, Store
+from fedcredit.runtime.clock import ManualClock
+
+CLOCK = ManualClock()
+LATER = CLOCK.now() + timedelta(days=1)
+TOKEN, DIGEST = hashlib.sha256(b"token").digest(), hashlib.sha256(b"x").digest()
+
+WRITES: list[Callable[[Store], object]] = [
+    lambda s: s.jobs.pend("pending", b"p", submitter="operator", reason="rows"),
+    lambda s: s.jobs.approve("pending", "somebody"),
+    lambda s: s.jobs.propose("a", b"p", bytes(32), bytes(32)),
+    lambda s: s.calls.keep("a", "Propose", b"request", b"reply"),
+    lambda s: s.jobs.sign("a", b"spec", DIGEST),
+    lambda s: s.jobs.start("a", b"signatures"),
+    lambda s: s.stages.begin("a", "align"),
+    lambda s: s.stages.finish("a", "align", b"state" * 100, CLOCK.now()),
+    lambda s: s.stages.finish("a", "split", b"other" * 100, CLOCK.now()),
+    lambda s: s.jobs.wait("a", "PEER_LOST", "tax"),
+    lambda s: s.jobs.resume("a", 1, 1),
+    lambda s: s.events.add("a", 1, b"event"),
+    lambda s: s.heads.put("a", 3, bytes(32)),
+    lambda s: s.budgets.spend("a", "operator/table"),
+    lambda s: s.results.add("a", [("model.json", DIGEST, 4)]),
+    lambda s: s.jobs.end("a", JobState.SUCCEEDED),
+    lambda s: s.platform.submit("b", "request", DIGEST, definition=b"d", proposal=b"p", submitter="operator"),
+    lambda s: s.platform.update("b", JobState.RUNNING, epoch=1),
+    lambda s: s.tokens.add(TOKEN, "tax", "provider", LATER),
+    lambda s: s.tokens.use(TOKEN, DIGEST),
+    lambda s: s.members.put(PartyId("tax"), "provider", b"record", "member", "01"),
+]
+
+
+def content(path: Path) -> str:
+    """The hash of all that the store at `path` holds, which must be whole."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
+        assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        names = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        rows = {name: sorted(map(repr, store.execute(f"SELECT * FROM {name}"))) for name in names}
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def write_all(path: Path, done: Path, plan: str) -> None:
+    """Do it all, note what was acknowledged; dies where `plan` says."""
+    environment = {failpoints.ALLOW: "1", failpoints.PLAN: plan}
+    if reached := os.environ.get(failpoints.REACHED):
+        environment[failpoints.REACHED] = reached
+    failpoints.load(environment)
+    store = Store.at(path, CLOCK)
+    handle = os.open(done, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for write in WRITES:
+        write(store)
+        os.write(handle, b".")
+    store.close()
+
+
+def main(folder: Path) -> None:
+    """The command line."""
+    fresh, clean = folder / "fresh.sqlite", []
+    Store.at(fresh, CLOCK).close()
+    path = Path(shutil.copy(fresh, folder / "clean.sqlite"))
+    store = Store.at(path, CLOCK)
+    clean.append(content(path))
+    for write in WRITES:
+        write(store)
+        clean.append(content(path))
+    store.close()
+    names = [name for name in failpoints.NAMES if name.startswith("store.")]
+    report: dict[str, object] = {"clean": clean, "killed": {}}
+    for name in names:
+        for at in (1, 4):
+            path, done = Path(shutil.copy(fresh, folder / f"{name}{at}.sqlite")), folder / f"{name}{at}.done"
+            pid = os.fork()
+            if pid == 0:
+                write_all(path, done, f"{name}=kill@{at}")
+                os._exit(0)
+            _, status = os.waitpid(pid, 0)
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+                acknowledged = done.stat().st_size if done.exists() else 0
+                report["killed"][f"{name}@{at}"] = [acknowledged, content(path)]  # type: ignore[index]
+            elif status != 0:
+                report["killed"][f"{name}@{at}"] = [-1, f"status {status}"]  # type: ignore[index]
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
