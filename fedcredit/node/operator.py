@@ -28,10 +28,14 @@ class Operator:
         self._transport = GrpcTransport(me, credentials, peers={platform: address})
         self._client = ControlClient(self._transport.connection(platform), "Platform", platform)
 
-    async def submit(self, definition: dict[str, Any]) -> str:
-        """Hand in a job, `JobFile.shared()`; gives its name."""
-        request = SubmitJob(canonical(definition), secrets.token_hex(16))
-        return (await self._client.call("Submit", request, JobSubmitted, timeout_s=CALL_TIMEOUT_S)).job
+    async def submit(self, definition: dict[str, Any], request: str = "") -> str:
+        """Hand in a job, `JobFile.shared()`; gives its name.
+
+        The same `request`, a name of the caller's own making, is one job however often it is handed in; so whoever had
+        no answer asks again with it.
+        """
+        submission = SubmitJob(canonical(definition), request or secrets.token_hex(16))
+        return (await self._client.call("Submit", submission, JobSubmitted, timeout_s=CALL_TIMEOUT_S)).job
 
     async def watch(self, job: str, after: int = 0) -> AsyncIterator[JobEvent]:
         """What happens in the job at the platform and all parties, up to and with its end."""

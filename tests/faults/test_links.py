@@ -99,7 +99,7 @@ async def test_bits_that_flip_below_tls_are_a_delay(town: Town, oracle: dict[str
 
 
 def memory(town: Town) -> dict[str, float]:
-    return {p: psutil.Process(pid).memory_info().rss / 2**20 for pid, p in town._pids().items()}
+    return {p: psutil.Process(pid).memory_info().rss / 2**20 for pid, p in town.pids().items()}
 
 
 @pytest.mark.slow

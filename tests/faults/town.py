@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import resource
+import secrets
 import signal
 import sqlite3
 import sys
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2e.conftest import write_job, write_tables
+from e2e.conftest import ROOT, write_job, write_tables
 from faults.doors import Doors, free_port
 
 from fedcredit import failpoints
@@ -93,7 +94,7 @@ class Town:
             )
             for party in EVERYBODY
         }
-        self.doors = Doors(self._pids)
+        self.doors = Doors(self.pids)
         self.addresses: dict[PartyId, str] = {}
         self.reached = folder / "reached"
         self._limits = {"lost_after_s": 10.0} | dict(limits or {})
@@ -172,6 +173,7 @@ class Town:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env=self._environment(node, plan) | dict(environment or {}),
+                cwd=ROOT,
                 start_new_session=True,
                 preexec_fn=restrict if limits else None,
             )
@@ -186,6 +188,7 @@ class Town:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=self._environment(node, ""),
+            cwd=ROOT,
         )
         async with asyncio.timeout(timeout_s):
             _, said = await process.communicate()
@@ -224,6 +227,15 @@ class Town:
     async def submit(self, **changes: Any) -> str:
         """Hand in the town's job; its name."""
         return await self.operator.submit(self.definition.shared() | changes)
+
+    async def submit_patiently(self, timeout_s: float = END_S) -> str:
+        """Hand in the town's job, again if the platform was away; one request is one job, however often it is sent."""
+        request = secrets.token_hex(16)
+        async with asyncio.timeout(timeout_s):
+            while True:
+                with contextlib.suppress(PeerLost):
+                    return await self.operator.submit(self.definition.shared(), request)
+                await asyncio.sleep(0.2)
 
     async def end(self, job: str, timeout_s: float = END_S) -> JobEvent:
         """The platform's last word on a job. Raises TimeoutError: a hang is a failure of the test."""
@@ -297,7 +309,8 @@ class Town:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _pids(self) -> dict[int, str]:
+    def pids(self) -> dict[int, str]:
+        """The processes that run, and whose they are."""
         return {
             node.process.pid: node.party for node in self.nodes.values() if node.process is not None and node.running
         }
