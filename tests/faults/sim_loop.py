@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import selectors
 import weakref
 from collections.abc import Callable
@@ -19,8 +20,10 @@ from typing import Any
 class Process:
     """One life of a node. `locks` are descriptors of files that it has locked."""
 
+    _numbers = itertools.count(1)
+
     def __init__(self, name: str, life: int) -> None:
-        self.name, self.life = name, life
+        self.name, self.life, self.number = name, life, next(Process._numbers)
         self.dead = False
         self.locks: list[int] = []
 

@@ -11,6 +11,7 @@ import contextvars
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from fedcredit.ids import PartyId
 from fedcredit.node import server
 from fedcredit.node.local import OPERATOR, PLATFORM, Consortium
 from fedcredit.node.pki import Authority, write_keys
+from fedcredit.node.store import lease
+from fedcredit.node.store.lease import Holder
 from fedcredit.runtime.config import PartyFile, load_job, load_party
 
 PARTIES = (PartyId("bank"), PartyId("tax"), PartyId("registry"))
@@ -223,6 +226,16 @@ def _flock(file: Any, operation: int) -> None:
         process.locks.append(file if isinstance(file, int) else file.fileno())
 
 
+def _holder(_: type[Holder]) -> Holder:
+    number = _me().number
+    return Holder("sim", number, "sim", str(number), secrets.token_hex(16))
+
+
+def _started(number: int) -> str:
+    """Of which process a number is, if that lives."""
+    return str(number) if any(process.number == number for process in current().alive.values()) else ""
+
+
 def _remember_shut_down(shut_down: asyncio.Event) -> None:
     current()._shut_down[_me()] = shut_down
 
@@ -243,5 +256,8 @@ def play(put: Callable[[Any, str, Any], None]) -> None:
     put(grpc, "dynamic_ssl_server_credentials", lambda *_, **__: None)
     put(server, "SystemClock", lambda: _Clock(current(), _me().name))
     put(fcntl, "flock", _flock)
+    put(Holder, "mine", classmethod(_holder))
+    put(lease, "_started", _started)
+    put(lease.Lease, "keep", lambda *_: None)  # its thread would beat in real time
     put(server, "_stop_on_signals", _remember_shut_down)
     put(server, "_say_ready", _ready)

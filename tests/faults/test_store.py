@@ -17,6 +17,7 @@ from fedcredit.node.store import JobState, Store
 from fedcredit.runtime.clock import ManualClock
 
 
+@pytest.mark.slow
 def test_a_store_killed_at_any_failpoint_keeps_what_was_acknowledged_and_nothing_by_halves(tmp_path: Path) -> None:
     script = Path(store_script.__file__)
     ran = subprocess.run(
@@ -28,7 +29,7 @@ def test_a_store_killed_at_any_failpoint_keeps_what_was_acknowledged_and_nothing
     assert len(set(clean)) == len(clean), "every write changes something"
     for place, (acknowledged, content) in killed.items():
         assert acknowledged >= 0, (place, content)
-        if ".committed" in place:
+        if ".committed" in place and not place.startswith("store.lease"):
             assert content == clean[acknowledged + 1], f"{place}: durable, though nobody was told"
         else:
             assert content == clean[acknowledged], f"{place}: not yet, and so not at all"
