@@ -205,6 +205,7 @@ class ClientCall:
         self._outgoing: deque[bytes | None] = deque([] if request is None else [request, None])
         self.deadline = None if timeout is None else self._loop.time() + timeout
         self._served: ServerCall | None = None
+        self._told: list[tuple[Callable[[Any], None], contextvars.Context]] = []
         if timeout is not None:
             self._loop.call_later(timeout, self._expire)
         self._starting = self._loop.create_task(self._start(wait_for_ready))
@@ -255,6 +256,8 @@ class ClientCall:
             self._changed.set()
             if self._connection is not None:
                 self._connection.calls.remove(self)
+            for callback, context in self._told:
+                self._loop.call_soon(callback, self, context=context)
 
     # -- what grpc.aio offers -------------------------------------------------------------------------------------
 
@@ -286,6 +289,11 @@ class ClientCall:
 
     async def details(self) -> str:
         return (await self._end())[1]
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        if self._status is not None:
+            callback(self)
+        self._told.append((callback, contextvars.copy_context()))
 
     def done(self) -> bool:
         return self._status is not None

@@ -253,6 +253,7 @@ def play(put: Callable[[Any, str, Any], None]) -> None:
     put(grpc.aio, "secure_channel", _channel)
     put(grpc, "ssl_channel_credentials", _own)
     put(grpc, "ssl_server_credentials", lambda *_, **__: None)
+    put(grpc, "ssl_server_certificate_configuration", lambda *_, **__: None)
     put(grpc, "dynamic_ssl_server_credentials", lambda *_, **__: None)
     put(server, "SystemClock", lambda: _Clock(current(), _me().name))
     put(fcntl, "flock", _flock)
