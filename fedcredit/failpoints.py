@@ -32,6 +32,8 @@ __all__ = ["NAMES", "hit", "parse"]
 NAMES: dict[str, str] = {
     "store.lease.written": "The lease of a node is taken in the transaction; not yet committed.",
     "store.lease.committed": "The lease of a node is taken; the node does not run yet.",
+    "table.snapshot.written": "The rows of a database or interface are in a file; not yet durable, nor under its name.",
+    "table.snapshot.kept": "The snapshot of a table is durable under its name; no job knows of it yet.",
     "store.job.written": "A job's new state is in the transaction; not yet committed.",
     "store.job.committed": "A job's new state is durable; the caller does not know yet.",
     "store.stage.written": "A checkpoint is in the transaction; not yet committed.",

@@ -118,6 +118,11 @@ class Server:
         return self._password
 
     @property
+    def log(self) -> Path:
+        """What the server wrote about its work."""
+        return self._folder / "log"
+
+    @property
     def _data(self) -> str:
         return str(self._folder / "data")
 

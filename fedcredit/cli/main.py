@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fedcredit.cli import bench, demo, node, party, simulate
+from fedcredit.cli import bench, demo, node, party, simulate, table
 from fedcredit.errors import FedcreditError, Problem
 
 __all__ = ["app", "main"]
@@ -41,6 +41,7 @@ app.command("demo")(demo.run)
 app.command("simulate")(simulate.run)
 app.add_typer(node.app, name="node")
 app.add_typer(party.app, name="party")
+app.add_typer(table.app, name="table")
 app.command("bench")(bench.run)
 
 

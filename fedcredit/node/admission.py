@@ -20,6 +20,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.policy.asked import earlier_rows, request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
+from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import PROTOCOLS, JobSpecification
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.tables import Table
@@ -125,6 +126,7 @@ def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, time
         return Admitted(table, record.rule, record.policy)
     except BaseException:
         table.close()
+        forget_snapshot(premises.folder, proposal.id)
         raise
 
 

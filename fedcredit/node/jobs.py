@@ -33,6 +33,7 @@ from fedcredit.node.models import ModelContext, ModelResult, runner_of
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
+from fedcredit.node.snapshots import forget_snapshot, open_for_job
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.split import split
 from fedcredit.node.store import JobState, Store
@@ -40,7 +41,7 @@ from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import LimitsSection, TableSection
 from fedcredit.runtime.meter import Meter
 from fedcredit.runtime.state import StageState
-from fedcredit.tables import Rows, Table, open_table
+from fedcredit.tables import Rows, Table
 from fedcredit.tables.export import safe_cell
 from fedcredit.tables.spec import Resources
 from fedcredit.transport.channel import Transport
@@ -279,6 +280,7 @@ class JobRun:
         if error is not None:
             write_failure(self._folder, error)
         self._premises.store.jobs.end(self._specification.id, state, error)
+        forget_snapshot(self._premises.folder, self._specification.id)
 
     def _record(self, event: Event, **facts: str | int | bool) -> None:
         self._premises.recorder.record(event, self._specification.id, **facts)
@@ -304,7 +306,8 @@ def open_own_table(premises: Premises, specification: JobSpecification) -> Table
     decided = DecisionRecord.read(premises.folder / "jobs" / specification.id)
     if decided is None:
         raise RefusedError(Problem("DECISION_MISSING", f"job {specification.id}", "was not decided on", "run it again"))
-    return open_table(replace(spec, only=decided.columns), resources=resources)
+    spec = replace(spec, only=decided.columns)
+    return open_for_job(spec, premises.folder, specification.id, resources, premises.clock.now().date())
 
 
 def write_failure(folder: Path, error: FedcreditError) -> None:

@@ -22,6 +22,7 @@ from fedcredit.node.events import EventLog
 from fedcredit.node.jobs import JobRun, Premises, open_own_table
 from fedcredit.node.rpc import Method
 from fedcredit.node.signing import SigningIdentity
+from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import (
     AGREEMENT,
     JobSpecification,
@@ -211,6 +212,7 @@ class PartyNode:
             await asyncio.to_thread(self._premises.store.jobs.end, request.job, JobState.CANCELLED, error)
             if (table := self._tables.pop(request.job, None)) is not None:
                 table.close()
+            forget_snapshot(self._premises.folder, request.job)
             if request.job in self._logs:
                 self._logs[request.job].state(JobState.CANCELLED, error)
         return Accepted()

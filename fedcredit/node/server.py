@@ -34,6 +34,7 @@ from fedcredit.node.recorder import Recorder
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
+from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
 from fedcredit.node.trust.keys import load_trust, open_keyring
 from fedcredit.runtime.clock import Clock, SystemClock
@@ -128,6 +129,7 @@ async def _start_party(
     )
     node = PartyNode(premises, signing, PartyId(config.trust.platform), transport.add_peer, shut_down)
     node.recover()
+    sweep(config.folder, {row.id for row in store.jobs.all() if not row.state.final})
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
     await _connect(transport, side, stack)
     return transport, node.stop

@@ -150,6 +150,8 @@ class PostgresqlSection(Section):
     def _consistent(self) -> PostgresqlSection:
         if (self.url_file is None) == (self.url_env is None):
             refuse("CONFIG_CONFLICT", "needs one of url_file and url_env", "e.g. url_file = 'keys/db.url'")
+        if self.tls == "verify-ca" and self.ca is None:
+            refuse("CONFIG_CONFLICT", "tls = 'verify-ca' needs ca", "name the file of the server's authority")
         return self
 
     def source(self, folder: Path) -> PostgresqlSource:

@@ -1,5 +1,6 @@
 """Tables of a party: declared, checked as a whole, read as arrays."""
 
+from fedcredit.tables.check import TableReport, check_table
 from fedcredit.tables.identifiers import SubjectId, subject_id
 from fedcredit.tables.quality import ColumnQuality, Quality
 from fedcredit.tables.spec import OTHER, ColumnSpec, Limits, Resources, TableSpec, dump_spec, load_spec
@@ -16,7 +17,9 @@ __all__ = [
     "Rows",
     "SubjectId",
     "Table",
+    "TableReport",
     "TableSpec",
+    "check_table",
     "dump_spec",
     "infer",
     "load_spec",

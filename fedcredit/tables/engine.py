@@ -2,7 +2,8 @@
 
 DuckDB parses and scans; what it may parse was decided before (`fedcredit.tables.structure`), and nothing it says about
 a value reaches an error text: its messages quote rows. Cells are kept as text, in file order, in an in-memory table
-`raw` with one column `c<i>` for column i of the file; names from the file never enter SQL.
+`raw` with one column `c<i>` for column i of the file; names from the file enter SQL only as quoted identifiers, where
+a snapshot of a database or an interface is written.
 """
 
 # ruff: noqa: S608 (SQL is built from our own column numbers and from quoted literals)
@@ -13,7 +14,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,18 @@ from fedcredit.tables.problems import refuse
 from fedcredit.tables.spec import Limits, Resources
 from fedcredit.tables.structure import Structure
 
-__all__ = ["ROWS_AT_ONCE", "Engine", "literal", "stepwise", "texts"]
+__all__ = ["ROWS_AT_ONCE", "SPILL_PREFIX", "Engine", "literal", "quoted", "stepwise", "texts"]
 
 ROWS_AT_ONCE = 122_880
 """Rows fetched in one piece: DuckDB's row group, so that a piece is a zone of the table."""
 
+Values = Sequence[object] | Mapping[str, object]
+"""What is bound to `?` in turn, or to `$name` by name."""
+
 Arrays = dict[str, npt.NDArray[Any]]
+
+SPILL_PREFIX = "fedcredit-spill-"
+"""Of folders with pieces of tables; those of a process that is gone may be removed."""
 
 _BUFFER_BYTES = 8 << 20
 
@@ -110,20 +117,33 @@ class Engine:
         self.execute(f"CREATE TABLE raw AS SELECT {chosen} FROM ({source})", "PARQUET_MALFORMED")
         return {}
 
-    def execute(self, sql: str, malformed: str | None = None) -> None:
-        """Run a statement; `malformed` is the code of a failure that is the file's fault."""
+    def execute(self, sql: str, malformed: str | None = None, values: Values = ()) -> None:
+        """Run a statement; `malformed` is the code of a failure that is the file's fault; `values` are bound."""
         with self._lock, self._typed(malformed):
-            self._connection.execute(sql)
+            self._connection.execute(sql, values)
 
-    def all(self, sql: str, malformed: str | None = None) -> list[tuple[Any, ...]]:
+    def consume(self, stream: object, sql: str, failed: Callable[[str], FedcreditError]) -> None:
+        """Run `sql` over the Arrow `stream`, a source called `arrived`; `failed` makes the error of what it said."""
+        with self._lock, self._typed(None):
+            try:
+                self._connection.register("arrived", stream)
+                self._connection.execute(sql)
+            except duckdb.OutOfMemoryException:
+                raise
+            except duckdb.Error as error:
+                raise failed(str(error)) from None
+            finally:
+                self._connection.unregister("arrived")
+
+    def all(self, sql: str, malformed: str | None = None, values: Values = ()) -> list[tuple[Any, ...]]:
         """All rows of a small result."""
         with self._lock, self._typed(malformed):
-            rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
             return rows
 
-    def one(self, sql: str, malformed: str | None = None) -> tuple[Any, ...]:
+    def one(self, sql: str, malformed: str | None = None, values: Values = ()) -> tuple[Any, ...]:
         """The only row of a result."""
-        (row,) = self.all(sql, malformed)
+        (row,) = self.all(sql, malformed, values)
         return row
 
     def arrays(self, sql: str) -> Arrays:
@@ -193,6 +213,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def quoted(name: str) -> str:
+    """`name` as an SQL identifier. A NUL cannot be in one; callers exclude it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def texts(values: Sequence[str]) -> str:
     """A list of SQL strings for IN (...)."""
     return ", ".join(map(literal, values))
@@ -209,7 +234,7 @@ def _parquet_form(kind: str) -> str | None:
 
 def _private_folder(parent: Path | None) -> Path | None:
     # mkdtemp makes it readable by this user alone; pieces of the table may come to lie in it.
-    return None if parent is None else Path(tempfile.mkdtemp(prefix="fedcredit-spill-", dir=parent))
+    return None if parent is None else Path(tempfile.mkdtemp(prefix=SPILL_PREFIX, dir=parent))
 
 
 def _config(resources: Resources, spill: Path | None) -> dict[str, str | bool | int | float | list[str]]:

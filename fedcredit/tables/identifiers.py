@@ -64,6 +64,8 @@ class Identifiers:
     blanks: int
     full_width: int
     lower_case: int
+    invalid: dict[str, int]  # by rule
+    duplicate: int
 
 
 def subject_id(text: str, id_type: IdType = "uscc", limits: Limits | None = None) -> SubjectId:
@@ -115,7 +117,10 @@ def read_identifiers(
             column=name,
         )
     blanks, full_width, lower_case = (int(changes[[i for i in range(8) if i & bit]].sum()) for bit in (1, 2, 4))
-    return Identifiers(out, blanks, full_width, lower_case)
+    names = {rule: what for rule, (what, _) in _RULES.items()} | {_SCIENCE: "scientific notation"}
+    broken = {what: int(np.count_nonzero(rules == rule)) for rule, what in names.items()}
+    invalid = {what: rows_with_it for what, rows_with_it in broken.items() if rows_with_it}
+    return Identifiers(out, blanks, full_width, lower_case, invalid, count)
 
 
 def duplicates(ids: Ids) -> tuple[int, list[int]]:

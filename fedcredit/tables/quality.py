@@ -1,13 +1,41 @@
-"""What a party should know about its own table. It stays with the party: counts of cells, no cell."""
+"""What a party should know about its own table. It stays with the party: counts, and of each column its range."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.errors import Problem
 from fedcredit.tables.spec import ColumnKind
 
-__all__ = ["ColumnQuality", "Quality"]
+__all__ = ["ColumnQuality", "Quality", "Range", "range_of"]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BARS = 16
+MOSTLY_ONE = 0.99
+"""A column with one value in this share of its rows says little."""
+
+_TOP_LEVELS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How the values of a feature are spread; a date is days since 1970-01-01.
+
+    `bars` are counts of values in parts of equal width between the smallest and the largest, or for a categorical
+    feature the counts of its levels, `top`, the most frequent ones.
+    """
+
+    smallest: float | None
+    quantiles: tuple[float, ...]
+    largest: float | None
+    bars: tuple[int, ...]
+    top: tuple[str, ...]
+    most_frequent: float  # share of the most frequent value among those that are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +45,71 @@ class ColumnQuality:
     name: str
     kind: ColumnKind
     missing: int  # cells
+    invalid: int  # cells that are no value of the kind
     levels: int  # 0 unless categorical
     other: int  # cells with a value too rare or unknown, which became "(other)"
     useless: str | None
+    range: Range | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A table as it was found; `ids_*` count identifiers that normalising changed."""
+    """A table as it was found; `ids_blanks`, `_full_width` and `_lower_case` count identifiers that were normalised."""
 
     rows: int
     ids_blanks: int
     ids_full_width: int
     ids_lower_case: int
+    ids_invalid: dict[str, int]  # by the rule that they break
+    ids_duplicate: int  # rows that repeat an earlier one's
     positives: int | None  # rows with label 1
+    newest: str | None  # day of the newest change, if the column `updated` is declared
+    age_days: int | None
     columns: tuple[ColumnQuality, ...]
+    warnings: tuple[Problem, ...]
+
+    def with_ranges(self, ranges: Mapping[str, Range | None]) -> Quality:
+        """This with the ranges of features by name, and a warning for each that is nearly constant."""
+        columns = tuple(replace(c, range=ranges.get(c.name)) for c in self.columns)
+        nearly = [
+            Problem(
+                "COLUMN_NEARLY_CONSTANT", f"column {c.name!r}", f"one value in {c.range.most_frequent:.1%} of its rows"
+            )
+            for c in columns
+            if c.range is not None and c.useless is None and c.range.most_frequent >= MOSTLY_ONE
+        ]
+        return replace(self, columns=columns, warnings=(*self.warnings, *nearly))
+
+    def counts(self) -> dict[str, int]:
+        """In numbers for a log: no name, no value."""
+        return {
+            "rows": self.rows,
+            "ids_invalid": sum(self.ids_invalid.values()),
+            "ids_duplicate": self.ids_duplicate,
+            "columns": len(self.columns),
+            "cells_missing": sum(c.missing for c in self.columns),
+            "warnings": len(self.warnings),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return asdict(self)
+
+
+def range_of(kind: ColumnKind, levels: Sequence[str], values: npt.NDArray[np.float64]) -> Range | None:
+    """The range of a feature's values, or None if there are none. Shapes: values (n,), NaN where missing."""
+    present = values[~np.isnan(values)]
+    if present.size == 0:
+        return None
+    if kind == "categorical":
+        counts = np.bincount(present.astype(np.int64), minlength=len(levels))
+        frequent = np.argsort(-counts, kind="stable")[:_TOP_LEVELS]
+        bars = tuple(int(n) for n in counts[frequent])
+        return Range(None, (), None, bars, tuple(levels[int(k)] for k in frequent), float(counts.max() / present.size))
+    smallest, largest = float(present.min()), float(present.max())
+    quantiles = tuple(float(q) for q in np.quantile(present, QUANTILES))
+    # Scaled first: the distance between two doubles may be more than one can hold.
+    scaled = present / max(abs(smallest), abs(largest), 1.0)
+    bars = tuple(int(n) for n in np.histogram(scaled, BARS)[0])
+    _, repeats = np.unique(present, return_counts=True)
+    return Range(smallest, quantiles, largest, bars, (), float(repeats.max() / present.size))

@@ -5,37 +5,41 @@ works on a copy made while opening, so what is read later is what was checked; `
 still is what it was.
 """
 
-# ruff: noqa: S608 (SQL is built from our own column numbers and from quoted literals)
-
 from __future__ import annotations
 
 import contextlib
+import datetime
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.tables.engine import ROWS_AT_ONCE, Engine, stepwise
-from fedcredit.tables.header import Layout
-from fedcredit.tables.identifiers import Identifiers, Ids, read_identifiers
+from fedcredit.tables.contents import ContentDigest
+from fedcredit.tables.engine import ROWS_AT_ONCE, SPILL_PREFIX
+from fedcredit.tables.examine import Examined, examine
+from fedcredit.tables.identifiers import Ids
 from fedcredit.tables.loading import Loaded, changed, load
 from fedcredit.tables.problems import Problems
-from fedcredit.tables.quality import ColumnQuality, Quality
-from fedcredit.tables.schema import NEARLY_EMPTY, Settled, markers, settle
+from fedcredit.tables.quality import Quality, range_of
+from fedcredit.tables.remote.snapshot import notes_of, of_snapshot, take_snapshot
+from fedcredit.tables.schema import Settled, markers
 from fedcredit.tables.source import SourceFile
-from fedcredit.tables.spec import ColumnSpec, Limits, Resources, TableSpec
+from fedcredit.tables.spec import Limits, Resources, TableSpec
 from fedcredit.tables.values import cells, label_reading, quick_reading, reading
 
-__all__ = ["Column", "Rows", "Table", "infer", "open_table"]
+__all__ = ["Column", "Rows", "Table", "examine_table", "infer", "open_table"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 
 _COLUMNS_AT_ONCE = 64
+_VALUES_AT_ONCE = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +72,16 @@ class Table:
     Row numbers count from 0 after the header, blank lines left out; error texts count from 1.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        spec: TableSpec,
-        limits: Limits,
-        fingerprint: bytes,
-        n_rows: int,
-        identifiers: Identifiers,
-        contents: _Contents,
-        quality: Quality,
-    ) -> None:
-        self.spec = spec  # complete: kinds and levels of all features
-        self.n_rows = n_rows
-        self.fingerprint = fingerprint  # SHA-256 of the file's bytes
-        self.quality = quality
-        self.features = tuple(s.spec.name for s in contents.features)
-        self._engine, self._limits, self._ids, self._contents = engine, limits, identifiers.ids, contents
+    def __init__(self, loaded: Loaded, limits: Limits, examined: Examined, held: contextlib.ExitStack) -> None:
+        """`held` is closed with the table."""
+        self.spec = examined.spec  # complete: kinds and levels of all features
+        self.n_rows = loaded.n_rows
+        self.fingerprint = loaded.fingerprint  # SHA-256 of the file's bytes; of the contents for a snapshot
+        self.quality = examined.quality
+        self.features = tuple(s.spec.name for s in examined.contents.features)
+        self._engine, self._limits, self._held = loaded.engine, limits, held
+        self._ids, self._contents = examined.ids, examined.contents
+        self._file_fingerprint = loaded.fingerprint
 
     def ids(self) -> Ids:
         """The identifiers, normal, valid, unique, in file order. Shapes: (n_rows,), dtype S<width>; read-only."""
@@ -104,9 +101,7 @@ class Table:
             found |= self._fetch(contents.features[start : start + _COLUMNS_AT_ONCE], wanted)
         columns = {s.spec.name: _column(s, found[s.index]) for s in contents.features}
         if contents.label is not None:
-            i = contents.label
-            steps = (*cells([(i, self.spec.missing)]), f"{label_reading(f'v{i}')} AS x{i}")
-            label = self._collect([i], steps, wanted)[i].astype(np.uint8)
+            label = self._label(contents.label, wanted).astype(np.uint8)
         if contents.time is not None:
             time = (found if contents.time.index in found else self._fetch([contents.time], wanted))[
                 contents.time.index
@@ -114,14 +109,32 @@ class Table:
         return Rows(columns, label, time)
 
     def verify_unchanged(self) -> None:
-        """Raise DATASET_CHANGED unless the file still has the bytes that were read."""
+        """Raise DATASET_CHANGED unless the file, or the snapshot, still has the bytes that were read."""
         with SourceFile(self.spec, self._limits) as source:
-            if source.fingerprint() != self.fingerprint:
+            if source.fingerprint() != self._file_fingerprint:
                 raise changed(self.spec.title)
 
+    def content_fingerprint(self) -> bytes:
+        """SHA-256 of what the table says: the same for the same contents in whatever file, database or order."""
+        contents = self._contents
+        order = np.argsort(self._ids, kind="stable")
+        digest = ContentDigest(self._ids[order])
+        for s, values in self._in_full(sorted(contents.features, key=lambda s: s.spec.name)):
+            digest.column(s.spec.name, s.kind, s.spec.levels or (), values[order])
+        if contents.label is not None:
+            digest.column("", "label", (), self._label(contents.label)[order])
+        for s, values in self._in_full([] if contents.time is None else [contents.time]):
+            digest.column(s.spec.name, "time", (), values[order])
+        return digest.digest()
+
+    def profiled(self) -> Quality:
+        """`quality` with the range of every feature that has values: smallest, largest, quantiles, a histogram."""
+        valid = self._in_full([s for s in self._contents.features if not s.invalid])
+        return self.quality.with_ranges({s.spec.name: range_of(s.kind, s.spec.levels or (), v) for s, v in valid})
+
     def close(self) -> None:
-        """Free the copy."""
-        self._engine.close()
+        """Free the copy, and remove the snapshot if it was for this table alone."""
+        self._held.close()
 
     def __enter__(self) -> Table:
         return self
@@ -130,6 +143,20 @@ class Table:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _in_full(self, some: Sequence[Settled]) -> Iterator[tuple[Settled, F64]]:
+        """Whole columns in turn, as many at once as memory takes in its stride."""
+        wanted = _Wanted(np.arange(self.n_rows), self.n_rows)
+        at_once = max(1, min(_COLUMNS_AT_ONCE, _VALUES_AT_ONCE // max(1, self.n_rows)))
+        for start in range(0, len(some), at_once):
+            part = some[start : start + at_once]
+            found = self._fetch(part, wanted)
+            yield from ((s, found[s.index]) for s in part)
+
+    def _label(self, i: int, wanted: _Wanted | None = None) -> F64:
+        wanted = wanted or _Wanted(np.arange(self.n_rows), self.n_rows)
+        steps = (*cells([(i, self.spec.missing)]), f"{label_reading(f'v{i}')} AS x{i}")
+        return self._collect([i], steps, wanted)[i]
 
     def _fetch(self, some: Sequence[Settled], wanted: _Wanted) -> dict[int, F64]:
         quick = {
@@ -150,15 +177,6 @@ class Table:
 
     def _markers(self, s: Settled) -> tuple[str, ...]:
         return markers(self.spec, s.spec)
-
-
-@dataclass(frozen=True, slots=True)
-class _Contents:
-    """Where the parts of a table lie."""
-
-    features: tuple[Settled, ...]
-    label: int | None
-    time: Settled | None
 
 
 class _Wanted:
@@ -188,19 +206,56 @@ def open_table(
     limits: Limits | None = None,
     resources: Resources | None = None,
     expected_fingerprint: bytes | None = None,
+    snapshot: Path | None = None,
+    today: datetime.date | None = None,
 ) -> Table:
     """The table that `spec` declares, checked as a whole. `expected_fingerprint` is that of an earlier opening.
 
-    Raises: DataError listing what is wrong: PATH_*, LIMIT_*, CSV_*, PARQUET_*, COLUMN_*, ID_*, VALUE_INVALID, LABEL_*,
-    DATASET_CHANGED. A problem of the file's form is raised at once, those of its contents together.
+    The rows of a database or an interface are read once, into the file `snapshot`; if that is there already, they are
+    the rows. Without `snapshot` the file is gone when the table is closed. `today` is the day on which the table has
+    to be fresh; None: its age does not matter.
+
+    Raises: DataError listing what is wrong: PATH_*, LIMIT_*, CSV_*, PARQUET_*, TABLE_*, COLUMN_*, ID_*, VALUE_INVALID,
+    LABEL_*, DATASET_CHANGED; ConfigError (SECRET_*). A problem of the form is raised at once, those of the contents
+    together.
     """
     limits, resources = limits or Limits(), resources or Resources()
     with contextlib.ExitStack() as cleanup:
-        loaded = load(spec, limits, resources, expected_fingerprint)
-        cleanup.callback(loaded.engine.close)
-        table = _checked(loaded, spec, limits)
+        table, problems = examine_table(spec, limits, resources, snapshot, today)
+        cleanup.callback(table.close)
+        problems.check()
+        if expected_fingerprint is not None and table.fingerprint != expected_fingerprint:
+            raise changed(spec.title)
         cleanup.pop_all()
     return table
+
+
+def examine_table(
+    spec: TableSpec, limits: Limits, resources: Resources, snapshot: Path | None, today: datetime.date | None
+) -> tuple[Table, Problems]:
+    """The table as it is, and what is wrong with its contents: if anything is, it is good for its quality alone.
+
+    Raises: DataError, ConfigError for what keeps it from being read at all.
+    """
+    with contextlib.ExitStack() as held:
+        notes: tuple[str, ...] = ()
+        here = spec
+        if spec.source is not None:
+            if snapshot is None:
+                folder = held.enter_context(tempfile.TemporaryDirectory(prefix=SPILL_PREFIX, dir=resources.spill_dir))
+                snapshot = Path(folder) / "snapshot.parquet"
+            if not snapshot.exists():
+                take_snapshot(spec, snapshot, limits, resources)
+            notes = notes_of(snapshot, spec.title, resources)
+            here = of_snapshot(spec, snapshot)
+        loaded = load(here, limits, resources, None)
+        held.callback(loaded.engine.close)
+        examined = examine(loaded, here, limits, notes, today)
+        table = Table(loaded, limits, examined, held.pop_all())
+        if spec.source is not None and not examined.problems.found:
+            # The bytes of the snapshot depend on who wrote it; the same rows are the same table.
+            table.fingerprint = table.content_fingerprint()
+    return table, examined.problems
 
 
 def infer(spec: TableSpec, *, limits: Limits | None = None, resources: Resources | None = None) -> TableSpec:
@@ -209,100 +264,8 @@ def infer(spec: TableSpec, *, limits: Limits | None = None, resources: Resources
     Raises: as `open_table`.
     """
     with open_table(spec, limits=limits, resources=resources) as table:
-        return table.spec
-
-
-def _checked(loaded: Loaded, spec: TableSpec, limits: Limits) -> Table:
-    engine, layout, n_rows = loaded.engine, loaded.layout, loaded.n_rows
-    problems = Problems(spec.title, lines_known=loaded.lines_known)
-    identifiers = read_identifiers(engine, layout.id, spec.id_type, n_rows, limits, problems, spec.id)
-    identifiers.ids.flags.writeable = False
-    positives = _check_label(engine, layout, spec, n_rows, problems)
-    declared = {c.name: c for c in spec.columns}
-    others = (i for i in (layout.time, layout.updated) if i is not None)
-    read = dict.fromkeys((*layout.features, *others))
-    described = [(i, declared.get(layout.names[i], ColumnSpec(layout.names[i]))) for i in read]
-    settled = settle(engine, spec, described, n_rows, problems)
-    time = next((s for s in settled if s.index == layout.time), None)
-    _check_time(time, problems)
-    features = settled[: len(layout.features)]
-    useless = {s.index: code for s in features if (code := _uselessness(s, n_rows)) is not None}
-    if spec.useless == "refuse":
-        _refuse_useless(features, useless, problems)
-    problems.check()
-    left_out = {} if spec.useless == "keep" else useless
-    kept = tuple(s for s in features if s.index not in left_out)
-    complete = replace(
-        spec,
-        drop=(*spec.drop, *(s.spec.name for s in features if s.index in left_out)),
-        columns=tuple(s.spec for s in settled if s.index not in left_out or s is time),
-    )
-    quality = Quality(
-        rows=n_rows,
-        ids_blanks=identifiers.blanks,
-        ids_full_width=identifiers.full_width,
-        ids_lower_case=identifiers.lower_case,
-        positives=positives,
-        columns=tuple(_column_quality(s, useless.get(s.index)) for s in features),
-    )
-    contents = _Contents(kept, layout.label, time)
-    return Table(engine, complete, limits, loaded.fingerprint, n_rows, identifiers, contents, quality)
-
-
-def _check_label(engine: Engine, layout: Layout, spec: TableSpec, n_rows: int, problems: Problems) -> int | None:
-    """Check the label, if there is one, and count its ones."""
-    if layout.label is None:
-        return None
-    source = f"(SELECT r, v{layout.label} AS v FROM {stepwise([layout.label], *cells([(layout.label, spec.missing)]))})"
-    value = f"({label_reading('v')})"
-    present, valid, ones = engine.one(f"SELECT count(v), count({value}), count(*) FILTER ({value} = 1) FROM {source}")
-    for code, count, bad, what in (
-        ("LABEL_MISSING", n_rows - present, "v IS NULL", "no label"),
-        ("LABEL_INVALID", present - valid, f"v IS NOT NULL AND {value} IS NULL", "neither 0 nor 1"),
-    ):
-        if count:
-            rows = [row[0] for row in engine.all(f"SELECT r FROM {source} WHERE {bad} ORDER BY r LIMIT 3")]
-            fix = "write 1 for a default and 0 for none"
-            problems.add_rows(code, rows, count, what, fix, column=spec.label)
-    if valid and ones in (0, valid):
-        problems.add("LABEL_ONE_CLASS", f"all labels are {1 if ones else 0}", "a model needs both", column=spec.label)
-    return int(ones)
-
-
-def _check_time(time: Settled | None, problems: Problems) -> None:
-    if time is None or time.invalid:
-        return
-    if time.kind not in ("numeric", "date"):
-        problems.add(
-            "COLUMN_TIME", "is neither numbers nor dates", "name a column that orders rows", column=time.spec.name
-        )
-    elif time.missing:
-        what = f"{time.missing} rows have no time"
-        problems.add("COLUMN_TIME", what, "an out-of-time split needs it of every row", column=time.spec.name)
-
-
-def _uselessness(s: Settled, n_rows: int) -> str | None:
-    if s.missing == n_rows:
-        return "COLUMN_EMPTY"
-    if s.missing > NEARLY_EMPTY * n_rows:
-        return "COLUMN_NEARLY_EMPTY"
-    return "COLUMN_CONSTANT" if s.constant and not s.invalid else None
-
-
-def _refuse_useless(features: Sequence[Settled], useless: dict[int, str], problems: Problems) -> None:
-    words = {
-        "COLUMN_EMPTY": "has no value at all",
-        "COLUMN_NEARLY_EMPTY": f"more than {NEARLY_EMPTY:.0%} of its cells are missing",
-        "COLUMN_CONSTANT": "has the same value in every row",
-    }
-    for s in features:
-        if (code := useless.get(s.index)) is not None:
-            problems.add(code, words[code], "list it in drop, or set useless = 'drop'", column=s.spec.name)
-
-
-def _column_quality(s: Settled, useless: str | None) -> ColumnQuality:
-    levels = len(s.spec.levels or ()) if s.kind == "categorical" else 0
-    return ColumnQuality(s.spec.name, s.kind, s.missing, levels, s.other, useless)
+        dropped = tuple(name for name in table.spec.drop if name not in spec.drop)
+        return replace(spec, drop=(*spec.drop, *dropped), columns=table.spec.columns)
 
 
 def _column(s: Settled, values: F64) -> Column:

@@ -1,0 +1,82 @@
+"""A party's table for one job: opened, described for its own people, and bound to a snapshot if it is not a file.
+
+FOLDER/snapshots/JOB.parquet    the rows of a database or an interface, from the offer to the end of the job
+FOLDER/jobs/JOB/quality.json    what the party should know of its table before the job uses it
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from fedcredit.tables import Table, open_table
+from fedcredit.tables.engine import SPILL_PREFIX
+from fedcredit.tables.spec import Resources, TableSpec
+
+__all__ = ["forget_snapshot", "open_for_job", "sweep"]
+
+_logger = logging.getLogger(__name__)
+
+
+def open_for_job(
+    spec: TableSpec, folder: Path, job: str, resources: Resources, today: datetime.date | None = None
+) -> Table:
+    """The table that `spec` declares, with the rows that `job` is bound to if it is bound already.
+
+    `today`: the day on which the table has to be fresh; it has to be so when the job is agreed, not any more when the
+    job goes on. Raises: as `open_table`.
+    """
+    if spec.source is None:
+        table = open_table(spec, resources=resources, today=today)
+    else:
+        snapshot = _snapshot(folder, job)
+        snapshot.parent.mkdir(mode=0o700, exist_ok=True)
+        bound = snapshot.exists()
+        try:
+            table = open_table(spec, resources=resources, snapshot=snapshot, today=None if bound else today)
+        except BaseException:
+            if not bound:
+                forget_snapshot(folder, job)
+            raise
+    try:
+        _describe(table, folder / "jobs" / job, job)
+    except BaseException:
+        table.close()
+        raise
+    return table
+
+
+def forget_snapshot(folder: Path, job: str) -> None:
+    """Delete the rows that `job` was bound to; it has ended. Nothing happens if there are none."""
+    _snapshot(folder, job).unlink(missing_ok=True)
+
+
+def sweep(folder: Path, unfinished: Collection[str]) -> None:
+    """Before a node starts: delete rows that a process left behind, but for those of `unfinished` jobs."""
+    kept = {_snapshot(folder, job).name for job in unfinished}
+    for path in (folder / "snapshots").glob("*"):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
+    for path in (folder / "spill").glob(f"{SPILL_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _snapshot(folder: Path, job: str) -> Path:
+    return folder / "snapshots" / f"{job}.parquet"
+
+
+def _describe(table: Table, folder: Path, job: str) -> None:
+    path = folder / "quality.json"
+    if path.exists():
+        return
+    quality = table.profiled()
+    counts = ", ".join(f"{name} {count}" for name, count in quality.counts().items())
+    _logger.info("job %s: table %s: %s", job, table.spec.title, counts)
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(quality.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    fresh.replace(path)
