@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from fedcredit import failpoints
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.transport.relay.pipe import End, SocketEnd, pipe
+from fedcredit.transport.relay.pipe import CLOSED, End, SocketEnd, pipe
 from fedcredit.wire.relay import CALL_BYTES, RelayCall
 
 __all__ = ["STREAM_WINDOW_BYTES", "Presence", "RelayHub", "RelayLimits"]
@@ -126,7 +126,9 @@ class RelayHub:
                 failpoints.hit("relay.dial.accepted", to)
                 carrying = pipe(end, other, idle_s=self.limits.idle_s, passed=lambda n: self._pass(caller, to, n))
                 call.carrying = asyncio.create_task(carrying, name=f"relay {caller}->{to}")
-                return await call.carrying
+                # The callee's side cancels it when that goes, and the caller's call has to end in good order then.
+                await asyncio.wait((call.carrying,))
+                return CLOSED if call.carrying.cancelled() else call.carrying.result()
             finally:
                 if call.carrying is not None:
                     call.carrying.cancel()

@@ -20,7 +20,7 @@ from fedcredit import failpoints
 from fedcredit.ids import PartyId
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
-from fedcredit.transport.relay.pipe import SocketEnd, StreamEnd, pipe
+from fedcredit.transport.relay.pipe import WHOLE, SocketEnd, StreamEnd, pipe
 from fedcredit.wire.message import MessageInvalid
 from fedcredit.wire.relay import RelayCall, RelayJoin, piece_for_call, piece_to
 
@@ -118,10 +118,10 @@ async def _through(channel: Connection, method: str, opening: bytes, end: Socket
     call: Call = channel.stream_stream(method, None, None)(None)
     try:
         await call.write(opening)
-        await pipe(end, StreamEnd(call), idle_s=_IDLE_S)
-        await call.done_writing()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_HANG_UP_S):
-                await call.code()
+        if await pipe(end, StreamEnd(call), idle_s=_IDLE_S) == WHOLE:
+            # The last piece is still on its way; the relay ends the call when it has passed that on.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HANG_UP_S):
+                    await call.code()
     finally:
         call.cancel()
