@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,23 +24,30 @@ that a server that lives gives its own reason."""
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 
 
-def make_engine(url: str) -> sa.Engine:
-    """An engine for a SQLite file or a PostgreSQL server. Raises: ConfigError (STORE_URL), without the URL."""
+def make_engine(url: str, *, make: bool) -> sa.Engine:
+    """An engine for a SQLite file, created if `make`, or a PostgreSQL server.
+
+    Raises: ConfigError (STORE_URL), which does not show it; OSError when the file cannot be made or is not there.
+    """
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         raise _url_problem() from None
     kind = parsed.get_backend_name()
     if kind == "sqlite" and parsed.database:
-        return _sqlite(parsed)
+        return _sqlite(parsed, make)
     if kind == "postgresql":
         return _postgresql(parsed)
     raise _url_problem()
 
 
-def _sqlite(url: sa.URL) -> sa.Engine:
+def _sqlite(url: sa.URL, make: bool) -> sa.Engine:
     assert url.database is not None, "the caller has looked"
-    _make_file(Path(url.database))
+    path = Path(url.database)
+    if make:
+        _make_file(path)
+    elif not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "its file is not there")
     engine = sa.create_engine(url, hide_parameters=True)
     sa.event.listen(engine, "connect", _make_durable)
     sa.event.listen(engine, "begin", _begin)

@@ -28,12 +28,12 @@ _OPENING = 0x666564637265
 class Database:
     """A database. Safe from any thread. Raises: ConfigError (STORE_*) from every method."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, *, make: bool = True) -> None:
         self.clock = clock
         self.guard: Guard = _nobody
         """Asked at the start of every write."""
         with typed():
-            self._engine = make_engine(url)
+            self._engine = make_engine(url, make=make)
         self._writer = self._engine.execution_options(fedcredit_writes=True)
         # SQLite lets writers poll for its lock, and one may starve; here they wait in line.
         self._line = threading.Lock()

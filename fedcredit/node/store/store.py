@@ -71,7 +71,7 @@ class Store:
     @classmethod
     def look(cls, url: str, clock: Clock | None = None) -> Store:
         """A store to read while its node runs, or when nothing may change. Raises: ConfigError (STORE_*)."""
-        database = Database(url, clock or SystemClock())
+        database = Database(url, clock or SystemClock(), make=False)
         try:
             with database.reading() as connection:
                 found = version_of(connection)
