@@ -12,11 +12,6 @@ __all__ = ["app"]
 app = typer.Typer(help="Run a node: the process of a party or of a platform.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `up` a command of its own while it is the only one."""
-
-
 @app.command("up")
 def up(
     folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],
@@ -37,3 +32,19 @@ def up(
     failpoints.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     run_node(folder, with_parent=with_parent)
+
+
+@app.command("fsck")
+def fsck(
+    folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],
+) -> None:
+    """Check everything that the node of FOLDER has kept, and change nothing. The node must not run.
+
+    The store and its checkpoints, the audit log against the store, the results on disk: exit status 65 and every
+    problem if there is any.
+    """
+    from fedcredit.node.server import check_kept
+
+    found = check_kept(folder)
+    counts = f"{found.jobs} jobs, {found.stages} stages, {found.files} result files, {found.entries} audit entries"
+    typer.echo(f"whole: {counts}")

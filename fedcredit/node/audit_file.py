@@ -19,7 +19,7 @@ from fedcredit.governance.audit import AuditBroken, Entry, Event, Fact, Head, Si
 from fedcredit.governance.merkle import Tree, leaf_hash
 from fedcredit.runtime.clock import Clock
 
-__all__ = ["AuditFile", "read_log"]
+__all__ = ["AuditFile", "Verifier", "read_log"]
 
 Signer = Callable[[bytes], bytes]
 Verifier = Callable[[bytes, bytes], object]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
+import socket
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import IO
 
+from fedcredit.errors import ConfigError, Problem
 from fedcredit.node.store import LeaseLost, Locked, Store
 from fedcredit.node.store.lease import LEASE_S
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 
-__all__ = ["hold_store", "store_url"]
+__all__ = ["hold_store", "lock_folder", "store_url"]
 
 _LOOK_S = 0.5
 
@@ -21,6 +27,23 @@ _logger = logging.getLogger(__name__)
 def store_url(config: PartyFile) -> str:
     """Where the node of `config` keeps its jobs. It may hold a password."""
     return config.store_url or f"sqlite:///{config.folder / 'store.sqlite'}"
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Hold the folder for this process until the file is closed. Raises ConfigError (LOCKED) naming who has it."""
+    path = folder / "node.lock"
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read(200).strip() or "another process"
+        file.close()
+        raise ConfigError(Problem("LOCKED", str(folder), f"{holder} runs this node", "stop it first")) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    return file
 
 
 async def hold_store(config: PartyFile, clock: Clock, shut_down: asyncio.Event, stack: AsyncExitStack) -> Store:

@@ -7,26 +7,24 @@ SIGTERM and SIGINT end it: running jobs are cancelled at all parties, what is wr
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import IO
 
 from cryptography import x509
 
 from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.governance.audit import Head
 from fedcredit.ids import PartyId
-from fedcredit.node.audit_file import AuditFile
+from fedcredit.node.audit_file import AuditFile, Verifier
+from fedcredit.node.fsck import Checked, check_folder
 from fedcredit.node.jobs import Premises, write_failure
 from fedcredit.node.own_desk import OwnDesk
-from fedcredit.node.own_store import hold_store
+from fedcredit.node.own_store import hold_store, lock_folder
 from fedcredit.node.party import PartyNode
 from fedcredit.node.platform import PlatformNode
 from fedcredit.node.policy.source import PolicySource
@@ -43,7 +41,7 @@ from fedcredit.runtime.relay_file import RELAYED
 from fedcredit.transport.grpc import GrpcTransport, Keyring, caller_of
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
-__all__ = ["AUDIT_HEAD", "check_node", "run_node", "serve", "verify_audit_head"]
+__all__ = ["AUDIT_HEAD", "check_kept", "check_node", "run_node", "serve", "verify_audit_head"]
 
 AUDIT_HEAD = b"fedcredit/v1/audit-head"
 """The use of a signature over the head of an audit log."""
@@ -81,6 +79,21 @@ def check_node(folder: Path) -> PartyFile:
     return config
 
 
+def check_kept(folder: Path) -> Checked:
+    """Check all that the node of `folder` has kept. Raises: DataError with every problem, ConfigError (LOCKED)."""
+    config = load_party(folder)
+
+    def verifier() -> Verifier:
+        path = config.path(config.identity.signing_certificate)
+        try:
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        except (ValueError, OSError):
+            raise ConfigError(Problem("SIGNING_KEY", str(path), "is no certificate in PEM")) from None
+        return lambda signature, body: verify_audit_head(certificate, signature, body)
+
+    return check_folder(config, verifier)
+
+
 async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
     """Serve until a signal, the platform or an operator says stop.
 
@@ -88,7 +101,7 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
     """
     clock, shut_down = SystemClock(), asyncio.Event()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_lock(config.folder))
+        stack.enter_context(lock_folder(config.folder))
         _stop_on_signals(shut_down)
         if with_parent:
             _stop_with_parent(shut_down)
@@ -196,23 +209,6 @@ def _audit(config: PartyFile, signing: SigningIdentity, store: Store, clock: Clo
 
 def _operators(config: PartyFile) -> tuple[PartyId, ...]:
     return tuple(PartyId(name) for name in config.trust.operators)
-
-
-def _lock(folder: Path) -> IO[str]:
-    """Hold the folder for this process. Raises ConfigError (LOCKED) naming who has it."""
-    path = folder / "node.lock"
-    file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        holder = file.read(200).strip() or "another process"
-        file.close()
-        raise ConfigError(Problem("LOCKED", str(folder), f"{holder} runs this node", "stop it first")) from None
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    file.flush()
-    return file
 
 
 def _stop_on_signals(shut_down: asyncio.Event) -> None:

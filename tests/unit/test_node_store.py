@@ -115,7 +115,10 @@ def test_the_same_call_gets_the_same_reply_and_another_is_a_conflict(store_url: 
     assert store.calls.reply_to("job", "Sign", b"request", PLATFORM) is None
     store.calls.keep("job", "Sign", b"request", b"reply")
     store = reopened(store, store_url)
+    store.calls.keep("job", "Sign", b"request", b"a second reply")
     assert store.calls.reply_to("job", "Sign", b"request", PLATFORM) == b"reply"
+    with pytest.raises(FedcreditError, match="CONFLICT"):
+        store.calls.keep("job", "Sign", b"other", b"reply")
     with pytest.raises(PeerError) as conflict:
         store.calls.reply_to("job", "Sign", b"other", PLATFORM)
     assert (conflict.value.code, conflict.value.culprit) == ("CONFLICT", PLATFORM)

@@ -35,10 +35,18 @@ class Calls:
         return bytes(row.reply)
 
     def keep(self, job: str, method: str, request: bytes, reply: bytes) -> None:
-        """Keep the reply to a call, to be given again when the call is repeated."""
+        """Keep the reply to a call, to be given again when the call is repeated. The first reply stays.
+
+        Raises: FedcreditError (CONFLICT) when there is one to other bytes.
+        """
         digest = hashlib.sha256(request).digest()
         with self._database.writing() as connection:
-            connection.execute(_calls.insert().values(job=job, method=method, request=digest, reply=reply))
+            key = (_calls.c.job == job) & (_calls.c.method == method)
+            kept = connection.execute(sa.select(_calls.c.request).where(key)).scalar()
+            if kept is None:
+                connection.execute(_calls.insert().values(job=job, method=method, request=digest, reply=reply))
+            elif kept != digest:
+                raise FedcreditError(Problem("CONFLICT", f"job {job}", f"{method} was answered for other bytes"))
             failpoints.hit("store.reply.written", method)
         failpoints.hit("store.reply.committed", method)
 

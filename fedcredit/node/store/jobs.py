@@ -16,6 +16,7 @@ from fedcredit.errors import FedcreditError, Problem
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import stale_epoch
+from fedcredit.runtime.state import state_invalid
 
 __all__ = ["JobRow", "JobState", "Jobs", "problems_from", "problems_text"]
 
@@ -253,4 +254,7 @@ def _row(connection: sa.Connection, where: sa.ColumnElement[bool]) -> JobRow | N
 
 
 def _job_row(row: Any) -> JobRow:
-    return JobRow(**{**row, "state": JobState(row["state"]), "problems": problems_from(row["problems"])})
+    try:
+        return JobRow(**{**row, "state": JobState(row["state"]), "problems": problems_from(row["problems"])})
+    except (ValueError, TypeError):
+        raise state_invalid(f"job {row['id']} cannot be read") from None

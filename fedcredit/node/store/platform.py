@@ -14,6 +14,7 @@ from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import stale_epoch
 from fedcredit.node.store.jobs import JobState, problems_from, problems_text
+from fedcredit.runtime.state import state_invalid
 
 __all__ = ["PlatformJob", "PlatformJobs"]
 
@@ -132,4 +133,7 @@ def _row(connection: sa.Connection, where: sa.ColumnElement[bool]) -> PlatformJo
 
 
 def _platform_job(row: Any) -> PlatformJob:
-    return PlatformJob(**{**row, "state": JobState(row["state"]), "problems": problems_from(row["problems"])})
+    try:
+        return PlatformJob(**{**row, "state": JobState(row["state"]), "problems": problems_from(row["problems"])})
+    except (ValueError, TypeError):
+        raise state_invalid(f"job {row['id']} cannot be read") from None

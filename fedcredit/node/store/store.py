@@ -9,6 +9,7 @@ from fedcredit.errors import ConfigError, Problem
 from fedcredit.node.store import tables
 from fedcredit.node.store.budgets import Budgets
 from fedcredit.node.store.calls import AuditHeads, Calls
+from fedcredit.node.store.check import problems_of
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.events import Events
 from fedcredit.node.store.jobs import Jobs
@@ -82,6 +83,10 @@ class Store:
             database.close()
             raise
         return cls(database, Lease(database, Holder.mine()))
+
+    def problems(self) -> list[Problem]:
+        """All that is wrong with what the store holds."""
+        return problems_of(self._database)
 
     def close(self) -> None:
         """Give the lease back and let go of the database."""

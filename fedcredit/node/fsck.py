@@ -1,0 +1,129 @@
+"""Whether a node's folder is whole: its store, its audit log against the store, its results on disk against both.
+
+Reads everything and changes nothing. Not while the node runs: what is between two writes then would look broken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcredit.errors import ConfigError, DataError, FedcreditError, Problem
+from fedcredit.governance.audit import AuditBroken, Head
+from fedcredit.node.audit_file import Verifier, read_log
+from fedcredit.node.own_store import lock_folder, store_url
+from fedcredit.node.specification import JobSpecification
+from fedcredit.node.store import JobRow, JobState, Store
+from fedcredit.runtime.config import PartyFile
+
+__all__ = ["Checked", "check_audit", "check_folder", "check_results", "check_store"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How much was looked at and found whole."""
+
+    jobs: int
+    stages: int
+    files: int
+    entries: int
+
+
+def check_folder(config: PartyFile, verifier: Callable[[], Verifier]) -> Checked:
+    """Check all that the node of `config` keeps; `verifier` checks its signature of an audit log's head.
+
+    Raises: DataError with every problem found; ConfigError (LOCKED) while the node runs.
+    """
+    with lock_folder(config.folder):
+        try:
+            store = Store.look(store_url(config))
+        except ConfigError as error:
+            raise DataError(error.problems) from None
+        try:
+            problems = check_store(store) + check_results(store, config.folder / "jobs")
+            entries = 0
+            if config.party.kind != "platform":
+                entries, wrong = check_audit(store, config.folder / "audit", config.me, verifier)
+                problems += wrong
+            if problems:
+                raise DataError(problems)
+            jobs = store.jobs.all()
+            stages = sum(len(store.stages.all(job.id)) for job in jobs)
+            files = sum(len(store.results.files(job.id)) for job in jobs)
+            return Checked(len(jobs) + len(store.platform.all()), stages, files, entries)
+        finally:
+            store.close()
+
+
+def check_store(store: Store) -> list[Problem]:
+    """What is wrong within the store, and with the specifications in it."""
+    if problems := store.problems():
+        return problems
+    return [problem for job in store.jobs.all() for problem in _specification(job)]
+
+
+def check_audit(store: Store, folder: Path, origin: str, verifier: Callable[[], Verifier]) -> tuple[int, list[Problem]]:
+    """The number of entries in an audit log, and what is wrong with it, or with it beside the head in the store."""
+    kept = store.heads.of(origin)
+    if kept is None and not any((folder / name).exists() for name in ("checkpoint", "entries.jsonl")):
+        return 0, []  # a node that never ran, or not long enough to begin its log
+    try:
+        entries, _ = read_log(folder, origin, verifier(), None if kept is None else Head(origin, *kept))
+    except (AuditBroken, ConfigError) as error:
+        return 0, list(error.problems)
+    except OSError as error:
+        return 0, [Problem("AUDIT_UNAVAILABLE", str(folder), error.strerror or "cannot be read")]
+    return len(entries), []
+
+
+def check_results(store: Store, folder: Path) -> list[Problem]:
+    """Results that are not on disk as they were published."""
+    try:
+        jobs = store.jobs.all()
+        return [problem for job in jobs for problem in _result(store, job, folder / job.id / "result")]
+    except FedcreditError as error:
+        return list(error.problems)
+
+
+def _specification(job: JobRow) -> Iterator[Problem]:
+    if job.specification is None:
+        return
+    try:
+        wrong = JobSpecification.parse(job.specification).hash != job.ssid
+    except FedcreditError:
+        wrong = True
+    if wrong:
+        yield Problem("STORE_INCONSISTENT", f"job {job.id}", "its specification is not the one that was signed")
+
+
+def _result(store: Store, job: JobRow, folder: Path) -> Iterator[Problem]:
+    noted = {path: (digest, size) for path, digest, size in store.results.files(job.id)}
+    if job.state is JobState.SUCCEEDED and not noted:
+        yield Problem("RESULT_MISSING", f"job {job.id}", "succeeded, and no result was noted")
+    if not noted:
+        return  # a result whose job did not get to note it is made again when the job goes on
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    for name in sorted(noted.keys() | there):
+        where = f"job {job.id}, result/{name}"
+        if name not in there:
+            yield Problem("RESULT_MISSING", where, "is not there")
+        elif name not in noted:
+            yield Problem("RESULT_DAMAGED", where, "was not published by the job")
+        elif _digest(folder / name) != noted[name]:
+            yield Problem("RESULT_DAMAGED", where, "is not as it was published")
+
+
+def _digest(path: Path) -> tuple[bytes, int] | None:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+    except OSError:
+        return None
+    return digest.digest(), size
