@@ -29,11 +29,11 @@ class Display:
         self._quiet = quiet
         self._out, self._err = Console(highlight=False), Console(stderr=True, highlight=False)
 
-    def leakage(self, rows: Sequence[LeakageRow]) -> None:
+    def leakage(self, rows: Sequence[LeakageRow], *, title: str = "What each party will learn") -> None:
         """What each party will learn, before any work starts."""
         if self._quiet:
             return
-        table = Table(title="What each party will learn", box=box.SIMPLE_HEAD, title_style="bold", title_justify="left")
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left")
         table.add_column("who", style="bold", width=18)
         table.add_column("learns", ratio=1)
         table.add_column("about", width=18)

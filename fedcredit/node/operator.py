@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,8 +12,18 @@ from fedcredit.ids import PartyId
 from fedcredit.node.events import ENDS
 from fedcredit.node.rpc import ControlClient, remote_error
 from fedcredit.node.specification import canonical
-from fedcredit.transport.grpc import Credentials, GrpcTransport
-from fedcredit.wire.control import Accepted, CancelJob, JobEvent, JobSubmitted, ShutdownRequest, SubmitJob, WatchJob
+from fedcredit.transport.grpc import Credentials, GrpcTransport, Keyring
+from fedcredit.wire.control import (
+    Accepted,
+    CancelJob,
+    JobEvent,
+    JobReport,
+    JobSubmitted,
+    ShowJob,
+    ShutdownRequest,
+    SubmitJob,
+    WatchJob,
+)
 
 __all__ = ["Operator", "error_of_end"]
 
@@ -23,7 +34,7 @@ JOB_TIMEOUT_S = 30 * 86_400.0
 class Operator:
     """Talks to one platform, which knows `me` by its certificate. Use `close` at the end."""
 
-    def __init__(self, me: PartyId, credentials: Credentials, platform: PartyId, address: str) -> None:
+    def __init__(self, me: PartyId, credentials: Credentials | Keyring, platform: PartyId, address: str) -> None:
         self._platform = platform
         self._transport = GrpcTransport(me, credentials, peers={platform: address})
         self._client = ControlClient(self._transport.connection(platform), "Platform", platform)
@@ -44,6 +55,12 @@ class Operator:
             if event.kind == "state" and event.party == self._platform and event.stage in ENDS:
                 return
         raise PeerLost(self._platform, "watch", "stopped reporting")
+
+    async def job(self, job: str, *, timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
+        """How a job stands at all its parties, as the platform knows it. Raises RefusedError (JOB_UNKNOWN)."""
+        report = await self._client.call("Show", ShowJob(job), JobReport, timeout_s=timeout_s, attempts=1)
+        found: dict[str, Any] = json.loads(report.document)
+        return found
 
     async def cancel(self, job: str) -> None:
         """Stop the job at all parties."""

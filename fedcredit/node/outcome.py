@@ -18,7 +18,7 @@ from fedcredit.errors import Problem, UsageError
 from fedcredit.ids import PartyId
 from fedcredit.runtime.config import JobFile
 
-__all__ = ["prepare_folder", "publish"]
+__all__ = ["prepare_folder", "prepare_own", "publish", "publish_own"]
 
 _OURS = frozenset(
     {
@@ -81,6 +81,30 @@ def publish(job: JobFile, name: str, out: Path) -> dict[str, Any]:
     _write(out / "report.html", report.render(metrics))
     _write(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return metrics
+
+
+def publish_own(result: Path, me: PartyId, out: Path) -> dict[str, Any] | None:
+    """Copy what a job has left at this party to `out`; the figures and a report with them if it brought the label.
+
+    Traffic and cost are this party's own account: nobody else's is on this machine.
+    """
+    prepare_own(out)
+    shutil.copytree(result, out, dirs_exist_ok=True)
+    if not (result / "metrics.json").exists():
+        return None
+    metrics: dict[str, Any] = json.loads((result / "metrics.json").read_text(encoding="utf-8"))
+    metrics["traffic"] = json.loads((result / "traffic.json").read_text(encoding="utf-8"))
+    metrics["cost"] = {me: json.loads((result / "cost.json").read_text(encoding="utf-8"))}
+    _write(out / "report.html", report.render(metrics))
+    _write(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return metrics
+
+
+def prepare_own(out: Path) -> None:
+    """Make `out`. Raises: UsageError (OUT_NOT_EMPTY): nothing is written over, be it a former result."""
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise UsageError(Problem("OUT_NOT_EMPTY", str(out), "is there already", "give an empty folder as --out"))
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def _traffic(results: Mapping[PartyId, Path]) -> list[dict[str, Any]]:

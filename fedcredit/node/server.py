@@ -108,7 +108,7 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
         store = await hold_store(config, clock, shut_down, stack)
         start = _start_platform if config.party.kind == "platform" else _start_party
         transport, stop = await start(config, clock, store, shut_down, stack)
-        ready = _say_ready(config, transport.port)
+        ready = _say_ready(config, transport)
         try:
             await shut_down.wait()
         finally:
@@ -230,12 +230,15 @@ def _stop_with_parent(shut_down: asyncio.Event) -> None:
     loop.add_reader(descriptor, look)
 
 
-def _say_ready(config: PartyFile, port: int) -> Path:
-    host = config.listen.host
+def _say_ready(config: PartyFile, transport: GrpcTransport) -> Path:
+    host, port = config.listen.host, transport.port
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not config.listens:
         address = RELAYED + config.me
-    text = json.dumps({"ready": config.me, "address": address, "pid": os.getpid()})
+    said = {"ready": config.me, "address": address, "pid": os.getpid()}
+    if transport.local is not None:
+        said["local"] = f"unix:{transport.local}"  # the way for commands on this machine
+    text = json.dumps(said)
     path = config.folder / "ready.json"
     fresh = path.with_suffix(".new")
     fresh.write_text(text + "\n")

@@ -97,6 +97,11 @@ class GrpcTransport:
         """The port that the server listens on, once started; 0 if it listens on none."""
         return self._port
 
+    @property
+    def local(self) -> Path | None:
+        """The unix socket that the server listens on as well, if there is one."""
+        return self._local
+
     async def start(self) -> None:
         """Listen. Raises ConfigError (PORT_IN_USE) if that is not possible."""
         keep_frame_memory()
