@@ -24,6 +24,7 @@ from fedcredit.ids import PartyId
 from fedcredit.transport.identity import IdentityInvalid, party_of_certificate
 from fedcredit.transport.keyring import Keyring
 from fedcredit.transport.limits import Limits
+from fedcredit.transport.pace import Pace
 from fedcredit.transport.trust import TrustRefused
 
 __all__ = ["Gate", "caller_of"]
@@ -73,6 +74,8 @@ class Gate(_Interceptor):
     def __init__(self, limits: Limits, keyring: Keyring) -> None:
         self._limits, self._keyring = limits, keyring
         self._calls: Counter[PartyId] = Counter()
+        self._waiting: Counter[PartyId] = Counter()
+        self._paces: dict[PartyId, Pace] = {}
         self._open: set[_Open] = set()
         self._watch: asyncio.Task[None] | None = None
 
@@ -157,12 +160,29 @@ class Gate(_Interceptor):
             await context.abort(_status(refused), refused.code)
         if not _plain_metadata(context):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "METADATA_INVALID")
-        if self._calls[caller] >= self._limits.calls_per_peer:
+        if not await self._its_turn(caller) or self._calls[caller] >= self._limits.calls_per_peer:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA")
         self._calls[caller] += 1
         call = _Open(caller, leaf)
         self._open.add(call)
         return call
+
+    async def _its_turn(self, caller: PartyId) -> bool:
+        """Hold a caller to its pace. False when too many of its calls wait already.
+
+        Refusals wait too: answering them at once would let a peer that is refused take all our time.
+        """
+        limits, now = self._limits, asyncio.get_running_loop().time()
+        pace = self._paces.setdefault(caller, Pace(limits.calls_per_s, limits.call_burst, now))
+        if (wait_s := pace.take(now)) > 0:
+            if self._waiting[caller] >= limits.waiting_per_peer:
+                return False
+            self._waiting[caller] += 1
+            try:
+                await asyncio.sleep(wait_s)
+            finally:
+                self._waiting[caller] -= 1
+        return True
 
     def _leave(self, call: _Open) -> None:
         self._calls[call.party] -= 1

@@ -33,7 +33,14 @@ class Limits:
 
     calls_per_peer: int = 32
     """Calls of one peer at a time, on all its connections."""
-    calls_in_all: int = 256
+    calls_per_s: float = 200.0
+    """Calls of one peer in a second; further ones wait for their turn, so that a flood slows its sender down alone."""
+    call_burst: float = 400.0
+    """Calls that a peer may make at once before it is held to that pace."""
+    waiting_per_peer: int = 256
+    """Calls of one peer that wait for their turn; more are refused (QUOTA)."""
+    calls_in_all: int = 1024
+    """Calls of all peers at a time, so also more than any one of them can hold."""
 
     stream_window_bytes: int = 0
     """What the server takes in of a call before its handler reads; 0 leaves it to gRPC, which takes 4 MiB and more.

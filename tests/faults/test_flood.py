@@ -93,7 +93,6 @@ async def test_a_flood_by_one_peer_hardly_delays_the_others(
     worst = here[int(0.98 * N)], elsewhere[int(0.98 * N)]
     figures = {"median": medians, "p98": worst, "ends": ends, "grown_mib": grown}
     record_property("flood", figures)
-    print(kind, figures)
     assert sum(ends.values()) > 50, "a flood"
     assert set(ends) <= REFUSED[kind]
     # Twice, and a little for what shares the machine.
