@@ -33,17 +33,21 @@ from fedcredit.errors import DataError, Problem
 from fedcredit.estimators.columns import ColumnBins
 from fedcredit.estimators.parts import FeaturePart, LabelPart, part_from_bytes
 from fedcredit.governance.audit import Entry, Event, Head, SignedHead
+from fedcredit.governance.policy_rules import Action
 from fedcredit.ids import PartyId
 from fedcredit.kernels import group
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.party import _signatures
 from fedcredit.node.platform import make_proposal
+from fedcredit.node.policy.record import FILE_NAME, DecisionRecord
 from fedcredit.node.processes import read_failure
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import JobSpecification, PartyEntry, parse_canonical
 from fedcredit.protocols.boosting import OwnSplit
 from fedcredit.runtime.clock import ManualClock
 from fedcredit.runtime.config import load_job, load_party
+from fedcredit.runtime.policy_file import load_policy
+from fedcredit.runtime.policy_template import template
 from fedcredit.runtime.state import StageState
 from fedcredit.tables import TableSpec, open_table
 from fedcredit.tables.header import csv_names
@@ -53,6 +57,7 @@ from fedcredit.tables.spec import Limits
 from fedcredit.tables.structure import CsvScan
 from fedcredit.transport.identity import party_of_certificate
 from fedcredit.transport.trust import Trust
+from fedcredit.wire import relay
 from fedcredit.wire.frame import Abort, Frame, Receipt
 from fedcredit.wire.message import Message
 
@@ -80,6 +85,10 @@ def _wire() -> Iterator[Target]:
     yield Target("frame.abort", (Abort("align", "DATA_CORRUPT", 76).encode(),), Abort.decode, mutate.protobuf)
     receipts = (Receipt(SSID, 1, "align", 7, "STALE_EPOCH"), Receipt.hanging_up("PEER_LEFT"))
     yield Target("frame.receipt", tuple(r.encode() for r in receipts), Receipt.decode, mutate.protobuf)
+
+    pieces = (relay.piece_to(TAX), relay.piece_for_call(bytes(range(relay.CALL_BYTES))), relay.piece_of(b"x" * 300))
+    for read in (relay.target_of, relay.call_of, relay.data_of):
+        yield Target(f"relay.{read.__name__}", pieces, read, mutate.protobuf)
 
 
 def _again(kind: type[Message]) -> Callable[[bytes], object]:
@@ -277,6 +286,44 @@ peer_timeout_s = 600.0
 bank = "127.0.0.1:7001"
 """
 
+WIDE_PARTY = b"""[party]
+id = "tax"
+kind = "provider"
+[identity]
+key = "k"
+certificate = "k"
+authorities = "k"
+signing_key = "k"
+signing_certificate = "k"
+[relay]
+via = "platform"
+outbound = "relay"
+[store]
+url_file = "k"
+[peers]
+platform = "platform.example:7443"
+bank = "relay://bank"
+[tables.registry]
+table = "t.csv"
+id = "uscc"
+[tables.enterprise_tax]
+id = "uscc"
+updated = "updated_on"
+max_age_days = 40
+[tables.enterprise_tax.postgresql]
+relation = "gov.enterprise_tax"
+url_file = "k"
+where = [{ column = "year", op = ">=", value = 2020 }]
+[tables.permits]
+id = "uscc"
+[tables.permits.http]
+url = "https://share.example.gov.cn/permits"
+records = "data.list"
+paging = "page"
+auth = "bearer"
+secret_file = "k"
+"""
+
 CSV = (
     b'id,x,"y z",label\na,1.5,0,1\nb,2,"1 ""2"" 3",0\nc,,1,1\n\n',
     b"\xef\xbb\xbfid;x\r\n1;2\r\n3;4\r\n",
@@ -288,7 +335,8 @@ def _files() -> Iterator[Target]:
     folder = _folder()
     job, party, table = folder / "JOB.toml", folder / "party.toml", folder / "table.csv"
     (folder / "t.csv").write_text("uscc\n")
-    (folder / "k").touch(0o600)
+    (folder / "k").write_text("postgresql://tax@db.example/credit\n")
+    (folder / "k").chmod(0o600)
 
     def read(path: Path, load: Callable[[], object]) -> Callable[[bytes], object]:
         def decode(data: bytes) -> None:
@@ -298,7 +346,23 @@ def _files() -> Iterator[Target]:
         return decode
 
     yield Target("file.job", (JOB,), read(job, lambda: load_job(job)), mutate.text)
-    yield Target("file.party", (PARTY,), read(party, lambda: load_party(folder, {})), mutate.text)
+    policy = folder / "policy.toml"
+    rules = tuple(template(kind).encode() for kind in ("provider", "institution"))
+    yield Target("file.policy", rules, read(policy, lambda: load_policy(folder)), mutate.text)
+    decision = folder / FILE_NAME
+    decided = json.dumps(
+        DecisionRecord(
+            action=Action.ADMIT,
+            rule="r",
+            terms="0f",
+            policy="0f",
+            columns=("x",),
+            decided="2026",
+            reasons=(Problem("A", "b", "c"),),
+        ).to_dict()
+    ).encode()
+    yield Target("file.decision", (decided,), read(decision, lambda: DecisionRecord.read(folder)), mutate.json_text)
+    yield Target("file.party", (PARTY, WIDE_PARTY), read(party, lambda: load_party(folder, {})), mutate.text)
     failure = json.dumps(
         {"exit_status": 76, "problems": [{"code": "X", "where": "tax at align", "what": "y"}]}
     ).encode()

@@ -63,7 +63,7 @@ class DecisionRecord:
             )
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             what, fix = "cannot be read", "run the job again"
             raise FedcreditError(Problem("DECISION_INVALID", FILE_NAME, what, fix)) from None
 
