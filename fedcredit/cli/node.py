@@ -24,13 +24,12 @@ def up(
     It listens on the one port of party.toml, with mutual TLS, and writes one line with its address when it is ready.
     Only the platform named in party.toml may start jobs on it.
     """
-    import logging
-
     from fedcredit import failpoints
     from fedcredit.node.server import run_node
+    from fedcredit.observe import logs
 
     failpoints.load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up()
     run_node(folder, with_parent=with_parent)
 
 

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
+from fedcredit.observe import logs
 from fedcredit.wire.control import JobEvent
 
 __all__ = ["ENDS", "EventLog"]
 
 ENDS = ("succeeded", "failed", "cancelled")
 """The states after which a job's log holds nothing more."""
+
+_log = logs.get("job")
 
 
 class EventLog:
@@ -26,10 +29,14 @@ class EventLog:
 
     def state(self, state: str, error: FedcreditError | None = None) -> None:
         """Note a new state of the job; of a failure its code, exit status and culprit, never its text."""
+        failed = {"code": error.code, "peer": getattr(error, "culprit", None)} if error is not None else {}
+        said = {"state": state, **{key: value for key, value in failed.items() if value}}
+        _log.info("job.state", job=self._job, **said)
         self._append("state", state, error=error)
 
     def stage(self, stage: str, what: str) -> None:
         """Note that `stage` is `begun` or `done`."""
+        _log.info("job.stage", job=self._job, stage=stage, state=what)
         self._append(what, stage)
 
     def progress(self, stage: str, done: int, total: int) -> None:

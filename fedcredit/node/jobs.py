@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import os
 import shutil
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +35,7 @@ from fedcredit.node.snapshots import forget_snapshot, open_for_job
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.split import split
 from fedcredit.node.store import JobState, Store
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import LimitsSection, TableSection
 from fedcredit.runtime.meter import Meter
@@ -48,7 +47,7 @@ from fedcredit.transport.channel import Transport
 
 __all__ = ["Aligned", "JobRun", "Premises", "Split", "Validated", "open_own_table", "write_failure"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("job")
 
 S = TypeVar("S", bound=StageState)
 
@@ -138,10 +137,7 @@ class JobRun:
         except Exception as found:  # noqa: BLE001 - the end of the line: whatever it was, the job has to end
             error = FedcreditError(Problem("INTERNAL", f"job {job}", f"{type(found).__name__} in {self._premises.me}"))
             error.__cause__ = found
-            # The trace names lines of code; the message of a foreign error might hold data and stays out.
-            _logger.error(
-                "job %s: %s\n%s", job, type(found).__name__, "".join(traceback.format_tb(found.__traceback__))
-            )
+            _log.error("job.bug", job=job, error=type(found).__name__, places=logs.places(found))
         self._ending = True
         self._table.close()
         await asyncio.to_thread(self._end, state, error)

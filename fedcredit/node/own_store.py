@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -14,6 +13,7 @@ from typing import IO
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.node.store import LeaseLost, Locked, Store
 from fedcredit.node.store.lease import LEASE_S
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 
@@ -21,7 +21,7 @@ __all__ = ["hold_store", "lock_folder", "store_url"]
 
 _LOOK_S = 0.5
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("store")
 
 
 def store_url(config: PartyFile) -> str:
@@ -56,7 +56,7 @@ async def hold_store(config: PartyFile, clock: Clock, shut_down: asyncio.Event, 
     loop = asyncio.get_running_loop()
 
     def lost(error: LeaseLost) -> None:
-        _logger.error("%s: this node stops", error.code)
+        _log.error("store.lease_lost", code=error.code)
         loop.call_soon_threadsafe(shut_down.set)
 
     store.lease.keep(lost)

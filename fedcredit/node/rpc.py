@@ -7,7 +7,6 @@ the node from starting. The caller's name comes from its certificate. Peers lear
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,14 +25,15 @@ from fedcredit.errors import (
     UsageError,
 )
 from fedcredit.ids import PartyId
+from fedcredit.observe import logs
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.trust import TrustRefused
 from fedcredit.wire.control import service_methods
-from fedcredit.wire.message import Message
+from fedcredit.wire.message import Message, MessageInvalid
 
 __all__ = ["CallerOf", "ControlClient", "ControlService", "Method", "remote_error"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("call")
 
 CODE_KEY, EXIT_KEY = "fedcredit-code", "fedcredit-exit"
 
@@ -104,6 +104,7 @@ class ControlService(_Handlers):
                 reply = await handle(*self._admit(method, data, context))
                 return reply.encode()
             except FedcreditError as error:
+                _note(method, error)
                 await _abort(context, error)
             except Exception as bug:  # noqa: BLE001 - whatever it is, the caller gets a code
                 await _abort(context, _internal(method, bug))
@@ -117,6 +118,7 @@ class ControlService(_Handlers):
                 async for reply in stream(*self._admit(method, data, context)):
                     yield reply.encode()
             except FedcreditError as error:
+                _note(method, error)
                 await _abort(context, error)
             except Exception as bug:  # noqa: BLE001 - whatever it is, the caller gets a code
                 await _abort(context, _internal(method, bug))
@@ -205,8 +207,14 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
 
 def _internal(method: Method, bug: Exception) -> FedcreditError:
     """A bug of ours, so that the caller gets a code: gRPC itself would tell it the exception's text, data and all."""
-    _logger.error("call of %s failed: %s", method.name, type(bug).__name__)
+    _log.error("call.bug", method=method.name, error=type(bug).__name__, places=logs.places(bug))
     return FedcreditError(Problem("INTERNAL", method.name, type(bug).__name__))
+
+
+def _note(method: Method, error: FedcreditError) -> None:
+    """Say here what the caller is not told: which field of its message was wrong."""
+    field = {"field": error.problems[0].where} if isinstance(error, MessageInvalid) else {}
+    _log.info("call.refused", method=method.name, code=error.code, **field)
 
 
 async def _abort(context: _Context, error: FedcreditError) -> None:

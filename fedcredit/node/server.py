@@ -35,6 +35,7 @@ from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
 from fedcredit.node.trust.keys import load_trust, open_keyring
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
 from fedcredit.runtime.relay_file import RELAYED
@@ -58,6 +59,7 @@ def run_node(folder: Path, *, with_parent: bool = False) -> None:
     config = None
     try:
         config = load_party(folder)
+        logs.set_up(party=config.me, level=config.log.level, form=config.log.format)
         asyncio.run(serve(config, with_parent=with_parent))
     except FedcreditError as error:
         if config is not None:

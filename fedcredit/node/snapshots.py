@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import datetime
 import json
-import logging
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from fedcredit.observe import logs
 from fedcredit.tables import Table, open_table
 from fedcredit.tables.engine import SPILL_PREFIX
 from fedcredit.tables.spec import Resources, TableSpec
 
 __all__ = ["forget_snapshot", "open_for_job", "sweep"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("table")
 
 
 def open_for_job(
@@ -74,8 +74,7 @@ def _describe(table: Table, folder: Path, job: str) -> None:
     if path.exists():
         return
     quality = table.profiled()
-    counts = ", ".join(f"{name} {count}" for name, count in quality.counts().items())
-    _logger.info("job %s: table %s: %s", job, table.spec.title, counts)
+    _log.info("table.profiled", job=job, **quality.counts())
     folder.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(quality.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")

@@ -24,6 +24,8 @@ peer_timeout_s = 600.0
 via = "platform"
 [store]                                 # see fedcredit.runtime.store_file; PostgreSQL instead of a file in the folder
 url_file = "keys/store.url"
+[log]                                   # see fedcredit.runtime.observe_file, also for [metrics]
+level = "info"
 ```
 
 `FEDCREDIT_<SECTION>__<KEY>` in the environment overrides a key, e.g. FEDCREDIT_LISTEN__PORT=7444.
@@ -45,6 +47,7 @@ from pydantic import Field
 from fedcredit.errors import Problem
 from fedcredit.ids import PartyId
 from fedcredit.runtime.clock import clock_synchronised
+from fedcredit.runtime.observe_file import LogSection, MetricsSection
 from fedcredit.runtime.relay_file import RelaySection, check_relay
 from fedcredit.runtime.store_file import STORE_VARIABLE, StoreSection, read_store_url
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
@@ -132,6 +135,8 @@ class PartyFile(Section):
     trust: TrustSection
     limits: LimitsSection
     relay: RelaySection
+    log: LogSection = Field(default_factory=LogSection)
+    metrics: MetricsSection = Field(default_factory=MetricsSection)
     tables: dict[str, TableSection]
     peers: dict[PartyId, Address] = Field(default_factory=dict)
 
@@ -165,7 +170,20 @@ def load_party(
     """Read and check `folder/party.toml` and what it points to. Raises ConfigError with every problem found."""
     reader = Reader(node_folder(folder))
     raw = reader.raw
-    sections = ("party", "listen", "identity", "trust", "limits", "relay", "store", "table", "tables", "peers")
+    sections = (
+        "party",
+        "listen",
+        "identity",
+        "trust",
+        "limits",
+        "relay",
+        "store",
+        "log",
+        "metrics",
+        "table",
+        "tables",
+        "peers",
+    )
     reader.known("", raw, sections)
     environment = os.environ if environment is None else environment
     _override(reader, environment, sections)
@@ -182,6 +200,8 @@ def load_party(
     if limits is not None and limits.require_synchronised_clock and not synchronised():
         what, fix = "no time service keeps this machine's clock", "start chrony, ntpd or systemd-timesyncd"
         reader.report("CLOCK_UNSYNCHRONISED", "limits.require_synchronised_clock", what, fix)
+    log = reader.section("log", raw.get("log", {}), LogSection)
+    metrics = reader.section("metrics", raw.get("metrics", {}), MetricsSection)
     tables = _read_tables(reader)
     if party is not None and party.kind == "platform" and tables:
         key = "table" if "table" in raw else "tables"
@@ -201,6 +221,8 @@ def load_party(
         trust=_there(trust),
         limits=_there(limits),
         relay=relay,
+        log=_there(log),
+        metrics=_there(metrics),
         store_url=store_url,
         listens="listen" in raw or relay.via is None,
         tables={name: table for name, table in tables.items() if table is not None},
@@ -298,6 +320,8 @@ def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[st
         **{f"limits.{name}": None for name in LimitsSection.model_fields},
         **{f"relay.{name}": None for name in RelaySection.model_fields if name != "may_dial"},
         **{f"store.{name}": None for name in StoreSection.model_fields},
+        **{f"log.{name}": None for name in LogSection.model_fields},
+        **{f"metrics.{name}": None for name in MetricsSection.model_fields},
     }
     for variable, text in sorted(environment.items()):
         if not variable.startswith("FEDCREDIT_") or "__" not in variable or variable == STORE_VARIABLE:

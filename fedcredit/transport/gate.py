@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -21,6 +20,7 @@ import grpc.aio
 
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.observe import logs
 from fedcredit.transport.identity import IdentityInvalid, party_of_certificate
 from fedcredit.transport.keyring import Keyring
 from fedcredit.transport.limits import Limits
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 else:
     _Interceptor = grpc.aio.ServerInterceptor
 
-_logger = logging.getLogger(__name__)
+_log_line = logs.get("transport")
 
 LOOK_AGAIN_S = 1.0
 
@@ -213,4 +213,4 @@ def _status(refused: TrustRefused) -> grpc.StatusCode:
 
 
 def _log(refused: TrustRefused) -> None:
-    _logger.warning("%s(%s): %s", refused.code, refused.party or "?", refused.what)
+    _log_line.warning("handshake.refused", code=refused.code, **({"peer": refused.party} if refused.party else {}))

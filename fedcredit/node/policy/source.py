@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from pathlib import Path
 
@@ -11,13 +10,14 @@ from fedcredit import failpoints
 from fedcredit.errors import ConfigError
 from fedcredit.governance.audit import Event
 from fedcredit.node.recorder import Recorder
+from fedcredit.observe import logs
 from fedcredit.runtime.policy_file import PolicyFile, digest_of, load_policy
 
 __all__ = ["PolicySource"]
 
 _SEEN = "policy.seen"
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("policy")
 
 
 class PolicySource:
@@ -47,7 +47,7 @@ class PolicySource:
         try:
             self.current()
         except ConfigError as error:
-            _logger.warning("every job is refused until policy.toml is mended: %s", error.code)
+            _log.warning("policy.unusable", code=error.code)
 
     def _note(self, digest: str, *, usable: bool) -> None:
         seen = self._folder / _SEEN

@@ -8,7 +8,6 @@ older of two instances is refused by the database itself, whatever it believes o
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 import socket
@@ -25,6 +24,7 @@ from fedcredit.errors import FedcreditError
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import LeaseLost, Locked, lease_lost
+from fedcredit.observe import logs
 
 __all__ = ["HEARTBEAT_S", "LEASE_S", "Holder", "Lease"]
 
@@ -36,7 +36,7 @@ HEARTBEAT_S = 4.0
 
 _NAME = "node"
 _leases = tables.leases
-_logger = logging.getLogger(__name__)
+_log = logs.get("store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Lease:
                 return
             except FedcreditError as error:
                 # No reason to stop: until somebody takes over, and that needs the database, too, nothing is lost.
-                _logger.warning("the lease could not be renewed: %s", error.code)
+                _log.warning("store.lease_not_renewed", code=error.code)
 
     def _row(self, connection: sa.Connection) -> Any:
         return connection.execute(_leases.select().where(_leases.c.name == _NAME).with_for_update()).one()
