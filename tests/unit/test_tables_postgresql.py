@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,9 @@ from fedcredit.tables import Limits, Resources, TableSpec, check_table, open_tab
 from fedcredit.tables.remote.secret import Secret
 from fedcredit.tables.remote.sources import Condition
 from fedcredit.tables.spec import ColumnSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 COLUMNS = "id text, amount numeric(12,2), rate double precision, paid boolean, since date, city text, note jsonb"
 ROWS: list[tuple[object, ...]] = [
@@ -320,3 +327,24 @@ def test_freshness(filled: Database, stale: Any) -> None:
         assert [p.code for p in found if p.code == "TABLE_STALE"] == ([] if fresh else ["TABLE_STALE"])
     with open_table(spec) as table:
         assert "since" not in table.features
+
+
+@pytest.mark.slow
+def test_a_million_rows_go_through_in_bounded_memory(database: Database, tmp_path: Path) -> None:
+    columns = ", ".join(f"(i * {k + 3} % 1000003)::numeric(12, 2) / 100 AS x{k}" for k in range(18))
+    figures = {}
+    for rows in (100_000, 1_000_000):
+        database.run(
+            f"CREATE TABLE {database.schema}.n{rows} AS SELECT lpad(i::text, 18, '0') AS uscc, "
+            f"date '2020-01-01' + i % 900 AS since, {columns} FROM generate_series(1, {rows}) i"
+        )
+        database.grant(f"n{rows}")
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        script = ROOT / "tests" / "table_reading.py"
+        command = [sys.executable, str(script), str(database.url_file()), database.schema, f"n{rows}", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT, env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+        figures[rows] = json.loads(done.stdout)
+    # Ten times the rows, of which there are some 180 MiB as text, and not much more memory.
+    assert figures[1_000_000]["peak_mib"] < figures[100_000]["peak_mib"] + 150

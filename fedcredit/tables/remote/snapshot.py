@@ -1,8 +1,8 @@
 """The rows of a database or an interface as a file of one's own: what a job stands on from its agreement to its end.
 
 The source may change while a job runs, and a node that is started again must go on with the same rows. So they are read
-once, into a Parquet file with one column of text for each used column, in the order of the identifier; everything that
-holds for a file then holds for it. It is readable by this user alone and appears whole or not at all.
+once, into a Parquet file with one column of text for each used column, in the order in which they come; everything
+that holds for a file then holds for it. It is readable by this user alone and appears whole or not at all.
 """
 
 # ruff: noqa: S608 (SQL is built from our own column numbers, quoted names and quoted literals)
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcredit import failpoints
-from fedcredit.tables.engine import Engine, literal, quoted
+from fedcredit.tables.engine import ROWS_AT_ONCE, Engine, literal, quoted
 from fedcredit.tables.header import Layout, lay_out
 from fedcredit.tables.problems import Problems, refuse
 from fedcredit.tables.remote import failures
@@ -28,6 +28,9 @@ __all__ = ["ROLE_WRITES", "notes_of", "of_snapshot", "take_snapshot"]
 
 ROLE_WRITES = "TABLE_ROLE_WRITES"
 """The note of a snapshot whose database role could also change the table."""
+
+CELLS_AT_ONCE = 1 << 20
+"""How many cells the writer of a snapshot gathers before it writes them."""
 
 _NOTES = "fedcredit.notes"
 
@@ -102,7 +105,7 @@ def _from_postgresql(spec: TableSpec, source: PostgresqlSource, path: Path, engi
         _refuse_types(spec, [(column.name, column.type) for column in used if column.form is None])
         notes = [ROLE_WRITES] if server.writable() else []
         forms = [_Form(layout.names[i], f"c{k}") for k, i in enumerate(layout.used)]
-        sql = _write(path, forms, "arrived", f"c{layout.used.index(layout.id)}", notes)
+        sql = _write(path, forms, "arrived", notes)
         with server.stream(used, known, limits.max_rows + 1, limits.max_cell_bytes + 1) as stream:
             engine.consume(stream, sql, lambda message: failures.of_stream(spec.title, message))
 
@@ -128,8 +131,7 @@ def _from_interface(spec: TableSpec, source: HttpSource, path: Path, engine: Eng
         )
         for k, i in zip(positions, layout.used, strict=True)
     ]
-    by = f"texts[{layout.used.index(layout.id) + 1}]"
-    engine.execute(_write(path, forms, source_sql, by, []), "TABLE_PAGE_INVALID")
+    engine.execute(_write(path, forms, source_sql, []), "TABLE_PAGE_INVALID")
 
 
 def _lay_out(spec: TableSpec, names: list[str], limits: Limits, conditions: Sequence[str]) -> Layout:
@@ -150,12 +152,12 @@ def _refuse_types(spec: TableSpec, refused: Sequence[tuple[str, str]]) -> None:
     problems.check()
 
 
-def _write(path: Path, forms: Sequence[_Form], source: str, by: str, notes: Sequence[str]) -> str:
+def _write(path: Path, forms: Sequence[_Form], source: str, notes: Sequence[str]) -> str:
     columns = ", ".join(f"{form.text} AS {quoted(form.name)}" for form in forms)
-    return (
-        f"COPY (SELECT {columns} FROM {source} ORDER BY {by}) TO {literal(str(path))} (FORMAT parquet, "
-        f"COMPRESSION zstd, USE_TMP_FILE false, KV_METADATA {{{quoted(_NOTES)}: {literal(json.dumps(list(notes)))}}})"
-    )
+    rows = max(2048, min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(forms)))
+    kept = f"{{{quoted(_NOTES)}: {literal(json.dumps(list(notes)))}}}"
+    how = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {rows}, USE_TMP_FILE false, KV_METADATA {kept}"
+    return f"COPY (SELECT {columns} FROM {source}) TO {literal(str(path))} ({how})"
 
 
 def _make_durable(path: Path) -> None:
