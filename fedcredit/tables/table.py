@@ -41,6 +41,9 @@ U8 = npt.NDArray[np.uint8]
 _COLUMNS_AT_ONCE = 64
 _VALUES_AT_ONCE = 1 << 23
 
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made for this user alone
+"""Where a snapshot goes that may not be written to disk: files there are memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -242,7 +245,8 @@ def examine_table(
         here = spec
         if spec.source is not None:
             if snapshot is None:
-                folder = held.enter_context(tempfile.TemporaryDirectory(prefix=SPILL_PREFIX, dir=resources.spill_dir))
+                place = resources.spill_dir or _MEMORY
+                folder = held.enter_context(tempfile.TemporaryDirectory(prefix=SPILL_PREFIX, dir=place))
                 snapshot = Path(folder) / "snapshot.parquet"
             if not snapshot.exists():
                 take_snapshot(spec, snapshot, limits, resources)

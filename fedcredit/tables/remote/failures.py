@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedcredit.errors import DataError
 from fedcredit.tables.problems import refuse
 
-__all__ = ["of_database", "of_stream"]
+__all__ = ["of_database", "of_disk", "of_stream"]
 
 _BY_STATE = {
     "28": ("TABLE_AUTH", "the database refuses the credentials", "check the user and password in the URL"),
@@ -21,6 +21,7 @@ _BY_STATE = {
 }
 
 _BY_WORD = (
+    (("no space left", "disk quota"), ("DISK_FULL", "the disk has no room for the rows", "make room on the disk")),
     (("authentication", "password", "pg_hba"), _BY_STATE["28"]),
     (
         ("certificate", "ssl", "tls"),
@@ -31,6 +32,7 @@ _BY_WORD = (
     (("invalid byte", "encoding"), ("TABLE_ENCODING", "text that is no UTF-8", "mend it at the source")),
 )
 _UNREACHABLE = ("TABLE_UNREACHABLE", "the database cannot be reached", "check host, port and network, then try again")
+_UNWRITTEN = ("SNAPSHOT_FAILED", "its rows cannot be written to the node's folder", "check the disk and its rights")
 _LOST = ("TABLE_LOST", "the database broke off the reading", "try again; see the database's own log")
 
 
@@ -45,6 +47,11 @@ def of_database(title: str, message: str, state: str | None) -> DataError:
 def of_stream(title: str, message: str) -> DataError:
     """The same for a failure in the middle of the rows, of which no SQLSTATE is known."""
     return _by_word(title, message, _LOST)
+
+
+def of_disk(title: str, error: OSError) -> DataError:
+    """A snapshot that could not be written."""
+    return _by_word(title, error.strerror or "", _UNWRITTEN)
 
 
 def _by_word(title: str, message: str, otherwise: tuple[str, str, str]) -> DataError:

@@ -54,12 +54,12 @@ def of_snapshot(spec: TableSpec, path: Path) -> TableSpec:
 def take_snapshot(spec: TableSpec, path: Path, limits: Limits, resources: Resources) -> None:
     """Read the source of `spec` into `path`. What was there before is replaced.
 
-    Raises: DataError (TABLE_*, COLUMN_*, LIMIT_*), ConfigError (SECRET_*, CONFIG_INSECURE).
+    Raises: DataError (TABLE_*, COLUMN_*, LIMIT_*, DISK_FULL, SNAPSHOT_FAILED), ConfigError (SECRET_*, CONFIG_INSECURE).
     """
     partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     try:
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         with contextlib.closing(Engine(spec.title, str(partial), resources)) as engine:
             match spec.source:
                 case PostgresqlSource():
@@ -73,6 +73,8 @@ def take_snapshot(spec: TableSpec, path: Path, limits: Limits, resources: Resour
         partial.rename(path)
         _make_durable(path.parent)
         failpoints.hit("table.snapshot.kept")
+    except OSError as error:
+        raise failures.of_disk(spec.title, error) from None
     finally:
         partial.unlink(missing_ok=True)
 
