@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fedcredit.cli import bench, demo, job, node, party, policy, simulate, table
+from fedcredit.cli import bench, demo, job, node, party, platform, policy, simulate, table
 from fedcredit.errors import FedcreditError, Problem
 
 __all__ = ["app", "main"]
@@ -41,6 +41,7 @@ app.command("demo")(demo.run)
 app.command("simulate")(simulate.run)
 app.add_typer(node.app, name="node")
 app.add_typer(party.app, name="party")
+app.add_typer(platform.app, name="platform")
 app.add_typer(table.app, name="table")
 app.add_typer(policy.app, name="policy")
 app.add_typer(job.app, name="job")

@@ -10,13 +10,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -27,6 +28,7 @@ from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.transport.identity import (
     LINK_USES,
+    PARTY_DOMAIN,
     SIGNER_USES,
     Credentials,
     IdentityInvalid,
@@ -37,8 +39,15 @@ from fedcredit.transport.identity import (
 
 __all__ = [
     "KEY_FILES",
+    "LOOPBACK",
+    "PARTY_LIFETIME",
+    "SKEW",
     "Authority",
+    "authority_name",
+    "check_authority",
+    "load_certificate",
     "load_credentials",
+    "private_pem",
     "read_secret",
     "write_keys",
 ]
@@ -47,8 +56,12 @@ KEY_FILES = ("tls.key", "tls.crt", "authorities.pem", "signing.key", "signing.cr
 """What `write_keys` writes into a node's folder of keys."""
 
 _LIFETIME = timedelta(days=7)
-# Clocks of machines that talk to each other may differ by this much.
-_SKEW = timedelta(minutes=5)
+PARTY_LIFETIME = timedelta(days=5 * 365)
+"""Of a party's own authority and of its signing key; links have certificates of hours."""
+_LONGEST = timedelta(days=10 * 366)
+SKEW = timedelta(minutes=5)
+"""Certificates are valid this much before they are made: clocks of machines that talk to each other differ."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MAX_KEY_BYTES = 1 << 16
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -75,6 +88,40 @@ class Authority:
         )
         return cls(builder.sign(key, hashes.SHA256()), key)
 
+    @classmethod
+    def of_party(
+        cls,
+        party: PartyId,
+        hosts: Sequence[str] = (),
+        *,
+        lifetime: timedelta = PARTY_LIFETIME,
+        now: datetime | None = None,
+    ) -> Authority:
+        """A new authority of `party` alone. TLS itself sees to it that it names no other party, nor other `hosts`."""
+        now = now or datetime.now(UTC)
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = authority_name(party)
+        builder = (
+            _builder(name, name, key.public_key(), now, lifetime)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(_constraints(party, hosts), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @classmethod
+    def load(cls, certificate: Path, key: Path) -> Authority:
+        """An authority from its files. Raises ConfigError (KEY_MISSING, KEY_EXPOSED, KEY_INVALID)."""
+        try:
+            found = x509.load_pem_x509_certificate(_read(certificate))
+            private = serialization.load_pem_private_key(read_secret(key), None)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(Problem("KEY_INVALID", str(key), "not a PEM key and certificate")) from error
+        if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != found.public_key():
+            raise ConfigError(Problem("KEY_INVALID", str(key), f"is not the key of {certificate.name}"))
+        return cls(found, private)
+
     @property
     def pem(self) -> bytes:
         """The authority's certificate."""
@@ -92,7 +139,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.UniformResourceIdentifier(party_uri(party)), x509.DNSName(party_host(party)), *map(_host, hosts)]
         certificate = self._issue(names, key.public_key(), LINK_USES, lifetime, now)
-        return Credentials(_private_pem(key), certificate.public_bytes(serialization.Encoding.PEM), self.pem)
+        return Credentials(private_pem(key), certificate.public_bytes(serialization.Encoding.PEM), self.pem)
 
     def certify_signer(
         self, party: PartyId, key: Ed25519PublicKey, *, lifetime: timedelta = _LIFETIME, now: datetime | None = None
@@ -133,8 +180,63 @@ def write_keys(
     _write(folder / "tls.key", tls.private_key, 0o600)
     _write(folder / "tls.crt", tls.certificate, 0o644)
     _write(folder / "authorities.pem", tls.authorities, 0o644)
-    _write(folder / "signing.key", _private_pem(signing), 0o600)
+    _write(folder / "signing.key", private_pem(signing), 0o600)
     _write(folder / "signing.crt", authority.certify_signer(party, signing.public_key()), 0o644)
+
+
+def authority_name(party: PartyId) -> x509.Name:
+    """What a party's own authority is called, so that two of them are never taken for one another."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"fedcredit authority of {party}")])
+
+
+def check_authority(certificate: x509.Certificate, party: PartyId, now: datetime | None = None) -> None:
+    """See that `certificate` is an authority that can name `party` and nobody else.
+
+    Raises: ConfigError (AUTHORITY_INVALID, CERT_EXPIRED) with everything that is wrong with it.
+    """
+    problems = [
+        Problem("AUTHORITY_INVALID", f"authority of {party}", what, "make it with `fedcredit party init`")
+        for what in _faults(certificate, party)
+    ]
+    try:
+        _check_dates(certificate, now, f"authority of {party}")
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def _faults(certificate: x509.Certificate, party: PartyId) -> Iterator[str]:
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        yield "its key is not one of P-256"
+    if not (certificate.subject == certificate.issuer == authority_name(party)):
+        yield "is not called the authority of this party"
+    if certificate.not_valid_after_utc - certificate.not_valid_before_utc > _LONGEST:
+        yield "is valid for too long"
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        yield "is not signed by its own key"
+    try:
+        extensions = certificate.extensions
+    except ValueError:
+        yield "has extensions that cannot be read"
+        return
+    kinds = {type(extension.value): extension for extension in extensions}
+    basic, usage, names = (kinds.get(kind) for kind in (x509.BasicConstraints, x509.KeyUsage, x509.NameConstraints))
+    if basic is None or not basic.value.ca or basic.value.path_length != 0:
+        yield "is no authority for leaves alone"
+    if usage is None or not usage.value.key_cert_sign:
+        yield "may not sign certificates"
+    permitted = list(names.value.permitted_subtrees or ()) if names is not None and names.critical else []
+    hosts = [name.value for name in permitted if isinstance(name, x509.DNSName)]
+    if party_host(party) not in hosts or any(
+        host.endswith(PARTY_DOMAIN) for host in hosts if host != party_host(party)
+    ):
+        yield "is not constrained to the name of this party"
+    if any(host in ("", ".") or PARTY_DOMAIN.endswith(f".{host.lstrip('.')}") for host in hosts):
+        yield "is not constrained to the name of this party alone"
 
 
 def read_secret(path: Path) -> bytes:
@@ -152,6 +254,14 @@ def read_secret(path: Path) -> bytes:
         return os.read(descriptor, _MAX_KEY_BYTES)
     finally:
         os.close(descriptor)
+
+
+def load_certificate(path: Path) -> x509.Certificate:
+    """The first certificate in a PEM file. Raises ConfigError (KEY_MISSING, KEY_INVALID)."""
+    try:
+        return x509.load_pem_x509_certificate(_read(path))
+    except ValueError as error:
+        raise ConfigError(Problem("KEY_INVALID", str(path), "is not a PEM certificate")) from error
 
 
 def load_credentials(
@@ -195,9 +305,17 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
+        .not_valid_before(now - SKEW)
         .not_valid_after(now + lifetime)
     )
+
+
+def _constraints(party: PartyId, hosts: Sequence[str]) -> x509.NameConstraints:
+    names = [_host(host) for host in hosts]
+    permitted: list[x509.GeneralName] = [x509.DNSName(party_host(party)), x509.UniformResourceIdentifier("party")]
+    permitted += [name for name in names if isinstance(name, x509.DNSName)]
+    # TLS libraries differ on constraints of addresses, BoringSSL refuses them; no address names a party anyway.
+    return x509.NameConstraints(permitted, None)
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
@@ -221,7 +339,8 @@ def _host(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _private_pem(key: PrivateKey) -> bytes:
+def private_pem(key: PrivateKey) -> bytes:
+    """A private key as it lies in a file of mode 0600."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedcredit.ids import PartyId
+from fedcredit.node.trust.joining import platform_address
 from fedcredit.runtime.config import PartyFile
 from fedcredit.runtime.relay_file import RELAYED
 from fedcredit.transport.limits import Limits
@@ -22,7 +23,8 @@ def relay_side(config: PartyFile) -> MemberSide | PlatformSide | None:
     if config.party.kind == "platform":
         return _platform_side(config) if relay.serve else None
     via = PartyId(relay.via or config.trust.platform)
-    address = config.peers.get(via)
+    known = platform_address(config)
+    address = config.peers.get(via) or (known[1] if known is not None and known[0] == via else None)
     if address is None or address.startswith(RELAYED):
         return None
     joins = relay.via is not None

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
+from fedcredit.node.trust.beside import Beside
 from fedcredit.node.trust.keys import load_trust, open_keyring
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock, SystemClock
@@ -124,10 +125,11 @@ async def _start_party(
     config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
     assert config.tables, "a data party has a table"
-    keyring = open_keyring(config, clock)
+    keyring = open_keyring(config, clock, renew=True)
     signing = load_signing(config, clock, lambda: keyring.trust)
     service = ControlService("Party", caller_of)
-    transport, side = _transport(config, keyring, service)
+    beside = Beside(config, keyring, clock, stack)
+    transport, side = _transport(config, keyring, [service, *beside.services])
     recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
     policy = PolicySource(config.folder, recorder)
     policy.look()
@@ -147,28 +149,38 @@ async def _start_party(
     sweep(config.folder, {row.id for row in store.jobs.all() if not row.state.final})
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
     await _connect(transport, side, stack)
+    await beside.start(transport, store, signing, transport.add_peer)
     return transport, node.stop
 
 
 async def _start_platform(
     config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
+    keyring = open_keyring(config, clock, renew=True)
+    signing = load_signing(config, clock, lambda: keyring.trust)
     service = ControlService("Platform", caller_of)
-    transport, side = _transport(config, open_keyring(config, clock), service)
+    beside = Beside(config, keyring, clock, stack)
+    transport, side = _transport(config, keyring, [service, *beside.services])
+    addresses = dict(config.peers)
+
+    def learn(party: PartyId, address: str) -> None:
+        addresses[party] = address
+        transport.add_peer(party, address)
 
     def connect(party: PartyId) -> ControlClient:
         return ControlClient(transport.connection(party), "Party", party)
 
-    node = PlatformNode(config.me, dict(config.peers), connect, clock, shut_down)
+    node = PlatformNode(config.me, addresses, connect, clock, shut_down)
     service.bind(node.methods(_operators(config)))
     await _connect(transport, side, stack)
+    await beside.start(transport, store, signing, learn)
     return transport, node.stop
 
 
 Side = MemberSide | PlatformSide | None
 
 
-def _transport(config: PartyFile, keyring: Keyring, service: ControlService) -> tuple[GrpcTransport, Side]:
+def _transport(config: PartyFile, keyring: Keyring, services: Sequence[ControlService]) -> tuple[GrpcTransport, Side]:
     side = relay_side(config)
     transport = GrpcTransport(
         config.me,
@@ -177,7 +189,7 @@ def _transport(config: PartyFile, keyring: Keyring, service: ControlService) -> 
         local=None if side is None else side.local,
         route=None if side is None else side.route,
         peers=frame_peers(config),
-        services=[service, *(() if side is None else side.services)],
+        services=[*services, *(() if side is None else side.services)],
         limits=link_limits(config, DRAIN_S),
     )
     return transport, side

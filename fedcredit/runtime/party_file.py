@@ -7,14 +7,10 @@ kind = "provider"                       # provider | institution | platform
 [listen]
 host = "127.0.0.1"                      # loopback unless told otherwise
 port = 7443                             # 0: any free port, written to ready.json
-[identity]
-certificate = "keys/tls.crt"            # names the party in a URI SAN
-key = "keys/tls.key"                    # mode 0600
-authorities = "keys/authorities.pem"    # whose certificates are believed
-signing_key = "keys/signing.key"        # Ed25519; signs job specifications
-signing_certificate = "keys/signing.crt"
+[identity]                              # see fedcredit.runtime.identity_file; and [trust], [enrol]
+certificate = "keys/tls.crt"
 [trust]
-platform = "platform"                   # the only peer that may start jobs here
+platform = "platform"
 [tables.enterprise_tax]                 # see fedcredit.runtime.table_file; [table] is short for [tables.main]
 table = "tax.csv"                       # not at a platform
 id = "uscc"
@@ -36,7 +32,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -47,6 +42,14 @@ from pydantic import Field
 from fedcredit.errors import Problem
 from fedcredit.ids import PartyId
 from fedcredit.runtime.clock import clock_synchronised
+from fedcredit.runtime.identity_file import (
+    EnrolSection,
+    IdentitySection,
+    TrustSection,
+    check_enrol,
+    check_file,
+    read_identity,
+)
 from fedcredit.runtime.observe_file import LogSection, MetricsSection
 from fedcredit.runtime.relay_file import RelaySection, check_relay
 from fedcredit.runtime.store_file import STORE_VARIABLE, StoreSection, read_store_url
@@ -54,6 +57,7 @@ from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
 
 __all__ = [
+    "EnrolSection",
     "IdentitySection",
     "LimitsSection",
     "ListenSection",
@@ -95,23 +99,6 @@ class ListenSection(Section):
             return self.host == "localhost"
 
 
-class IdentitySection(Section):
-    """`[identity]`: paths of keys and certificates, relative to the node's folder; never the keys themselves."""
-
-    certificate: str = "keys/tls.crt"
-    key: str = "keys/tls.key"
-    authorities: str = "keys/authorities.pem"
-    signing_key: str = "keys/signing.key"
-    signing_certificate: str = "keys/signing.crt"
-
-
-class TrustSection(Section):
-    """`[trust]`: who may ask what. Everything else is denied."""
-
-    platform: Name = "platform"
-    operators: Annotated[tuple[Name, ...], Field(strict=False)] = ("operator",)
-
-
 class LimitsSection(Section):
     """`[limits]`: bounds of time and memory."""
 
@@ -133,6 +120,7 @@ class PartyFile(Section):
     listen: ListenSection
     identity: IdentitySection
     trust: TrustSection
+    enrol: EnrolSection
     limits: LimitsSection
     relay: RelaySection
     log: LogSection = Field(default_factory=LogSection)
@@ -175,6 +163,7 @@ def load_party(
         "listen",
         "identity",
         "trust",
+        "enrol",
         "limits",
         "relay",
         "store",
@@ -189,13 +178,14 @@ def load_party(
     _override(reader, environment, sections)
     party = _required(reader, "party", PartySection)
     listen = reader.section("listen", raw.get("listen", {}), ListenSection)
-    identity = _read_identity(reader, listen)
+    identity = read_identity(reader, loopback=listen is None or listen.loopback)
     trust = reader.section("trust", raw.get("trust", {}), TrustSection)
+    enrol = reader.section("enrol", raw.get("enrol", {}), EnrolSection)
     limits = reader.section("limits", raw.get("limits", {}), LimitsSection)
     relay = reader.section("relay", raw.get("relay", {}), RelaySection)
     store = reader.section("store", raw.get("store", {}), StoreSection)
     if store is not None and store.url_file is not None:
-        _check_file(reader, "store.url_file", store.url_file, "SECRET_READABLE")
+        check_file(reader, "store.url_file", store.url_file, "SECRET_READABLE")
     store_url = None if store is None else read_store_url(reader, store, environment)
     if limits is not None and limits.require_synchronised_clock and not synchronised():
         what, fix = "no time service keeps this machine's clock", "start chrony, ntpd or systemd-timesyncd"
@@ -208,6 +198,8 @@ def load_party(
         reader.report("CONFIG_CONFLICT", key, "a platform carries no data", f"drop [{key}]")
     elif party is not None and party.kind != "platform" and not tables:
         reader.report("CONFIG_MISSING_KEY", "table", "is missing", "add [table] with table and id")
+    if party is not None and enrol is not None:
+        check_enrol(reader, enrol, party.kind)
     peers = reader.section("", {"peers": raw.get("peers", {})}, _Peers)
     if party is not None and relay is not None and peers is not None:
         check_relay(reader, relay, party.id, party.kind, peers.peers)
@@ -219,6 +211,7 @@ def load_party(
         listen=_there(listen),
         identity=_there(identity),
         trust=_there(trust),
+        enrol=_there(enrol),
         limits=_there(limits),
         relay=relay,
         log=_there(log),
@@ -261,7 +254,7 @@ def _check_table(reader: Reader, key: str, table: TableSection) -> None:
         if remote.ca is not None:
             reader.existing(f"{key}.{kind}.ca", remote.ca)
         if (path := getattr(remote, secret)) is not None:
-            _check_file(reader, f"{key}.{kind}.{secret}", path, "SECRET_READABLE")
+            check_file(reader, f"{key}.{kind}.{secret}", path, "SECRET_READABLE")
 
 
 class _Peers(Section):
@@ -280,43 +273,13 @@ def _required(reader: Reader, key: str, model: type[PartySection]) -> PartySecti
     return reader.section(key, reader.raw[key], model)
 
 
-def _read_identity(reader: Reader, listen: ListenSection | None) -> IdentitySection | None:
-    if "identity" not in reader.raw:
-        if listen is not None and not listen.loopback:
-            what = "listens beyond this machine without TLS"
-            reader.report("CONFIG_INSECURE", "listen.host", what, "add [identity], or listen on 127.0.0.1")
-        reader.report("CONFIG_MISSING_KEY", "identity", "is missing", "add [identity]: every node proves who it is")
-        return None
-    identity = reader.section("identity", reader.raw["identity"], IdentitySection)
-    if identity is None:
-        return None
-    for name in IdentitySection.model_fields:
-        code = "TLS_KEY_READABLE" if name in ("key", "signing_key") else None
-        _check_file(reader, f"identity.{name}", getattr(identity, name), code)
-    return identity
-
-
-def _check_file(reader: Reader, key: str, relative: str, secret: str | None) -> None:
-    """Note a file that is not there, or with the code `secret` one that others may read."""
-    if "-----BEGIN" in relative:
-        return  # Noted as a secret in the file already.
-    try:
-        status = (reader.path.parent / relative).stat()
-    except (OSError, ValueError):
-        reader.report("CONFIG_PATH", key, "does not exist", "give a path relative to this file")
-        return
-    if not stat.S_ISREG(status.st_mode):
-        reader.report("CONFIG_PATH", key, "is not a file", "give the path of a file")
-    elif secret is not None and status.st_mode & 0o077:
-        reader.report(secret, key, "may be read by others on this machine", "chmod 600 the file")
-
-
 def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[str, ...]) -> None:
     known = {
         **{f"party.{name}": None for name in PartySection.model_fields},
         **{f"listen.{name}": None for name in ListenSection.model_fields},
         **{f"identity.{name}": None for name in IdentitySection.model_fields},
         **{f"trust.{name}": None for name in TrustSection.model_fields},
+        **{f"enrol.{name}": None for name in EnrolSection.model_fields},
         **{f"limits.{name}": None for name in LimitsSection.model_fields},
         **{f"relay.{name}": None for name in RelaySection.model_fields if name != "may_dial"},
         **{f"store.{name}": None for name in StoreSection.model_fields},

@@ -22,6 +22,7 @@ from fedcredit.ids import PartyId, party_id
 __all__ = [
     "CERTIFICATE_ERRORS",
     "LINK_USES",
+    "PARTY_DOMAIN",
     "SIGNER_USES",
     "Credentials",
     "IdentityInvalid",
@@ -32,7 +33,8 @@ __all__ = [
 ]
 
 _URI_PREFIX = "fedcredit://party/"
-_DOMAIN = ".party.fedcredit.internal"
+PARTY_DOMAIN = ".party.fedcredit.internal"
+"""Under which every party has a host name in its certificate; no name server knows it."""
 _MIN_RSA_BITS = 2048
 
 LINK_USES = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH})
@@ -84,7 +86,7 @@ def party_uri(party: PartyId) -> str:
 
 def party_host(party: PartyId) -> str:
     """The host name that a client asks TLS to find in the certificate of `party`."""
-    return party + _DOMAIN
+    return party + PARTY_DOMAIN
 
 
 def party_of_certificate(pem: bytes) -> PartyId:
@@ -119,7 +121,7 @@ def read_party(certificate: x509.Certificate, *, signer: bool = False) -> PartyI
     hosts = names.get_values_for_type(x509.DNSName)
     if any("*" in host for host in hosts):
         raise IdentityInvalid("holds a wildcard")
-    if [host for host in hosts if host.lower().endswith(_DOMAIN)] != ([] if signer else [party_host(party)]):
+    if [host for host in hosts if host.lower().endswith(PARTY_DOMAIN)] != ([] if signer else [party_host(party)]):
         raise IdentityInvalid("the host name of the party is not its own")
     _check_use(certificate, SIGNER_USES if signer else LINK_USES)
     return party

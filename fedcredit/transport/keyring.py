@@ -85,8 +85,8 @@ class Keyring:
         if listener in self._listeners:
             self._listeners.remove(listener)
 
-    def server_credentials(self) -> grpc.ServerCredentials:
-        """For one port that wants a certificate of a known authority from every client, and shows ours."""
+    def server_credentials(self, *, clients: bool = True) -> grpc.ServerCredentials:
+        """For one port that shows ours, and with `clients` wants a certificate of a known authority from each."""
         shown = self._held
 
         def fetch() -> Any:  # None: as it was; the stubs do not know
@@ -96,7 +96,7 @@ class Keyring:
             shown = self._held
             return _configuration(*shown)
 
-        return grpc.dynamic_ssl_server_credentials(_configuration(*shown), fetch, True)
+        return grpc.dynamic_ssl_server_credentials(_configuration(*shown), fetch, clients)
 
     def channel_credentials(self, peer: PartyId) -> grpc.ChannelCredentials:
         """For a channel to `peer`, for whom no authority but its own is believed. Raises TrustRefused."""

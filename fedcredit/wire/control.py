@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedcredit.wire._gen import node_pb2
+from fedcredit.wire._gen import enrol_pb2, node_pb2
 from fedcredit.wire.message import Message, blob, count, flag, text
 
 __all__ = [
@@ -200,5 +200,7 @@ class ApproveJob(Message, tag=0x123, proto=node_pb2.ApproveJob):
 
 
 def service_methods(service: str) -> set[str]:
-    """The methods that the contract declares for `Party` or `Platform`; each needs a rule before a node starts."""
-    return {method.name for method in node_pb2.DESCRIPTOR.services_by_name[service].methods}
+    """The methods that the contract declares for a service of a node; each needs a rule before the node starts."""
+    files = (node_pb2.DESCRIPTOR, enrol_pb2.DESCRIPTOR)
+    declared = next(file.services_by_name[service] for file in files if service in file.services_by_name)
+    return {method.name for method in declared.methods}

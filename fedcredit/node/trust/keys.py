@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-from fedcredit.node.pki import load_credentials
+from fedcredit.errors import ConfigError
+from fedcredit.node.pki import load_certificate, load_credentials
+from fedcredit.node.trust.folder import TrustFolder
+from fedcredit.node.trust.renewal import issue_leaf
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.grpc import Keyring
+from fedcredit.transport.identity import Credentials
 from fedcredit.transport.trust import Trust
 
-__all__ = ["load_trust", "open_keyring"]
+__all__ = ["load_trust", "open_credentials", "open_keyring", "trust_folder"]
 
 
-def open_keyring(config: PartyFile, clock: Clock) -> Keyring:
-    """What the node shows and whom it believes. Raises ConfigError with every problem of its keys and pins."""
-    identity = config.identity
-    credentials = load_credentials(
-        config.path(identity.key),
-        config.path(identity.certificate),
-        config.path(identity.authorities),
-        me=config.me,
-        now=clock.now(),
-    )
+def open_keyring(config: PartyFile, clock: Clock, *, renew: bool = False) -> Keyring:
+    """What the node shows and whom it believes; with `renew` a certificate that is no good is made anew, if it can be.
+
+    Raises: ConfigError with every problem of its keys and pins.
+    """
+    try:
+        credentials = open_credentials(config, clock)
+    except ConfigError as error:
+        mendable = {problem.code for problem in error.problems} <= {"CERT_EXPIRED", "KEY_INVALID"}
+        if not (renew and mendable and config.identity.authority_key is not None):
+            raise
+        # It ended while the node was down, or the node was killed between writing the key and its certificate.
+        issue_leaf(config, clock)
+        credentials = open_credentials(config, clock)
     return Keyring(config.me, credentials, load_trust(config), clock.now)
 
 
+def open_credentials(config: PartyFile, clock: Clock) -> Credentials:
+    """What the node shows. Raises ConfigError, see `load_credentials`."""
+    identity = config.identity
+    return load_credentials(
+        config.path(identity.key),
+        config.path(identity.certificate),
+        config.path(identity.authority or identity.authorities),
+        me=config.me,
+        now=clock.now(),
+    )
+
+
+def trust_folder(config: PartyFile) -> TrustFolder | None:
+    """Where the node keeps its pins; None in a run on one machine, where one authority made every party."""
+    if config.identity.authority is None:
+        return None
+    return TrustFolder(config.folder, config.me, load_certificate(config.path(config.identity.authority)))
+
+
 def load_trust(config: PartyFile) -> Trust:
-    """Whom the node believes: one authority for all in a run on one machine."""
-    return Trust.one_for_all(config.path(config.identity.authorities).read_bytes())
+    """Whom the node believes. Raises ConfigError, PeerError (DIRECTORY_INVALID) when its files cannot be believed."""
+    folder = trust_folder(config)
+    if folder is None:
+        return Trust.one_for_all(config.path(config.identity.authorities).read_bytes())
+    return folder.trust()
