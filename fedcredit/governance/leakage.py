@@ -160,6 +160,11 @@ def _agreement(job: PublicJob) -> Iterator[Disclosure]:
         yield Disclosure("agreement.sizes", (party,), learns, _others(job, party), "agreement on the job")
     learns = "when each stage begins and ends, how it ends, and how many rows it is about; no data"
     yield Disclosure("coordination.progress", (job.platform,), learns, _data_parties(job), "coordination of the job")
+    learns = (
+        "how far each stage is, when it begins and ends and how, and whether a person still has to approve; no data"
+    )
+    for party in _data_parties(job):
+        yield Disclosure("coordination.watch", (party,), learns, _others(job, party), "following the job")
 
 
 def _alignment(job: PublicJob) -> Iterator[Disclosure]:

@@ -1,7 +1,7 @@
 """The platform's wait for people: a job begins when no party's policy refuses it and every person asked has said yes.
 
 Parties are asked before any of them opens a table, and asked again until a person has decided. A wait is days long, so
-a party that cannot be reached in the meantime is asked later; one that was never reached ends the job at once.
+a party that cannot be reached in the meantime is asked later; one that was never reached soon ends the job.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from fedcredit.wire.control import Accepted, JobEvent, ProposeJob
 __all__ = ["approved_by_all"]
 
 CONSIDER_TIMEOUT_S = 60.0
+REACH_S = 10.0
+"""How long a party may be away when a job begins: it may just be starting, or the way to it be dialled anew."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.25, 30.0, 1.3
 
 
@@ -33,28 +36,28 @@ async def approved_by_all(
     A wait longer than the job's `approval_timeout_h` is a reason, too (APPROVAL_TIMEOUT).
     """
     deadline = clock.now() + timedelta(hours=proposal.job.approval_timeout_h)
+    reached_by = clock.monotonic() + REACH_S
     awaited: set[PartyId] = set()
     asked, pause_s = dict(clients), FIRST_PAUSE_S
     while True:
         answers = await asyncio.gather(*(_ask(proposal, client, clock) for client in asked.values()))
         said = dict(zip(asked, answers, strict=True))
-        pending = {
-            party
-            for party, error in said.items()
-            if error is not None
-            and (error.code == APPROVAL_PENDING or (isinstance(error, PeerLost) and party in awaited))
-        }
-        if errors := [error for party, error in said.items() if error is not None and party not in pending]:
+        pending = {party for party, error in said.items() if error is not None and error.code == APPROVAL_PENDING}
+        away = {party for party, error in said.items() if isinstance(error, PeerLost)}
+        if clock.monotonic() >= reached_by:
+            away &= awaited
+        again = pending | away
+        if errors := [error for party, error in said.items() if error is not None and party not in again]:
             return errors
         for party in sorted(pending - awaited):
             log.copy(_state(proposal.id, party, "pending", APPROVAL_PENDING))
-        for party in sorted(awaited - pending):
+        for party in sorted(awaited - again):
             log.copy(_state(proposal.id, party, "approved"))
-        if not pending:
+        if not again:
             return []
-        awaited, asked = pending, {party: clients[party] for party in pending}
-        if clock.now() >= deadline:
-            return [_too_long(proposal, party) for party in sorted(pending)]
+        awaited, asked = pending | (away & awaited), {party: clients[party] for party in again}
+        if awaited and clock.now() >= deadline:
+            return [_too_long(proposal, party) for party in sorted(awaited)]
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * GROWTH, LONGEST_PAUSE_S)
 

@@ -17,7 +17,7 @@ from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import Store
 from fedcredit.runtime.config import JobFile, PartyFile
 from fedcredit.runtime.policy_file import PolicyFile, load_policy
-from fedcredit.tables import open_table
+from fedcredit.tables import check_table
 
 __all__ = ["Explanation", "explain"]
 
@@ -86,12 +86,13 @@ def _look_at_table(
     config: PartyFile, proposal: JobSpecification, notes: list[str]
 ) -> tuple[int | None, tuple[str, ...] | None]:
     name = table_of(proposal, config.me)
-    try:
-        with open_table(config.tables[name].spec(config.folder, None, name)) as table:
-            return table.n_rows, tuple(table.features)
-    except FedcreditError as error:
-        notes.append(f"table {name} cannot be used as it is, which would refuse the job: {error.code}")
+    report = check_table(name, config.tables[name].spec(config.folder, None, name))
+    if report.problems:
+        codes = ", ".join(sorted({problem.code for problem in report.problems}))
+        notes.append(f"table {name} cannot be used as it is, which would refuse the job: {codes}")
+    if report.quality is None:
         return None, None
+    return report.quality.rows, tuple(column.name for column in report.quality.columns)
 
 
 def _store(config: PartyFile, notes: list[str]) -> Store | None:
