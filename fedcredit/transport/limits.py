@@ -45,7 +45,7 @@ class Limits:
     stream_window_bytes: int = 0
     """What the server takes in of a call before its handler reads; 0 leaves it to gRPC, which takes 4 MiB and more.
 
-    A platform that relays sets it: a callee that reads nothing costs the relay this much and two pieces, each way.
+    A platform that relays sets it: a callee that reads nothing costs the relay this much and a few pieces, each way.
     """
 
     @property

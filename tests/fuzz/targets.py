@@ -60,6 +60,7 @@ from fedcredit.transport.trust import Trust
 from fedcredit.wire import relay
 from fedcredit.wire.frame import Abort, Frame, Receipt
 from fedcredit.wire.message import Message
+from fedcredit.wire.relay import END, call_of, data_of, piece_for_call, piece_of, piece_to, target_of
 
 __all__ = ["targets"]
 
@@ -85,6 +86,10 @@ def _wire() -> Iterator[Target]:
     yield Target("frame.abort", (Abort("align", "DATA_CORRUPT", 76).encode(),), Abort.decode, mutate.protobuf)
     receipts = (Receipt(SSID, 1, "align", 7, "STALE_EPOCH"), Receipt.hanging_up("PEER_LEFT"))
     yield Target("frame.receipt", tuple(r.encode() for r in receipts), Receipt.decode, mutate.protobuf)
+    pieces = (piece_of(b"x" * 200), piece_of(b"y"), END)
+    yield Target("relay.data", pieces, lambda data: data_of(data), mutate.protobuf)
+    yield Target("relay.target", (piece_to(TAX), END), target_of, mutate.protobuf)
+    yield Target("relay.call", (piece_for_call(bytes(16)), piece_to(TAX)), call_of, mutate.protobuf)
 
     pieces = (relay.piece_to(TAX), relay.piece_for_call(bytes(range(relay.CALL_BYTES))), relay.piece_of(b"x" * 300))
     for read in (relay.target_of, relay.call_of, relay.data_of):
