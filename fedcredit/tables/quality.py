@@ -106,10 +106,13 @@ def range_of(kind: ColumnKind, levels: Sequence[str], values: npt.NDArray[np.flo
         frequent = np.argsort(-counts, kind="stable")[:_TOP_LEVELS]
         bars = tuple(int(n) for n in counts[frequent])
         return Range(None, (), None, bars, tuple(levels[int(k)] for k in frequent), float(counts.max() / present.size))
-    smallest, largest = float(present.min()), float(present.max())
-    quantiles = tuple(float(q) for q in np.quantile(present, QUANTILES))
-    # Scaled first: the distance between two doubles may be more than one can hold.
-    scaled = present / max(abs(smallest), abs(largest), 1.0)
-    bars = tuple(int(n) for n in np.histogram(scaled, BARS)[0])
-    _, repeats = np.unique(present, return_counts=True)
+    present.sort()
+    smallest, largest = float(present[0]), float(present[-1])
+    quantiles = tuple(float(present[int(q * (present.size - 1))]) for q in QUANTILES)
+    # Halved first: the distance between two doubles may be more than one can hold.
+    low, width = smallest / 2, (largest / 2 - smallest / 2) / BARS
+    edges = np.searchsorted(present, [2 * (low + k * width) for k in range(1, BARS)])
+    bars = tuple(int(n) for n in np.diff([0, *edges, present.size])) if width > 0 else (present.size,)
+    starts = np.flatnonzero(np.diff(present, prepend=np.nan) != 0)
+    repeats = np.diff(starts, append=present.size)
     return Range(smallest, quantiles, largest, bars, (), float(repeats.max() / present.size))

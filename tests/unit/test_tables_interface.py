@@ -146,6 +146,19 @@ def test_credentials_go_to_the_interface_and_nowhere_else(
     assert not [text for text in said if TOKEN in text or expected[1] in text]
 
 
+def test_no_cursor_is_in_a_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def answer(_: int, asked: Asked) -> Answer:
+        return Answer({"rows": RECORDS, "next": None if "after" in asked.query else "91330106MA2ABCDE3X"})
+
+    with serving(answer) as made:
+        paging = Paging(kind="cursor", parameter="after", next=("next",))
+        problems_of(spec(made, tmp_path, records=("rows",), paging=paging))
+        assert len(made.asked) == 2
+    assert "91330106MA2ABCDE3X" not in caplog.text
+
+
 def _html(number: int, asked: Asked) -> Answer:
     return Answer(b"<html>please log in</html>", headers={"Content-Type": "text/html"})
 

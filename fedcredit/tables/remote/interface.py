@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import ssl
 import time
 import urllib.parse
@@ -24,6 +25,10 @@ from fedcredit.tables.remote.sources import Authentication, HttpSource
 from fedcredit.tables.spec import Limits
 
 __all__ = ["collect"]
+
+# It writes the URL of every request, and a cursor in it may be an identifier.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 MAX_WAIT_S = 60.0
 """Longer than this no reading waits between two attempts at a page, whatever the server asks for."""
