@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.governance.leakage import PublicJob, PublicModel, leakage_of
 from fedcredit.governance.policy import Action
 from fedcredit.ids import PartyId
-from fedcredit.runtime.policy_file import load_policy
+from fedcredit.runtime.policy_file import RuleSection, load_policy
 from fedcredit.runtime.policy_template import known_leakage, open_policy, template
 
 GRANT = """
@@ -121,3 +123,15 @@ def test_a_new_node_lets_nothing_in_without_a_person(tmp_path: Path, kind: str) 
 def test_a_run_on_one_machine_accepts_what_it_can_show(tmp_path: Path) -> None:
     rule = load_policy(written(tmp_path, open_policy())).policy.rules[0]
     assert (rule.action, rule.terms.accept_leakage) == (Action.ADMIT, known_leakage())
+
+
+def test_the_manual_explains_every_key_and_its_example_is_a_policy(tmp_path: Path) -> None:
+    manual = (Path(__file__).resolve().parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)
+    policy = load_policy(written(tmp_path, example)).policy
+    assert [rule.name for rule in policy.rules] == ["not-the-insurer", "city-bank-models"]
+    tables = [line for line in manual.splitlines() if line.startswith("| `")]
+    explained = {key for line in tables for key in re.findall(r"`([a-z_]+)`", line.split("|")[1])}
+    assert set(RuleSection.model_fields) - {"name", "action"} <= explained
+    named = set(tomllib.loads(example)["rule"][1])
+    assert named == set(RuleSection.model_fields)
