@@ -7,6 +7,7 @@ the signed head is tampering, and the log refuses to open.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -40,22 +41,12 @@ class AuditFile:
     ) -> None:
         self._folder, self._origin, self._sign, self._clock = folder, origin, sign, clock
         self._failed = False
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._lock = self._entries = -1
+        self._tree = Tree()
         try:
-            self._take_lock()
-            if not (folder / _CHECKPOINT).exists() and not (folder / _ENTRIES).exists():
-                self._write_head(Tree())
-            lines, torn = _read(folder, verify, origin)
-            self._tree = check_log(lines, _head(folder, verify, origin))
-            if known is not None:
-                continues([leaf_hash(line) for line in lines], known)
-            self._entries = os.open(folder / _ENTRIES, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        except BaseException:
-            os.close(self._lock)
-            raise
-        if torn:
-            self._set_aside(torn, sum(len(line) + 1 for line in lines))
+            self._open(verify, known)
+        except OSError as error:
+            raise self._unavailable(error.strerror or "cannot be read") from error
 
     def append(self, event: Event, job: str, **facts: Fact) -> SignedHead:
         """Record `event`. When this returns, the entry is on disk and in the signed head returned.
@@ -84,8 +75,10 @@ class AuditFile:
 
     def close(self) -> None:
         """Let another process open the log."""
-        os.close(self._entries)
-        os.close(self._lock)
+        for descriptor in (self._entries, self._lock):
+            # Every entry was synced when it was appended; what closing reports can take nothing of that back.
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +87,29 @@ class AuditFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open(self, verify: Verifier, known: Head | None) -> None:
+        folder = self._folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._take_lock()
+            if not (folder / _CHECKPOINT).exists() and not (folder / _ENTRIES).exists():
+                self._write_head(Tree())
+            lines, torn = _read(folder, verify, self._origin)
+            self._tree = check_log(lines, _head(folder, verify, self._origin))
+            if known is not None:
+                continues([leaf_hash(line) for line in lines], known)
+            self._entries = os.open(folder / _ENTRIES, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        try:
+            if torn:
+                self._set_aside(torn, sum(len(line) + 1 for line in lines))
+        except BaseException:
+            self.close()
+            raise
 
     def _take_lock(self) -> None:
         try:

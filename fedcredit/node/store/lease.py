@@ -53,7 +53,7 @@ class Holder:
     def mine(cls) -> Holder:
         """This process; a new instance at each call."""
         pid = os.getpid()
-        return cls(socket.gethostname(), pid, _place(), _started(pid), secrets.token_hex(16))
+        return cls(socket.gethostname(), pid, _place(), _started(pid) or "", secrets.token_hex(16))
 
 
 class Lease:
@@ -79,7 +79,7 @@ class Lease:
             return
         # A process of the same kernel can be looked at; one of another place is believed until its time is over.
         here = row.place == self._holder.place
-        if here and _started(row.pid) != row.started:
+        if here and _dead(row.pid, row.started):
             return
         raise Locked(row.host, row.pid, elsewhere=not here, expires=row.expires)
 
@@ -171,11 +171,19 @@ def _place() -> str:
         return secrets.token_hex(16)  # nobody can be looked at, so everybody is elsewhere
 
 
-def _started(pid: int) -> str:
-    """When process `pid` of this place started, in ticks since boot; empty if it does not live."""
+def _dead(pid: int, started: str) -> bool:
+    """Whether process `pid` of this place, started at `started`, is known to live no more."""
+    now = _started(pid)
+    return now == "" or (now is not None and started not in ("", now))
+
+
+def _started(pid: int) -> str | None:
+    """When process `pid` of this place started, in ticks since boot; empty if it does not live, None if unknown."""
     try:
         # The name in parentheses may hold anything; the state is the third field and the start the 22nd.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]
-    except (OSError, IndexError):
+    except (FileNotFoundError, ProcessLookupError):
         return ""
+    except (OSError, IndexError):
+        return None
