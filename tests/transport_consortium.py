@@ -24,9 +24,14 @@ QUICK = Limits(lost_after_s=5.0, drain_s=0.2)
 
 
 class Wire:
-    """A TCP relay to a port. `cut` breaks what is connected; `held` lets nothing new through."""
+    """A TCP relay to a port. `cut` breaks what is connected; `held` lets nothing new through.
 
-    def __init__(self, port: int) -> None:
+    `mute` swallows what comes from now on over what is connected now, and closes nothing. `bytes_per_s` and `delay_s`
+    make a slow line of it, each way.
+    """
+
+    def __init__(self, port: int, *, bytes_per_s: float = 0.0, delay_s: float = 0.0) -> None:
+        self._rate, self._delay_s, self._mute = bytes_per_s, delay_s, 0
         self._to, self.held, self.passed, self.accepted = port, False, 0, 0
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -39,6 +44,9 @@ class Wire:
             writer.transport.abort()
         self._writers.clear()
 
+    def mute(self) -> None:
+        self._mute = self.accepted
+
     async def close(self) -> None:
         self._server.close()
         self.cut()
@@ -49,18 +57,28 @@ class Wire:
         if self.held:
             writer.transport.abort()
             return
+        number = self.accepted
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._to)
         self._writers += [writer, other_writer]
         with contextlib.suppress(OSError):
-            await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
+            await asyncio.gather(self._pump(number, reader, other_writer), self._pump(number, other_reader, writer))
         for end in (writer, other_writer):
             end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
+    async def _pump(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop, free_at = asyncio.get_running_loop(), 0.0
+        while data := await reader.read(1 << (12 if self._rate else 16)):
+            if number <= self._mute:
+                continue
             self.passed += len(data)
-            writer.write(data)
-            await writer.drain()
+            if self._rate:
+                free_at = max(free_at, loop.time()) + len(data) / self._rate
+                await asyncio.sleep(free_at - loop.time())
+            if self._delay_s:
+                loop.call_later(self._delay_s, writer.write, data)
+            else:
+                writer.write(data)
+                await writer.drain()
         writer.close()
 
 
