@@ -96,6 +96,20 @@ class Server:
         """Stop the server; by default as a crash would."""
         self._run("pg_ctl", "-D", self._data, "-w", "-t", "50", "-m", mode, "stop")
 
+    def serve_tls(self, pem: bytes) -> None:
+        """From now on speak TLS with the key and the certificate in `pem`."""
+        path = self._folder / "data" / "tls.pem"
+        path.write_bytes(pem)
+        path.chmod(0o600)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(_USER)
+            os.chown(path, user.pw_uid, user.pw_gid)
+        with psycopg.connect(self._address, autocommit=True) as connection:
+            for setting, value in (("ssl_cert_file", "tls.pem"), ("ssl_key_file", "tls.pem"), ("ssl", "on")):
+                connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", "50", "-m", "fast", "stop")
+        self.start()
+
     def url(self) -> str:
         """The address of a new schema, where no other test's tables are."""
         self._schemas += 1

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import base64
-import datetime
-import ipaddress
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from table_files import contents, problems_of, spec_of
-from table_interface import Answer, Asked, Interface, serving
+from table_interface import Answer, Asked, Interface, certificate, serving
 
 from fedcredit.errors import FedcreditError
 from fedcredit.tables import Limits, TableSpec, open_table
@@ -306,8 +299,8 @@ def test_an_interface_that_is_silent(tmp_path: Path) -> None:
 
 
 def test_tls_proves_who_the_interface_is(tmp_path: Path) -> None:
-    good, other = (_certificate(tmp_path / f"{name}.pem", "127.0.0.1") for name in ("good", "other"))
-    elsewhere = _certificate(tmp_path / "elsewhere.pem", "127.0.0.9")
+    good, other = (certificate(tmp_path / f"{name}.pem", "127.0.0.1") for name in ("good", "other"))
+    elsewhere = certificate(tmp_path / "elsewhere.pem", "127.0.0.9")
     with serving(lambda *_: Answer(RECORDS), good) as made:
         with open_table(spec(made, tmp_path, ca=good)) as table:
             assert table.n_rows == 5
@@ -329,24 +322,3 @@ def _engine() -> Any:
     import contextlib
 
     return contextlib.closing(Engine("permits", "/nothing", Resources()))
-
-
-def _certificate(path: Path, address: str) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "share")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
-    return path

@@ -9,13 +9,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from postgresql_server import Server
+from postgresql_server import Server, missing
 from table_database import Database
 from table_files import contents, problems_of, spec_of
+from table_interface import certificate
 
 from fedcredit.errors import ConfigError, DataError, FedcreditError
 from fedcredit.tables import Limits, Resources, TableSpec, check_table, open_table
@@ -67,8 +70,12 @@ def fingerprint(spec: TableSpec) -> bytes:
 def test_a_table_a_view_and_a_file_say_the_same(filled: Database, tmp_path: Path) -> None:
     filled.view("SELECT * FROM {schema}.companies WHERE true", "companies_view")
     file = spec_of(tmp_path, CSV.encode(), drop=("note",))
-    specs = [filled.spec(drop=("note",)), filled.spec("companies_view", drop=("note",))]
-    for spec in specs:
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"COPY (FROM read_csv('{file.path}')) TO '{tmp_path / 't.parquet'}'")
+    parquet = replace(file, path=tmp_path / "t.parquet")
+    assert by_id(contents(parquet)) == by_id(contents(file))
+    assert fingerprint(parquet) == fingerprint(file)
+    for spec in (filled.spec(drop=("note",)), filled.spec("companies_view", drop=("note",))):
         assert by_id(contents(spec)) == by_id(contents(file))
         assert fingerprint(spec) == fingerprint(file)
         with open_table(spec) as table:
@@ -268,6 +275,25 @@ def test_a_server_beyond_this_machine_has_to_prove_who_it_is(filled: Database) -
     weak = Secret(file=filled.url_file(f"{filled.url()}?sslmode=disable"))
     spec = filled.spec(source=filled.source(url=weak, tls="verify-full"))
     assert [p.code for p in problems_of(spec)] == ["TABLE_TLS"]
+
+
+def test_tls_proves_who_the_server_is(tmp_path: Path) -> None:
+    if (reason := missing()) is not None:
+        pytest.skip(reason)
+    good, other, elsewhere = (
+        certificate(tmp_path / f"{name}.pem", address)
+        for name, address in (("good", "127.0.0.1"), ("other", "127.0.0.1"), ("elsewhere", "127.0.0.9"))
+    )
+    with Server() as server:
+        database = Database(server, tmp_path)
+        database.create("id text, x int", [("a", 1), ("b", 2)])
+        for served, ca, code in ((good, good, None), (good, other, "TABLE_TLS"), (elsewhere, elsewhere, "TABLE_TLS")):
+            server.serve_tls(served.read_bytes())
+            spec = database.spec(source=database.source(tls="verify-full", ca=ca))
+            if code is None:
+                assert contents(spec)["x"] == [1, 2]
+            else:
+                assert [problem.code for problem in problems_of(spec)] == [code]
 
 
 def test_a_role_that_could_change_the_table_is_warned_about(filled: Database) -> None:
