@@ -29,6 +29,7 @@ __all__ = [
     "Problem",
     "RefusedError",
     "UsageError",
+    "rebuilt",
 ]
 
 
@@ -115,3 +116,14 @@ class PeerError(FedcreditError):
 
     def __reduce__(self) -> tuple[type[PeerError], tuple[str, str, str, str]]:
         return type(self), (self.culprit, self.step, self.reason, self.code)
+
+
+def rebuilt(problems: Sequence[Problem], exit_status: int) -> FedcreditError:
+    """The error that had these problems and this exit status, read from where it was written down."""
+    if problems and exit_status in (PeerLost.exit_status, PeerError.exit_status):
+        culprit, _, step = problems[0].where.partition(" at ")
+        if exit_status == PeerLost.exit_status:
+            return PeerLost(culprit, step, problems[0].what)
+        return PeerError(culprit, step, problems[0].what, problems[0].code)
+    kinds: tuple[type[FedcreditError], ...] = (UsageError, DataError, ConfigError, RefusedError)
+    return next((kind for kind in kinds if kind.exit_status == exit_status), FedcreditError)(problems)

@@ -76,6 +76,7 @@ class Progress:
     def __init__(self, parties: Iterable[str]) -> None:
         self._lines = {str(party): ("waits", 0, 0, time.monotonic()) for party in parties}
         self.tell: Any = None
+        self._waits: dict[tuple[str, str], bool] = {}
 
     def show(self, event: JobEvent) -> None:
         """Take in an event."""
@@ -87,7 +88,11 @@ class Progress:
             done, total = event.done, event.total
         if event.kind in ("begun", "progress", "state"):
             self._lines[event.party] = (stage, done, total, since)
-        if self.tell is not None and event.kind in ("begun", "state") and stage != shown:
+        if event.kind in ("waiting", "back"):
+            self._waits[event.party, event.culprit] = event.kind == "waiting"
+            if self.tell is not None:
+                self.tell(_of_peer(event))
+        elif self.tell is not None and event.kind in ("begun", "state") and stage != shown:
             self.tell(f"{event.party}: {stage}" + (f" ({event.code})" if event.code else ""))
 
     def __rich__(self) -> Table:
@@ -98,8 +103,17 @@ class Progress:
             ended = stage in ("succeeded", "failed", "cancelled", "waits")
             bar = ProgressBar(total or 1, done, width=30) if total else Text("")
             took = "" if ended else f"{time.monotonic() - since:5.1f} s"
+            away = [peer for (waits, peer), lost in self._waits.items() if lost and waits == party]
+            took += f"  waits for {', '.join(away)}" if away and not ended else ""
             grid.add_row(Text(party, "bold"), Text(stage, colour), bar, f"{done}/{total}" if total else "", took)
         return grid
+
+
+def _of_peer(event: JobEvent) -> str:
+    """A peer that is out of reach, or back, in words."""
+    if event.kind == "back":
+        return f"{event.party}: {event.culprit} is back after {event.done} s"
+    return f"{event.party}: waits for {event.culprit}, out of reach for {event.done} s (at {phase_of(event.stage)})"
 
 
 def _plain_words(rows: Sequence[LeakageRow]) -> Iterator[tuple[str, str, str]]:

@@ -51,6 +51,7 @@ class Event(StrEnum):
     JOB_ADMITTED = "job_admitted"  # facts: the rule, the policy's hash, the submitter, who approved
     POLICY_CHANGED = "policy_changed"  # facts: the hash of the file before and now, and whether it can be used
     STAGE_DONE = "stage_done"
+    JOB_RESUMED = "job_resumed"  # facts: the epoch, how many checkpoints were kept
     RESULT_RELEASED = "result_released"
     JOB_DONE = "job_done"
     JOB_FAILED = "job_failed"

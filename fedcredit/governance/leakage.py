@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
+from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.protocols.groupsum import Asker, Holder
 from fedcredit.protocols.intersect import IntersectHolder, IntersectReceiver
 from fedcredit.protocols.split import SplitFollower, SplitLeader
@@ -107,7 +108,7 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     """The roles that the protocols of `job` are played in."""
     split = (SplitLeader, SplitFollower) if job.time_split else ()
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer, Asker, Holder) if job.models else ()
-    return (IntersectReceiver, IntersectHolder, *split, *boosting)
+    return (IntersectReceiver, IntersectHolder, *split, *boosting, FinishLeader, FinishFollower)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:

@@ -18,6 +18,7 @@ from fedcredit.governance.audit import Event
 from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, meters, refusal
 from fedcredit.ids import PartyId
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
+from fedcredit.node.jobs.room import check_room, needed_bytes
 from fedcredit.node.policy.asked import earlier_rows, request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.snapshots import forget_snapshot
@@ -121,6 +122,7 @@ def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, time
     try:
         if table.n_rows < premises.limits.min_rows:
             raise RefusedError(Problem("TABLE_TOO_SMALL", table.spec.title, "has fewer rows than min_rows"))
+        check_room(premises.folder, needed_bytes(proposal, premises.me, table.n_rows))
         decision, record = _judge(premises, proposal, rows=table.n_rows, columns=tuple(table.features))
         _spend(premises, proposal, decision)
         return Admitted(table, record.rule, record.policy)

@@ -84,6 +84,7 @@ def _state(job: str, party: PartyId, state: str, code: str = "") -> JobEvent:
         exit_status=0,
         culprit="",
         detail=b"",
+        origin=0,
     )
 
 

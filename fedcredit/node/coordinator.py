@@ -1,33 +1,36 @@
-"""The platform's side of a job: propose, put the offers together, gather signatures, start, and watch to the end.
+"""The platform's side of a job: propose, put the offers together, gather signatures, start, and see to its end.
 
-The platform sees specifications, signatures and events. It carries no frame and no data. When a party fails or is
-lost, the others are told to stop; of all the ends reported, the one nearest to the cause is the job's.
+The platform sees specifications, signatures and events. It carries no frame and no data. When a party fails, or is lost
+for good, the others are told to stop; of all the ends reported, the one nearest to the cause is the job's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
-from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
+from fedcredit import failpoints
+from fedcredit.errors import ConfigError, FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.approvals import approved_by_all
-from fedcredit.node.events import ENDS, EventLog
-from fedcredit.node.rpc import ControlClient, remote_error
+from fedcredit.node.events import EventLog
+from fedcredit.node.jobs.peers import NAME_AFTER_S
+from fedcredit.node.jobs.waits import PASSING
+from fedcredit.node.rpc import ControlClient
 from fedcredit.node.specification import JobSpecification, canonical, parse_canonical
+from fedcredit.node.store import JobState, PlatformJob, Store
+from fedcredit.node.supervision import Supervision, backoff, nearest_to_cause
 from fedcredit.runtime.clock import Clock
 from fedcredit.wire.control import (
     Accepted,
     CancelJob,
-    JobEvent,
     JobOffer,
     JobSignature,
     ProposeJob,
     SignJob,
     StartJob,
-    WatchJob,
 )
 from fedcredit.wire.message import Message
 
@@ -38,7 +41,6 @@ T = TypeVar("T", bound=Message)
 REPLY_TIMEOUT_S = 600.0
 """A party may have to read a large table before it can make an offer."""
 
-JOB_TIMEOUT_S = 30 * 86_400.0
 CANCEL_TIMEOUT_S = 8.0
 END_GRACE_S = 15.0
 """How long the other parties may take to report their own end once one has failed."""
@@ -48,42 +50,70 @@ _ADDRESS = re.compile(r"[!-~]{1,255}")
 
 
 class Coordinator:
-    """One job at the platform. `clients` reach the parties; `addresses` tell them where the others are."""
+    """One job at the platform. `clients` reach the parties; `addresses` tell them where the others are.
+
+    What has been agreed is kept as it comes, so that a platform that was restarted goes on where it was: every call to
+    a party may be repeated.
+    """
 
     def __init__(
         self,
-        proposal: JobSpecification,
+        kept: PlatformJob,
         clients: Mapping[PartyId, ControlClient],
         addresses: Mapping[PartyId, str],
         log: EventLog,
+        store: Store,
         clock: Clock,
+        peer_timeout_s: float,
     ) -> None:
-        self._proposal, self._clients, self._addresses = proposal, clients, addresses
-        self._log, self._clock = log, clock
+        self._kept, self._clients, self._addresses = kept, clients, canonical(dict(addresses))
+        self._proposal = JobSpecification.parse(kept.proposal)
+        self._log, self._store, self._clock, self._timeout_s = log, store, clock, peer_timeout_s
 
     async def run(self) -> FedcreditError | None:
-        """Take the job to its end; the error that ended it, or None. Cancelling cancels it at every party."""
+        """Take the job to its end; the error that ended it, or None."""
         try:
             specification = await self._agree()
-            self._log.note("specification", specification.to_bytes())
-            await self._start(specification)
-            self._log.state("running")
-            return await self._watch_all()
+            start = await self._sign(specification)
+            await self._start(start)
         except FedcreditError as error:
-            await self._cancel_all(error.code)
+            await self.cancel(error.code)
             return error
-        except asyncio.CancelledError:
-            await self._cancel_all("CANCELLED")
-            raise
+        supervision = Supervision(
+            self._kept.id,
+            start,
+            self._clients,
+            self._addresses,
+            self._log,
+            self._store,
+            self._clock,
+            self._timeout_s,
+        )
+        ends = await supervision.run()
+        if any(ends):
+            first = next(error for error in ends if error is not None)
+            await self.cancel(first.code)
+            ends += await supervision.ends(END_GRACE_S)
+        found = [error for error in ends if error is not None]
+        return nearest_to_cause(found) if found else None
+
+    async def cancel(self, code: str) -> None:
+        """Tell every party that the job ends here, and why. One that cannot be reached has been noticed already."""
+        request = CancelJob(self._kept.id, code[:64])
+
+        async def cancel(client: ControlClient) -> None:
+            await client.call("Cancel", request, Accepted, timeout_s=CANCEL_TIMEOUT_S, attempts=1)
+
+        await asyncio.gather(*map(cancel, self._clients.values()), return_exceptions=True)
 
     async def _agree(self) -> JobSpecification:
+        if self._kept.specification is not None:
+            return JobSpecification.parse(self._kept.specification)
         self._log.stage("agreement", "begun")
         if refusals := await approved_by_all(self._proposal, self._clients, self._log, self._clock):
-            raise _nearest_to_cause(refusals)
-        proposal = ProposeJob(
-            self._proposal.to_bytes(), canonical(dict(self._addresses)), int(self._clock.now().timestamp() * 1000)
-        )
-        offers = await self._ask_all("Propose", proposal, JobOffer)
+            raise nearest_to_cause(refusals)
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        offers = await self._ask_all("Propose", ProposeJob(self._kept.proposal, self._addresses, now_ms), JobOffer)
         entries = {
             party: self._proposal.party(party).offering(
                 rows=offer.rows,
@@ -93,93 +123,65 @@ class Coordinator:
             )
             for party, offer in offers.items()
         }
-        return self._proposal.with_offers(entries)
+        specification = self._proposal.with_offers(entries)
+        await self._keep(specification=specification.to_bytes())
+        failpoints.hit("platform.specification.kept", self._kept.id)
+        self._log.note("specification", specification.to_bytes())
+        return specification
 
-    async def _start(self, specification: JobSpecification) -> None:
-        signed = await self._ask_all("Sign", SignJob(specification.to_bytes()), JobSignature)
-        signatures = canonical({party: reply.signature.hex() for party, reply in signed.items()})
-        await self._ask_all("Start", StartJob(specification.hash, signatures), Accepted)
+    async def _sign(self, specification: JobSpecification) -> StartJob:
+        signatures = self._kept.signatures
+        if signatures is None:
+            signed = await self._ask_all("Sign", SignJob(specification.to_bytes()), JobSignature)
+            signatures = canonical({party: reply.signature.hex() for party, reply in signed.items()})
+            await self._keep(signatures=signatures)
+            failpoints.hit("platform.signatures.kept", self._kept.id)
+        return StartJob(specification.hash, signatures)
+
+    async def _start(self, start: StartJob) -> None:
+        if self._kept.state is JobState.RUNNING:
+            return
+        await self._ask_all("Start", start, Accepted)
+        await self._keep(JobState.RUNNING)
+        failpoints.hit("platform.start.kept", self._kept.id)
         self._log.stage("agreement", "done")
+        self._log.state("running")
+
+    async def _keep(
+        self,
+        state: JobState | None = None,
+        *,
+        specification: bytes | None = None,
+        signatures: bytes | None = None,
+    ) -> None:
+        update = self._store.platform.update
+        await asyncio.to_thread(update, self._kept.id, state, specification=specification, signatures=signatures)
 
     async def _ask_all(self, method: str, request: ProposeJob | SignJob | StartJob, reply: type[T]) -> dict[PartyId, T]:
-        async def ask(client: ControlClient) -> T:
-            return await client.call(method, request, reply, timeout_s=REPLY_TIMEOUT_S)
-
-        found = await asyncio.gather(*map(ask, self._clients.values()), return_exceptions=True)
+        asks = [self._ask(party, method, request, reply) for party in self._clients]
+        found = await asyncio.gather(*asks, return_exceptions=True)
         if errors := [answer for answer in found if isinstance(answer, BaseException)]:
-            raise _nearest_to_cause(errors)
+            raise nearest_to_cause(errors)
         answers = [answer for answer in found if not isinstance(answer, BaseException)]
         return dict(zip(self._clients, answers, strict=True))
 
-    async def _watch_all(self) -> FedcreditError | None:
-        watches = {asyncio.create_task(self._watch(party)) for party in self._clients}
-        try:
-            done, running = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
-            while running and not any(task.result() for task in done):
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            if running:
-                first = next(error for task in done if (error := task.result()) is not None)
-                await self._cancel_all(first.code)
-                await asyncio.wait(running, timeout=END_GRACE_S)
-        finally:
-            for task in watches:
-                task.cancel()
-        errors = [task.result() for task in watches if task.done() and not task.cancelled()]
-        found = [error for error in errors if error is not None]
-        return _nearest_to_cause(found) if found else None
-
-    async def _watch(self, party: PartyId) -> FedcreditError | None:
-        """Copy `party`'s events into the job's log until its end there; the error it ended with."""
-        request = WatchJob(self._proposal.id, 0)
-        stage = "start"
-        try:
-            async for event in self._clients[party].stream("Watch", request, JobEvent, timeout_s=JOB_TIMEOUT_S):
-                if event.party != party:
-                    return PeerError(party, "Watch", "reported events of another party", "EVENT_INVALID")
-                self._log.copy(event)
-                stage = event.stage if event.kind == "begun" else stage
-                if event.kind == "state" and event.stage in ENDS:
-                    return _error_of(event, party, stage)
-        except PeerLost as lost:
-            return PeerLost(party, stage, lost.reason)
-        except FedcreditError as error:
-            return error
-        return PeerLost(party, stage, "stopped reporting")
-
-    async def _cancel_all(self, code: str) -> None:
-        request = CancelJob(self._proposal.id, code[:64])
-
-        async def cancel(client: ControlClient) -> None:
-            await client.call("Cancel", request, Accepted, timeout_s=CANCEL_TIMEOUT_S, attempts=1)
-
-        # A party that cannot be reached any more has been noticed already.
-        await asyncio.gather(*map(cancel, self._clients.values()), return_exceptions=True)
-
-
-def _error_of(event: JobEvent, party: PartyId, stage: str) -> FedcreditError | None:
-    if event.stage == "succeeded":
-        return None
-    if event.stage == "cancelled":
-        return RefusedError(Problem("CANCELLED", f"{party} at {stage}", "was cancelled"))
-    return remote_error(party, stage, event.code or "INTERNAL", event.exit_status, event.culprit)
-
-
-def _nearest_to_cause(errors: Sequence[BaseException]) -> FedcreditError:
-    """Of what parties reported, the likely cause: first their own faults, then losses, then echoes of an abort."""
-
-    def distance(error: BaseException) -> int:
-        if not isinstance(error, FedcreditError):
-            return 0
-        if error.code == "CANCELLED":
-            return 4
-        if isinstance(error, PeerLost):
-            return 2 if error.reason in ("cannot be reached", "did not answer in time") else 3
-        return 3 if isinstance(error, PeerError) else 1
-
-    nearest = min(errors, key=distance)
-    if isinstance(nearest, FedcreditError):
-        return nearest
-    return FedcreditError(Problem("INTERNAL", "platform", type(nearest).__name__))
+    async def _ask(self, party: PartyId, method: str, request: Message, reply: type[T]) -> T:
+        """The party's answer; one that is away is named and asked again, for as long as a peer may be lost."""
+        begun, pauses, named = self._clock.monotonic(), backoff(), False
+        while True:
+            try:
+                answer = await self._clients[party].call(method, request, reply, timeout_s=REPLY_TIMEOUT_S)
+                if named:
+                    self._log.back("agreement", party, self._clock.monotonic() - begun)
+                return answer
+            except FedcreditError as error:
+                seconds = self._clock.monotonic() - begun
+                if not (isinstance(error, PeerLost) or error.code in PASSING) or seconds > self._timeout_s:
+                    raise
+                if not named and seconds >= NAME_AFTER_S:
+                    self._log.waiting("agreement", party, seconds)
+                    named = True
+            await asyncio.sleep(next(pauses))
 
 
 def addresses_of(data: bytes) -> dict[PartyId, str]:

@@ -1,38 +1,85 @@
-"""What happens in a job, in order, for whoever watches: stages begun and done, progress, states, the end."""
+"""What happens in a job, in order, for whoever watches: stages begun and done, progress, states, waits, the end.
+
+Events are numbered, and the numbers only grow, also over restarts of the node: whoever watches can come back and go on
+after the last number seen. All but progress are kept in the store, a moment after they were told.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import bisect
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.observe import logs
 from fedcredit.wire.control import JobEvent
 
-__all__ = ["ENDS", "EventLog"]
+__all__ = ["ENDS", "EventLog", "EventShelf"]
+
+_log = logs.get("job")
 
 ENDS = ("succeeded", "failed", "cancelled")
 """The states after which a job's log holds nothing more."""
 
-_log = logs.get("job")
+REMEMBERED = 1024
+"""Events kept in memory; older ones are read from the store."""
+
+RESTART_GAP = 1 << 32
+"""By how much numbers jump at a restart, so that those of events that were told but not kept are not used twice."""
+
+RETRY_S = 1.0
+
+
+class EventShelf(Protocol):
+    """Where a node keeps the events of jobs: `fedcredit.node.store.events.Events`."""
+
+    def add_all(self, job: str, events: Sequence[tuple[int, bytes]]) -> None:
+        """Keep numbered events."""
+
+    def after(self, job: str, seq: int = 0) -> list[bytes]:
+        """The events with greater numbers than `seq`, in order."""
 
 
 class EventLog:
-    """The events of one job at one node. Append and watch on the node's event loop."""
+    """The events of one job at one node. Append and watch on the node's event loop.
 
-    def __init__(self, party: PartyId, job: str) -> None:
-        self._party, self._job = party, job
+    With a `shelf` they are kept; `restored` begins where an earlier process of the node left off.
+    """
+
+    def __init__(self, party: PartyId, job: str, shelf: EventShelf | None = None) -> None:
+        self._party, self._job, self._shelf = party, job, shelf
         self._events: list[JobEvent] = []
+        self._progress: dict[tuple[str, str], int] = {}
+        self._last = 0
+        self._on_shelf = 0  # every event up to this number is on the shelf alone
+        self._unkept: list[JobEvent] = []
+        self._writer: asyncio.Task[None] | None = None
         self._grown = asyncio.Event()
         self.ended = False
+        self.origins: dict[str, int] = {}
+        """Of events copied from another node: the number of the last one there."""
 
-    def state(self, state: str, error: FedcreditError | None = None) -> None:
-        """Note a new state of the job; of a failure its code, exit status and culprit, never its text."""
+    @classmethod
+    def restored(cls, party: PartyId, job: str, shelf: EventShelf) -> EventLog:
+        """The log as an earlier process left it."""
+        log = cls(party, job, shelf)
+        for data in shelf.after(job):
+            event = JobEvent.decode(data)
+            log._on_shelf = event.seq
+            log._note(event)
+        log._last = log._on_shelf + RESTART_GAP if log._on_shelf else 0
+        return log
+
+    def state(self, state: str, error: FedcreditError | None = None, detail: dict[str, Any] | None = None) -> None:
+        """Note a new state of the job; of a failure or wait its code, exit status and culprit, never its text."""
         failed = {"code": error.code, "peer": getattr(error, "culprit", None)} if error is not None else {}
         said = {"state": state, **{key: value for key, value in failed.items() if value}}
         _log.info("job.state", job=self._job, **said)
-        self._append("state", state, error=error)
+        self._append("state", state, error=error, detail=b"" if detail is None else json.dumps(detail).encode())
 
     def stage(self, stage: str, what: str) -> None:
         """Note that `stage` is `begun` or `done`."""
@@ -40,8 +87,18 @@ class EventLog:
         self._append(what, stage)
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Note how far a stage is."""
+        """Note how far a stage is; only the latest is remembered."""
         self._append("progress", stage, done=done, total=total)
+
+    def waiting(self, stage: str, peer: PartyId, seconds: float) -> None:
+        """Note that `peer` has been out of reach for `seconds`, and that `stage` waits for it."""
+        _log.warning("job.peer_away", job=self._job, stage=stage, peer=peer, seconds=int(seconds))
+        self._append("waiting", stage, done=int(seconds), error=PeerLost(peer, stage, "is out of reach"))
+
+    def back(self, stage: str, peer: PartyId, seconds: float) -> None:
+        """Note that `peer` can be reached again after `seconds`."""
+        _log.info("job.peer_back", job=self._job, stage=stage, peer=peer, seconds=int(seconds))
+        self._append("back", stage, done=int(seconds), culprit=peer)
 
     def note(self, name: str, detail: bytes) -> None:
         """Note a document that concerns the whole job, e.g. its specification."""
@@ -49,37 +106,48 @@ class EventLog:
 
     def copy(self, event: JobEvent) -> None:
         """Take over an event of another node, under a number of this log."""
-        self._add(
-            JobEvent(
-                seq=len(self._events) + 1,
-                party=event.party,
-                job=self._job,
-                kind=event.kind,
-                stage=event.stage,
-                done=event.done,
-                total=event.total,
-                code=event.code,
-                exit_status=event.exit_status,
-                culprit=event.culprit,
-                detail=event.detail,
-            )
-        )
+        self._add(replace(event, seq=self._next(), job=self._job, origin=event.seq))
 
     @property
     def events(self) -> tuple[JobEvent, ...]:
-        """What happened so far."""
+        """What happened lately, as far as it is in memory."""
         return tuple(self._events)
 
     async def watch(self, after: int = 0) -> AsyncIterator[JobEvent]:
         """The events from number `after` + 1 on, until the job's end at this node."""
         position = after
         while True:
-            while position < len(self._events):
-                position += 1
-                yield self._events[position - 1]
+            if position < self._on_shelf and self._shelf is not None:
+                until = self._on_shelf
+                for data in await asyncio.to_thread(self._shelf.after, self._job, position):
+                    event = JobEvent.decode(data)
+                    if event.seq > until:
+                        break
+                    yield event
+                position = until
+            grown = self._grown
+            # While a watcher is away, what it has not seen may move to the shelf.
+            while position >= self._on_shelf and (told := self._first_after(position)) is not None:
+                position = told.seq
+                yield told
+            if position < self._on_shelf:
+                continue
             if self.ended:
                 return
-            await self._grown.wait()
+            if not grown.is_set():
+                await grown.wait()
+
+    async def flushed(self) -> None:
+        """Wait until all events are kept, or cannot be."""
+        if self._writer is not None:
+            await asyncio.wait({self._writer}, timeout=RETRY_S)
+
+    def _first_after(self, position: int) -> JobEvent | None:
+        at = bisect.bisect_right(self._events, position, key=lambda event: event.seq)
+        return self._events[at] if at < len(self._events) else None
+
+    def _next(self) -> int:
+        return self._last + 1
 
     def _append(
         self,
@@ -89,11 +157,12 @@ class EventLog:
         done: int = 0,
         total: int = 0,
         error: FedcreditError | None = None,
+        culprit: str = "",
         detail: bytes = b"",
     ) -> None:
         self._add(
             JobEvent(
-                seq=len(self._events) + 1,
+                seq=self._next(),
                 party=self._party,
                 job=self._job,
                 kind=kind,
@@ -102,16 +171,57 @@ class EventLog:
                 total=total,
                 code="" if error is None else error.code[:64],
                 exit_status=0 if error is None else error.exit_status,
-                culprit=error.culprit[:64] if isinstance(error, PeerLost | PeerError) else "",
+                culprit=(error.culprit if isinstance(error, PeerLost | PeerError) else culprit)[:64],
                 detail=detail,
+                origin=0,
             )
         )
 
     def _add(self, event: JobEvent) -> None:
         if self.ended:
             return
+        self._last = event.seq
+        if event.kind == "progress":
+            self._forget_older(event)
+        elif self._shelf is not None:
+            self._unkept.append(event)
+            if self._writer is None or self._writer.done():
+                self._writer = asyncio.get_running_loop().create_task(self._keep(), name=f"events {self._job}")
         self._events.append(event)
-        self.ended = event.kind == "state" and event.stage in ENDS and event.party == self._party
+        self._note(event)
         # Everyone who waits holds the old event; the new one is for what comes next.
         self._grown.set()
         self._grown = asyncio.Event()
+
+    def _note(self, event: JobEvent) -> None:
+        if event.origin:
+            self.origins[event.party] = event.origin
+        self.ended = self.ended or (event.kind == "state" and event.stage in ENDS and event.party == self._party)
+
+    def _forget_older(self, event: JobEvent) -> None:
+        older = self._progress.get((event.party, event.stage), 0)
+        at = bisect.bisect_left(self._events, older, key=lambda kept: kept.seq)
+        if at < len(self._events) and self._events[at].seq == older:
+            del self._events[at]
+        self._progress[event.party, event.stage] = event.seq
+
+    async def _keep(self) -> None:
+        """Write behind: many events that come close together are one transaction."""
+        assert self._shelf is not None, "there is a shelf to keep them on"
+        while self._unkept:
+            batch = self._unkept[:REMEMBERED]
+            try:
+                await asyncio.to_thread(self._shelf.add_all, self._job, [(e.seq, e.encode()) for e in batch])
+            except FedcreditError as error:
+                # A job does not end because its diary cannot be written; the store's own writes say when it must wait.
+                _log.warning("job.events_unkept", job=self._job, code=error.code)
+                await asyncio.sleep(RETRY_S)
+                continue
+            del self._unkept[: len(batch)]
+            self._shorten()
+
+    def _shorten(self) -> None:
+        """Drop the oldest events from memory, as far as they are on the shelf."""
+        oldest_unkept = self._unkept[0].seq if self._unkept else self._last + 1
+        while len(self._events) > REMEMBERED and self._events[0].seq < oldest_unkept:
+            self._on_shelf = self._events.pop(0).seq

@@ -132,6 +132,10 @@ class Consortium:
             self._note(event)
             if watch is not None:
                 watch(event)
+            if event.kind == "waiting":
+                # Nobody restarts a process of a local run, so there is nothing to wait for.
+                culprit = PartyId(event.culprit)
+                raise PeerLost(culprit, self._stage_of(culprit), f"out of reach for {event.done} s")
             end = event
         assert end is not None, "a watch ends with the platform's last word"
         return end

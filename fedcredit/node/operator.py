@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.events import ENDS
 from fedcredit.node.rpc import ControlClient, remote_error
 from fedcredit.node.specification import canonical
+from fedcredit.node.supervision import backoff
 from fedcredit.transport.grpc import Credentials, GrpcTransport, Keyring
 from fedcredit.wire.control import (
     Accepted,
@@ -48,13 +50,28 @@ class Operator:
         submission = SubmitJob(canonical(definition), request or secrets.token_hex(16))
         return (await self._client.call("Submit", submission, JobSubmitted, timeout_s=CALL_TIMEOUT_S)).job
 
-    async def watch(self, job: str, after: int = 0) -> AsyncIterator[JobEvent]:
-        """What happens in the job at the platform and all parties, up to and with its end."""
-        async for event in self._client.stream("WatchAll", WatchJob(job, after), JobEvent, timeout_s=JOB_TIMEOUT_S):
-            yield event
-            if event.kind == "state" and event.party == self._platform and event.stage in ENDS:
-                return
-        raise PeerLost(self._platform, "watch", "stopped reporting")
+    async def watch(self, job: str, after: int = 0, *, patience_s: float = 0.0) -> AsyncIterator[JobEvent]:
+        """What happens in the job at the platform and all parties, up to and with its end.
+
+        A platform that is away for less than `patience_s` is asked again, from the last event seen.
+        Raises: PeerLost when it is away for longer.
+        """
+        loop, pauses = asyncio.get_running_loop(), backoff()
+        seen, heard = after, loop.time()
+        while True:
+            lost = PeerLost(self._platform, "watch", "stopped reporting")
+            request = WatchJob(job, seen)
+            try:
+                async for event in self._client.stream("WatchAll", request, JobEvent, timeout_s=JOB_TIMEOUT_S):
+                    seen, heard, pauses = event.seq, loop.time(), backoff()
+                    yield event
+                    if event.kind == "state" and event.party == self._platform and event.stage in ENDS:
+                        return
+            except PeerLost as error:
+                lost = error
+            if loop.time() - heard > patience_s:
+                raise lost
+            await asyncio.sleep(next(pauses))
 
     async def job(self, job: str, *, timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
         """How a job stands at all its parties, as the platform knows it. Raises RefusedError (JOB_UNKNOWN)."""

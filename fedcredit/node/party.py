@@ -1,7 +1,8 @@
-"""A party's answers to the platform: make an offer, sign what was agreed, start, report, cancel.
+"""A party's answers to the platform: make an offer, sign what was agreed, start, report, resume, cancel.
 
 Only the platform named in the party's own configuration may ask. Each answer is kept: the same call gets the same
-answer again, and another call under the same name is a conflict.
+answer again, and another call under the same name is a conflict. What was done and not answered when the node died is
+answered when it is asked again.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import metadata
 from typing import TypeVar
 
+from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
 from fedcredit.node.admission import admit, confirm, consider, keep_admitted
 from fedcredit.node.coordinator import addresses_of
-from fedcredit.node.events import EventLog
-from fedcredit.node.jobs import JobRun, Premises, open_own_table
+from fedcredit.node.jobs import Premises, open_own_table
+from fedcredit.node.jobs.desk import JobDesk
 from fedcredit.node.rpc import Method
 from fedcredit.node.signing import SigningIdentity
-from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import (
     AGREEMENT,
     JobSpecification,
@@ -49,6 +50,7 @@ from fedcredit.wire.control import (
     WatchJob,
 )
 from fedcredit.wire.message import Message
+from fedcredit.wire.resume import ResumeJob, StandingReply, StandingRequest
 
 __all__ = ["PartyNode"]
 
@@ -66,10 +68,7 @@ class PartyNode:
     ) -> None:
         self._premises, self._signing, self._platform = premises, signing, platform
         self._learn, self._shut_down = learn, shut_down
-        self._logs: dict[str, EventLog] = {}
-        self._tables: dict[str, Table] = {}
-        self._runs: dict[str, JobRun] = {}
-        self._tasks: dict[str, asyncio.Task[JobState]] = {}
+        self._desk = JobDesk(premises)
         self._locks: dict[str, asyncio.Lock] = {}
 
     def methods(self, operators: tuple[PartyId, ...]) -> list[Method]:
@@ -84,24 +83,18 @@ class PartyNode:
             Method("Watch", WatchJob, platform, stream=self._watch),
             Method("Cancel", CancelJob, platform, handle=self._cancel),
             Method("CancelOwn", CancelJob, frozenset({self._premises.me}), handle=self._cancel),
+            Method("Standing", StandingRequest, platform, handle=self._standing),
+            Method("Resume", ResumeJob, platform, handle=self._resume),
             Method("Shutdown", ShutdownRequest, platform, handle=self._shutdown),
         ]
 
     def recover(self) -> None:
-        """After a start: jobs that the last process left unfinished have failed."""
-        for row in self._premises.store.jobs.all():
-            if not row.state.final and row.state is not JobState.PENDING:
-                what, fix = "the node stopped while it ran", "run the job again"
-                error = FedcreditError(Problem("INTERRUPTED", f"job {row.id}", what, fix))
-                self._premises.store.jobs.end(row.id, JobState.FAILED, error)
+        """After a start: jobs that the last process left running wait to be resumed; agreements go on."""
+        self._desk.recover()
 
     async def stop(self) -> None:
-        """Cancel what runs and wait until each job has written its end."""
-        for table in self._tables.values():
-            table.close()
-        for run in self._runs.values():
-            run.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        """Take nothing new, let what runs come to its next checkpoint, and leave it waiting."""
+        await self._desk.stop()
 
     async def _health(self, caller: PartyId, request: HealthRequest) -> HealthReply:
         return HealthReply(self._premises.me, "party", metadata.version("fedcredit"), self._now_ms())
@@ -114,23 +107,39 @@ class PartyNode:
 
     async def _propose(self, caller: PartyId, request: ProposeJob) -> JobOffer:
         proposal = JobSpecification.parse(request.proposal)
-        # The platform's clock is no part of the call: a repeated call has a later one.
-        body = request.proposal + request.addresses
+        # The platform's clock and the addresses are no part of the call: a repeated call may have others.
         offer = await self._once(
-            proposal.id, "Propose", body, caller, JobOffer, lambda: self._make_offer(caller, proposal, request)
+            proposal.id,
+            "Propose",
+            request.proposal,
+            caller,
+            JobOffer,
+            lambda: self._make_offer(caller, proposal, request),
         )
         for peer, address in addresses_of(request.addresses).items():
             self._learn(peer, address)
         return offer
 
     async def _make_offer(self, caller: PartyId, proposal: JobSpecification, request: ProposeJob) -> JobOffer:
-        premises, me = self._premises, self._premises.me
-        admitted = await admit(premises, caller, proposal, request.time_ms)
-        table = admitted.table
+        store, body = self._premises.store, request.proposal
+        self._desk.refuse_when_stopping(proposal.id)
+        row = await asyncio.to_thread(store.jobs.job, proposal.id)
+        if row is not None and row.proposal == body and row.commitment_nonce is not None and not row.state.final:
+            # The offer was made, and the node died before it could say so.
+            return await self._offer(proposal, row.commitment_nonce, row.fingerprint or b"")
+        admitted = await admit(self._premises, caller, proposal, request.time_ms)
         nonce = secrets.token_bytes(32)
-        await asyncio.to_thread(keep_admitted, premises, proposal, nonce, admitted)
-        self._logs[proposal.id], self._tables[proposal.id] = EventLog(me, proposal.id), table
-        bound = commitment(table.fingerprint, nonce, me)
+        await asyncio.to_thread(keep_admitted, self._premises, proposal, nonce, admitted)
+        failpoints.hit("job.proposed.kept", proposal.id)
+        return await self._offer(proposal, nonce, admitted.table.fingerprint, admitted.table)
+
+    async def _offer(
+        self, proposal: JobSpecification, nonce: bytes, fingerprint: bytes, table: Table | None = None
+    ) -> JobOffer:
+        if table is None:
+            table = await asyncio.to_thread(open_own_table, self._premises, proposal)
+        self._desk.hold(proposal.id, table)
+        bound = commitment(fingerprint, nonce, self._premises.me)
         return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate)
 
     async def _sign(self, caller: PartyId, request: SignJob) -> JobSignature:
@@ -155,11 +164,12 @@ class PartyNode:
             raise PeerError(caller, "agreement", "our own offer was changed", "SPEC_CHANGED")
         if not all(entry.complete for entry in specification.parties):
             raise PeerError(caller, "agreement", "an offer is missing", "SPEC_CHANGED")
+        if row.state is JobState.SIGNED and row.specification == data:
+            return JobSignature(self._signing.sign(AGREEMENT, agreement(me, specification.hash)))
         try:
             await asyncio.to_thread(confirm, self._premises, specification)
-        except FedcreditError:
-            if (table := self._tables.pop(specification.id, None)) is not None:
-                table.close()
+        except FedcreditError as error:
+            self._desk.drop(specification.id, error)
             raise
         facts = {
             "specification": specification.hash.hex(),
@@ -168,6 +178,7 @@ class PartyNode:
         }
         await asyncio.to_thread(self._premises.recorder.record, Event.JOB_ACCEPTED, specification.id, **facts)
         await asyncio.to_thread(store.jobs.sign, specification.id, data, specification.hash)
+        failpoints.hit("job.signed.kept", specification.id)
         return JobSignature(self._signing.sign(AGREEMENT, agreement(me, specification.hash)))
 
     async def _start(self, caller: PartyId, request: StartJob) -> Accepted:
@@ -185,36 +196,30 @@ class PartyNode:
     ) -> Accepted:
         signatures = _signatures(caller, request.signatures)
         check_signatures(specification, signatures, self._signing.verify)
-        await asyncio.to_thread(self._premises.store.jobs.start, row.id, request.signatures)
-        log = self._logs.setdefault(row.id, EventLog(self._premises.me, row.id))
-        table = self._tables.pop(row.id, None)
-        if table is None:
-            table = await asyncio.to_thread(open_own_table, self._premises, specification)
-        run = JobRun(specification, self._premises, table, row.fingerprint or b"", log)
-        self._runs[row.id] = run
-        self._tasks[row.id] = asyncio.create_task(run.run(), name=row.id)
+        if row.state is not JobState.SIGNED and row.signatures == request.signatures:
+            return Accepted()  # it was started, and the node died before it could say so
+        await self._desk.start(row, specification, request.signatures)
         return Accepted()
 
     async def _watch(self, caller: PartyId, request: WatchJob) -> AsyncIterator[JobEvent]:
-        if request.job not in self._logs:
-            raise RefusedError(Problem("JOB_UNKNOWN", f"job {request.job}", "is not known here"))
-        async for event in self._logs[request.job].watch(request.after):
+        async for event in self._desk.log(request.job).watch(request.after):
             yield event
 
+    async def _standing(self, caller: PartyId, request: StandingRequest) -> StandingReply:
+        row = await asyncio.to_thread(self._known, request.job)
+        return self._desk.standing(row)
+
+    async def _resume(self, caller: PartyId, request: ResumeJob) -> Accepted:
+        row = await asyncio.to_thread(self._known, request.job)
+        for peer, address in addresses_of(request.addresses).items():
+            self._learn(peer, address)
+        await self._desk.resume(row, request)
+        return Accepted()
+
     async def _cancel(self, caller: PartyId, request: CancelJob) -> Accepted:
-        row = self._premises.store.jobs.job(request.job)
-        task = self._tasks.get(request.job)
-        if task is not None:
-            self._runs[request.job].cancel()
-            await asyncio.wait({task}, timeout=5)
-        elif row is not None and not row.state.final:
-            error = RefusedError(Problem("CANCELLED", f"job {request.job}", "was cancelled before it began"))
-            await asyncio.to_thread(self._premises.store.jobs.end, request.job, JobState.CANCELLED, error)
-            if (table := self._tables.pop(request.job, None)) is not None:
-                table.close()
-            forget_snapshot(self._premises.folder, request.job)
-            if request.job in self._logs:
-                self._logs[request.job].state(JobState.CANCELLED, error)
+        row = await asyncio.to_thread(self._premises.store.jobs.job, request.job)
+        if row is not None and not row.state.final:
+            await self._desk.cancel(row, request.code)
         return Accepted()
 
     async def _shutdown(self, caller: PartyId, request: ShutdownRequest) -> Accepted:

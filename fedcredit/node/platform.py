@@ -1,6 +1,7 @@
 """The platform's answers to operators: take a job, show what happens in it, cancel it, stop.
 
-A job is a task of its own from the moment it is taken; what becomes of it is in its events.
+A job is a task of its own from the moment it is taken; what becomes of it is in its events. It is in the store before
+its submitter hears of it, and a platform that was restarted takes up again what has not ended.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
+from fedcredit import failpoints
+from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError, rebuilt
 from fedcredit.ids import PartyId
 from fedcredit.node.coordinator import Coordinator
 from fedcredit.node.events import EventLog
 from fedcredit.node.overview import listed, platform_job, platform_summary
 from fedcredit.node.rpc import ControlClient, Method
 from fedcredit.node.specification import FORMAT, PROTOCOLS, JobSpecification, canonical, parse_canonical
+from fedcredit.node.store import JobState, PlatformJob, Store
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
+from fedcredit.runtime.config import LimitsSection
 from fedcredit.wire.control import (
     Accepted,
     CancelJob,
@@ -35,6 +40,8 @@ from fedcredit.wire.control import (
     WatchJob,
 )
 
+_lines = logs.get("job")
+
 __all__ = ["PlatformNode"]
 
 Connect = Callable[[PartyId], ControlClient]
@@ -44,14 +51,20 @@ class PlatformNode:
     """One platform. `connect` reaches a party's control service; `addresses` is what parties are told of each other."""
 
     def __init__(
-        self, me: PartyId, addresses: dict[PartyId, str], connect: Connect, clock: Clock, shut_down: asyncio.Event
+        self,
+        me: PartyId,
+        addresses: dict[PartyId, str],
+        connect: Connect,
+        store: Store,
+        clock: Clock,
+        limits: LimitsSection,
+        shut_down: asyncio.Event,
     ) -> None:
-        self._me, self._addresses, self._connect = me, addresses, connect
-        self._clock, self._shut_down = clock, shut_down
+        self._me, self._addresses, self._connect, self._store = me, addresses, connect, store
+        self._clock, self._limits, self._shut_down = clock, limits, shut_down
         self._logs: dict[str, EventLog] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._requests: dict[str, tuple[bytes, str]] = {}
-        self._proposals: dict[str, JobSpecification] = {}
+        self._coordinators: dict[str, Coordinator] = {}
         self._operators: frozenset[PartyId] = frozenset()
 
     def methods(self, operators: tuple[PartyId, ...]) -> list[Method]:
@@ -67,72 +80,127 @@ class PlatformNode:
             Method("Stop", ShutdownRequest, self._operators, handle=self._stop),
         ]
 
+    def recover(self) -> None:
+        """After a start: take up again all jobs that have not ended."""
+        for kept in self._store.platform.all():
+            if not kept.state.final:
+                failpoints.hit("platform.job.recovered", kept.id)
+                self._take_up(kept, EventLog.restored(self._me, kept.id, self._store.events))
+
     async def stop(self) -> None:
-        """Cancel what runs, at every party, and wait for it."""
+        """Leave the jobs to the parties, which go on; the next start takes them up again."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*(log.flushed() for log in self._logs.values()))
 
     async def _submit(self, caller: PartyId, request: SubmitJob) -> JobSubmitted:
-        digest = hashlib.sha256(request.definition).digest()
-        if (kept := self._requests.get(request.request)) is not None:
-            if kept[0] != digest:
-                raise RefusedError(Problem("CONFLICT", "submit", "this request came with another job before"))
-            return JobSubmitted(kept[1])
         proposal = make_proposal(parse_canonical(request.definition), self._me, caller)
-        parties = [PartyId(entry.id) for entry in proposal.parties]
+        parties = _parties(proposal)
         if caller not in self._operators and caller not in parties:
             raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at Submit", "takes no part in this job"))
         if unknown := [party for party in parties if party not in self._addresses]:
             what = f"{', '.join(unknown)}: not a party that this platform knows"
             raise ConfigError(Problem("PEER_UNKNOWN", "parties", what, "add it to [peers] of the platform"))
-        log = self._logs[proposal.id] = EventLog(self._me, proposal.id)
-        self._proposals[proposal.id] = proposal
+        kept = await asyncio.to_thread(
+            self._store.platform.submit,
+            proposal.id,
+            request.request,
+            hashlib.sha256(request.definition).digest(),
+            definition=request.definition,
+            proposal=proposal.to_bytes(),
+            submitter=caller,
+        )
+        failpoints.hit("platform.submit.kept", kept.id)
+        # The same request may have come before, to this process or to the one before it.
+        if kept.id == proposal.id:
+            self._take_up(kept, EventLog(self._me, kept.id, self._store.events))
+        return JobSubmitted(kept.id)
+
+    def _take_up(self, kept: PlatformJob, log: EventLog) -> None:
+        proposal = JobSpecification.parse(kept.proposal)
+        parties = [party for party in _parties(proposal) if party in self._addresses]
         clients = {party: self._connect(party) for party in parties}
         addresses = {party: self._addresses[party] for party in parties}
-        coordinator = Coordinator(proposal, clients, addresses, log, self._clock)
-        self._tasks[proposal.id] = asyncio.create_task(self._run(coordinator, log), name=proposal.id)
-        self._requests[request.request] = (digest, proposal.id)
-        return JobSubmitted(proposal.id)
+        coordinator = Coordinator(kept, clients, addresses, log, self._store, self._clock, self._limits.peer_timeout_s)
+        self._logs[kept.id], self._coordinators[kept.id] = log, coordinator
+        self._tasks[kept.id] = asyncio.create_task(self._run(kept.id, coordinator, log), name=kept.id)
 
-    async def _run(self, coordinator: Coordinator, log: EventLog) -> None:
+    async def _run(self, job: str, coordinator: Coordinator, log: EventLog) -> None:
         try:
             error = await coordinator.run()
         except asyncio.CancelledError:
-            log.state("cancelled", RefusedError(Problem("CANCELLED", "job", "was cancelled")))
             raise
-        except Exception as bug:
-            log.state("failed", FedcreditError(Problem("INTERNAL", "platform", type(bug).__name__)))
-            raise
-        log.state("succeeded" if error is None else "failed", error)
+        except Exception as bug:  # noqa: BLE001 - the end of the line: whatever it was, the job has to end
+            _lines.error("job.bug", job=job, error=type(bug).__name__, places=logs.places(bug))
+            error = FedcreditError(Problem("INTERNAL", "platform", type(bug).__name__))
+            await coordinator.cancel(error.code)
+        await self._end(job, log, JobState.SUCCEEDED if error is None else JobState.FAILED, error)
+
+    async def _end(self, job: str, log: EventLog, state: JobState, error: FedcreditError | None) -> None:
+        await asyncio.to_thread(self._store.platform.update, job, state, error=error)
+        failpoints.hit("platform.end.kept", job)
+        log.state(state, error)
+        await log.flushed()
+        for memory in (self._logs, self._tasks, self._coordinators):
+            memory.pop(job, None)
+
+    def _log(self, job: str) -> EventLog:
+        if job in self._logs:
+            return self._logs[job]
+        if (kept := self._store.platform.job(job)) is None:
+            raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "is not known here"))
+        log = EventLog.restored(self._me, job, self._store.events)
+        if kept.state.final and not log.ended:
+            # The process ended between the end of the job and the note of it.
+            log.state(kept.state, rebuilt(kept.problems, kept.exit_status) if kept.problems else None)
+        return log
 
     async def _watch(self, caller: PartyId, request: WatchJob) -> AsyncIterator[JobEvent]:
         self._visible(caller, request.job)
-        async for event in self._logs[request.job].watch(request.after):
+        async for event in self._log(request.job).watch(request.after):
             yield event
 
     async def _cancel(self, caller: PartyId, request: CancelJob) -> Accepted:
         proposal = self._visible(caller, request.job)
         if caller not in self._operators and caller != proposal.submitter:
             raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at CancelAll", "did not submit this job"))
-        task = self._tasks[request.job]
+        log, task = self._log(request.job), self._tasks.get(request.job)
+        if task is None:
+            return Accepted()  # it has ended
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait({task}, timeout=10)
+        # The parties come first: a platform that dies in between finds the job cancelled at them.
+        await self._coordinators[request.job].cancel("CANCELLED")
+        error = RefusedError(Problem("CANCELLED", "job", "was cancelled"))
+        await self._end(request.job, log, JobState.CANCELLED, error)
         return Accepted()
 
     async def _list(self, caller: PartyId, request: ListJobs) -> JobReport:
-        seen = [proposal for proposal in self._proposals.values() if self._sees(caller, proposal)]
-        newest = reversed(seen[-request.limit :])
-        return JobReport(listed([platform_summary(one, self._logs[one.id].events) for one in newest]))
+        def report() -> bytes:
+            seen = [JobSpecification.parse(kept.proposal) for kept in self._store.platform.all()]
+            newest = [proposal for proposal in reversed(seen) if self._sees(caller, proposal)][: request.limit]
+            return listed([platform_summary(proposal, self._told(proposal.id)) for proposal in newest])
+
+        return JobReport(await asyncio.to_thread(report))
 
     async def _show(self, caller: PartyId, request: ShowJob) -> JobReport:
         proposal = self._visible(caller, request.job)
-        return JobReport(canonical(platform_job(proposal, self._logs[proposal.id].events)))
+        return JobReport(canonical(platform_job(proposal, await asyncio.to_thread(self._told, proposal.id))))
+
+    def _told(self, job: str) -> list[JobEvent]:
+        """What happened so far: as kept, and what is in memory alone, the latest progress above all."""
+        kept = [JobEvent.decode(data) for data in self._store.events.after(job)]
+        last = kept[-1].seq if kept else 0
+        log = self._logs.get(job)
+        recent = [event for event in (log.events if log else ()) if event.seq > last or event.kind == "progress"]
+        return sorted([*kept, *recent], key=lambda event: event.seq)
 
     def _visible(self, caller: PartyId, job: str) -> JobSpecification:
         """The job, to an operator or whoever takes part; for others it does not exist. Raises RefusedError."""
-        proposal = self._proposals.get(job)
+        kept = self._store.platform.job(job)
+        proposal = None if kept is None else JobSpecification.parse(kept.proposal)
         if proposal is None or not self._sees(caller, proposal):
             raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "is not known here"))
         return proposal
@@ -177,3 +245,7 @@ def make_proposal(definition: Any, platform: PartyId, submitter: PartyId | None 
         raise RefusedError(Problem("SPEC_INVALID", f"definition: {where}", "is not what it must be")) from None
     made = bare.model_copy(update={"leakage": bare.derive_leakage()})
     return JobSpecification.parse(made.to_bytes())
+
+
+def _parties(proposal: JobSpecification) -> list[PartyId]:
+    return [PartyId(entry.id) for entry in proposal.parties]

@@ -16,16 +16,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
-from fedcredit.errors import (
-    ConfigError,
-    DataError,
-    FedcreditError,
-    PeerError,
-    PeerLost,
-    Problem,
-    RefusedError,
-    UsageError,
-)
+from fedcredit.errors import FedcreditError, PeerLost, Problem, rebuilt
 from fedcredit.ids import PartyId
 
 __all__ = ["Child", "Children", "read_failure"]
@@ -143,13 +134,7 @@ def read_failure(folder: Path) -> FedcreditError | None:
             return None
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    if status in (PeerLost.exit_status, PeerError.exit_status) and problems:
-        culprit, _, step = problems[0].where.partition(" at ")
-        if status == PeerLost.exit_status:
-            return PeerLost(culprit, step, problems[0].what)
-        return PeerError(culprit, step, problems[0].what, problems[0].code)
-    kinds: tuple[type[FedcreditError], ...] = (UsageError, DataError, ConfigError, RefusedError)
-    return next((kind for kind in kinds if kind.exit_status == status), FedcreditError)(problems)
+    return rebuilt(problems, status)
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

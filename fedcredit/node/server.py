@@ -1,7 +1,7 @@
 """The process of a node: one folder, one port, one store. It says when it is ready and stops cleanly when told to.
 
 Ready means: `ready.json` is in the folder, and one line with the same JSON has been written to standard output.
-SIGTERM and SIGINT end it: running jobs are cancelled at all parties, what is written is finished.
+SIGTERM and SIGINT end it: running jobs come to their next checkpoint and wait, what is written is finished.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from cryptography import x509
 from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.governance.audit import Head
 from fedcredit.ids import PartyId
+from fedcredit.node.address_book import AddressBook
 from fedcredit.node.audit_file import AuditFile, Verifier
 from fedcredit.node.fsck import Checked, check_folder
 from fedcredit.node.jobs import Premises, write_failure
@@ -48,6 +50,9 @@ __all__ = ["AUDIT_HEAD", "check_kept", "check_node", "run_node", "serve", "verif
 AUDIT_HEAD = b"fedcredit/v1/audit-head"
 """The use of a signature over the head of an audit log."""
 
+LEAVE_S = 0.5
+"""What threads that still compute have before the process ends without them."""
+
 DRAIN_S = 2.0
 """What peers have to take of what was sent to them before the process ends; SIGTERM to exit is 10 s at most."""
 
@@ -61,11 +66,19 @@ def run_node(folder: Path, *, with_parent: bool = False) -> None:
     try:
         config = load_party(folder)
         logs.set_up(party=config.me, level=config.log.level, form=config.log.format)
-        asyncio.run(serve(config, with_parent=with_parent))
+        asyncio.run(_serve_and_leave(config, with_parent))
     except FedcreditError as error:
         if config is not None:
             write_failure(config.folder, error)
         raise
+
+
+async def _serve_and_leave(config: PartyFile, with_parent: bool) -> None:
+    await serve(config, with_parent=with_parent)
+    # All that is durable is written and closed. A kernel may still compute in a thread, for nobody: it is left behind.
+    leave = threading.Timer(LEAVE_S, os._exit, (0,))
+    leave.daemon = True
+    leave.start()
 
 
 def check_node(folder: Path) -> PartyFile:
@@ -144,7 +157,9 @@ async def _start_party(
         clock=clock,
         limits=config.limits,
     )
-    node = PartyNode(premises, signing, PartyId(config.trust.platform), transport.add_peer, shut_down)
+    book = AddressBook(config.folder / "addresses.json", transport.add_peer)
+    book.recall(transport.address)
+    node = PartyNode(premises, signing, PartyId(config.trust.platform), book.learn, shut_down)
     node.recover()
     sweep(config.folder, {row.id for row in store.jobs.all() if not row.state.final})
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
@@ -170,10 +185,11 @@ async def _start_platform(
     def connect(party: PartyId) -> ControlClient:
         return ControlClient(transport.connection(party), "Party", party)
 
-    node = PlatformNode(config.me, addresses, connect, clock, shut_down)
+    node = PlatformNode(config.me, addresses, connect, store, clock, config.limits, shut_down)
     service.bind(node.methods(_operators(config)))
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, learn)
+    node.recover()
     return transport, node.stop
 
 

@@ -7,7 +7,7 @@ decoding happen where the work is done (`runtime.driver`), in a worker thread.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -91,6 +91,12 @@ class Transport(Protocol):
 
     def forget(self, ssid: bytes) -> None:
         """Drop all state of a finished job. What still arrives for it is thrown away."""
+
+    def expect(self, peers: Collection[PartyId]) -> None:
+        """Take frames of `peers` from now on, even where no address of them is known yet."""
+
+    def unreachable(self) -> Mapping[PartyId, float]:
+        """Peers of open stages that cannot be reached at the moment, and for how many seconds."""
 
     async def close(self) -> None:
         """Deliver what is queued, as far as peers let us, and hang up."""

@@ -57,6 +57,10 @@ class Connection:
         """Why `peer` is not believed any more; None while it is."""
         return self._keyring.trust.refusal(self.peer)
 
+    def move(self, address: str) -> None:
+        """Dial `address` from the next call on."""
+        self.address = address
+
     def hang_up(self) -> None:
         """End every call now. A later one dials again."""
         self._retire()
@@ -82,7 +86,7 @@ class Connection:
         return start
 
     def _current(self) -> _Held:
-        made_with = (self._keyring.credentials, self._keyring.trust.roots_of(self.peer))
+        made_with = (self.address, self._keyring.credentials, self._keyring.trust.roots_of(self.peer))
         if self._newest is None or self._newest.made_with != made_with:
             secure = self._keyring.channel_credentials(self.peer)
             options = channel_options(self._limits, party_host(self.peer))

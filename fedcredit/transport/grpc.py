@@ -80,7 +80,8 @@ class GrpcTransport:
         self._limits = limits or Limits()
         self._addresses = {peer: address for peer, address in (peers or {}).items() if peer != me}
         self._services = tuple(services)
-        self._frames = FrameService(self._limits, self._addresses.__contains__, self._wake)
+        self._frames = FrameService(self._limits, self._may_send, self._wake)
+        self._expected: frozenset[PartyId] = frozenset()
         self._links: dict[PartyId, Link] = {}
         self._connections: dict[PartyId, Connection] = {}
         self._gate = Gate(self._limits, self._keyring)
@@ -126,9 +127,17 @@ class GrpcTransport:
         self._keyring.subscribe(self._changed)
 
     def add_peer(self, peer: PartyId, address: str) -> None:
-        """Know `peer` by its host:port from now on. Frames of parties that are not known are refused."""
-        if peer != self._me:
-            self._addresses[peer] = address
+        """Know `peer` by its host:port from now on. Frames of parties that are not known are refused.
+
+        One that has moved is dialled at its new address; what has no receipt is sent again.
+        """
+        if peer == self._me or self._addresses.get(peer) == address:
+            return
+        self._addresses[peer] = address
+        if peer in self._connections:
+            self._connections[peer].move(self._route(peer, address))
+        if peer in self._links:
+            self._links[peer].redial()
 
     def connection(self, peer: PartyId, address: str | None = None) -> Connection:
         """The way to `peer`, for calls of other services. It is closed with the transport.
@@ -160,6 +169,14 @@ class GrpcTransport:
         """See `Transport.forget`. What is still under way to peers is delivered."""
         self._frames.inbox.forget(ssid)
 
+    def expect(self, peers: Collection[PartyId]) -> None:
+        """See `Transport.expect`."""
+        self._expected |= frozenset(peers)
+
+    def unreachable(self) -> Mapping[PartyId, float]:
+        """See `Transport.unreachable`."""
+        return {peer: link.down_s for peer, link in self._links.items() if link.down_s > 0}
+
     async def close(self) -> None:
         """Wait until peers have taken what was sent, at most `Limits.drain_s`, then hang up."""
         owed = any(link.owes_messages for link in self._links.values())
@@ -188,6 +205,9 @@ class GrpcTransport:
                 self._frames.inbox.lose,
             )
         return self._links[peer]
+
+    def _may_send(self, peer: PartyId) -> bool:
+        return peer in self._addresses or peer in self._expected
 
     def _wake(self) -> None:
         for link in self._links.values():

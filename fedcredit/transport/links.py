@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import grpc.aio
 
+from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.transport.limits import Limits
@@ -85,6 +86,7 @@ class Link:
         self._heard = 0
         self._gone = False
         self._moving = asyncio.Event()
+        self._down_since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
     def open(self, ssid: bytes, epoch: int, stage: str) -> OutFlow:
@@ -140,6 +142,11 @@ class Link:
         if self._task is not None and not self._task.done():
             self._task.cancel()
         self._end(error_at)
+
+    @property
+    def down_s(self) -> float:
+        """For how long the peer has been out of reach while there was use for it; 0 while it is not."""
+        return 0.0 if self._down_since is None else asyncio.get_running_loop().time() - self._down_since
 
     @property
     def owes_messages(self) -> bool:
@@ -203,21 +210,31 @@ class Link:
 
     async def _run(self) -> None:
         """Keep a stream to the peer while there is any use for it."""
+        try:
+            await self._keep_stream()
+        finally:
+            self._down_since = None
+
+    async def _keep_stream(self) -> None:
         loop = asyncio.get_running_loop()
         down_since, pause_s = loop.time(), _FIRST_PAUSE_S
         while self._needed():
             heard = self._heard
+            self._down_since = down_since
             try:
                 async with asyncio.timeout_at(down_since + self._limits.lost_after_s):
                     call = await self._connect()
+                self._down_since = None
+                failpoints.hit("link.stream.accepted", self.peer)
                 await self._carry(call)
                 down_since = loop.time()
             except _Moved:
-                # Keys were renewed: this is no outage, and there is nothing to pause for.
-                down_since, pause_s = loop.time(), _FIRST_PAUSE_S
+                # Keys were renewed, or the peer has moved: where it was within reach, this is no outage.
+                down_since = loop.time() if self._down_since is None else down_since
+                pause_s = _FIRST_PAUSE_S
                 continue
             except _StreamEnded:
-                pass
+                down_since = loop.time() if self._down_since is None else down_since
             except TrustRefused as refused_here:
                 self._end(refused_here.as_peer_error)
                 return
@@ -240,7 +257,7 @@ class Link:
         call = self._dial()
         try:
             # The peer sends its metadata as soon as it has let us in.
-            metadata = await call.initial_metadata()
+            metadata = await self._unless_moved(call)
             if ACCEPTED not in tuple(metadata):
                 await self._check_end(call)
                 raise _StreamEnded
@@ -250,6 +267,17 @@ class Link:
                 raise _StreamEnded from None  # the call was cut off, not we
             raise
         return call
+
+    async def _unless_moved(self, call: Call) -> Any:
+        accepted = asyncio.ensure_future(call.initial_metadata())
+        moved = asyncio.create_task(self._move())
+        try:
+            done, _ = await asyncio.wait((accepted, moved), return_when=asyncio.FIRST_COMPLETED)
+            return accepted.result() if accepted in done else moved.result()
+        finally:
+            for task in (accepted, moved):
+                task.cancel()
+            await asyncio.gather(accepted, moved, return_exceptions=True)
 
     async def _carry(self, call: Call) -> None:
         """Send and hear on `call` until it ends. Raises _LinkRefused if there is no use in coming back."""

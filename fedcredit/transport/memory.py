@@ -198,6 +198,13 @@ class MemoryTransport:
     def forget(self, ssid: bytes) -> None:
         """See `Transport.forget`. Peers in this process keep what they hold."""
 
+    def expect(self, peers: Collection[PartyId]) -> None:
+        """See `Transport.expect`: everybody is known here."""
+
+    def unreachable(self) -> Mapping[PartyId, float]:
+        """See `Transport.unreachable`: nobody."""
+        return {}
+
     async def close(self) -> None:
         """See `Transport.close`: nothing is under way."""
 

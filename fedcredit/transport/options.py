@@ -67,9 +67,9 @@ def channel_options(limits: Limits, host: str) -> Options:
         *_sizes(limits),
         ("grpc.ssl_target_name_override", host),
         ("grpc.enable_retries", 0),
-        # Processes of one job start within a second of each other; later attempts are 30 s apart at most, jittered.
+        # Processes of one job start within a second of each other; later attempts are 10 s apart at most, jittered.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 30_000),
+        ("grpc.max_reconnect_backoff_ms", 10_000),
         ("grpc.min_reconnect_backoff_ms", 5_000),
     )
 

@@ -149,6 +149,7 @@ class JobEvent(Message, tag=0x10B, proto=node_pb2.JobEvent):
     exit_status: int = count(255)
     culprit: str = text(MAX_NAME)
     detail: bytes = blob(0, MAX_DOCUMENT)
+    origin: int = count(2**63)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

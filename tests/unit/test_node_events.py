@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tomllib
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,13 @@ from hypothesis import strategies as st
 
 from fedcredit.errors import DataError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.node.coordinator import _nearest_to_cause
-from fedcredit.node.events import EventLog
+from fedcredit.node.events import REMEMBERED, EventLog
 from fedcredit.node.jobs import write_failure
 from fedcredit.node.processes import read_failure
 from fedcredit.node.rpc import ControlService, Method, remote_error
+from fedcredit.node.supervision import nearest_to_cause
 from fedcredit.runtime.toml import dump
-from fedcredit.wire.control import Accepted, HealthRequest
+from fedcredit.wire.control import Accepted, HealthRequest, JobEvent
 
 BANK = PartyId("bank")
 
@@ -43,6 +44,81 @@ async def test_every_watcher_sees_every_event_once_and_in_order() -> None:
     assert await early == expected
     assert await late == expected[2:]
     assert await watch(0) == expected
+
+
+class Shelf:
+    """Events in memory, as the store keeps them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, bytes] = {}
+
+    def add_all(self, job: str, events: Sequence[tuple[int, bytes]]) -> None:
+        assert not self.kept.keys() & {seq for seq, _ in events}
+        self.kept.update(events)
+
+    def after(self, job: str, seq: int = 0) -> list[bytes]:
+        return [data for number, data in sorted(self.kept.items()) if number > seq]
+
+
+@pytest.mark.anyio
+async def test_events_outlive_the_process_and_numbers_only_grow() -> None:
+    shelf = Shelf()
+    log = EventLog(BANK, "job", shelf)
+    log.stage("align", "begun")
+    log.progress("align", 1, 2)
+    await log.flushed()
+    log.waiting("align", PartyId("tax"), 6.5)
+    log.progress("align", 2, 2)  # told, never kept
+    await log.flushed()
+    seen = [event.seq async for event in first(log.watch(), 3)]
+
+    again = EventLog.restored(BANK, "job", shelf)
+    again.stage("align", "done")
+    again.state("succeeded")
+    await again.flushed()
+    rest = [(event.seq, event.kind, event.stage) async for event in again.watch(seen[-1])]
+    assert [told[1:] for told in rest] == [("done", "align"), ("state", "succeeded")]
+    assert rest[0][0] > seen[-1]
+    everything = [(event.kind, event.culprit) async for event in EventLog.restored(BANK, "job", shelf).watch()]
+    assert everything == [("begun", ""), ("waiting", "tax"), ("done", ""), ("state", "")]
+
+
+@pytest.mark.anyio
+async def test_memory_is_bounded_and_a_late_watcher_still_sees_all() -> None:
+    shelf = Shelf()
+    log = EventLog(BANK, "job", shelf)
+    for number in range(3 * REMEMBERED):
+        log.stage(f"s.{number}", "done")
+        log.progress("s", number, 3 * REMEMBERED)
+    await log.flushed()
+    assert len(log._events) <= REMEMBERED + 1
+    log.state("succeeded")
+    await log.flushed()
+    stages = [event.stage async for event in log.watch() if event.kind == "done"]
+    assert stages == [f"s.{number}" for number in range(3 * REMEMBERED)]
+
+
+@pytest.mark.anyio
+async def test_copied_events_say_how_far_their_origin_is() -> None:
+    shelf, party = Shelf(), EventLog(BANK, "job")
+    party.stage("align", "begun")
+    party.progress("align", 1, 2)
+    party.state("succeeded")
+    platform = EventLog(PartyId("platform"), "job", shelf)
+    async for event in party.watch():
+        platform.copy(event)
+    assert platform.origins == {"bank": 3}
+    await platform.flushed()
+    assert EventLog.restored(PartyId("platform"), "job", shelf).origins == {"bank": 3}
+
+
+async def first(events: AsyncIterator[JobEvent], n: int) -> AsyncIterator[JobEvent]:
+    """The first `n` of them."""
+    async for event in events:
+        yield event
+        n -= 1
+        if not n:
+            return
 
 
 @pytest.mark.anyio
@@ -72,11 +148,11 @@ def test_the_cause_is_nearer_than_its_echoes() -> None:
     told = PeerLost("bank", "align", "no longer reachable from registry")
     echo = PeerError("bank", "align", "ended the job", "DATASET_CHANGED")
     cancelled = RefusedError(Problem("CANCELLED", "registry", "was cancelled"))
-    assert _nearest_to_cause([cancelled, echo, told, lost, own]) is own
-    assert _nearest_to_cause([cancelled, echo, told, lost]) is lost
-    assert _nearest_to_cause([cancelled, told]) is told
-    assert _nearest_to_cause([cancelled]) is cancelled
-    assert _nearest_to_cause([own, KeyError("x")]).code == "INTERNAL"
+    assert nearest_to_cause([cancelled, echo, told, lost, own]) is own
+    assert nearest_to_cause([cancelled, echo, told, lost]) is lost
+    assert nearest_to_cause([cancelled, told]) is told
+    assert nearest_to_cause([cancelled]) is cancelled
+    assert nearest_to_cause([own, KeyError("x")]).code == "INTERNAL"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ _jobs, _stages, _platform = tables.jobs, tables.stages, tables.platform_jobs
 
 _AGREED = (JobState.SIGNED, JobState.RUNNING, JobState.WAITING, JobState.SUCCEEDED)
 _STARTED = (JobState.RUNNING, JobState.WAITING, JobState.SUCCEEDED)
+_ENDED = tuple(state for state in JobState if state.final)
 
 
 def problems_of(database: Database) -> list[Problem]:
@@ -74,7 +75,7 @@ def _wrong_with(row: sa.Row[tuple[object, ...]]) -> Iterator[str]:
 def _of_stages(connection: sa.Connection) -> Iterator[Problem]:
     columns = (_stages.c.job, _stages.c.name, _stages.c.position, _stages.c.finished, _stages.c.epoch)
     joined = _stages.join(_jobs, _stages.c.job == _jobs.c.id)
-    wanted = sa.select(*columns, _jobs.c.epoch.label("now")).select_from(joined)
+    wanted = sa.select(*columns, _jobs.c.epoch.label("now"), _jobs.c.state.label("job_state")).select_from(joined)
     seen: set[tuple[str, int]] = set()
     for row in connection.execute(wanted.order_by(_stages.c.job, _stages.c.position)).all():
         where = f"job {row.job}, stage {row.name}"
@@ -86,7 +87,9 @@ def _of_stages(connection: sa.Connection) -> Iterator[Problem]:
         key = (_stages.c.job == row.job) & (_stages.c.name == row.name)
         # One state at a time: they may be large.
         kept = connection.execute(sa.select(_stages.c.state, _stages.c.digest).where(key)).one()
-        whole = kept.state is not None and hashlib.sha256(kept.state).digest() == kept.digest
+        # The states of a job that has ended are gone; its stages and their digests stay.
+        gone = kept.state is None and row.job_state in _ENDED
+        whole = gone or (kept.state is not None and hashlib.sha256(kept.state).digest() == kept.digest)
         if row.finished is not None and not whole:
             yield Problem("STATE_INVALID", where, "its state is not the one that was kept", "resume from before it")
 

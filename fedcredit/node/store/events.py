@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from fedcredit import failpoints
@@ -25,13 +27,18 @@ class Events:
 
         Raises: FedcreditError (CONFLICT) when another event has that number.
         """
+        self.add_all(job, [(seq, data)])
+
+    def add_all(self, job: str, events: Sequence[tuple[int, bytes]]) -> None:
+        """Keep many events, each as `add`, in one transaction."""
         with self._database.writing() as connection:
-            key = (_events.c.job == job) & (_events.c.seq == seq)
-            old = connection.execute(sa.select(_events.c.data).where(key)).scalar()
-            if old is not None and old != data:
-                raise FedcreditError(Problem("CONFLICT", f"job {job}", f"event {seq} was another one"))
-            if old is None:
-                connection.execute(_events.insert().values(job=job, seq=seq, data=data))
+            for seq, data in events:
+                key = (_events.c.job == job) & (_events.c.seq == seq)
+                old = connection.execute(sa.select(_events.c.data).where(key)).scalar()
+                if old is not None and old != data:
+                    raise FedcreditError(Problem("CONFLICT", f"job {job}", f"event {seq} was another one"))
+                if old is None:
+                    connection.execute(_events.insert().values(job=job, seq=seq, data=data))
             failpoints.hit("store.event.written", job)
         failpoints.hit("store.event.committed", job)
 

@@ -165,7 +165,8 @@ class Jobs:
             self._move(connection, job, {row.state}, JobState.RUNNING, epoch=epoch, **reason)
 
     def end(self, job: str, state: JobState, error: FedcreditError | None = None) -> None:
-        """Write how a job ended. A job that ended already keeps its first end."""
+        """Write how a job ended, and forget the frozen states of its stages: they hold rows, and nothing needs them any
+        more. A job that ended already keeps its first end."""
         values: dict[str, Any] = {
             "problems": problems_text(error),
             "exit_status": 0 if error is None else error.exit_status,
@@ -173,6 +174,7 @@ class Jobs:
         with self._writing(state) as connection:
             if (row := _row(connection, _jobs.c.id == job)) is not None and not row.state.final:
                 self._move(connection, job, _sources(state), state, **values)
+                connection.execute(_stages.update().where(_stages.c.job == job).values(state=None))
 
     def job(self, job: str) -> JobRow | None:
         """The job, if it is known."""

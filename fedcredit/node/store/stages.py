@@ -75,7 +75,7 @@ class Stages:
         with self._database.reading() as connection:
             key = (_stages.c.job == job) & (_stages.c.name == name) & _stages.c.finished.is_not(None)
             row = connection.execute(sa.select(_stages.c.state, _stages.c.digest).where(key)).first()
-        if row is None:
+        if row is None or row.state is None:
             return None
         if hashlib.sha256(row.state).digest() != row.digest:
             raise state_invalid(f"the state of stage {name} is damaged")

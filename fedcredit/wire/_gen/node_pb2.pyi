@@ -93,7 +93,7 @@ class JobSubmitted(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobEvent(_message.Message):
-    __slots__ = ("seq", "party", "job", "kind", "stage", "done", "total", "code", "exit_status", "culprit", "detail")
+    __slots__ = ("seq", "party", "job", "kind", "stage", "done", "total", "code", "exit_status", "culprit", "detail", "origin")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     PARTY_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +105,7 @@ class JobEvent(_message.Message):
     EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
     CULPRIT_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     seq: int
     party: str
     job: str
@@ -116,7 +117,48 @@ class JobEvent(_message.Message):
     exit_status: int
     culprit: str
     detail: bytes
-    def __init__(self, seq: _Optional[int] = ..., party: _Optional[str] = ..., job: _Optional[str] = ..., kind: _Optional[str] = ..., stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., code: _Optional[str] = ..., exit_status: _Optional[int] = ..., culprit: _Optional[str] = ..., detail: _Optional[bytes] = ...) -> None: ...
+    origin: int
+    def __init__(self, seq: _Optional[int] = ..., party: _Optional[str] = ..., job: _Optional[str] = ..., kind: _Optional[str] = ..., stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., code: _Optional[str] = ..., exit_status: _Optional[int] = ..., culprit: _Optional[str] = ..., detail: _Optional[bytes] = ..., origin: _Optional[int] = ...) -> None: ...
+
+class StandingRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class StandingReply(_message.Message):
+    __slots__ = ("state", "epoch", "checkpoints", "ready", "code", "culprit", "need")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    CULPRIT_FIELD_NUMBER: _ClassVar[int]
+    NEED_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    epoch: int
+    checkpoints: bytes
+    ready: bool
+    code: str
+    culprit: str
+    need: int
+    def __init__(self, state: _Optional[str] = ..., epoch: _Optional[int] = ..., checkpoints: _Optional[bytes] = ..., ready: _Optional[bool] = ..., code: _Optional[str] = ..., culprit: _Optional[str] = ..., need: _Optional[int] = ...) -> None: ...
+
+class ResumeJob(_message.Message):
+    __slots__ = ("job", "epoch", "keep", "digest", "finished", "addresses")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    KEEP_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    epoch: int
+    keep: int
+    digest: bytes
+    finished: bool
+    addresses: bytes
+    def __init__(self, job: _Optional[str] = ..., epoch: _Optional[int] = ..., keep: _Optional[int] = ..., digest: _Optional[bytes] = ..., finished: _Optional[bool] = ..., addresses: _Optional[bytes] = ...) -> None: ...
 
 class ListJobs(_message.Message):
     __slots__ = ("limit",)

@@ -75,6 +75,16 @@ class PartyStub:
                 request_serializer=fedcredit_dot_v1_dot_node__pb2.CancelJob.SerializeToString,
                 response_deserializer=fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
                 _registered_method=True)
+        self.Standing = channel.unary_unary(
+                '/fedcredit.v1.Party/Standing',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.StandingRequest.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.StandingReply.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/fedcredit.v1.Party/Resume',
+                request_serializer=fedcredit_dot_v1_dot_node__pb2.ResumeJob.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/fedcredit.v1.Party/Shutdown',
                 request_serializer=fedcredit_dot_v1_dot_node__pb2.ShutdownRequest.SerializeToString,
@@ -159,6 +169,20 @@ class PartyServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Standing(self, request, context):
+        """How a job stands here: its state, its epoch and its checkpoints, and whether it could go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Go on with a job, in a new epoch, from its first `keep` checkpoints.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Finish what is being written and stop the process.
         """
@@ -228,6 +252,16 @@ def add_PartyServicer_to_server(servicer, server):
             'Cancel': grpc.unary_unary_rpc_method_handler(
                     servicer.Cancel,
                     request_deserializer=fedcredit_dot_v1_dot_node__pb2.CancelJob.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.Accepted.SerializeToString,
+            ),
+            'Standing': grpc.unary_unary_rpc_method_handler(
+                    servicer.Standing,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.StandingRequest.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_node__pb2.StandingReply.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=fedcredit_dot_v1_dot_node__pb2.ResumeJob.FromString,
                     response_serializer=fedcredit_dot_v1_dot_node__pb2.Accepted.SerializeToString,
             ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
@@ -450,6 +484,60 @@ class Party:
             target,
             '/fedcredit.v1.Party/Cancel',
             fedcredit_dot_v1_dot_node__pb2.CancelJob.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Standing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Party/Standing',
+            fedcredit_dot_v1_dot_node__pb2.StandingRequest.SerializeToString,
+            fedcredit_dot_v1_dot_node__pb2.StandingReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Party/Resume',
+            fedcredit_dot_v1_dot_node__pb2.ResumeJob.SerializeToString,
             fedcredit_dot_v1_dot_node__pb2.Accepted.FromString,
             options,
             channel_credentials,

@@ -52,6 +52,10 @@ class PartyStub:
     Watch: _grpc.UnaryStreamMultiCallable[_node_pb2.WatchJob, _node_pb2.JobEvent]
     """What happens in a job, from event `after` on, until its end."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]
+    Standing: _grpc.UnaryUnaryMultiCallable[_node_pb2.StandingRequest, _node_pb2.StandingReply]
+    """How a job stands here: its state, its epoch and its checkpoints, and whether it could go on."""
+    Resume: _grpc.UnaryUnaryMultiCallable[_node_pb2.ResumeJob, _node_pb2.Accepted]
+    """Go on with a job, in a new epoch, from its first `keep` checkpoints."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_node_pb2.ShutdownRequest, _node_pb2.Accepted]
     """Finish what is being written and stop the process."""
     List: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListJobs, _node_pb2.JobReport]
@@ -85,6 +89,10 @@ class PartyAsyncStub(PartyStub):
     Watch: _aio.UnaryStreamMultiCallable[_node_pb2.WatchJob, _node_pb2.JobEvent]  # type: ignore[assignment]
     """What happens in a job, from event `after` on, until its end."""
     Cancel: _aio.UnaryUnaryMultiCallable[_node_pb2.CancelJob, _node_pb2.Accepted]  # type: ignore[assignment]
+    Standing: _aio.UnaryUnaryMultiCallable[_node_pb2.StandingRequest, _node_pb2.StandingReply]  # type: ignore[assignment]
+    """How a job stands here: its state, its epoch and its checkpoints, and whether it could go on."""
+    Resume: _aio.UnaryUnaryMultiCallable[_node_pb2.ResumeJob, _node_pb2.Accepted]  # type: ignore[assignment]
+    """Go on with a job, in a new epoch, from its first `keep` checkpoints."""
     Shutdown: _aio.UnaryUnaryMultiCallable[_node_pb2.ShutdownRequest, _node_pb2.Accepted]  # type: ignore[assignment]
     """Finish what is being written and stop the process."""
     List: _aio.UnaryUnaryMultiCallable[_node_pb2.ListJobs, _node_pb2.JobReport]  # type: ignore[assignment]
@@ -157,6 +165,22 @@ class PartyServicer(metaclass=_abc_1.ABCMeta):
         request: _node_pb2.CancelJob,
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]: ...
+
+    @_abc_1.abstractmethod
+    def Standing(
+        self,
+        request: _node_pb2.StandingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.StandingReply, _abc.Awaitable[_node_pb2.StandingReply]]:
+        """How a job stands here: its state, its epoch and its checkpoints, and whether it could go on."""
+
+    @_abc_1.abstractmethod
+    def Resume(
+        self,
+        request: _node_pb2.ResumeJob,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.Accepted, _abc.Awaitable[_node_pb2.Accepted]]:
+        """Go on with a job, in a new epoch, from its first `keep` checkpoints."""
 
     @_abc_1.abstractmethod
     def Shutdown(

@@ -1,0 +1,355 @@
+"""All jobs of a party that are under way: those that run, those that wait, and how one becomes the other.
+
+start   -> runs in epoch 0
+waits   -> for a peer, for room on the disk, for this node after a restart; never longer than `peer_timeout_s` after
+           the platform was last heard of it
+resume  -> runs in a greater epoch, from its first `keep` checkpoints
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fedcredit import failpoints
+from fedcredit.errors import FedcreditError, PeerLost, Problem, RefusedError, rebuilt
+from fedcredit.governance.audit import Event
+from fedcredit.ids import PartyId
+from fedcredit.node.events import EventLog
+from fedcredit.node.jobs import checkpoints
+from fedcredit.node.jobs.premises import Premises
+from fedcredit.node.jobs.room import check_room, free_bytes, needed_bytes
+from fedcredit.node.jobs.run import JobRun, Outcome, end_job
+from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, disk_full, interrupted
+from fedcredit.node.specification import JobSpecification
+from fedcredit.node.store import JobRow, JobState
+from fedcredit.tables import Table
+from fedcredit.wire.resume import ResumeJob, StandingReply
+
+__all__ = ["JobDesk"]
+
+DRAIN_S = 3.5
+"""What a run has at SIGTERM to come to its next checkpoint; SIGTERM to exit is 10 s at most."""
+
+STOP_S = 2.0
+TICK_S = 1.0
+
+AGREEMENT_S = 86_400.0
+"""How long a job that was proposed or signed may take to start."""
+
+HANDOVER_S = 60.0
+"""What an older start may take to let go: writing a result is not interrupted."""
+
+
+@dataclass(slots=True)
+class _Wait:
+    """A job that waits. `heard` is when the platform last spoke of it, by the monotonic clock."""
+
+    error: FedcreditError
+    heard: float
+
+
+@dataclass(slots=True)
+class _Job:
+    """What is in memory of a job."""
+
+    log: EventLog
+    since: float
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    table: Table | None = None
+    run: JobRun | None = None
+    task: asyncio.Task[None] | None = None
+    wait: _Wait | None = None
+
+
+class JobDesk:
+    """The jobs of one party. Lives on the node's event loop."""
+
+    def __init__(self, premises: Premises) -> None:
+        self._premises = premises
+        self._jobs: dict[str, _Job] = {}
+        self._clockwork: asyncio.Task[None] | None = None
+        self.stopping = False
+
+    def recover(self) -> None:
+        """At the start of the node: jobs that the last process left running wait to be resumed."""
+        for row in self._premises.store.jobs.all():
+            if row.state is JobState.RUNNING:
+                error = interrupted(row.id)
+                self._premises.store.jobs.wait(row.id, error.code)
+                failpoints.hit("job.recovered", row.id)
+                job = self._job(row.id)
+                job.wait = _Wait(error, self._now())
+                job.log.state(JobState.WAITING, error)
+            elif not row.state.final:
+                self._job(row.id)
+            if not row.state.final:
+                # They may come back for it before the platform has said where they are.
+                peers = JobSpecification.parse(row.specification or row.proposal).parties
+                self._premises.transport.expect([PartyId(peer.id) for peer in peers])
+            if row.state is JobState.WAITING:
+                self._job(row.id).wait = _Wait(_reason_of(row), self._now() - self._age_s(row.waiting_since))
+        self._clockwork = asyncio.get_running_loop().create_task(self._tick(), name="job desk")
+
+    def log(self, job: str) -> EventLog:
+        """The events of a job. Raises: RefusedError (JOB_UNKNOWN)."""
+        if job in self._jobs:
+            return self._jobs[job].log
+        if (row := self._premises.store.jobs.job(job)) is None:
+            raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "is not known here"))
+        if not row.state.final:
+            return self._job(job).log
+        log = self._restored(job)
+        if not log.ended:
+            # The process ended between the end of the job and the note of it.
+            log.state(row.state, rebuilt(row.problems, row.exit_status) if row.problems else None)
+        return log
+
+    def hold(self, job: str, table: Table) -> None:
+        """Keep the table of a proposed job open until it starts."""
+        held = self._job(job)
+        if held.table is not None:
+            held.table.close()
+        held.table = table
+
+    def drop(self, name: str, error: FedcreditError) -> None:
+        """Let go of a job that was refused after all; its end is in the store already."""
+        if (job := self._jobs.pop(name, None)) is not None:
+            if job.table is not None:
+                job.table.close()
+            job.log.state(JobState.FAILED, error)
+
+    async def start(self, row: JobRow, specification: JobSpecification, signatures: bytes) -> None:
+        """Begin a job that everybody has signed. Raises: RefusedError (DISK_FULL) with the bytes that it needs."""
+        job = self._job(row.id)
+        async with job.lock:
+            self.refuse_when_stopping(row.id)
+            await asyncio.to_thread(self._check_room, specification)
+            await asyncio.to_thread(self._premises.store.jobs.start, row.id, signatures)
+            failpoints.hit("job.start.kept", row.id)
+            table, job.table = job.table, None
+            self._launch(job, specification, row, epoch=0, table=table)
+
+    def standing(self, row: JobRow) -> StandingReply:
+        """How a job stands, for the platform, which is heard of it by this."""
+        job = self._jobs.get(row.id)
+        state, ready, error = row.state, row.state is JobState.RUNNING, None
+        if job is not None and job.wait is not None and not row.state.final:
+            job.wait.heard = self._now()
+            state, error = JobState.WAITING, job.wait.error
+            ready = not self.stopping and self._could_go_on(row, error)
+        listing = checkpoints.listing_of(self._premises.store.stages.checkpoints(row.id))
+        return StandingReply(
+            state=state,
+            epoch=row.epoch,
+            checkpoints=checkpoints.to_bytes(listing),
+            ready=ready,
+            code="" if error is None else error.code[:64],
+            culprit=str(getattr(error, "culprit", ""))[:64],
+            need=self._need(row) if error is not None and error.code == DISK_FULL else 0,
+        )
+
+    async def resume(self, row: JobRow, request: ResumeJob) -> None:
+        """Go on in a new epoch; the older start is stopped. Again with the same epoch while that runs: no effect.
+
+        Raises: FedcreditError (STALE_EPOCH, JOB_STATE, CHECKPOINT_MISSING, DISK_FULL, INTERRUPTED).
+        """
+        job = self._job(row.id)
+        async with job.lock:
+            self.refuse_when_stopping(row.id)
+            if job.run is not None and job.run.epoch == request.epoch:
+                return
+            if job.run is not None and request.epoch > job.run.epoch:
+                await self._hand_over(job)
+            specification = JobSpecification.parse(row.specification or b"")
+            kept = await asyncio.to_thread(self._premises.store.stages.checkpoints, row.id)
+            if checkpoints.digest_of(checkpoints.listing_of(kept)[: request.keep]) != request.digest:
+                what = "are not those that the platform means"
+                raise FedcreditError(Problem("CHECKPOINT_MISSING", f"job {row.id}: checkpoints", what))
+            await asyncio.to_thread(self._check_room, specification)
+            facts = {"epoch": request.epoch, "kept": request.keep}
+            await asyncio.to_thread(self._premises.store.jobs.resume, row.id, request.epoch, request.keep)
+            failpoints.hit("job.resume.kept", row.id)
+            job.wait = None
+            try:
+                await asyncio.to_thread(self._premises.recorder.record, Event.JOB_RESUMED, row.id, **facts)
+            finally:
+                self._launch(job, specification, row, epoch=request.epoch, finished=request.finished)
+
+    async def cancel(self, row: JobRow, code: str) -> None:
+        """End a job for good: cancelled, or failed for what it waited for when the platform gives that up."""
+        job = self._job(row.id)
+        if job.run is not None and job.task is not None:
+            job.run.cancel()
+            await asyncio.wait({job.task}, timeout=5)
+        async with job.lock:
+            if job.run is not None or self._premises.store.jobs.job(row.id) is None:
+                return
+            if job.wait is not None and code != "CANCELLED":
+                await self._end(row, job, Outcome(JobState.FAILED, job.wait.error))
+            else:
+                error = RefusedError(Problem("CANCELLED", f"job {row.id}", "was cancelled"))
+                await self._end(row, job, Outcome(JobState.CANCELLED, error))
+
+    async def stop(self) -> None:
+        """Let every run come to its next checkpoint, as far as time allows; what has not ended waits."""
+        self.stopping = True
+        failpoints.hit("node.stop.begun")
+        if self._clockwork is not None:
+            self._clockwork.cancel()
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            if job.run is not None:
+                job.run.drain()
+        tasks = {job.task for job in jobs if job.task is not None}
+        if tasks:
+            _, running = await asyncio.wait(tasks, timeout=DRAIN_S)
+            for job in jobs:
+                if job.run is not None:
+                    job.run.interrupt()
+            if running:
+                await asyncio.wait(running, timeout=STOP_S)
+        await asyncio.gather(*(job.log.flushed() for job in jobs))
+        for job in jobs:
+            if job.table is not None:
+                job.table.close()
+        failpoints.hit("node.stop.done")
+
+    def refuse_when_stopping(self, job: str) -> None:
+        """Raises: FedcreditError (INTERRUPTED) once the node takes nothing new any more."""
+        if self.stopping:
+            raise interrupted(job)
+
+    def _launch(
+        self,
+        job: _Job,
+        specification: JobSpecification,
+        row: JobRow,
+        *,
+        epoch: int,
+        finished: bool = False,
+        table: Table | None = None,
+    ) -> None:
+        fingerprint = row.fingerprint or b""
+        job.run = JobRun(
+            specification,
+            self._premises,
+            job.log,
+            fingerprint=fingerprint,
+            epoch=epoch,
+            finished=finished,
+            table=table,
+        )
+        job.task = asyncio.create_task(self._see_through(job, job.run, row.id), name=row.id)
+
+    async def _see_through(self, job: _Job, run: JobRun, name: str) -> None:
+        outcome = Outcome(JobState.WAITING, interrupted(name))
+        try:
+            outcome = await run.run()
+        finally:
+            job.run = job.task = None
+            if outcome.state is JobState.WAITING and outcome.error is not None:
+                job.wait = _Wait(outcome.error, self._now())
+            else:
+                await self._put_away(name, job)
+
+    async def _hand_over(self, job: _Job) -> None:
+        """Stop the start that runs, for a new one to take its place."""
+        assert job.run is not None, "there is one"
+        task = job.task
+        job.run.interrupt(silent=True)
+        if task is not None:
+            done, _ = await asyncio.wait({task}, timeout=HANDOVER_S)
+            if not done:
+                raise interrupted("its older start is still ending")
+
+    async def _end(self, row: JobRow, job: _Job, outcome: Outcome) -> None:
+        """End a job that does not run."""
+        if row.state.final:
+            return
+        # What was not signed here has no specification yet: the proposal has the same id and parties.
+        specification = JobSpecification.parse(row.specification or row.proposal)
+        ended = await end_job(specification, self._premises, job.log, outcome)
+        if ended.state is JobState.WAITING:
+            return
+        failpoints.hit("job.wait.ended", outcome.state)
+        job.wait = None
+        if job.table is not None:
+            job.table.close()
+            job.table = None
+        await self._put_away(row.id, job)
+
+    async def _put_away(self, name: str, job: _Job) -> None:
+        """Forget a job that has ended; its events are in the store."""
+        await job.log.flushed()
+        if self._jobs.get(name) is job:
+            del self._jobs[name]
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for name, job in list(self._jobs.items()):
+                if job.run is None and self._overdue(job):
+                    with contextlib.suppress(FedcreditError):
+                        await self._give_up(name, job)
+
+    def _overdue(self, job: _Job) -> bool:
+        if job.wait is not None:
+            return self._now() - job.wait.heard > self._premises.limits.peer_timeout_s
+        return self._now() - job.since > AGREEMENT_S
+
+    async def _give_up(self, name: str, job: _Job) -> None:
+        async with job.lock:
+            row = await asyncio.to_thread(self._premises.store.jobs.job, name)
+            if row is None or job.run is not None or not self._overdue(job):
+                return
+            if job.wait is not None:
+                await self._end(row, job, Outcome(JobState.FAILED, job.wait.error))
+            elif row.state in (JobState.PROPOSED, JobState.SIGNED):
+                what = "was agreed on and never started"
+                error = FedcreditError(Problem("AGREEMENT_TIMEOUT", f"job {name}", what, "submit it again"))
+                await self._end(row, job, Outcome(JobState.FAILED, error))
+
+    def _job(self, job: str) -> _Job:
+        if job not in self._jobs:
+            self._jobs[job] = _Job(self._restored(job), self._now())
+        return self._jobs[job]
+
+    def _restored(self, job: str) -> EventLog:
+        return EventLog.restored(self._premises.me, job, self._premises.store.events)
+
+    def _could_go_on(self, row: JobRow, error: FedcreditError) -> bool:
+        if error.code == "AUDIT_UNAVAILABLE":
+            return False  # the log is settled when the node starts again
+        return error.code != DISK_FULL or free_bytes(self._premises.folder) >= self._need(row)
+
+    def _check_room(self, specification: JobSpecification) -> None:
+        rows = specification.party(self._premises.me).rows or 0
+        check_room(self._premises.folder, needed_bytes(specification, self._premises.me, rows))
+
+    def _need(self, row: JobRow) -> int:
+        specification = JobSpecification.parse(row.specification or row.proposal)
+        rows = specification.party(self._premises.me).rows or 0
+        return needed_bytes(specification, self._premises.me, rows)
+
+    def _age_s(self, since: str) -> float:
+        try:
+            return max(0.0, (self._premises.clock.now() - datetime.fromisoformat(since)).total_seconds())
+        except ValueError:
+            return 0.0
+
+    def _now(self) -> float:
+        return self._premises.clock.monotonic()
+
+
+def _reason_of(row: JobRow) -> FedcreditError:
+    """Why a job waits, as the store has it."""
+    if row.waiting_code == "PEER_LOST":
+        return PeerLost(row.waiting_culprit or "a peer", "the job", "was lost and has not come back")
+    if row.waiting_code == DISK_FULL:
+        return disk_full(0)
+    if row.waiting_code == INTERRUPTED:
+        return interrupted(row.id)
+    return FedcreditError(Problem(row.waiting_code or INTERRUPTED, f"job {row.id}", "waits"))

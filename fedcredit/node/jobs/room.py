@@ -1,0 +1,47 @@
+"""Room on the disk: how much a job may need, and whether it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fedcredit.credit.params import TreeParams
+from fedcredit.errors import RefusedError
+from fedcredit.ids import PartyId
+from fedcredit.node.jobs.waits import disk_full
+from fedcredit.node.specification import JobSpecification
+
+__all__ = ["check_room", "free_bytes", "needed_bytes"]
+
+BASE_BYTES = 32 << 20
+"""Audit log, journal of the store, results: they stay far below this."""
+
+JOURNAL = 2
+"""A checkpoint is in the store's journal before it is in the store."""
+
+_ALIGNED, _MARK, _SCORES = 8, 1, 3 * 8
+
+
+def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int:
+    """A generous estimate of what the checkpoints and results of a job take at a party with so many `rows`."""
+    each = _ALIGNED + _MARK
+    fixed = 0
+    for model in specification.models:
+        params = TreeParams.from_mapping(model.params)
+        leaf_bytes = 1 if params.max_leaves <= 1 << 8 else 2
+        # The label party keeps the leaf of every row for every tree, and the scores; the others their splits.
+        each += params.num_trees * leaf_bytes + _SCORES if me == specification.label_party else 0
+        fixed += params.num_trees * params.max_leaves * 64
+    return BASE_BYTES + JOURNAL * (rows * each + fixed)
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of `folder` for this process."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def check_room(folder: Path, need: int) -> None:
+    """Raises: RefusedError (DISK_FULL) with the number of bytes, unless they are free."""
+    if free_bytes(folder) < need:
+        raise RefusedError(disk_full(need).problems)

@@ -1,0 +1,192 @@
+"""One start of a job at one party: it ends the job, or leaves it waiting to go on from its last checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from fedcredit import failpoints
+from fedcredit.errors import FedcreditError, Problem, RefusedError
+from fedcredit.governance.audit import Event
+from fedcredit.node.events import EventLog
+from fedcredit.node.jobs.peers import PeerWatch
+from fedcredit.node.jobs.premises import Premises, open_own_table, write_failure
+from fedcredit.node.jobs.result import discard_partial
+from fedcredit.node.jobs.room import free_bytes
+from fedcredit.node.jobs.stages import Drained, StageKeeper
+from fedcredit.node.jobs.waits import DISK_FULL, interrupted, reason_to_wait
+from fedcredit.node.jobs.work import JobWork
+from fedcredit.node.snapshots import forget_snapshot
+from fedcredit.node.specification import JobSpecification
+from fedcredit.node.store import JobState
+from fedcredit.observe import logs
+from fedcredit.tables import Table
+
+__all__ = ["JobRun", "Outcome", "end_job", "keep_waiting"]
+
+_log = logs.get("job")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a start came out. A job that is WAITING goes on in a later start; `error` says for what it waits."""
+
+    state: JobState
+    error: FedcreditError | None = None
+
+
+class JobRun:
+    """Runs a signed job at this party. Create one per start; `run` once.
+
+    `table` is the job's table if it is open already; it is closed when the start is over.
+    """
+
+    def __init__(
+        self,
+        specification: JobSpecification,
+        premises: Premises,
+        log: EventLog,
+        *,
+        fingerprint: bytes,
+        epoch: int = 0,
+        finished: bool = False,
+        table: Table | None = None,
+    ) -> None:
+        self.epoch = epoch
+        self._specification, self._premises, self._log = specification, premises, log
+        self._fingerprint, self._table = fingerprint, table
+        self._keeper = StageKeeper(specification.id, epoch, premises, log)
+        self._job_work = JobWork(
+            specification, premises, log, self._keeper, epoch=epoch, finished=finished, ending=self._begin_to_end
+        )
+        self._work: asyncio.Task[None] | None = None
+        self._stopped: Outcome | None = None
+        self._ending = self._silent = False
+
+    @property
+    def stage(self) -> str:
+        """The stage that it is at."""
+        return self._keeper.stage
+
+    def cancel(self) -> None:
+        """End the job, unless it is ending already: what it writes then is written to the end."""
+        what = RefusedError(Problem("CANCELLED", f"job {self._specification.id}", "was cancelled"))
+        self._stop(Outcome(JobState.CANCELLED, what))
+
+    def interrupt(self, *, silent: bool = False) -> None:
+        """Stop where it stands, unless it is ending already; the job waits. `silent`: as another start takes over."""
+        self._silent = silent
+        self._stop(Outcome(JobState.WAITING, interrupted(self._specification.id)))
+
+    def drain(self) -> None:
+        """Stop at the next checkpoint; the job waits."""
+        self._keeper.draining = True
+
+    async def run(self) -> Outcome:
+        """Run the job, and write how it came out, here and in the log of events. Stop it by its methods alone."""
+        self._log.state(JobState.RUNNING, detail={"epoch": self.epoch})
+        watch = PeerWatch(self._premises.transport, self._job_work.peers, self._log, lambda: self.stage)
+        watching = asyncio.create_task(watch.run(), name=f"peers of {self._specification.id}")
+        try:
+            outcome = await self._try()
+        finally:
+            watching.cancel()
+            self._ending = True
+            if self._table is not None:
+                self._table.close()
+        if outcome.state is not JobState.WAITING:
+            outcome = await end_job(self._specification, self._premises, self._log, outcome)
+        if outcome.state is JobState.WAITING and not self._silent:
+            await keep_waiting(self._specification, self._premises, self._log, outcome)
+        return outcome
+
+    async def _try(self) -> Outcome:
+        job = self._specification.id
+        self._work = asyncio.create_task(self._do(), name=f"work {job}")
+        if self._stopped is not None:
+            self._work.cancel()
+        try:
+            await self._work
+            return Outcome(JobState.SUCCEEDED)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as found:  # noqa: BLE001 - the end of the line: a panic of a kernel is no Exception
+            if self._stopped is not None:
+                return self._stopped
+            if isinstance(found, Drained) or _superseded(found):
+                return Outcome(JobState.WAITING, interrupted(job))
+            if (reason := reason_to_wait(found)) is not None:
+                return Outcome(JobState.WAITING, reason)
+            return Outcome(JobState.FAILED, found if isinstance(found, FedcreditError) else self._bug(found))
+
+    async def _do(self) -> None:
+        if self._table is None:
+            self._table = await asyncio.to_thread(open_own_table, self._premises, self._specification)
+        await self._job_work.run(self._table, self._fingerprint)
+
+    def _stop(self, outcome: Outcome) -> None:
+        if self._ending:
+            return
+        if self._stopped is None or outcome.state is JobState.CANCELLED:
+            self._stopped = outcome
+        if self._work is not None:
+            self._work.cancel()
+
+    def _begin_to_end(self) -> None:
+        self._ending = True
+
+    def _bug(self, found: BaseException) -> FedcreditError:
+        """A bug of ours, noted by places in the code: a foreign error's message might hold data and stays out."""
+        job, kind = self._specification.id, type(found).__name__
+        _log.error("job.bug", job=job, error=kind, places=logs.places(found))
+        return FedcreditError(Problem("INTERNAL", f"job {job}", f"{kind} in {self._premises.me}"))
+
+
+async def end_job(specification: JobSpecification, premises: Premises, log: EventLog, outcome: Outcome) -> Outcome:
+    """Write that a job has ended, and remove what only a job that goes on would need.
+
+    Gives an outcome WAITING instead when even that cannot be written: the next start comes to the same end.
+    """
+    try:
+        await asyncio.to_thread(_write_end, specification.id, premises, outcome)
+    except (FedcreditError, OSError) as error:
+        if (reason := reason_to_wait(error)) is None:
+            raise
+        return Outcome(JobState.WAITING, reason)
+    log.state(outcome.state, outcome.error)
+    premises.transport.forget(specification.hash)
+    return outcome
+
+
+def _write_end(job: str, premises: Premises, outcome: Outcome) -> None:
+    event = Event.JOB_DONE if outcome.state is JobState.SUCCEEDED else Event.JOB_FAILED
+    code = "" if outcome.error is None else outcome.error.code
+    premises.recorder.record(event, job, state=outcome.state.value, code=code)
+    failpoints.hit("job.end.recorded", job)
+    folder = premises.job_folder(job)
+    if outcome.error is not None:
+        write_failure(folder, outcome.error)
+    discard_partial(folder)
+    premises.store.jobs.end(job, outcome.state, outcome.error)
+    forget_snapshot(premises.folder, job)
+    failpoints.hit("job.end.kept", job)
+
+
+async def keep_waiting(specification: JobSpecification, premises: Premises, log: EventLog, outcome: Outcome) -> None:
+    """Write that a job waits. Where the disk refuses that too, it waits all the same: a restart would find it running,
+    which means the same."""
+    job, error = specification.id, outcome.error
+    assert error is not None, "whoever waits knows for what"
+    culprit = str(getattr(error, "culprit", ""))
+    try:
+        await asyncio.to_thread(premises.store.jobs.wait, job, error.code, culprit)
+        failpoints.hit("job.waiting.kept", error.code)
+    except (FedcreditError, OSError) as refused:
+        code = refused.code if isinstance(refused, FedcreditError) else DISK_FULL
+        _log.warning("job.wait_unkept", job=job, code=code)
+    detail = {"free_bytes": free_bytes(premises.folder)} if error.code == DISK_FULL else None
+    log.state(JobState.WAITING, error, detail)
+
+
+def _superseded(found: BaseException) -> bool:
+    return isinstance(found, FedcreditError) and found.code == "STALE_EPOCH"

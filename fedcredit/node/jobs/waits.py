@@ -1,0 +1,54 @@
+"""Which errors end a job, and which only make it wait: for a peer, for room on a disk, for this node itself."""
+
+from __future__ import annotations
+
+import errno
+
+from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost, Problem
+
+__all__ = ["DISK_FULL", "INTERRUPTED", "PASSING", "disk_full", "interrupted", "reason_to_wait"]
+
+DISK_FULL, INTERRUPTED = "DISK_FULL", "INTERRUPTED"
+
+PASSING = frozenset(
+    {
+        DISK_FULL,
+        INTERRUPTED,
+        "AUDIT_UNAVAILABLE",
+        "CERT_EXPIRED",
+        "STORE_FULL",
+        "STORE_UNAVAILABLE",
+    }
+)
+"""Codes of what passes, or is made to pass by the node's own people, without anything wrong with the job."""
+
+# What a peer says that has stopped for a while, or that is in a newer start of the job than we are.
+_STOPPED_THERE = PASSING | {"CANCELLED", "JOB_ENDED", "STALE_EPOCH"}
+
+
+def reason_to_wait(error: BaseException) -> FedcreditError | None:
+    """The reason for which a job waits that met `error`; None if that is its end."""
+    if isinstance(error, PeerLost):
+        return error
+    if isinstance(error, PeerError):
+        # If it has really ended there, the platform knows and ends it here.
+        stopped = error.code in _STOPPED_THERE
+        return PeerLost(error.culprit, error.step, f"has stopped for now ({error.code})") if stopped else None
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disk_full(0)
+    if isinstance(error, FedcreditError):
+        if error.code == "STORE_FULL":
+            return disk_full(0)
+        return error if error.code in PASSING else None
+    return None
+
+
+def interrupted(job: str) -> FedcreditError:
+    """This node stops, or has stopped, while the job runs."""
+    return FedcreditError(Problem(INTERRUPTED, f"job {job}", "the node stopped while it ran", "it will be resumed"))
+
+
+def disk_full(need: int) -> ConfigError:
+    """The disk has no room for the job. Units: need in bytes, 0 where that is not known."""
+    what = f"{need} bytes are needed" if need else "has no room left"
+    return ConfigError(Problem(DISK_FULL, "disk of the node", what, "make room; the job then goes on by itself"))

@@ -1,0 +1,188 @@
+"""The work of a job at a party: a list of stages, then the result.
+
+    validate -> align -> split -> per model: its own stages -> finish -> publish
+
+Which of them are run and which are thawed is the keeper's business. The table is checked in every start, kept stages
+or not: nobody gets a result of a table that is not the party's own any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit import failpoints
+from fedcredit.errors import DataError, Problem
+from fedcredit.governance.audit import Event
+from fedcredit.ids import PartyId
+from fedcredit.node.align import Aligned, Aligner
+from fedcredit.node.events import EventLog
+from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
+from fedcredit.node.jobs.premises import Premises, pretty
+from fedcredit.node.jobs.result import write_result
+from fedcredit.node.jobs.stages import Finished, Split, StageKeeper, Validated
+from fedcredit.node.models import ModelContext, ModelResult, runner_of
+from fedcredit.node.specification import JobSpecification
+from fedcredit.node.split import split
+from fedcredit.protocols.finish import FinishFollower, FinishLeader
+from fedcredit.runtime.driver import drive
+from fedcredit.runtime.meter import Meter
+from fedcredit.tables import Rows, Table
+from fedcredit.tables.export import safe_cell
+
+__all__ = ["JobWork"]
+
+
+class JobWork:
+    """The stages of one start. `finished` says that a party has published already, so that nothing is left to wait for;
+    `ending` is called before anything of the result is written."""
+
+    def __init__(
+        self,
+        specification: JobSpecification,
+        premises: Premises,
+        log: EventLog,
+        keeper: StageKeeper,
+        *,
+        epoch: int,
+        finished: bool,
+        ending: Callable[[], None],
+    ) -> None:
+        self._specification, self._premises, self._log, self._keep = specification, premises, log, keeper
+        self._epoch, self._finished, self._ending = epoch, finished, ending
+        self._meter = Meter()
+        self._folder = premises.job_folder(specification.id)
+
+    @property
+    def peers(self) -> tuple[PartyId, ...]:
+        """The other parties of the job."""
+        specification = self._specification
+        parties = (specification.label_party, *specification.feature_parties)
+        return tuple(party for party in parties if party != self._premises.me)
+
+    async def run(self, table: Table, fingerprint: bytes) -> None:
+        """Do all of it. `table` must have the `fingerprint` that this party committed to. Raises FedcreditError."""
+        specification, keep = self._specification, self._keep
+        validated = await asyncio.to_thread(_validate, table, fingerprint)
+        await keep("validate", Validated, lambda: _given(validated))
+        aligned = await self._align(table)
+        results: dict[str, ModelResult] = {}
+        held_out = None
+        if specification.models:
+            held_out = await keep("split", Split, lambda: self._split(table, aligned))
+            train = await asyncio.to_thread(table.read, aligned.rows[~held_out.test])
+            test = await asyncio.to_thread(table.read, aligned.rows[held_out.test])
+            for entry in specification.models:
+                results[entry.name] = await runner_of(entry.kind).run(self._context(entry.name, train, test))
+        await asyncio.to_thread(table.verify_unchanged)
+        if not self._finished:
+            await keep("finish", Finished, self._finish)
+        await self._publish(table, aligned, held_out, results)
+
+    async def _align(self, table: Table) -> Aligned:
+        premises = self._premises
+        aligner = Aligner(
+            specification=self._specification,
+            me=premises.me,
+            epoch=self._epoch,
+            transport=premises.transport,
+            meter=self._meter,
+            step=self._keep,
+            progress=self._log.progress,
+            peer_timeout_s=premises.limits.peer_timeout_s,
+        )
+        return await aligner.align(table.ids())
+
+    async def _split(self, table: Table, aligned: Aligned) -> Split:
+        premises, timeout = self._premises, self._premises.limits.peer_timeout_s
+        where = (self._epoch, premises.transport, self._meter, timeout)
+        return Split(await split(self._specification, premises.me, table, aligned.rows, *where))
+
+    async def _finish(self) -> Finished:
+        specification, premises = self._specification, self._premises
+        leads = premises.me == specification.label_party
+        peers = self.peers if leads else (specification.label_party,)
+        channel = premises.transport.open(specification.hash, "finish", peers=peers, epoch=self._epoch)
+        role = FinishLeader(peers) if leads else FinishFollower(specification.label_party)
+        await drive(role.steps(), channel, deadline_s=premises.limits.peer_timeout_s, meter=self._meter)
+        return Finished()
+
+    def _context(self, name: str, train: Rows, test: Rows) -> ModelContext:
+        specification, premises = self._specification, self._premises
+        return ModelContext(
+            me=premises.me,
+            label_party=specification.label_party,
+            feature_parties=specification.feature_parties,
+            ssid=specification.hash,
+            epoch=self._epoch,
+            seed=specification.job.seed,
+            entry=next(entry for entry in specification.models if entry.name == name),
+            train=train,
+            test=test,
+            transport=premises.transport,
+            meter=self._meter,
+            step=self._keep,
+            progress=self._log.progress,
+            peer_timeout_s=premises.limits.peer_timeout_s,
+            threads=premises.limits.threads,
+        )
+
+    async def _publish(
+        self, table: Table, aligned: Aligned, held_out: Split | None, results: Mapping[str, ModelResult]
+    ) -> None:
+        self._keep.stage = "publish"
+        self._log.stage("publish", "begun")
+        specification, me = self._specification, self._premises.me
+        files: dict[str, bytes] = {
+            "leakage.json": pretty([row.model_dump() for row in specification.leakage]),
+            "specification.json": specification.to_bytes(),
+            "traffic.json": pretty(traffic_of(me, self._meter)),
+            # For this party's own people: what normalising changed, what is missing. Nobody else gets it.
+            "quality.json": pretty(table.quality.to_dict()),
+            "cost.json": pretty({"seconds": seconds_of(self._meter), "peak_memory_mib": peak_memory_mib()}),
+        }
+        for name, result in results.items():
+            files |= {f"model/{name}/{file}": data for file, data in result.files.items()}
+        if me == specification.label_party:
+            test = None if held_out is None else held_out.test
+            figures = job_figures(specification, self._started(), aligned.rows.size, test, results, me, self._meter)
+            figures["job"]["starts"] = self._epoch + 1
+            files["metrics.json"] = pretty(figures)
+        if not specification.models and aligned.rows.size:
+            files["aligned.csv"] = await asyncio.to_thread(_id_file, table, aligned.rows)
+        self._ending()  # a result is published whole or not at all
+        listed = await asyncio.to_thread(write_result, self._folder, files, self._release)
+        await asyncio.to_thread(self._premises.store.results.add, specification.id, listed)
+        failpoints.hit("job.result.noted", specification.id)
+        self._log.stage("publish", "done")
+
+    def _release(self, manifest: str, files: int) -> None:
+        record = self._premises.recorder.record
+        record(Event.RESULT_RELEASED, self._specification.id, files=files, manifest=manifest)
+
+    def _started(self) -> str:
+        row = self._premises.store.jobs.job(self._specification.id)
+        return "" if row is None else row.created
+
+
+async def _given(validated: Validated) -> Validated:
+    return validated
+
+
+def _validate(table: Table, fingerprint: bytes) -> Validated:
+    if table.fingerprint != fingerprint:
+        what = "is not the table that this party committed to when the job was agreed"
+        fix = "run the job again with the table as it is now"
+        raise DataError(Problem("DATASET_CHANGED", table.spec.title, what, fix))
+    table.verify_unchanged()
+    return Validated(table.n_rows, len(table.features), table.fingerprint.hex())
+
+
+def _id_file(table: Table, rows: npt.NDArray[np.int64]) -> bytes:
+    ids = table.ids()[rows].tolist()
+    if table.spec.id_type == "text":
+        ids = [safe_cell(name.decode()).encode() for name in ids]  # a spreadsheet must not run an identifier
+    return b"\n".join([safe_cell(table.spec.id).encode(), *ids]) + b"\n"

@@ -1,0 +1,330 @@
+"""The platform's eye on a job that was started: follow it at every party, and have it go on after an interruption.
+
+A party that cannot be reached is named, and asked again until it can. Nothing is done as long as every party runs in
+the same epoch: a partition during which all processes stayed alive is a delay and no more. As soon as one waits, and
+all answer and could go on, all are told to: in a new epoch, from the longest list of checkpoints that all share.
+Parties that have published already are left alone; the others then need nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fedcredit import failpoints
+from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
+from fedcredit.ids import PartyId
+from fedcredit.node.events import ENDS, EventLog
+from fedcredit.node.jobs.checkpoints import Listing, common, digest_of, parse_listing
+from fedcredit.node.jobs.peers import NAME_AFTER_S
+from fedcredit.node.jobs.waits import PASSING
+from fedcredit.node.rpc import ControlClient, remote_error
+from fedcredit.node.store import JobState, Store
+from fedcredit.runtime.clock import Clock
+from fedcredit.wire.control import Accepted, JobEvent, StartJob, WatchJob
+from fedcredit.wire.resume import ResumeJob, StandingReply, StandingRequest
+
+__all__ = ["Supervision", "backoff", "nearest_to_cause"]
+
+JOB_TIMEOUT_S = 30 * 86_400.0
+ASK_S = 10.0
+RESUME_S = 90.0
+"""A party may first have to write its result, which is not interrupted."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
+"""Between two questions to a party that is away: short enough for it to go on within 30 s of its return."""
+
+MOST_RESTARTS = 12
+"""Without a new checkpoint. Each comes later than the one before, the last after half an hour."""
+
+LONGEST_REST_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What a party says of the job."""
+
+    state: JobState
+    epoch: int
+    listing: Listing
+    ready: bool
+    code: str
+    culprit: str
+
+    @property
+    def live(self) -> bool:
+        return self.state in (JobState.RUNNING, JobState.WAITING)
+
+
+class Supervision:
+    """One started job. `clients` reach its parties, `addresses` tell them where the others are."""
+
+    def __init__(
+        self,
+        job: str,
+        start: StartJob,
+        clients: Mapping[PartyId, ControlClient],
+        addresses: bytes,
+        log: EventLog,
+        store: Store,
+        clock: Clock,
+        peer_timeout_s: float,
+    ) -> None:
+        self._job, self._start, self._clients, self._addresses = job, start, clients, addresses
+        self._log, self._store, self._clock, self._timeout_s = log, store, clock, peer_timeout_s
+        self._stages: dict[PartyId, str] = {}
+        self._away: dict[PartyId, float] = {}
+        self._attention = asyncio.Event()
+        self._attention.set()
+        self._restarts = self._most_kept = 0
+
+    async def run(self) -> list[FedcreditError | None]:
+        """Follow the job until all parties have ended it, or one has failed it or is given up; the ends so far."""
+        follows = {asyncio.create_task(self._follow(party)) for party in self._clients}
+        mending = asyncio.create_task(self._mend())
+        try:
+            running = follows | {mending}
+            while True:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                ends = [task.result() for task in done]
+                if mending in done or any(ends) or not running - {mending}:
+                    return [task.result() for task in follows | {mending} if task.done()]
+        finally:
+            for task in (*follows, mending):
+                task.cancel()
+            await asyncio.gather(*follows, mending, return_exceptions=True)
+
+    async def ends(self, timeout_s: float) -> list[FedcreditError | None]:
+        """The ends that the parties report within a while of having been told to stop."""
+        follows = [asyncio.create_task(self._follow(party)) for party in self._clients]
+        try:
+            done, _ = await asyncio.wait(follows, timeout=timeout_s)
+            return [task.result() for task in done]
+        finally:
+            for task in follows:
+                task.cancel()
+            await asyncio.gather(*follows, return_exceptions=True)
+
+    async def _follow(self, party: PartyId) -> FedcreditError | None:
+        """Copy `party`'s events into the job's log until its end there; the error it ended with."""
+        while True:
+            request = WatchJob(self._job, self._log.origins.get(party, 0))
+            try:
+                async for event in self._clients[party].stream("Watch", request, JobEvent, timeout_s=JOB_TIMEOUT_S):
+                    if event.party != party:
+                        return PeerError(party, "Watch", "reported events of another party", "EVENT_INVALID")
+                    self._note(party, event)
+                    if event.kind == "state" and event.stage in ENDS:
+                        return _error_of(event, party, self._stages.get(party, "start"))
+            except PeerLost:
+                pass
+            except FedcreditError as error:
+                if error.code not in PASSING:
+                    return error
+            try:
+                await self._wait_for(party)
+            except FedcreditError as error:
+                return error
+
+    def _note(self, party: PartyId, event: JobEvent) -> None:
+        self._log.copy(event)
+        if event.kind == "begun":
+            self._stages[party] = event.stage
+        if event.kind == "state" and event.stage == JobState.WAITING:
+            self._attention.set()
+
+    async def _wait_for(self, party: PartyId) -> None:
+        """Until `party` answers again. It is named when that takes a while. Raises what else it answers."""
+        since, pauses = self._clock.monotonic(), backoff()
+        named = False
+        self._away[party] = since
+        self._attention.set()
+        try:
+            while True:
+                try:
+                    await self._ask(party)
+                    return
+                except PeerLost:
+                    seconds = self._clock.monotonic() - since
+                    if not named and seconds >= NAME_AFTER_S:
+                        self._log.waiting(self._stages.get(party, "start"), party, seconds)
+                        named = True
+                except FedcreditError as error:
+                    if error.code not in PASSING:
+                        raise
+                await asyncio.sleep(next(pauses))
+        finally:
+            seconds = self._clock.monotonic() - self._away.pop(party)
+            if named:
+                self._log.back(self._stages.get(party, "start"), party, seconds)
+
+    async def _mend(self) -> FedcreditError | None:
+        """Have the job go on whenever a party waits; the error for which it is given up."""
+        pauses, stuck_since = backoff(), None
+        while True:
+            await self._attention.wait()
+            self._attention.clear()
+            found = await self._ask_all()
+            for answer in found.values():
+                if isinstance(answer, FedcreditError) and not _passes(answer):
+                    return answer
+            standings = {party: answer for party, answer in found.items() if isinstance(answer, _Standing)}
+            if self._is_well(standings, found):
+                stuck_since = None
+                if not self._away:
+                    pauses = backoff()
+                    continue
+            else:
+                stuck_since = self._clock.monotonic() if stuck_since is None else stuck_since
+                since = min([stuck_since, *self._away.values()])
+                if self._clock.monotonic() - since > self._timeout_s:
+                    return self._given_up(found)
+                if len(standings) == len(found) and all(s.ready or not s.live for s in standings.values()):
+                    if self._restarts >= MOST_RESTARTS:
+                        return self._given_up(found)
+                    with contextlib.suppress(PeerLost):
+                        await self._resume(standings)
+            # Asked again soon, whether or not anybody reports anything meanwhile.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(next(pauses)):
+                    await self._attention.wait()
+            self._attention.set()
+
+    def _is_well(
+        self, standings: Mapping[PartyId, _Standing], found: Mapping[PartyId, _Standing | FedcreditError]
+    ) -> bool:
+        """Whether there is nothing to mend: all that can be asked run in one epoch, or have ended."""
+        live = [s for s in standings.values() if s.live]
+        if any(s.state is JobState.WAITING for s in live) or len({s.epoch for s in live}) > 1:
+            return False
+        if any(not s.live and not s.state.final for s in standings.values()):
+            return False
+        # One that is away is missed by those that run; where nobody runs any more, by us.
+        return len(standings) == len(found) or bool(live)
+
+    async def _resume(self, standings: Mapping[PartyId, _Standing]) -> None:
+        """Tell all parties that have not ended to go on. Raises: PeerLost when one does not hear it."""
+        unstarted = [party for party, s in standings.items() if not s.live and not s.state.final]
+        if unstarted:
+            await asyncio.gather(*(self._tell(party, "Start", self._start) for party in unstarted))
+            self._attention.set()
+            return
+        live = {party: s for party, s in standings.items() if s.live}
+        kept = common([s.listing for s in live.values()])
+        if len(kept) > self._most_kept:
+            self._restarts, self._most_kept = 0, len(kept)
+        self._restarts += 1
+        await self._rest()
+        epoch = max(s.epoch for s in standings.values()) + 1
+        if (row := await asyncio.to_thread(self._store.platform.job, self._job)) is not None:
+            epoch = max(epoch, row.epoch + 1)
+        # The number is ours before anybody hears it: it is never told twice for different starts.
+        await asyncio.to_thread(self._store.platform.update, self._job, epoch=epoch, attempts=self._restarts)
+        failpoints.hit("platform.epoch.kept", self._job)
+        finished = any(s.state is JobState.SUCCEEDED for s in standings.values())
+        order = ResumeJob(self._job, epoch, len(kept), digest_of(kept), finished, self._addresses)
+        self._log.state("resuming", detail={"epoch": epoch, "kept": len(kept)})
+        await asyncio.gather(*(self._tell(party, "Resume", order) for party in live))
+        failpoints.hit("platform.resume.sent", self._job)
+        self._log.state("running", detail={"epoch": epoch})
+        self._attention.set()
+
+    async def _rest(self) -> None:
+        """A start that brought nothing new is not repeated at once."""
+        if self._restarts > 1:
+            rest = min(LONGEST_REST_S, 2.0**self._restarts)
+            await asyncio.sleep(rest * random.uniform(0.75, 1.0))  # noqa: S311
+
+    async def _tell(self, party: PartyId, method: str, order: ResumeJob | StartJob) -> None:
+        try:
+            await self._clients[party].call(method, order, Accepted, timeout_s=RESUME_S)
+        except FedcreditError as error:
+            # Whatever it is, the parties are asked again how they stand, and told again.
+            raise PeerLost(party, method, error.code) from error
+
+    async def _ask(self, party: PartyId) -> _Standing:
+        request = StandingRequest(self._job)
+        reply = await self._clients[party].call("Standing", request, StandingReply, timeout_s=ASK_S, attempts=1)
+        try:
+            state = JobState(reply.state)
+        except ValueError:
+            raise PeerError(party, "Standing", "is in a state that does not exist", "MESSAGE_INVALID") from None
+        listing = parse_listing(party, reply.checkpoints)
+        return _Standing(state, reply.epoch, listing, reply.ready, reply.code, reply.culprit)
+
+    async def _ask_all(self) -> dict[PartyId, _Standing | FedcreditError]:
+        async def ask(party: PartyId) -> _Standing | FedcreditError:
+            try:
+                return await self._ask(party)
+            except FedcreditError as error:
+                return error
+
+        answers = await asyncio.gather(*map(ask, self._clients))
+        return dict(zip(self._clients, answers, strict=True))
+
+    def _given_up(self, found: Mapping[PartyId, _Standing | FedcreditError]) -> FedcreditError:
+        """Why the job does not go on: first for who is away, then for who waits for something of its own."""
+        for party, answer in found.items():
+            if isinstance(answer, FedcreditError):
+                return PeerLost(party, self._stages.get(party, "start"), f"was not back within {self._timeout_s:g} s")
+        waiting = {party: s for party, s in found.items() if isinstance(s, _Standing) and s.live}
+        for party, standing in waiting.items():
+            if standing.code and standing.code != "PEER_LOST":
+                what = f"was not settled within {self._timeout_s:g} s"
+                return RefusedError(Problem(standing.code, f"{party} at {self._stages.get(party, 'start')}", what))
+        for party, standing in waiting.items():
+            culprit = PartyId(standing.culprit or party)
+            return PeerLost(culprit, self._stages.get(party, "start"), f"is lost to {party} again and again")
+        return FedcreditError(Problem("INTERNAL", "platform", "a job was given up without a reason"))
+
+
+def backoff(first_s: float = FIRST_PAUSE_S, longest_s: float = LONGEST_PAUSE_S) -> Backoff:
+    """Pauses that grow, with jitter, so that whoever lost the same peer does not come back in step."""
+    return Backoff(first_s, longest_s)
+
+
+class Backoff:
+    """An endless iterator of pauses in seconds."""
+
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        self._pause_s, self._longest_s = first_s, longest_s
+
+    def __iter__(self) -> Backoff:
+        return self
+
+    def __next__(self) -> float:
+        pause_s, self._pause_s = self._pause_s, min(1.6 * self._pause_s, self._longest_s)
+        return pause_s * random.uniform(0.6, 1.0)  # noqa: S311
+
+
+def _passes(error: FedcreditError) -> bool:
+    return isinstance(error, PeerLost) or error.code in PASSING
+
+
+def _error_of(event: JobEvent, party: PartyId, stage: str) -> FedcreditError | None:
+    if event.stage == "succeeded":
+        return None
+    if event.stage == "cancelled":
+        return RefusedError(Problem("CANCELLED", f"{party} at {stage}", "was cancelled"))
+    return remote_error(party, stage, event.code or "INTERNAL", event.exit_status, event.culprit)
+
+
+def nearest_to_cause(errors: Sequence[BaseException]) -> FedcreditError:
+    """Of what parties reported, the likely cause: first their own faults, then losses, then echoes of an abort."""
+
+    def distance(error: BaseException) -> int:
+        if not isinstance(error, FedcreditError):
+            return 0
+        if error.code == "CANCELLED":
+            return 4
+        if isinstance(error, PeerLost):
+            return 2 if not error.reason.startswith(("no longer", "silent or")) else 3
+        return 3 if isinstance(error, PeerError) else 1
+
+    nearest = min(errors, key=distance)
+    if isinstance(nearest, FedcreditError):
+        return nearest
+    return FedcreditError(Problem("INTERNAL", "platform", type(nearest).__name__))
