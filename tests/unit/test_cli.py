@@ -176,7 +176,7 @@ def test_progress_follows_events() -> None:
     told: list[str] = []
     progress = Progress(["bank", "platform"])
     progress.tell = told.append
-    blank = {"job": "j", "done": 0, "total": 0, "code": "", "exit_status": 0, "culprit": "", "detail": b""}
+    blank = {"job": "j", "done": 0, "total": 0, "code": "", "exit_status": 0, "culprit": "", "detail": b"", "origin": 0}
     for seq, change in enumerate(
         (
             {"kind": "begun", "stage": "align"},
