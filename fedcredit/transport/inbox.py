@@ -120,8 +120,14 @@ class OpenStage:
             raise self._job.ended
 
     def close(self) -> PartyId | None:
-        """Take no more. Returns a peer whose frames nobody read, if there is one."""
+        """Take no more. Returns a peer whose frames nobody read, if there is one.
+
+        In a job that has ended unread frames are nobody's fault: they are dropped, and an abort tells their senders.
+        """
         self._stage.closed = True
+        if self._job.ended is not None:
+            self._inbox._drop(self._stage)
+            return None
         unread = [peer for peer, flow in self._stage.flows.items() if flow.queue]
         for peer in unread:
             self._inbox._refuse(self._stage, peer, self._stage.flows[peer], "UNEXPECTED_MESSAGE")

@@ -179,7 +179,7 @@ class JobDesk:
                 self._launch(job, specification, row, epoch=request.epoch, finished=request.finished)
 
     async def cancel(self, row: JobRow, code: str) -> None:
-        """End a job for good: cancelled, or failed for what it waited for when the platform gives that up."""
+        """End a job for good: failed, where it waited for just what the platform gives up for, else cancelled."""
         job = self._job(row.id)
         if job.run is not None and job.task is not None:
             job.run.cancel()
@@ -187,7 +187,7 @@ class JobDesk:
         async with job.lock:
             if job.run is not None or self._premises.store.jobs.job(row.id) is None:
                 return
-            if job.wait is not None and code != "CANCELLED":
+            if job.wait is not None and code == job.wait.error.code:
                 await self._end(row, job, Outcome(JobState.FAILED, job.wait.error))
             else:
                 error = RefusedError(Problem("CANCELLED", f"job {row.id}", "was cancelled"))
