@@ -94,7 +94,7 @@ def test_a_folder_after_a_job_is_whole(ran: Path) -> None:
         (sql("UPDATE audit_head SET root = zeroblob(32)"), "AUDIT_"),
         (sql("UPDATE schema_version SET version = 1"), "STORE_VERSION"),
         (overwrite_pages, "STORE_DAMAGED"),
-        (lambda bank: (bank / "store.sqlite").unlink(), "STORE_UNAVAILABLE"),
+        (lambda bank: (bank / "store.sqlite").unlink(), "STORE_MISSING"),
         (lambda bank: (result_of(bank) / "cost.json").unlink(), "RESULT_MISSING"),
         (lambda bank: (result_of(bank) / "more.json").touch(), "RESULT_DAMAGED"),
         (rewrite("cost.json", lambda data: data + b" "), "RESULT_DAMAGED"),

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from postgresql_server import Server
 from raw_store import connected, run
 
+from fedcredit.errors import ConfigError
 from fedcredit.node.store import Store, StoreDamaged, StoreFull, StoreUnavailable, dialects
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,9 +94,23 @@ def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(ConfigError, match="STORE_MISSING"):
         Store.look(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    Store.probe(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    with pytest.raises(StoreUnavailable, match="its folder is not there"):
+        Store.probe(f"sqlite:///{tmp_path / 'none' / 'store.sqlite'}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_is_probed_without_a_trace(empty_store_url: str) -> None:
+    Store.probe(empty_store_url)
+    store = Store.open(empty_store_url)
+    Store.probe(empty_store_url)
+    assert store.lease.fence == 1
+    store.close()
+    run(empty_store_url, "UPDATE schema_version SET version = 99")
+    with pytest.raises(ConfigError, match="STORE_VERSION"):
+        Store.probe(empty_store_url)
 
 
 def test_a_connection_that_died_unused_is_replaced(postgresql: Server) -> None:
@@ -169,10 +184,11 @@ def test_no_password_is_shown(postgresql: Server, caplog: pytest.LogCaptureFixtu
         url.replace("127.0.0.1", "host.invalid"),
         "postgresql://u:p/\\",
     ):
-        with pytest.raises(Exception, match="STORE_") as refused:
-            Store.open(bad)
-        said += [str(refused.value), repr(refused.value.__context__)]
-    with pytest.raises(Exception, match="STORE_URL"):
+        for way in (Store.open, Store.probe):
+            with pytest.raises(ConfigError, match="STORE_") as refused:
+                way(bad)
+            said += [str(refused.value), repr(refused.value.__context__)]
+    with pytest.raises(ConfigError, match="STORE_URL"):
         Store.open(f"mysql://root:{wrong}@host/db")
     text = "\n".join([*said, caplog.text])
     assert postgresql.password not in text

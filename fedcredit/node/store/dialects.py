@@ -27,7 +27,7 @@ _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count
 def make_engine(url: str, *, make: bool) -> sa.Engine:
     """An engine for a SQLite file, created if `make`, or a PostgreSQL server.
 
-    Raises: ConfigError (STORE_URL), which does not show it; OSError when the file cannot be made or is not there.
+    Raises: ConfigError (STORE_URL), which does not show it; OSError when the file cannot be made.
     """
     try:
         parsed = sa.make_url(url)
@@ -46,8 +46,8 @@ def _sqlite(url: sa.URL, make: bool) -> sa.Engine:
     path = Path(url.database)
     if make:
         _make_file(path)
-    elif not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, "its file is not there")
+    elif not path.exists() and not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "its folder is not there")
     engine = sa.create_engine(url, hide_parameters=True)
     sa.event.listen(engine, "connect", _make_durable)
     sa.event.listen(engine, "begin", _begin)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -42,6 +43,11 @@ class Database:
     def shared(self) -> bool:
         """Whether it is a server that nodes on other machines can reach."""
         return self._engine.dialect.name == "postgresql"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database at all; a server's always is, and may not be reached."""
+        return self.shared or Path(self._engine.url.database or "").exists()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

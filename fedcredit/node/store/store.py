@@ -74,6 +74,8 @@ class Store:
         """A store to read while its node runs, or when nothing may change. Raises: ConfigError (STORE_*)."""
         database = Database(url, clock or SystemClock(), make=False)
         try:
+            if not database.exists:
+                raise ConfigError(Problem("STORE_MISSING", "store", "is not there", "start the node once"))
             with database.reading() as connection:
                 found = version_of(connection)
             if found != tables.SCHEMA_VERSION:
@@ -83,6 +85,20 @@ class Store:
             database.close()
             raise
         return cls(database, Lease(database, Holder.mine()))
+
+    @classmethod
+    def probe(cls, url: str, clock: Clock | None = None) -> None:
+        """Whether a node could open a store at `url`, which need not exist yet; nothing is made and no lease taken.
+
+        Raises: ConfigError (STORE_URL, STORE_UNAVAILABLE, STORE_VERSION, STORE_DAMAGED).
+        """
+        database = Database(url, clock or SystemClock(), make=False)
+        try:
+            if database.exists:
+                with database.reading() as connection:
+                    version_of(connection)
+        finally:
+            database.close()
 
     def problems(self) -> list[Problem]:
         """All that is wrong with what the store holds."""

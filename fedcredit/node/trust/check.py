@@ -11,14 +11,12 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import sqlalchemy as sa
 
 from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.node.own_store import store_url
 from fedcredit.node.pki import Authority, check_authority, load_certificate
 from fedcredit.node.signing import load_signing
+from fedcredit.node.store import Store
 from fedcredit.node.trust.joining import platform_address
 from fedcredit.node.trust.keys import load_trust, open_credentials, trust_folder
 from fedcredit.runtime.clock import Clock
@@ -31,7 +29,6 @@ __all__ = ["problems_of"]
 _WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 """A machine whose clock is before this has not been set: this very check is younger."""
 
-_CONNECT_S = 5.0
 _SOON = timedelta(days=30)
 
 
@@ -128,23 +125,8 @@ def _policy(config: PartyFile, clock: Clock) -> Iterator[Problem]:
 
 
 def _store(config: PartyFile, clock: Clock) -> Iterator[Problem]:
-    url = store_url(config)
-    if url.startswith("sqlite"):
-        path = Path(url.removeprefix("sqlite:///"))
-        if not (path.exists() or path.parent.is_dir()):
-            yield Problem("STORE_PATH", "store", "its folder does not exist", "make it, or mend the address")
-        return
-    address = sa.make_url(url).set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(address, connect_args={"connect_timeout": int(_CONNECT_S)})
-    try:
-        with engine.connect() as connection:
-            connection.execute(sa.text("SELECT 1"))
-    except sa.exc.SQLAlchemyError as error:
-        # The driver's own text may hold the user's name or the password.
-        what = f"cannot be reached ({type(error).__name__})"
-        yield Problem("STORE_UNREACHABLE", "store", what, "check address, user and password, and that the server runs")
-    finally:
-        engine.dispose()
+    Store.probe(store_url(config), clock)
+    yield from ()
 
 
 def _ports(config: PartyFile, clock: Clock) -> Iterator[Problem]:
