@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,14 @@ from e2e.conftest import run_cli, write_job, write_tables
 from fedcredit.errors import ConfigError, DataError
 from fedcredit.node.own_store import lock_folder
 from fedcredit.node.server import check_kept
+from fedcredit.node.store import Store
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a party after a job."""
+    """The folder of a party after a job, and in the middle of the next one."""
     folder = tmp_path_factory.mktemp("ran")
     write_tables(folder, {"bank": (0, 700), "tax": (200, 800)})
     done = run_cli("simulate", write_job(folder, ["bank", "tax"]), "--out", folder / "out")
@@ -28,6 +30,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bank = folder / "out" / "parties" / "bank"
     for name in ("tls.key", "signing.key"):  # a simulation keeps none, and none is needed to check
         (bank / "keys" / name).touch(mode=0o600)
+    store = Store.at(bank / "store.sqlite")
+    store.jobs.propose("next", b"{}", b"n" * 32, b"f" * 32)
+    for stage in ("validate", "align"):
+        store.stages.finish("next", stage, stage.encode(), datetime.now(UTC))
+    store.close()
     return bank
 
 
@@ -71,7 +78,7 @@ def rewrite(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], Non
 def test_a_folder_after_a_job_is_whole(ran: Path) -> None:
     checked = run_cli("node", "fsck", ran)
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert checked.stdout.startswith("whole: 1 jobs, ")
+    assert checked.stdout.startswith("whole: 2 jobs, ")
     found = check_kept(ran)
     assert min(found.stages, found.files, found.entries) >= 2
 
@@ -79,15 +86,15 @@ def test_a_folder_after_a_job_is_whole(ran: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        (sql("UPDATE stages SET state = x'00' WHERE position = 1"), "STATE_INVALID"),
-        (sql("UPDATE stages SET state = NULL WHERE position = 1"), "STATE_INVALID"),
-        (sql("UPDATE stages SET epoch = 7 WHERE position = 1"), "STORE_INCONSISTENT"),
-        (sql("UPDATE stages SET position = 0"), "STORE_INCONSISTENT"),
-        (sql("UPDATE stages SET job = 'another' WHERE position = 1"), "STORE_INCONSISTENT"),
+        (sql("UPDATE stages SET state = x'00' WHERE job = 'next' AND position = 1"), "STATE_INVALID"),
+        (sql("UPDATE stages SET state = NULL WHERE job = 'next' AND position = 1"), "STATE_INVALID"),
+        (sql("UPDATE stages SET epoch = 7 WHERE job = 'next' AND position = 1"), "STORE_INCONSISTENT"),
+        (sql("UPDATE stages SET position = 0 WHERE job = 'next'"), "STORE_INCONSISTENT"),
+        (sql("UPDATE stages SET job = 'another' WHERE job = 'next' AND position = 1"), "STORE_INCONSISTENT"),
         (sql("UPDATE jobs SET state = 'lost'"), "STORE_INCONSISTENT"),
         (sql("UPDATE jobs SET problems = '{'"), "STORE_INCONSISTENT"),
-        (sql("UPDATE jobs SET signatures = NULL"), "STORE_INCONSISTENT"),
-        (sql("UPDATE jobs SET ssid = zeroblob(32)"), "STORE_INCONSISTENT"),
+        (sql("UPDATE jobs SET signatures = NULL WHERE id <> 'next'"), "STORE_INCONSISTENT"),
+        (sql("UPDATE jobs SET ssid = zeroblob(32) WHERE id <> 'next'"), "STORE_INCONSISTENT"),
         (sql("UPDATE jobs SET state = 'waiting'"), "STORE_INCONSISTENT"),
         (sql("DELETE FROM results"), "RESULT_MISSING"),
         (sql("UPDATE audit_head SET size = size + 1"), "AUDIT_"),
@@ -117,7 +124,7 @@ def test_damage_is_named(bank: Path, damage: Callable[[Path], object], code: str
 
 
 def test_all_damage_is_told_at_once(bank: Path) -> None:
-    sql("UPDATE stages SET state = x'00'")(bank)
+    sql("UPDATE stages SET state = x'00' WHERE job = 'next'")(bank)
     (result_of(bank) / "cost.json").unlink()
     shutil.rmtree(bank / "audit")
     checked = run_cli("node", "fsck", bank)
