@@ -1,0 +1,239 @@
+"""What a party lets in over a real store, audit log, policy file and table, and what it keeps of each decision."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fedcredit.errors import FedcreditError, RefusedError
+from fedcredit.governance.audit import Entry, Event
+from fedcredit.ids import PartyId
+from fedcredit.node.admission import Admitted, admit, confirm, consider, keep_admitted
+from fedcredit.node.audit_file import AuditFile
+from fedcredit.node.jobs import Premises
+from fedcredit.node.platform import make_proposal
+from fedcredit.node.policy.record import DecisionRecord
+from fedcredit.node.policy.source import PolicySource
+from fedcredit.node.recorder import Recorder
+from fedcredit.node.specification import JobSpecification
+from fedcredit.node.store import JobState, Store
+from fedcredit.runtime.clock import ManualClock
+from fedcredit.runtime.config import LimitsSection, TableSection
+from fedcredit.runtime.policy_template import open_policy
+from fedcredit.transport.channel import Transport
+
+BANK, TAX, PLATFORM = PartyId("bank"), PartyId("tax"), PartyId("platform")
+NONCE = b"n" * 32
+DAY_S = 86_400
+
+
+@dataclass
+class Office:
+    """A tax office without a network: everything else is real."""
+
+    premises: Premises
+    folder: Path
+    clock: ManualClock
+
+    def policy(self, *more: str, action: str = "admit", columns: str = '["*"]') -> None:
+        """The open policy, with further keys in its rule."""
+        text = open_policy().replace('"admit"', f'"{action}"').replace('columns = ["*"]', f"columns = {columns}")
+        (self.folder / "policy.toml").write_text("\n".join([text, *more]) + "\n")
+
+    def rows(self, n: int) -> None:
+        """The office's table has `n` rows from now on."""
+        lines = [f"{i:012d},{i % 7},{i % 5}" for i in range(n)]
+        (self.folder / "tax.csv").write_text("\n".join(["id,x,y", *lines]) + "\n")
+
+    def proposal(self, name: str = "job", **job: Any) -> JobSpecification:
+        """A job as the platform would propose it."""
+        seats = [{"id": "bank", "role": "label"}, {"id": "tax", "role": "feature"}]
+        sections = {"intersect": {}, "split": None, "models": []}
+        return make_proposal(
+            {"job": {"name": name, "purpose": "research"} | job, "parties": seats} | sections, PLATFORM
+        )
+
+    def admit(self, proposal: JobSpecification) -> Admitted:
+        """Let it in, up to the moment before it is kept."""
+        admitted = asyncio.run(admit(self.premises, PLATFORM, proposal, self._now_ms()))
+        admitted.table.close()
+        return admitted
+
+    def let_in(self, proposal: JobSpecification, bank_rows: int = 100) -> JobSpecification:
+        """Let it in, keep it, and agree to it; what was agreed."""
+        admitted = self.admit(proposal)
+        keep_admitted(self.premises, proposal, NONCE, admitted)
+        offers = {
+            party: proposal.party(party).offering(rows=rows, features=2, commitment=NONCE, certificate=b"c")
+            for party, rows in ((BANK, bank_rows), (TAX, admitted.table.n_rows))
+        }
+        specification = proposal.with_offers(offers)
+        confirm(self.premises, specification)
+        self.premises.store.jobs.sign(specification.id, specification.to_bytes(), specification.hash)
+        return specification
+
+    def refusal(self, proposal: JobSpecification) -> FedcreditError:
+        """Why it is not let in."""
+        with pytest.raises(FedcreditError) as refused:
+            self.admit(proposal)
+        return refused.value
+
+    def consider(self, proposal: JobSpecification) -> None:
+        """What the platform asks first."""
+        asyncio.run(consider(self.premises, PLATFORM, proposal, self._now_ms()))
+
+    def audit(self) -> list[Entry]:
+        """What the audit log holds."""
+        lines = (self.folder / "audit" / "entries.jsonl").read_bytes().splitlines()
+        return [Entry.decode(line) for line in lines]
+
+    def _now_ms(self) -> int:
+        return int(self.clock.now().timestamp() * 1000)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    clock, key = ManualClock(datetime(2027, 3, 1, 9, tzinfo=UTC)), Ed25519PrivateKey.generate()
+    with ExitStack() as stack:
+        store = Store.at(tmp_path / "store.sqlite", clock)
+        stack.callback(store.close)
+        log = AuditFile(tmp_path / "audit", TAX, sign=key.sign, verify=key.public_key().verify, clock=clock)
+        recorder = Recorder(stack.enter_context(log), store)
+        premises = Premises(
+            me=TAX,
+            folder=tmp_path,
+            tables={"main": TableSection(table="tax.csv", id="id", id_type="digits")},
+            store=store,
+            transport=cast(Transport, None),  # nothing of an admission speaks to a peer
+            recorder=recorder,
+            policy=PolicySource(tmp_path, recorder),
+            clock=clock,
+            limits=LimitsSection(),
+        )
+        made = Office(premises, tmp_path, clock)
+        made.rows(200)
+        made.policy()
+        yield made
+
+
+def codes(error: FedcreditError) -> list[str]:
+    return [problem.code for problem in error.problems]
+
+
+def test_a_crash_between_spending_and_keeping_costs_nothing_twice(office: Office) -> None:
+    office.policy("per_day = 1")
+    first = office.proposal("first")
+    office.admit(first)  # and the node dies before it keeps the job
+    office.let_in(first)
+    assert codes(office.refusal(office.proposal("second"))) == ["POLICY_REFUSED", "POLICY_BUDGET"]
+    office.clock.advance(DAY_S)
+    office.let_in(office.proposal("third"))
+
+
+def test_a_refused_job_spends_nothing_and_is_in_the_list(office: Office) -> None:
+    office.policy("per_day = 1", "min_rows = 201")
+    proposal = office.proposal("refused")
+    error = office.refusal(proposal)
+    assert codes(error) == ["POLICY_REFUSED", "POLICY_MIN_ROWS"]
+    row = office.premises.store.jobs.job(proposal.id)
+    assert row is not None
+    assert (row.state, row.submitter, row.problems) == (JobState.FAILED, "platform", error.problems)
+    with pytest.raises(RefusedError) as again:
+        office.consider(proposal)
+    assert codes(again.value) == codes(error)
+    office.policy("per_day = 1")
+    office.let_in(office.proposal("next"))
+
+
+def test_the_policy_is_looked_at_again_before_signing(office: Office) -> None:
+    proposal = office.proposal()
+    office.consider(proposal)
+    admitted = office.admit(proposal)
+    keep_admitted(office.premises, proposal, NONCE, admitted)
+    offer = {"features": 2, "commitment": NONCE, "certificate": b"c"}
+    specification = proposal.with_offers(
+        {party: proposal.party(party).offering(rows=200, **offer) for party in (BANK, TAX)}
+    )
+    office.policy(columns='["x"]')
+    confirm(office.premises, specification)
+    (office.folder / "policy.toml").write_text("")
+    with pytest.raises(RefusedError) as refused:
+        confirm(office.premises, specification)
+    assert codes(refused.value) == ["POLICY_REFUSED", "POLICY_NO_RULE"]
+    row = office.premises.store.jobs.job(proposal.id)
+    assert row is not None
+    assert row.state is JobState.FAILED
+
+
+def test_two_jobs_that_differ_in_a_few_rows_are_not_both_let_in(office: Office) -> None:
+    office.policy("min_change_rows = 50")
+    office.let_in(office.proposal("first"))
+    office.let_in(office.proposal("same"))
+    office.rows(210)
+    assert codes(office.refusal(office.proposal("few"))) == ["POLICY_REFUSED", "POLICY_CHANGE"]
+    office.rows(250)
+    office.let_in(office.proposal("many"))
+    # A peer's table counts, too; its size is known when all have offered.
+    with pytest.raises(RefusedError) as refused:
+        office.let_in(office.proposal("peer"), bank_rows=101)
+    assert codes(refused.value) == ["POLICY_REFUSED", "POLICY_CHANGE"]
+    assert "bank" in refused.value.problems[1].what
+
+
+def test_only_lent_columns_enter_a_job(office: Office) -> None:
+    office.policy(columns='["y", "z"]')
+    proposal = office.proposal()
+    admitted = office.admit(proposal)
+    assert list(admitted.table.features) == ["y"]
+    kept = DecisionRecord.read(office.folder / "jobs" / proposal.id)
+    assert kept is not None
+    assert kept.columns == ("y", "z")
+
+
+def test_another_job_under_a_known_name_changes_nothing(office: Office) -> None:
+    proposal = office.proposal()
+    office.let_in(proposal)
+    other = proposal.model_copy(update={"nonce": "11" * 32})
+    assert codes(office.refusal(other)) == ["CONFLICT"]
+    row = office.premises.store.jobs.job(proposal.id)
+    assert row is not None
+    assert row.state is JobState.SIGNED
+    assert not (office.folder / "jobs" / proposal.id / "failure.json").exists()
+
+
+def test_an_approval_is_for_the_rule_as_it_was(office: Office) -> None:
+    office.policy(action="approve")
+    proposal = office.proposal()
+    for _ in range(2):
+        with pytest.raises(RefusedError) as pending:
+            office.consider(proposal)
+        assert pending.value.code == "APPROVAL_PENDING"
+    assert [entry.event for entry in office.audit()] == [Event.POLICY_CHANGED, Event.JOB_PENDING]
+    office.premises.store.jobs.approve(proposal.id, "somebody")
+    (office.folder / "policy.toml").write_text((office.folder / "policy.toml").read_text() + "# a remark\n")
+    office.consider(proposal)
+    office.policy("max_trees = 7", action="approve")
+    assert codes(office.refusal(proposal))[0] == "POLICY_REFUSED"
+
+
+def test_a_changed_policy_is_recorded_once(office: Office) -> None:
+    source = office.premises.policy
+    first = source.current()
+    assert source.current() is first
+    (office.folder / "policy.toml").write_text("[[rule]]\n")
+    again = PolicySource(office.folder, office.premises.recorder)  # as after a restart
+    again.look()
+    for _ in range(2):
+        with pytest.raises(FedcreditError, match="CONFIG_MISSING_KEY"):
+            source.current()
+    changes = [entry.facts for entry in office.audit() if entry.event is Event.POLICY_CHANGED]
+    assert [facts["usable"] for facts in changes] == [True, False]
+    assert changes[1]["before"] == changes[0]["policy"] == first.digest
