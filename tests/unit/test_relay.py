@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
+import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -287,28 +287,21 @@ async def test_a_platform_that_restarts_is_a_delay() -> None:
         assert [bytes((await into.receive(A)).body) for _ in range(2)] == [b"meanwhile", b"after"]
 
 
-@pytest.mark.parametrize(
-    "name", ["relay.joined", "relay.called", "relay.dial.taken", "relay.dial.accepted", "relay.pump"]
-)
-async def test_an_error_at_any_place_of_the_relay_is_a_delay(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    reached = []
-    plain = failpoints.hit
-
-    def hit(at: str, detail: str = "") -> None:
-        plain(at, detail)
-        if at == name:
-            reached.append(at)
-            if len(reached) == 1:
-                raise OSError(errno.EIO, "for this test")
-
-    monkeypatch.setattr(failpoints, "hit", hit)
+@pytest.mark.parametrize("name", [name for name in failpoints.NAMES if name.startswith("relay.")])
+async def test_an_error_at_any_place_of_the_relay_is_a_delay(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reached = os.environ.get(failpoints.REACHED, str(tmp_path / "reached"))
+    monkeypatch.setattr(failpoints, "_plan", None)
+    failpoints.load({failpoints.ALLOW: "1", failpoints.PLAN: f"{name}=error(EIO)@1", failpoints.REACHED: reached})
     authority = Authority.create()
     async with (
         platform_relay(A, B, authority=authority) as platform,
         joined(authority, platform.port, A, B) as transports,
     ):
         await exchange(transports, 20, lambda k: None)
-    assert len(reached) > 1
+    (rule,) = failpoints._plan._rules
+    assert rule.seen > 1
 
 
 async def test_a_member_that_is_away_is_waited_for_and_then_lost() -> None:
