@@ -402,9 +402,13 @@ async def desk(**settings: object) -> AsyncIterator[Callable[[PartyId, str, byte
         (A, RELAY_ACCEPT, piece_for_call(b"short"), (Status.INVALID_ARGUMENT, "MESSAGE_INVALID")),
     ],
 )
-async def test_the_relay_refuses_with_a_code(who: PartyId, method: str, piece: bytes, end: tuple) -> None:
+async def test_the_relay_refuses_with_a_code(
+    who: PartyId, method: str, piece: bytes, end: tuple, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "fedcredit.relay")
     async with desk(relay_limits=RelayLimits(accept_s=0.1)) as call:
         assert await call(who, method, piece) == end
+    assert "relay.refused" in caplog.text
 
 
 async def test_the_platform_may_narrow_who_calls_whom() -> None:

@@ -18,13 +18,18 @@ import grpc.aio
 
 from fedcredit import failpoints
 from fedcredit.ids import PartyId
+from fedcredit.observe import logs
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
 from fedcredit.transport.relay.pipe import WHOLE, SocketEnd, StreamEnd, pipe
+from fedcredit.transport.trust import TrustRefused
+from fedcredit.wire.frame import is_code
 from fedcredit.wire.message import MessageInvalid
 from fedcredit.wire.relay import RelayCall, RelayJoin, piece_for_call, piece_to
 
 __all__ = ["RelayMember", "dial_through"]
+
+_log = logs.get("relay")
 
 if TYPE_CHECKING:
     Call: TypeAlias = grpc.aio.StreamStreamCall[bytes, bytes]
@@ -38,7 +43,14 @@ _IDLE_S = 90.0
 
 _HANG_UP_S = 2.0
 
-_BROKEN = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError, MessageInvalid, OSError)
+_BROKEN = (
+    grpc.aio.AioRpcError,
+    grpc.aio.InternalError,
+    asyncio.InvalidStateError,
+    MessageInvalid,
+    TrustRefused,
+    OSError,
+)
 
 
 class RelayMember:
@@ -66,8 +78,14 @@ class RelayMember:
         loop, pause_s = asyncio.get_running_loop(), _FIRST_PAUSE_S
         while True:
             since = loop.time()
-            with contextlib.suppress(*_BROKEN):
+            try:
                 await self._join()
+            except _BROKEN:
+                pass
+            except asyncio.CancelledError:
+                # So ends a call that was cut off because the platform is not believed any more; it may be again.
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
             if loop.time() - since > _SETTLED_S:
                 pause_s = _FIRST_PAUSE_S
             # Jitter keeps the departments of a platform that has restarted from coming back in step.
@@ -82,11 +100,14 @@ class RelayMember:
                 return
             failpoints.hit("relay.joined")
             self.joined.set()
+            _log.info("relay.joined")
             while isinstance(data := await call.read(), bytes):
                 heard = RelayCall.decode(data)
                 failpoints.hit("relay.called", heard.caller)
                 self._take(heard)
         finally:
+            if self.joined.is_set():
+                _log.info("relay.left")
             self.joined.clear()
             call.cancel()
 
@@ -101,7 +122,7 @@ class RelayMember:
         end = SocketEnd(sock)
         try:
             await loop.sock_connect(sock, self._own_server)
-            await _through(self._channel(), RELAY_ACCEPT, piece_for_call(heard.call), end)
+            await _through(self._channel(), RELAY_ACCEPT, piece_for_call(heard.call), end, heard.caller)
         except _BROKEN:
             pass  # The caller finds the connection closed and dials again.
         finally:
@@ -111,10 +132,10 @@ class RelayMember:
 async def dial_through(channel: Connection, peer: PartyId, end: SocketEnd) -> None:
     """Carry `end` to `peer` by way of the relay behind `channel`, until the connection has ended; never raises."""
     with contextlib.suppress(*_BROKEN):
-        await _through(channel, RELAY_DIAL, piece_to(peer), end)
+        await _through(channel, RELAY_DIAL, piece_to(peer), end, peer)
 
 
-async def _through(channel: Connection, method: str, opening: bytes, end: SocketEnd) -> None:
+async def _through(channel: Connection, method: str, opening: bytes, end: SocketEnd, peer: str) -> None:
     call: Call = channel.stream_stream(method, None, None)(None)
     try:
         await call.write(opening)
@@ -123,5 +144,7 @@ async def _through(channel: Connection, method: str, opening: bytes, end: Socket
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HANG_UP_S):
                     await call.code()
+        elif call.done() and is_code(why := await call.details() or ""):
+            _log.warning("relay.refused", peer=peer, code=why)
     finally:
         call.cancel()

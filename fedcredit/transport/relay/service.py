@@ -11,6 +11,7 @@ import grpc.aio
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.observe import logs
 from fedcredit.transport.gate import caller_of
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
 from fedcredit.transport.relay.hub import RelayHub
@@ -18,6 +19,8 @@ from fedcredit.transport.relay.pipe import StreamEnd
 from fedcredit.wire.relay import RelayJoin, call_of, target_of
 
 __all__ = ["RelayService"]
+
+_log = logs.get("relay")
 
 _OPENING_S = 5.0
 """How long a caller may take to say what it wants."""
@@ -59,6 +62,7 @@ class RelayService(_Handlers):
         with self._hub.present(caller) as presence:
             RelayJoin.decode(await _first(context))
             await context.send_initial_metadata((RELAY_JOINED,))
+            _log.info("relay.member_joined", peer=caller)
             left = asyncio.ensure_future(context.read())
             try:
                 while True:
@@ -72,6 +76,7 @@ class RelayService(_Handlers):
                     await context.write(call.encode())
             finally:
                 left.cancel()
+                _log.info("relay.member_left", peer=caller)
 
     async def _dial(self, caller: PartyId, context: Context) -> None:
         await self._hub.dial(caller, target_of(await _first(context)), StreamEnd(context))
@@ -82,9 +87,11 @@ class RelayService(_Handlers):
 
 def _answer(handle: Callable[[PartyId, Context], Awaitable[None]]) -> Callable[[Any, Context], Awaitable[None]]:
     async def answer(_: Any, context: Context) -> None:
+        caller = caller_of(context)
         try:
-            await handle(caller_of(context), context)
+            await handle(caller, context)
         except FedcreditError as error:
+            _log.info("relay.refused", caller=caller, code=error.code)
             # Peers are told the code alone.
             await context.abort(_STATUS.get(error.code, grpc.StatusCode.INVALID_ARGUMENT), error.code)
 
