@@ -15,6 +15,7 @@ from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.operator import Operator
 from fedcredit.node.rpc import ControlClient
+from fedcredit.node.trust.joining import platform_address
 from fedcredit.node.trust.keys import open_keyring
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
@@ -80,10 +81,11 @@ class OwnNode:
         """The way to this party's platform. Raises ConfigError (PEER_UNKNOWN)."""
         if self._platform is None:
             platform = PartyId(self.config.trust.platform)
-            if (address := self.config.peers.get(platform)) is None:
+            known = platform_address(self.config)
+            if known is None:
                 fix = f'add {platform} = "HOST:PORT" to [peers] of party.toml'
                 raise ConfigError(Problem("PEER_UNKNOWN", f"platform {platform}", "no address is known", fix))
-            self._platform = Operator(self.me, self._keyring, platform, address)
+            self._platform = Operator(self.me, self._keyring, *known)
         return self._platform
 
     def check_running(self) -> None:

@@ -92,7 +92,7 @@ class Authority:
     def of_party(
         cls,
         party: PartyId,
-        hosts: Sequence[str] = (),
+        hosts: Sequence[str] = ("localhost", "127.0.0.1"),
         *,
         lifetime: timedelta = PARTY_LIFETIME,
         now: datetime | None = None,

@@ -43,6 +43,7 @@ from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
 from fedcredit.runtime.relay_file import RELAYED
 from fedcredit.transport.grpc import GrpcTransport, Keyring, caller_of
+from fedcredit.transport.refusals import refusals_logged
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
 __all__ = ["AUDIT_HEAD", "check_kept", "check_node", "run_node", "serve", "verify_audit_head"]
@@ -65,8 +66,9 @@ def run_node(folder: Path, *, with_parent: bool = False) -> None:
     config = None
     try:
         config = load_party(folder)
-        logs.set_up(party=config.me, level=config.log.level, form=config.log.format)
-        asyncio.run(_serve_and_leave(config, with_parent))
+        with refusals_logged():
+            logs.set_up(party=config.me, level=config.log.level, form=config.log.format)
+            asyncio.run(_serve_and_leave(config, with_parent))
     except FedcreditError as error:
         if config is not None:
             write_failure(config.folder, error)

@@ -165,10 +165,11 @@ class TrustFolder:
             raise PeerError(platform, "directory", "is not signed by the platform", "DIRECTORY_INVALID") from None
         return Directory.parse(reply.directory, platform)
 
-    def keep(self, reply: EnrolReply, platform: PartyId, *, pin_new: bool) -> list[str]:
+    def keep(self, reply: EnrolReply, platform: PartyId, *, pin_new: bool) -> list[tuple[str, PartyId]]:
         """Take a newer directory in place of the last one; new members are pinned if `pin_new`.
 
-        Gives what a person should look at: members that changed their authority, and ones that wait to be confirmed.
+        Gives what a person should look at, as code and party: members that changed their authority (TRUST_CHANGED),
+        and ones that wait to be confirmed (TRUST_NEW).
         Raises: PeerError (DIRECTORY_INVALID, DIRECTORY_ROLLBACK).
         """
         found, last = self.verify(reply, platform), self.directory(platform)
@@ -178,7 +179,7 @@ class TrustFolder:
         text = json.dumps({field: getattr(reply, field).hex() for field in fields})
         replace_file(self.path / "directory.json", text.encode())
         failpoints.hit("trust.directory.kept", str(found.serial))
-        pins, notes = self.pins(), []
+        pins, notes = self.pins(), list[tuple[str, PartyId]]()
         for member in found.members:
             if member.party in (self._me, platform):
                 continue
@@ -186,9 +187,9 @@ class TrustFolder:
                 if pin_new and member.state != REVOKED:
                     self.pin(member.party, member.authority)
                 elif member.state != REVOKED:
-                    notes.append(f"TRUST_NEW({member.party}): waits to be confirmed: {fingerprint(member.authority)}")
+                    notes.append(("TRUST_NEW", member.party))
             elif pinned != member.authority:
-                notes.append(f"TRUST_CHANGED({member.party}): now has {fingerprint(member.authority)}; not believed")
+                notes.append(("TRUST_CHANGED", member.party))
         return notes
 
     def trust(self) -> Trust:

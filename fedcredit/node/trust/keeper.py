@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from collections.abc import Callable
 
@@ -18,6 +17,7 @@ from fedcredit.node.trust.keys import trust_folder
 from fedcredit.node.trust.office import Office
 from fedcredit.node.trust.renewal import Renewal
 from fedcredit.node.trust.request import withdrawal
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.grpc import Keyring
@@ -25,7 +25,7 @@ from fedcredit.wire.enrol import EnrolReply, FetchRequest
 
 __all__ = ["TrustKeeper"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("trust")
 
 LOOK_S = 1.0
 WAIT_S = 25.0
@@ -51,6 +51,7 @@ class TrustKeeper:
         self._tasks = [asyncio.create_task(self._look(), name="keys and pins")]
         if platform is not None and self._folder is not None:
             self._tasks.append(asyncio.create_task(self._follow(self._folder, platform), name="directory"))
+            self._tasks.append(asyncio.create_task(self._withdraw(self._folder, platform), name="withdrawal"))
 
     async def stop(self) -> None:
         """Look no more."""
@@ -79,7 +80,7 @@ class TrustKeeper:
                 try:
                     await self._office.look()
                 except Exception as error:  # noqa: BLE001 - it is tried again in a second
-                    _logger.error("the office: %s", _code(error))
+                    _log.error("office.failed", **_code(error))
 
     def _look_at_pins(self) -> None:
         if self._folder is not None and self._folder.stamp() != self._stamp:
@@ -91,10 +92,8 @@ class TrustKeeper:
         if known is not None:
             self.believe(known)
         serial = 0 if known is None else known.serial
-        withdrawn: int | None = None
         while True:
             try:
-                withdrawn = await self._withdraw(folder, platform, withdrawn)
                 request = FetchRequest(serial, int(WAIT_S * 1000))
                 reply = await platform.call("Fetch", request, EnrolReply, timeout_s=WAIT_S + 10, attempts=1)
                 if reply.directory:
@@ -102,41 +101,49 @@ class TrustKeeper:
                     continue
                 await asyncio.sleep(0.1)
             except FedcreditError as error:
-                level = logging.ERROR if isinstance(error, PeerError | RefusedError) else logging.INFO
-                _logger.log(level, "the directory of %s: %s", platform.peer, error.code)
+                tell = _log.error if isinstance(error, PeerError | RefusedError) else _log.info
+                tell("directory.missed", peer=platform.peer, code=error.code)
                 await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311
             except OSError as error:
-                _logger.error("the directory of %s: %s", platform.peer, type(error).__name__)
+                _log.error("directory.missed", peer=platform.peer, error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
     def _take(self, folder: TrustFolder, platform: PartyId, reply: EnrolReply) -> int:
         notes = folder.keep(reply, platform, pin_new=self._config.trust.new_members == "directory")
-        for note in notes:
-            _logger.warning("%s; see `fedcredit party trust`", note)
+        for code, party in notes:
+            _log.warning("trust.undecided", code=code, peer=party)  # `fedcredit party trust` shows the fingerprints
         found = folder.verify(reply, platform)
         self.believe(found)
         if any(member.party == self._config.me and member.state == REVOKED for member in found.members):
-            _logger.error("MEMBER_REVOKED(%s): the platform has revoked this party", self._config.me)
+            _log.error("member.revoked", code="PEER_REVOKED", peer=self._config.me)
         return found.serial
 
-    async def _withdraw(self, folder: TrustFolder, platform: ControlClient, done: int | None) -> int | None:
-        """Tell the platform that our earlier certificates count no more, if `party revoke` said so."""
-        moment = folder.withdrawn()
-        identity = self._config.identity
-        if moment is None or moment == done or identity.authority is None or identity.authority_key is None:
-            return moment if moment is not None else done
-        authority = Authority.load(self._config.path(identity.authority), self._config.path(identity.authority_key))
-        request = withdrawal(authority, self._config.me, moment)
-        await platform.call("Withdraw", request, EnrolReply, timeout_s=30)
-        return moment
+    async def _withdraw(self, folder: TrustFolder, platform: ControlClient) -> None:
+        """Tell the platform that our earlier certificates count no more, whenever `party revoke` says so."""
+        identity, told = self._config.identity, None
+        if identity.authority is None or identity.authority_key is None:
+            return
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if (moment := folder.withdrawn()) is None or moment == told:
+                continue
+            try:
+                authority = Authority.load(
+                    self._config.path(identity.authority), self._config.path(identity.authority_key)
+                )
+                request = withdrawal(authority, self._config.me, moment)
+                await platform.call("Withdraw", request, EnrolReply, timeout_s=30)
+                told = moment
+            except FedcreditError as error:
+                _log.warning("withdrawal.untold", peer=platform.peer, code=error.code)
 
 
 async def _safely(look: Callable[[], None]) -> None:
     try:
         look()
     except Exception as error:  # noqa: BLE001 - whatever it is, the node goes on with what it believes, and looks again
-        _logger.error("keys and pins: %s", _code(error))
+        _log.error("trust.failed", **_code(error))
 
 
-def _code(error: Exception) -> str:
-    return error.code if isinstance(error, FedcreditError) else type(error).__name__
+def _code(error: Exception) -> dict[str, str]:
+    return {"code": error.code} if isinstance(error, FedcreditError) else {"error": type(error).__name__}

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,12 +26,13 @@ from fedcredit.node.trust.directory import DIRECTORY, REVOKED, Directory, Member
 from fedcredit.node.trust.folder import TrustFolder
 from fedcredit.node.trust.request import check_request, check_withdrawal
 from fedcredit.node.trust.spool import NewToken, Revoke, Spool
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.wire.enrol import EnrolReply, EnrolRequest, FetchRequest, WithdrawRequest
 
 __all__ = ["Office"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("trust")
 
 Changed = Callable[[Directory], None]
 
@@ -91,7 +91,7 @@ class Office:
             moment = datetime.fromtimestamp(request.not_before, UTC)
             if record.not_before is None or moment > record.not_before:
                 await asyncio.to_thread(self._put, replace(record, not_before=moment))
-                _logger.warning("CERT_WITHDRAWN(%s): certificates made before %s", caller, f"{moment:%F %T}")
+                _log.warning("certificate.withdrawn", peer=caller)
                 await asyncio.to_thread(self._publish)
                 await self._tell()
         return self._reply()
@@ -111,7 +111,7 @@ class Office:
         kept = None if row is None else MemberRecord.from_json(json.loads(row.record))
         if kept is None or replace(kept, state=record.state, not_before=None) != record or kept.state == REVOKED:
             self._put(record)
-            _logger.warning("MEMBER_JOINED(%s): %s at %s", record.party, record.kind, record.address)
+            _log.warning("member.joined", peer=record.party, kind=record.kind, address=record.address)
         failpoints.hit("enrol.member.kept", record.party)
         self._publish()
 
@@ -130,7 +130,7 @@ class Office:
         for member in self._members():
             if member.party == order.party and member.state != REVOKED:
                 self._put(replace(member, state=REVOKED))
-                _logger.warning("MEMBER_REVOKED(%s): %s", order.party, order.reason)
+                _log.warning("member.revoked", peer=order.party)
 
     def _put(self, record: MemberRecord) -> None:
         data = canonical(record.to_json())

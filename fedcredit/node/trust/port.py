@@ -7,7 +7,6 @@ refusal says no more than one of two codes. The log has the reasons.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fedcredit.errors import ConfigError, FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.node.trust.office import Office
 from fedcredit.node.trust.token import TokenFile
+from fedcredit.observe import logs
 from fedcredit.transport.grpc import Keyring
 from fedcredit.transport.identity import party_host
 from fedcredit.wire.enrol import EnrolReply, EnrolRequest
@@ -25,7 +25,7 @@ from fedcredit.wire.message import MessageInvalid
 
 __all__ = ["EnrolmentPort", "send_request"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("trust")
 
 ENROL = "/fedcredit.v1.Enrolment/Enrol"
 MAX_REQUEST_BYTES = 64 << 10
@@ -85,13 +85,13 @@ class EnrolmentPort(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         try:
             return (await self._office.enrol(EnrolRequest.decode(data))).encode()
         except RefusedError as refused:
-            _logger.warning("%s: %s", refused.code, refused.problems[0].what)
+            _log.warning("enrolment.refused", code=refused.code)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "TOKEN_REFUSED")
         except (MessageInvalid, ConfigError) as invalid:
-            _logger.warning("REQUEST_REFUSED: %s", "; ".join(problem.what for problem in invalid.problems))
+            _log.warning("enrolment.refused", code=invalid.code)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_REFUSED")
         except Exception as bug:  # noqa: BLE001 - a stranger learns nothing of it
-            _logger.error("enrolment failed: %s", type(bug).__name__)
+            _log.error("enrolment.failed", error=type(bug).__name__)
             await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL")
         raise AssertionError("abort raises")
 

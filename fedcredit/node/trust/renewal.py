@@ -6,7 +6,6 @@ place, and the node takes them up. Either way no call ends: see `fedcredit.trans
 
 from __future__ import annotations
 
-import logging
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from fedcredit import failpoints
 from fedcredit.errors import FedcreditError
 from fedcredit.node.pki import LOOPBACK, SKEW, Authority, load_credentials
 from fedcredit.node.trust.files import replace_file
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.grpc import Keyring
@@ -24,7 +24,7 @@ from fedcredit.transport.identity import PARTY_DOMAIN
 
 __all__ = ["Renewal", "issue_leaf"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("trust")
 
 RETRY_S = 30.0
 WARN_AT = (0.5, 0.2, 0.05)
@@ -88,8 +88,8 @@ class Renewal:
         try:
             issue_leaf(self._config, self._clock)
         except (FedcreditError, OSError) as error:
-            code = error.code if isinstance(error, FedcreditError) else type(error).__name__
-            _logger.warning("CERT_RENEWAL: a new certificate cannot be made (%s); tried again in %g s", code, RETRY_S)
+            code = error.code if isinstance(error, FedcreditError) else "CERT_RENEWAL"
+            _log.warning("certificate.not_renewed", code=code, error=type(error).__name__, seconds=RETRY_S)
 
     def _take_up(self, stamp: tuple[object, ...]) -> None:
         identity = self._config.identity
@@ -104,13 +104,13 @@ class Renewal:
         except FedcreditError as error:
             if stamp != self._told:
                 self._told = stamp
-                _logger.warning("%s: new files of the certificate are not taken up yet", error.code)
+                _log.warning("certificate.not_taken", code=error.code)
             return  # The other of the two files may be on its way; `_seen` stays, so they are looked at again.
         self._seen, self._tried = stamp, None
         if fresh != self._keyring.credentials:
             self._keyring.replace(credentials=fresh)
             self._plan()
-            _logger.info("a new certificate is shown; it ends %s", f"{self._keyring.expires:%F %T}")
+            _log.info("certificate.renewed", seconds=int((self._end - self._clock.now()).total_seconds()))
 
     def _plan(self) -> None:
         leaf = x509.load_pem_x509_certificate(self._keyring.credentials.certificate)
@@ -126,12 +126,16 @@ class Renewal:
         left = (self._end - self._clock.now()) / max(self._end - self._start, timedelta(seconds=1))
         if left <= 0 and self._warned > 0:
             self._warned = 0
-            _logger.error("CERT_EXPIRED(%s, %s): nobody lets this party in", self._config.me, f"{self._end:%F %T}")
+            _log.error("certificate.expired", code="CERT_EXPIRED", peer=self._config.me)
         for part in WARN_AT:
             # Renewal is due between 0.6 and 0.4: what is later than that has failed at least once.
             if left < min(part, 0.39) and self._warned > part:
                 self._warned = part
-                _logger.warning("CERT_EXPIRES(%s, %s): was not renewed", self._config.me, f"{self._end:%F %T}")
+                _log.warning(
+                    "certificate.expires",
+                    code="CERT_EXPIRES",
+                    seconds=int((self._end - self._clock.now()).total_seconds()),
+                )
 
     def _stamp(self) -> tuple[object, ...]:
         found: list[object] = []

@@ -7,7 +7,6 @@ when what it asks for is durable, so a crash in between does it again, to the sa
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +17,11 @@ from fedcredit import failpoints
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.trust.files import create_file, replace_file
+from fedcredit.observe import logs
 
 __all__ = ["NewToken", "Revoke", "Spool"]
 
-_logger = logging.getLogger(__name__)
+_log = logs.get("trust")
 _MAX_FILE_BYTES = 1 << 14
 
 
@@ -65,7 +65,7 @@ class Spool:
             try:
                 order = _read(path)
             except (ValueError, KeyError, TypeError, ConfigError, OSError):
-                _logger.error("SPOOL_INVALID: %s is not what a command leaves", path.name)
+                _log.error("order.invalid", code="SPOOL_INVALID")
                 path.rename(path.with_suffix(".bad"))
                 continue
             do(order)

@@ -1,0 +1,243 @@
+"""An installation from nothing: folders, tokens, parties that join, nodes that run, members that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from e2e.conftest import run_cli, write_job, write_tables
+
+from fedcredit.errors import FedcreditError, PeerError
+from fedcredit.ids import PartyId
+from fedcredit.node.operator import Operator, error_of_end
+from fedcredit.node.processes import Child, Children
+from fedcredit.node.trust.joining import enrol
+from fedcredit.node.trust.keys import open_keyring, trust_folder
+from fedcredit.node.trust.token import TokenFile
+from fedcredit.runtime.clock import SystemClock
+from fedcredit.runtime.config import load_job, load_party
+from fedcredit.runtime.policy_template import open_policy
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
+
+PLATFORM, BANK, TAX = PartyId("platform"), PartyId("bank"), PartyId("tax")
+KINDS = {"platform": "platform", "bank": "institution", "tax": "provider"}
+
+
+def free_port() -> int:
+    """A port, and the next one, that nobody listens on."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            if port >= 65_000:
+                continue
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+class Town:
+    """Folders of a platform, a bank and a tax office, and their processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.children = folder, Children()
+        write_tables(folder, {"bank": (0, 400), "tax": (100, 500)})
+        for name, kind in KINDS.items():
+            more = [] if name == "platform" else ["--table", folder / f"{name}.csv", "--id-column", "id"]
+            more += ["--label", "default"] if name == "bank" else []
+            listen = f"127.0.0.1:{free_port()}"
+            made = run_cli("party", "init", folder / name, "--id", name, "--kind", kind, "--listen", listen, *more)
+            assert made.returncode == 0, made.stderr
+            path = folder / name / "party.toml"
+            text = path.read_text().replace('id = "id"', 'id = "id"\nid_type = "digits"')
+            path.write_text(text.replace('operators = ["operator"]', 'operators = ["bank"]'))
+            if name != "platform":
+                (folder / name / "policy.toml").write_text(open_policy())
+
+    def token(self, party: str, name: str = "token", valid: str = "1h") -> Path:
+        """A token for `party`."""
+        out = self.folder / f"{party}.{name}"
+        made = run_cli(
+            "platform", "token", self.folder / "platform", "--party", party, "--kind", KINDS[party], "--out", out,
+            "--valid", valid,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        return out
+
+    async def up(self, name: str) -> Child:
+        """Start the node of `name`."""
+        child = await self.children.start(PartyId(name), self.folder / name, self.folder / f"{name}.log")
+        await self.children.ready(child)
+        return child
+
+    async def enrol(self, name: str, token: Path) -> None:
+        """Let `name` join."""
+        clock = SystemClock()
+        await enrol(load_party(self.folder / name), TokenFile.read(token, clock.now()), clock)
+
+    async def seen(self, name: str, text: str) -> None:
+        """Wait until the log of `name` says `text`."""
+        async with asyncio.timeout(30):
+            while text not in (self.folder / f"{name}.log").read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def knows(self, name: str, party: str) -> None:
+        """Wait until `name` believes `party`."""
+        pins = trust_folder(load_party(self.folder / name))
+        assert pins is not None
+        async with asyncio.timeout(30):
+            while PartyId(party) not in pins.pins():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def says(self, name: str, pattern: str) -> None:
+        """Wait until `party trust` of `name` lists a line like `pattern`."""
+        async with asyncio.timeout(30):
+            while not re.search(pattern, run_cli("party", "trust", self.folder / name).stdout, re.M):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+    def bank(self) -> Operator:
+        """The bank's people, at the platform."""
+        config = load_party(self.folder / "bank")
+        address = json.loads((self.folder / "platform" / "ready.json").read_text())["address"]
+        return Operator(BANK, open_keyring(config, SystemClock()), PLATFORM, address)
+
+
+@asynccontextmanager
+async def installed(folder: Path) -> AsyncIterator[Town]:
+    town = Town(folder)
+    try:
+        await town.up("platform")
+        for name in ("bank", "tax"):
+            await town.enrol(name, town.token(name))
+            await town.up(name)
+        await town.knows("bank", "tax")
+        yield town
+    finally:
+        await town.children.stop()
+
+
+def modes(folder: Path) -> set[int]:
+    """The modes of all keys below `folder`."""
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*/keys/*.key")}
+
+
+async def run_job(town: Town, extra: str = "") -> FedcreditError | None:
+    """A job of the bank's, to its end; what ended it."""
+    job = load_job(write_job(town.folder, ["bank", "tax"], extra))
+    operator = town.bank()
+    try:
+        name = await operator.submit(job.shared())
+        async for event in operator.watch(name):
+            end = event
+        return error_of_end(end)
+    finally:
+        await operator.close()
+
+
+async def test_from_nothing_to_a_job_and_to_a_member_that_is_thrown_out(tmp_path: Path) -> None:
+    async with installed(tmp_path) as town:
+        assert modes(tmp_path) == {0o600}
+        checked = run_cli("party", "check", tmp_path / "tax")
+        assert checked.returncode == 0, checked.stderr
+        assert await run_job(town) is None
+
+        listed = run_cli("platform", "members", tmp_path / "platform")
+        assert re.findall(r"^(\w+)  (\w+)  active", listed.stdout, re.M) == [
+            ("bank", "institution"),
+            ("tax", "provider"),
+        ]
+
+        # Its own leaf is withdrawn, and nobody notices but those who would use the old one.
+        old = open_keyring(load_party(tmp_path / "bank"), SystemClock())
+        assert run_cli("party", "revoke", tmp_path / "bank").returncode == 0
+        await town.seen("platform", "certificate.withdrawn")
+        address = json.loads((tmp_path / "platform" / "ready.json").read_text())["address"]
+        thief = Operator(BANK, old, PLATFORM, address)
+        with pytest.raises(FedcreditError):
+            await thief.submit({"job": {}})
+        await thief.close()
+        await town.seen("platform", "TLS_REVOKED")
+        assert await run_job(town) is None
+
+        # The platform throws the tax office out: the bank refuses it within seconds.
+        thrown = run_cli("platform", "revoke", tmp_path / "platform", "tax", "--reason", "left the scheme")
+        assert thrown.returncode == 0, thrown.stderr
+        await town.seen("platform", "member.revoked")
+        await town.says("bank", r"^tax .* refused: PEER_REVOKED$")
+        error = await run_job(town)
+        assert isinstance(error, PeerError)
+        assert (error.code, error.culprit) == ("PEER_REVOKED", "tax")
+
+
+async def test_tokens_are_good_once_and_for_one_party(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    try:
+        tokens = {name: town.token("tax", name) for name in ("first", "second")}
+        await town.up("platform")
+        await town.enrol("tax", tokens["first"])
+        members = run_cli("platform", "members", tmp_path / "platform").stdout
+        again = run_cli("party", "enrol", tmp_path / "tax", "--token", tokens["first"])
+        assert again.returncode == 77
+        assert "TOKEN_REFUSED" in again.stderr
+        stranger = run_cli("party", "enrol", tmp_path / "bank", "--token", tokens["second"])
+        assert stranger.returncode == 78
+        assert "TOKEN_INVALID" in stranger.stderr
+
+        # A party that answers as the platform, with a certificate of its own making, is found out.
+        await town.up("tax")
+        address = json.loads((tmp_path / "tax" / "ready.json").read_text())["address"]
+        false = run_cli("party", "enrol", tmp_path / "tax", "--token", tokens["second"], "--platform", address)
+        assert false.returncode == 69, false.stderr
+        assert run_cli("platform", "members", tmp_path / "platform").stdout == members
+
+        # An open file of a token is no secret any more.
+        tokens["second"].chmod(0o644)
+        exposed = run_cli("party", "enrol", tmp_path / "tax", "--token", tokens["second"])
+        assert "KEY_EXPOSED" in exposed.stderr
+    finally:
+        await town.children.stop()
+
+
+async def test_a_changed_authority_is_believed_only_by_word_of_mouth(tmp_path: Path) -> None:
+    async with installed(tmp_path) as town:
+        before = run_cli("party", "trust", tmp_path / "bank").stdout
+        await town.children.stop()
+        # The tax office lost its keys: a new folder, a new token.
+        (tmp_path / "tax").rename(tmp_path / "lost")
+        table = tmp_path / "tax.csv"
+        listen = f"127.0.0.1:{free_port()}"
+        made = run_cli(
+            "party", "init", tmp_path / "tax", "--id", "tax", "--kind", "provider", "--listen", listen, "--table",
+            table, "--id-column", "id",
+        )  # fmt: skip
+        new = made.stdout.strip().rpartition(": ")[2]
+        path = tmp_path / "tax" / "party.toml"
+        path.write_text(path.read_text().replace('id = "id"', 'id = "id"\nid_type = "digits"'))
+        (tmp_path / "tax" / "policy.toml").write_text(open_policy())
+        town.children = Children()
+        await town.up("platform")
+        await town.up("bank")
+        await town.enrol("tax", town.token("tax", "new"))
+        await town.up("tax")
+        await town.seen("bank", "TRUST_CHANGED")
+        listed = run_cli("party", "trust", tmp_path / "bank").stdout
+        assert before.strip() in listed
+        assert f"tax  {new}  changed: not believed" in listed
+
+        wrong = run_cli("party", "trust", tmp_path / "bank", "tax", "--fingerprint", "00" * 32)
+        assert wrong.returncode == 78
+        assert "FINGERPRINT" in wrong.stderr
+        right = run_cli("party", "trust", tmp_path / "bank", "tax", "--fingerprint", new)
+        assert right.returncode == 0, right.stderr
+        await town.knows("bank", "tax")
+        await town.says("bank", f"^tax  {new}  believed$")
