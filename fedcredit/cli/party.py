@@ -94,24 +94,23 @@ def enrol(
 @app.command("check")
 def check(folder: Folder) -> None:
     """Check configuration, keys, trust, policy, store, ports and tables: list every problem, start nothing."""
+    from fedcredit.cli.table import reports_of
     from fedcredit.errors import ConfigError, DataError, FedcreditError
     from fedcredit.node.trust.check import problems_of
     from fedcredit.runtime.clock import SystemClock
     from fedcredit.runtime.config import load_party
-    from fedcredit.tables import open_table
 
     config = load_party(folder)
     problems = problems_of(config, SystemClock())
     kind: type[FedcreditError] = ConfigError
     tables = []
-    for name, section in config.tables.items():
-        try:
-            with open_table(section.spec(config.folder)) as table:
-                named = "table" if len(config.tables) == 1 else name
-                tables.append(f"{named} of {table.n_rows:,} rows and {len(table.features)} features")
-        except FedcreditError as error:
-            kind = DataError if isinstance(error, DataError) and not problems else ConfigError
-            problems.extend(error.problems)
+    for report in reports_of(config):
+        if report.problems:
+            kind = DataError if report.exit_status == DataError.exit_status and not problems else ConfigError
+            problems.extend(report.problems)
+        elif report.quality is not None:
+            named = "table" if len(config.tables) == 1 else report.name
+            tables.append(f"{named} of {report.quality.rows:,} rows and {len(report.quality.columns)} features")
     if problems:
         raise kind(problems)
     where = f"would listen on {config.listen.host}" if config.listens else "would listen nowhere"
