@@ -19,6 +19,8 @@ from fedcredit.tables.spec import Resources, TableSpec
 
 __all__ = ["forget_snapshot", "open_for_job", "sweep"]
 
+_QUALITY = "quality.json"
+
 _log = logs.get("table")
 
 
@@ -30,6 +32,9 @@ def open_for_job(
     `today`: the day on which the table has to be fresh; it has to be so when the job is agreed, not any more when the
     job goes on. Raises: as `open_table`.
     """
+    described = folder / "jobs" / job / _QUALITY
+    if described.exists():
+        today = None  # the job was agreed before
     if spec.source is None:
         table = open_table(spec, resources=resources, today=today)
     else:
@@ -37,13 +42,13 @@ def open_for_job(
         snapshot.parent.mkdir(mode=0o700, exist_ok=True)
         bound = snapshot.exists()
         try:
-            table = open_table(spec, resources=resources, snapshot=snapshot, today=None if bound else today)
+            table = open_table(spec, resources=resources, snapshot=snapshot, today=today)
         except BaseException:
             if not bound:
                 forget_snapshot(folder, job)
             raise
     try:
-        _describe(table, folder / "jobs" / job, job)
+        _describe(table, described, job)
     except BaseException:
         table.close()
         raise
@@ -69,13 +74,12 @@ def _snapshot(folder: Path, job: str) -> Path:
     return folder / "snapshots" / f"{job}.parquet"
 
 
-def _describe(table: Table, folder: Path, job: str) -> None:
-    path = folder / "quality.json"
+def _describe(table: Table, path: Path, job: str) -> None:
     if path.exists():
         return
     quality = table.profiled()
     _log.info("table.profiled", job=job, **quality.counts())
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(quality.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     fresh.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from postgresql_server import Server
 from table_database import Database
+from table_files import spec_of
 
 from fedcredit.errors import DataError
 from fedcredit.node.snapshots import forget_snapshot, open_for_job, sweep
@@ -51,6 +53,19 @@ def test_a_table_that_is_refused_leaves_no_snapshot(database: Database, tmp_path
     with pytest.raises(DataError):
         open_for_job(database.spec(), tmp_path, "one", RESOURCES)
     assert not list((tmp_path / "snapshots").iterdir())
+
+
+def test_a_table_has_to_be_fresh_when_a_job_is_agreed_and_not_when_it_goes_on(tmp_path: Path) -> None:
+    content = b"id,x,day\na,1,2024-01-01\nb,2,2024-01-31\n"
+    spec = spec_of(tmp_path, content, updated="day", max_age_days=30, stale="refuse")
+    late = datetime.date(2024, 3, 31)
+    with pytest.raises(DataError) as refused:
+        open_for_job(spec, tmp_path, "one", RESOURCES, late)
+    assert refused.value.code == "TABLE_STALE"
+    with open_for_job(spec, tmp_path, "two", RESOURCES, datetime.date(2024, 2, 1)) as table:
+        assert table.quality.age_days == 1
+    with open_for_job(spec, tmp_path, "two", RESOURCES, late) as table:
+        assert table.n_rows == 2
 
 
 def test_a_start_sweeps_what_no_job_needs(tmp_path: Path) -> None:
