@@ -304,6 +304,21 @@ async def test_an_error_at_any_place_of_the_relay_is_a_delay(
     assert rule.seen > 1
 
 
+async def test_keys_renewed_at_both_ends_lose_nothing_of_what_is_relayed() -> None:
+    authority = Authority.create()
+    async with (
+        platform_relay(A, B, authority=authority) as platform,
+        joined(authority, platform.port, A, B) as transports,
+    ):
+
+        def renew(k: int) -> None:
+            if k % 20 == 0:
+                for transport in (*transports.values(), platform):
+                    transport._keyring.replace(credentials=authority.credentials(transport.me))
+
+        await exchange(transports, 100, renew)
+
+
 async def test_a_member_that_is_away_is_waited_for_and_then_lost() -> None:
     authority = Authority.create()
     relay_limits = RelayLimits(accept_s=0.2)
