@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fedcredit.errors import FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
@@ -29,13 +29,18 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.25, 30.0, 1.3
 
 
 async def approved_by_all(
-    proposal: JobSpecification, clients: Mapping[PartyId, ControlClient], log: EventLog, clock: Clock
+    proposal: JobSpecification,
+    clients: Mapping[PartyId, ControlClient],
+    log: EventLog,
+    clock: Clock,
+    submitted: datetime,
 ) -> list[FedcreditError]:
     """Wait until every party would take part; why some would not, which ends the job. Notes in `log` who is awaited.
 
-    A wait longer than the job's `approval_timeout_h` is a reason, too (APPROVAL_TIMEOUT).
+    A wait longer than the job's `approval_timeout_h` is a reason, too (APPROVAL_TIMEOUT). It begins when the job was
+    `submitted`, also if the platform has been started again since.
     """
-    deadline = clock.now() + timedelta(hours=proposal.job.approval_timeout_h)
+    deadline = submitted + timedelta(hours=proposal.job.approval_timeout_h)
     reached_by = clock.monotonic() + REACH_S
     awaited: set[PartyId] = set()
     asked, pause_s = dict(clients), FIRST_PAUSE_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TypeVar
 
 from fedcredit import failpoints
@@ -110,7 +111,8 @@ class Coordinator:
         if self._kept.specification is not None:
             return JobSpecification.parse(self._kept.specification)
         self._log.stage("agreement", "begun")
-        if refusals := await approved_by_all(self._proposal, self._clients, self._log, self._clock):
+        submitted = datetime.fromisoformat(self._kept.created)
+        if refusals := await approved_by_all(self._proposal, self._clients, self._log, self._clock, submitted):
             raise nearest_to_cause(refusals)
         now_ms = int(self._clock.now().timestamp() * 1000)
         offers = await self._ask_all("Propose", ProposeJob(self._kept.proposal, self._addresses, now_ms), JobOffer)

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from faults.town import BANK, TAX, Town
+from faults.town import BANK, PLATFORM, TAX, Town
 
 from fedcredit.errors import ConfigError
+from fedcredit.ids import PartyId
 from fedcredit.node.own_node import OwnNode
 from fedcredit.runtime.config import load_party
 from fedcredit.runtime.policy_template import open_policy
@@ -59,12 +60,13 @@ async def test_a_node_that_dies_while_a_person_decides(asking: Town, oracle: dic
         assert asking.result(job) == oracle
 
 
-async def test_a_waiting_job_outlives_its_node(asking: Town, oracle: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("killed", [TAX, PLATFORM])
+async def test_a_waiting_job_outlives_its_nodes(asking: Town, oracle: dict[str, bytes], killed: PartyId) -> None:
     job = await asking.submit()
-    await asking.state_becomes(TAX, job, "pending")
-    await asking.kill(TAX)
-    await asyncio.sleep(2)  # the platform asks in vain meanwhile, and goes on asking
-    await asking.up(TAX)
+    await asking.until(job, lambda event: (event.party, event.stage) == (TAX, "pending"))
+    await asking.kill(killed)
+    await asyncio.sleep(2)  # a platform asks in vain meanwhile, and goes on asking
+    await asking.up(killed)
     await decide(asking.nodes[TAX].folder, job)
     assert (await asking.end(job)).stage == "succeeded"
     assert asking.result(job) == oracle
