@@ -30,6 +30,8 @@ from fedcredit.errors import ConfigError, Problem
 __all__ = ["NAMES", "hit", "parse"]
 
 NAMES: dict[str, str] = {
+    "node.drain.begun": "A node that was told to stop takes no new work.",
+    "node.drain.jobs_stopped": "Its jobs stand at what they have kept; peers are still owed.",
     "store.lease.written": "The lease of a node is taken in the transaction; not yet committed.",
     "store.lease.committed": "The lease of a node is taken; the node does not run yet.",
     "table.snapshot.written": "The rows of a database or interface are in a file; not yet durable, nor under its name.",

@@ -33,6 +33,28 @@ def up(
     run_node(folder, with_parent=with_parent)
 
 
+@app.command("status")
+def status(
+    folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],
+) -> None:
+    """Say whether the node of FOLDER takes work, and if not, the codes of what keeps it from that.
+
+    Asks the running node by gRPC's health protocol. Exit status 0 when it is ready, 69 when it is not.
+    """
+    import asyncio
+
+    from fedcredit.node.own_node import OwnNode, node_of
+
+    async def ask() -> tuple[str, bool, tuple[str, ...]]:
+        async with OwnNode(node_of(folder)) as node:
+            return node.me, *await node.health()
+
+    name, ready, reasons = asyncio.run(ask())
+    typer.echo(f"{name}: ready" if ready else f"{name}: not ready: {', '.join(reasons)}")
+    if not ready:
+        raise typer.Exit(69)
+
+
 @app.command("fsck")
 def fsck(
     folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],

@@ -73,6 +73,12 @@ class AuditFile:
         """The log as it stands."""
         return Head(self._origin, self._tree.size, self._tree.root)
 
+    @property
+    def usable(self) -> bool:
+        """Whether the next entry can be hoped to be written: none has failed, and the log is still there."""
+        there = (self._folder / _CHECKPOINT).exists() and (self._folder / _ENTRIES).exists()
+        return there and not self._failed and os.access(self._folder, os.W_OK)
+
     def close(self) -> None:
         """Let another process open the log."""
         for descriptor in (self._entries, self._lock):

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from fedcredit.errors import ConfigError, FedcreditError, Problem
+from fedcredit.errors import ConfigError, FedcreditError, PeerLost, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.operator import Operator
 from fedcredit.node.rpc import ControlClient
+from fedcredit.node.serve.health import ask_health
 from fedcredit.node.trust.joining import platform_address
 from fedcredit.node.trust.keys import open_keyring
 from fedcredit.runtime.clock import SystemClock
@@ -77,6 +78,13 @@ class OwnNode:
         method = "CancelAll" if self.is_platform else "CancelOwn"
         await self._call(method, CancelJob(job, "CANCELLED"), Accepted)
 
+    async def health(self) -> tuple[bool, tuple[str, ...]]:
+        """Whether the node takes work, and the codes of what keeps it from that. Raises ConfigError (NODE_DOWN)."""
+        try:
+            return await ask_health(self._way())
+        except PeerLost:
+            raise self._down("does not answer") from None
+
     def platform(self) -> Operator:
         """The way to this party's platform. Raises ConfigError (PEER_UNKNOWN)."""
         if self._platform is None:
@@ -107,9 +115,7 @@ class OwnNode:
         return (await self._call(method, request, JobReport)).document
 
     async def _call(self, method: str, request: Message, reply: type[M]) -> M:
-        if self._connection is None:
-            self._connection = Connection(self.me, self._address(), self._keyring, Limits())
-        client = ControlClient(self._connection, "Platform" if self.is_platform else "Party", self.me)
+        client = ControlClient(self._way(), "Platform" if self.is_platform else "Party", self.me)
         try:
             return await client.call(method, request, reply, timeout_s=CALL_TIMEOUT_S)
         except FedcreditError as error:
@@ -117,11 +123,16 @@ class OwnNode:
                 raise self._down("does not answer") from None
             raise
 
+    def _way(self) -> Connection:
+        if self._connection is None:
+            self._connection = Connection(self.me, self._address(), self._keyring, Limits())
+        return self._connection
+
     def _address(self) -> str:
         try:
             ready = json.loads((self.config.folder / "ready.json").read_bytes())
             return str(ready.get("local") or ready["address"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise self._down("does not run") from None
 
     def _down(self, what: str) -> ConfigError:

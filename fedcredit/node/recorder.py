@@ -18,6 +18,11 @@ class Recorder:
         self._audit, self._store = audit, store
         self._lock = threading.Lock()
 
+    @property
+    def usable(self) -> bool:
+        """Whether the log takes entries. While it does not, nothing that has to be recorded may happen."""
+        return self._audit.usable
+
     def record(self, event: Event, job: str, **facts: Fact) -> None:
         """Write an entry; it is durable when this returns. Raises ConfigError (AUDIT_UNAVAILABLE)."""
         with self._lock:

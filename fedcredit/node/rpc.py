@@ -74,12 +74,30 @@ else:
     _Handlers, _Handler, _Context = grpc.GenericRpcHandler, grpc.RpcMethodHandler, grpc.aio.ServicerContext
 
 
+_WHILE_DRAINING = frozenset({"Cancel", "CancelAll", "CancelOwn", "Health", "List", "Show", "Shutdown", "Stop"})
+RETRY_KEY, RETRY_S = "fedcredit-retry-after-s", 10
+
+
+class Draining(FedcreditError):
+    """This node is about to stop and takes no new work; it, or its successor, does so again soon."""
+
+    exit_status, default_code = PeerLost.exit_status, "DRAINING"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(Problem(self.default_code, method, "this node is about to stop", "try again in a few seconds"))
+
+
 class ControlService(_Handlers):
     """The methods of `fedcredit.v1.<service>`; hand it to the node's gRPC server, and `bind` it before that starts."""
 
     def __init__(self, service: str, caller_of: CallerOf) -> None:
         self._service, self._caller_of = service, caller_of
         self._handlers: dict[str, _Handler] = {}
+        self._draining = False
+
+    def drain(self) -> None:
+        """Take no new work from now on: whoever brings some is told to come back (DRAINING)."""
+        self._draining = True
 
     def bind(self, methods: Sequence[Method]) -> None:
         """Answer with `methods`. Raises FedcreditError (RULE_MISSING) when a method of the contract has no rule."""
@@ -131,6 +149,8 @@ class ControlService(_Handlers):
             raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at {method.name}", "may not make this call"))
         if context.time_remaining() is None:
             raise UsageError(Problem("DEADLINE_REQUIRED", method.name, "the call has no deadline"))
+        if self._draining and method.stream is None and method.name not in _WHILE_DRAINING:
+            raise Draining(method.name)
         return caller, method.request.decode(data)
 
 
@@ -219,7 +239,9 @@ def _note(method: Method, error: FedcreditError) -> None:
 
 async def _abort(context: _Context, error: FedcreditError) -> None:
     status = _STATUS.get(error.exit_status, grpc.StatusCode.INTERNAL)
-    metadata = ((CODE_KEY, error.code), (EXIT_KEY, str(error.exit_status)))
+    metadata: tuple[tuple[str, str], ...] = ((CODE_KEY, error.code), (EXIT_KEY, str(error.exit_status)))
+    if isinstance(error, Draining):
+        metadata = (*metadata, (RETRY_KEY, str(RETRY_S)))
     await context.abort(status, error.code, trailing_metadata=metadata)
 
 

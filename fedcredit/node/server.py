@@ -11,10 +11,10 @@ import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
@@ -33,6 +33,8 @@ from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.rpc import ControlClient, ControlService
+from fedcredit.node.serve.ending import DRAIN_S, LEFTOVER_S, Running, drain, leave_within
+from fedcredit.node.serve.health import Health, Look
 from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
@@ -51,12 +53,6 @@ __all__ = ["AUDIT_HEAD", "check_kept", "check_node", "run_node", "serve", "verif
 AUDIT_HEAD = b"fedcredit/v1/audit-head"
 """The use of a signature over the head of an audit log."""
 
-LEAVE_S = 0.5
-"""What threads that still compute have before the process ends without them."""
-
-DRAIN_S = 2.0
-"""What peers have to take of what was sent to them before the process ends; SIGTERM to exit is 10 s at most."""
-
 
 def run_node(folder: Path, *, with_parent: bool = False) -> None:
     """Run the node of `folder` until it is told to stop. `with_parent`: also when standard input ends.
@@ -68,19 +64,11 @@ def run_node(folder: Path, *, with_parent: bool = False) -> None:
         config = load_party(folder)
         with refusals_logged():
             logs.set_up(party=config.me, level=config.log.level, form=config.log.format)
-            asyncio.run(_serve_and_leave(config, with_parent))
+            asyncio.run(_serve_and_leave(config, with_parent=with_parent))
     except FedcreditError as error:
         if config is not None:
             write_failure(config.folder, error)
         raise
-
-
-async def _serve_and_leave(config: PartyFile, with_parent: bool) -> None:
-    await serve(config, with_parent=with_parent)
-    # All that is durable is written and closed. A kernel may still compute in a thread, for nobody: it is left behind.
-    leave = threading.Timer(LEAVE_S, os._exit, (0,))
-    leave.daemon = True
-    leave.start()
 
 
 def check_node(folder: Path) -> PartyFile:
@@ -112,6 +100,12 @@ def check_kept(folder: Path) -> Checked:
     return check_folder(config, verifier)
 
 
+async def _serve_and_leave(config: PartyFile, *, with_parent: bool) -> None:
+    await serve(config, with_parent=with_parent)
+    # All is closed. A kernel may still compute for a job that was stopped; Python would wait for its thread.
+    leave_within(LEFTOVER_S)
+
+
 async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
     """Serve until a signal, the platform or an operator says stop.
 
@@ -125,26 +119,25 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
             _stop_with_parent(shut_down)
         store = await hold_store(config, clock, shut_down, stack)
         start = _start_platform if config.party.kind == "platform" else _start_party
-        transport, stop = await start(config, clock, store, shut_down, stack)
-        ready = _say_ready(config, transport)
+        running = await start(config, clock, store, shut_down, stack)
+        ready = _say_ready(config, running.transport)
         try:
             await shut_down.wait()
         finally:
             ready.unlink(missing_ok=True)
-            await stop()
-            await transport.close()
+            await drain(running)
         store.lease.check()
 
 
 async def _start_party(
     config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
-) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
+) -> Running:
     assert config.tables, "a data party has a table"
     keyring = open_keyring(config, clock, renew=True)
     signing = load_signing(config, clock, lambda: keyring.trust)
-    service = ControlService("Party", caller_of)
+    service, health = ControlService("Party", caller_of), Health()
     beside = Beside(config, keyring, clock, stack)
-    transport, side = _transport(config, keyring, [service, *beside.services])
+    transport, side = _transport(config, keyring, [service, health.service, *beside.services])
     recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
     policy = PolicySource(config.folder, recorder)
     policy.look()
@@ -165,19 +158,20 @@ async def _start_party(
     node.recover()
     sweep(config.folder, {row.id for row in store.jobs.all() if not row.state.final})
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
+    await health.start((*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)))
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, transport.add_peer)
-    return transport, node.stop
+    return Running(transport, service, health, node.stop)
 
 
 async def _start_platform(
     config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
-) -> tuple[GrpcTransport, Callable[[], Awaitable[None]]]:
+) -> Running:
     keyring = open_keyring(config, clock, renew=True)
     signing = load_signing(config, clock, lambda: keyring.trust)
-    service = ControlService("Platform", caller_of)
+    service, health = ControlService("Platform", caller_of), Health()
     beside = Beside(config, keyring, clock, stack)
-    transport, side = _transport(config, keyring, [service, *beside.services])
+    transport, side = _transport(config, keyring, [service, health.service, *beside.services])
     addresses = dict(config.peers)
 
     def learn(party: PartyId, address: str) -> None:
@@ -189,16 +183,21 @@ async def _start_platform(
 
     node = PlatformNode(config.me, addresses, connect, store, clock, config.limits, shut_down)
     service.bind(node.methods(_operators(config)))
+    await health.start(_looks(keyring, store))
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, learn)
     node.recover()
-    return transport, node.stop
+    return Running(transport, service, health, node.stop)
+
+
+def _looks(keyring: Keyring, store: Store) -> tuple[Look, ...]:
+    return Look("STORE_UNAVAILABLE", store.answers), Look("CERT_EXPIRED", lambda: not keyring.expired)
 
 
 Side = MemberSide | PlatformSide | None
 
 
-def _transport(config: PartyFile, keyring: Keyring, services: Sequence[ControlService]) -> tuple[GrpcTransport, Side]:
+def _transport(config: PartyFile, keyring: Keyring, services: Sequence[Any]) -> tuple[GrpcTransport, Side]:
     side = relay_side(config)
     transport = GrpcTransport(
         config.me,

@@ -99,6 +99,7 @@ FIELDS: dict[str, Callable[[object], bool]] = {
     "kind": _name,
     "version": _address,
     "pid": _count,
+    "status": _count,
     "epoch": _count,
     "seconds": _count,
     "count": _count,

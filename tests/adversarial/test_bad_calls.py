@@ -14,7 +14,7 @@ from raw_http2 import raw_call
 from transport_consortium import QUICK, knock
 from transport_toys import A, B, C
 
-from fedcredit.errors import FedcreditError
+from fedcredit.errors import FedcreditError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.node.pki import Authority
 from fedcredit.node.rpc import ControlClient, ControlService, Method
@@ -34,6 +34,7 @@ class Server:
 
     authority: Authority
     transport: GrpcTransport
+    service: ControlService
     carried_out: list[Any] = field(default_factory=list)
 
     async def call(
@@ -62,7 +63,7 @@ async def server() -> AsyncIterator[Server]:
     authority = Authority.create()
     service = ControlService("Party", caller_of)
     transport = GrpcTransport(B, authority.credentials(B), services=[service], limits=QUICK)
-    made = Server(authority, transport)
+    made = Server(authority, transport, service)
 
     async def carry_out(caller: PartyId, request: Any) -> Accepted:
         made.carried_out.append(request)
@@ -149,6 +150,24 @@ async def test_a_caller_learns_the_code_of_a_bug_and_not_its_text(server: Server
         await client.call("Sign", CancelJob("job", "X"), Accepted, timeout_s=20)
     assert (refused.value.code, refused.value.exit_status) == ("INTERNAL", 70)
     assert SECRET not in str(refused.value)
+    await client_side.close()
+
+
+async def test_a_node_that_drains_takes_no_new_work(server: Server) -> None:
+    server.service.drain()
+    start = StartJob(b"s" * 32, b"{}").encode()
+    assert await server.call("Start", start) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert server.carried_out == []
+    assert await server.call("Cancel", GOOD) == (grpc.StatusCode.OK, "")
+    client_side = GrpcTransport(A, server.authority.credentials(A), peers={B: f"127.0.0.1:{server.transport.port}"})
+    call = client_side.connection(B).unary_unary("/fedcredit.v1.Party/Start")(start, timeout=20)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    assert dict(refused.value.trailing_metadata() or ())["fedcredit-retry-after-s"] == "10"
+    with pytest.raises(PeerLost):
+        await ControlClient(client_side.connection(B), "Party", B).call(
+            "Start", StartJob(b"s" * 32, b"{}"), Accepted, timeout_s=20
+        )
     await client_side.close()
 
 

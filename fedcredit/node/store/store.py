@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.node.store import tables
@@ -99,6 +101,12 @@ class Store:
                     version_of(connection)
         finally:
             database.close()
+
+    def answers(self) -> bool:
+        """Whether the database answers and this process may write to it. Raises: FedcreditError when not."""
+        self.lease.check()
+        with self._database.reading() as connection:
+            return connection.execute(sa.text("SELECT 1")).scalar() == 1
 
     def problems(self) -> list[Problem]:
         """All that is wrong with what the store holds."""
