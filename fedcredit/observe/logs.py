@@ -22,7 +22,7 @@ from typing import IO, Any, Literal
 
 import structlog
 
-__all__ = ["FIELDS", "Logger", "get", "places", "set_up"]
+__all__ = ["FIELDS", "Logger", "get", "places", "quieten", "set_up"]
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -67,6 +67,10 @@ def _address(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"(?!.*[0-9]{6})[a-z0-9.:/\[\]_-]{1,80}", value))
 
 
+def _time(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value, re.A))
+
+
 def _places(value: object) -> bool:
     lines = value if isinstance(value, list | tuple) else [None]
     return len(lines) <= _MAX_PLACES and all(
@@ -98,6 +102,7 @@ FIELDS: dict[str, Callable[[object], bool]] = {
     "address": _address,
     "kind": _name,
     "version": _address,
+    "until": _time,
     "pid": _count,
     "status": _count,
     "epoch": _count,
@@ -143,6 +148,12 @@ def set_up(
     root.addHandler(handler)
     root.setLevel(logging.WARNING)  # of libraries
     logging.getLogger("fedcredit").setLevel(level.upper())
+
+
+def quieten(*libraries: str) -> None:
+    """Let `libraries` write warnings alone, whatever handles them: what they say at work may be data."""
+    for library in libraries:
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def places(error: BaseException) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 import ssl
 import time
 import urllib.parse
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import httpx
 
 from fedcredit.errors import ConfigError, DataError, Problem
+from fedcredit.observe import logs
 from fedcredit.tables.engine import Engine
 from fedcredit.tables.problems import refuse
 from fedcredit.tables.remote.sources import Authentication, HttpSource
@@ -27,8 +27,7 @@ from fedcredit.tables.spec import Limits
 __all__ = ["collect"]
 
 # It writes the URL of every request, and a cursor in it may be an identifier.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+logs.quieten("httpx", "httpcore")
 
 MAX_WAIT_S = 60.0
 """Longer than this no reading waits between two attempts at a page, whatever the server asks for."""
