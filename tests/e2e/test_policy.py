@@ -179,6 +179,7 @@ def test_a_refusal_names_its_reasons_to_its_own_people_alone(town: Town) -> None
     assert not [entry for entry in town.audit(BANK, job) if entry.event is Event.JOB_ACCEPTED]
 
 
+@pytest.mark.slow
 def test_a_job_waits_for_a_person_and_then_runs(town: Town) -> None:
     town.policy("approve")
     job = town.detached(town.job("patient"))
