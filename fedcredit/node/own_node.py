@@ -17,7 +17,7 @@ from fedcredit.node.operator import Operator
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.serve.health import ask_health
 from fedcredit.node.trust.joining import platform_address
-from fedcredit.node.trust.keys import open_keyring
+from fedcredit.node.trust.keys import following_keyring
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
 from fedcredit.transport.connections import Connection
@@ -55,7 +55,7 @@ class OwnNode:
     def __init__(self, config: PartyFile) -> None:
         self.config, self.me = config, config.me
         self.is_platform = config.party.kind == "platform"
-        self._keyring = open_keyring(config, SystemClock())
+        self._keyring = following_keyring(config, SystemClock())
         self._connection: Connection | None = None
         self._platform: Operator | None = None
 

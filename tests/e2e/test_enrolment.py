@@ -18,12 +18,14 @@ from fedcredit.errors import FedcreditError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.node.operator import Operator, error_of_end
 from fedcredit.node.processes import Child, Children
+from fedcredit.node.trust.confirm import renew
 from fedcredit.node.trust.joining import enrol
-from fedcredit.node.trust.keys import open_keyring, trust_folder
+from fedcredit.node.trust.keys import following_keyring, open_keyring, trust_folder
 from fedcredit.node.trust.token import TokenFile
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.policy_template import open_policy
+from fedcredit.wire.control import JobEvent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -49,7 +51,7 @@ def free_port() -> int:
 class Town:
     """Folders of a platform, a bank and a tax office, and their processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lifetime_h: float = 24) -> None:
         self.folder, self.children = folder, Children()
         write_tables(folder, {"bank": (0, 400), "tax": (100, 500)})
         for name, kind in KINDS.items():
@@ -60,6 +62,7 @@ class Town:
             assert made.returncode == 0, made.stderr
             path = folder / name / "party.toml"
             text = path.read_text().replace('id = "id"', 'id = "id"\nid_type = "digits"')
+            text = text.replace("lifetime_h = 24 ", f"lifetime_h = {lifetime_h} ")
             path.write_text(text.replace('operators = ["operator"]', 'operators = ["bank"]'))
             if name != "platform":
                 (folder / name / "policy.toml").write_text(open_policy())
@@ -109,12 +112,12 @@ class Town:
         """The bank's people, at the platform."""
         config = load_party(self.folder / "bank")
         address = json.loads((self.folder / "platform" / "ready.json").read_text())["address"]
-        return Operator(BANK, open_keyring(config, SystemClock()), PLATFORM, address)
+        return Operator(BANK, following_keyring(config, SystemClock()), PLATFORM, address)
 
 
 @asynccontextmanager
-async def installed(folder: Path) -> AsyncIterator[Town]:
-    town = Town(folder)
+async def installed(folder: Path, lifetime_h: float = 24) -> AsyncIterator[Town]:
+    town = Town(folder, lifetime_h)
     try:
         await town.up("platform")
         for name in ("bank", "tax"):
@@ -131,14 +134,16 @@ def modes(folder: Path) -> set[int]:
     return {stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*/keys/*.key")}
 
 
-async def run_job(town: Town, extra: str = "") -> FedcreditError | None:
-    """A job of the bank's, to its end; what ended it."""
+async def run_job(town: Town, extra: str = "", events: list[JobEvent] | None = None) -> FedcreditError | None:
+    """A job of the bank's, to its end; what ended it, and in `events` what happened."""
     job = load_job(write_job(town.folder, ["bank", "tax"], extra))
     operator = town.bank()
     try:
         name = await operator.submit(job.shared())
-        async for event in operator.watch(name):
+        async for event in operator.watch(name, patience_s=20):
             end = event
+            if events is not None:
+                events.append(event)
         return error_of_end(end)
     finally:
         await operator.close()
@@ -241,3 +246,27 @@ async def test_a_changed_authority_is_believed_only_by_word_of_mouth(tmp_path: P
         assert right.returncode == 0, right.stderr
         await town.knows("bank", "tax")
         await town.says("bank", f"^tax  {new}  believed$")
+
+
+async def test_a_job_runs_through_rotations_of_all_keys_without_a_restart(tmp_path: Path) -> None:
+    """Certificates of 10 seconds, renewed after about 5, at all three nodes while they train."""
+    async with installed(tmp_path, lifetime_h=10 / 3600) as town:
+        for name in KINDS:
+            renew(tmp_path / name)  # the first one is of a day
+        model = (
+            '[split]\nholdout = 0.2\n[[model]]\nkind = "gbdt"\nnum_trees = 400\nmax_bin = 8\nmin_data_in_leaf = 10\n'
+        )
+        before = {name: renewals(tmp_path, name) for name in KINDS}
+        events: list[JobEvent] = []
+        assert await run_job(town, model, events) is None
+        during = {name: renewals(tmp_path, name) - before[name] for name in KINDS}
+        assert min(during.values()) >= 2, during
+        states = [(event.party, event.stage) for event in events if event.kind == "state"]
+        for party in ("bank", "tax"):
+            assert [stage for name, stage in states if name == party and stage in ("running", "waiting")] == ["running"]
+        assert not [event.code for event in events if event.code]
+
+
+def renewals(folder: Path, name: str) -> int:
+    """How often the node of `name` has shown a new certificate."""
+    return (folder / f"{name}.log").read_text().count("certificate.renewed")

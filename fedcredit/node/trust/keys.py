@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from fedcredit.errors import ConfigError
 from fedcredit.node.pki import load_certificate, load_credentials
 from fedcredit.node.trust.folder import TrustFolder
@@ -12,7 +14,7 @@ from fedcredit.transport.grpc import Keyring
 from fedcredit.transport.identity import Credentials
 from fedcredit.transport.trust import Trust
 
-__all__ = ["load_trust", "open_credentials", "open_keyring", "trust_folder"]
+__all__ = ["following_keyring", "load_trust", "open_credentials", "open_keyring", "trust_folder"]
 
 
 def open_keyring(config: PartyFile, clock: Clock, *, renew: bool = False) -> Keyring:
@@ -30,6 +32,38 @@ def open_keyring(config: PartyFile, clock: Clock, *, renew: bool = False) -> Key
         issue_leaf(config, clock)
         credentials = open_credentials(config, clock)
     return Keyring(config.me, credentials, load_trust(config), clock.now)
+
+
+def following_keyring(config: PartyFile, clock: Clock) -> Keyring:
+    """As `open_keyring`, for a command that runs for long beside the node: it shows what the node has renewed."""
+    return _Following(config, clock)
+
+
+class _Following(Keyring):
+    """Reads the certificate anew when its file has changed."""
+
+    def __init__(self, config: PartyFile, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._path = config.path(config.identity.certificate)
+        self._seen = self._stamp()
+        super().__init__(config.me, open_credentials(config, clock), load_trust(config), clock.now)
+
+    @property
+    def credentials(self) -> Credentials:
+        """See `Keyring.credentials`."""
+        if (stamp := self._stamp()) != self._seen:
+            # The key is in place before the certificate; should that be otherwise, the next look is as good.
+            with contextlib.suppress(ConfigError):
+                self._held = (open_credentials(self._config, self._clock), self._held[1])
+                self._seen = stamp
+        return self._held[0]
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return (0, 0)
+        return status.st_mtime_ns, status.st_ino
 
 
 def open_credentials(config: PartyFile, clock: Clock) -> Credentials:
