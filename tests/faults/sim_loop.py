@@ -74,13 +74,13 @@ class SimLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None) -> Any:
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context
         return super().call_soon(self._run_if_alive, context.get(PROCESS), callback, args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> Any:
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context
         return super().call_at(when, self._run_if_alive, context.get(PROCESS), callback, args, context=context)
 
     def call_soon_threadsafe(
@@ -112,7 +112,7 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def _make_task(self, loop: Any, coro: Any, context: contextvars.Context | None = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, context=context)
-        self._owners[task] = (context or contextvars.copy_context()).get(PROCESS)
+        self._owners[task] = (contextvars.copy_context() if context is None else context).get(PROCESS)
         return task
 
     def _run_if_alive(self, process: Process | None, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -44,7 +44,8 @@ from fedcredit.wire.control import JobEvent
 
 HORIZON_S = 4000.0
 """By then every story has ended: the longest wait for a peer is 600 s, and a story takes at most two of them."""
-SETTLE_S = 120.0
+SETTLE_S = 700.0
+"""A party that the platform does not speak of any more waits for 600 s."""
 MAX_STEPS = 2_000_000
 ENDS = ("succeeded", "failed", "cancelled")
 FAILURES = frozenset(
@@ -82,10 +83,12 @@ class Outcome:
     seconds: float = 0.0
     messages: int = 0
     problems: list[str] = field(default_factory=list)
+    chronicle: list[str] = field(default_factory=list, repr=False)
 
     def line(self) -> str:
         """One JSON object."""
-        return json.dumps(dataclasses.asdict(self))
+        told = {name: value for name, value in dataclasses.asdict(self).items() if name != "chronicle"}
+        return json.dumps(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class Story:
         self._operator: Operator | None = None
         self.job = ""
         self.done: list[Deed] = []
+        self.chronicle: list[str] = []
 
     def tell(self) -> JobEvent:
         """The platform's last word. Raises Stalled, TimeoutError, or what went wrong with the story itself."""
@@ -199,6 +203,8 @@ class Story:
             with contextlib.suppress(PeerLost):
                 async for event in operator.watch(self.job, seen):
                     seen = event.seq
+                    if event.kind != "progress":
+                        self._note(f"{event.party} {event.kind} {event.stage} {event.code} {event.culprit}".rstrip())
                     if event.party == PLATFORM and event.kind == "state" and event.stage in ENDS:
                         return event
             await asyncio.sleep(1)
@@ -221,6 +227,9 @@ class Story:
                 world.terminate(node)
             await asyncio.sleep(15)
 
+    def _note(self, text: str) -> None:
+        self.chronicle.append(f"{self.loop.now - 1000:.3f} {self.messages} {text}")
+
     # -- deeds ----------------------------------------------------------------------------------------------------
 
     def _carried(self) -> None:
@@ -235,6 +244,7 @@ class Story:
             if deed.what == "kill there" and deed.who == process and deed.at == self._passed[process]:
                 self._deeds.remove(deed)
                 self.done.append(deed)
+                self._note(f"KILLED {process} at {name}")
                 self._restart_later(deed)
                 return "kill"
         return None
@@ -277,6 +287,7 @@ class Story:
             case "cancel":
                 self.loop.create_task(self._cancel(), context=self.world.context_of("operator"))
         self.done.append(deed)
+        self._note(f"{deed.what.upper()} {who} {other} {deed.seconds}")
         if after is not None:
             self.loop.in_world(deed.seconds, after)
 
@@ -288,6 +299,7 @@ class Story:
     def _restart_later(self, deed: Deed) -> None:
         def restart() -> None:
             if deed.who not in self.world.alive:
+                self._note(f"START {deed.who}")
                 self.world.start(deed.who)
             elif deed.what == "terminate":
                 self.loop.in_world(1, restart)
@@ -316,13 +328,14 @@ def tell(seed: int, template: Template, folder: Path, uninterrupted: Measure) ->
         end = story.tell()
     except (Stalled, TimeoutError) as stuck:
         outcome.problems.append(f"stuck: {type(stuck).__name__} with states {story.states()}")
+        outcome.problems.append(f"{story.world.exits} {story.loop.unhandled} {list(story.world.alive)}")
     except Exception:  # noqa: BLE001 - whatever it was, the story had it
         outcome.problems.append(traceback.format_exc())
     else:
         outcome.end, outcome.code = end.stage, end.code
         outcome.problems += judge(story, outcome, uninterrupted)
     outcome.done, outcome.seconds = len(story.done), round(story.loop.now - 1000, 1)
-    outcome.messages = story.messages
+    outcome.messages, outcome.chronicle = story.messages, story.chronicle
     return outcome
 
 
@@ -359,6 +372,8 @@ def main(seeds: list[int]) -> int:
         for seed in seeds:
             outcome = tell(seed, template, folder / "story", uninterrupted)
             print(outcome.line(), flush=True)
+            if outcome.problems and os.environ.get("CHRONICLE"):
+                print("\n".join(outcome.chronicle), file=sys.stderr)
             bad += bool(outcome.problems)
             shutil.rmtree(folder / "story")
     return bad

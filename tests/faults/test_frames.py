@@ -15,7 +15,7 @@ import pytest
 from faults.sim_grpc import Fabric
 from faults.sim_loop import PROCESS, Process, SimLoop
 from faults.sim_world import enter, play
-from transport_toys import SSID, A, B, Number, Text, hear, say
+from transport_toys import SSID, A, B, C, Number, Text, hear, say
 
 from fedcredit.errors import PeerError, PeerLost
 from fedcredit.ids import PartyId
@@ -224,6 +224,22 @@ def test_frames_in_another_order_end_their_job_alone(pair: Pair) -> None:
     assert (heard[0].culprit, heard[0].code) == (A, "SEQUENCE")
     assert heard[1] == [5]
     assert told[1] is None
+
+
+def test_who_writes_to_a_party_that_has_given_up_is_told_why_and_not_blamed(pair: Pair) -> None:
+    """B loses patience with somebody else while frames of A lie there unread; A did nothing wrong."""
+
+    async def give_up(transport: GrpcTransport) -> None:
+        channel = transport.open(SSID, "toy", peers=[A])
+        await asyncio.sleep(5)
+        await channel.abort(PeerLost(C, "toy", "was silent"))
+
+    def ask() -> Steps[list[int]]:
+        yield from say(B, *texts(N))
+        return (yield from hear(B))
+
+    asked, _ = pair.run(bank=work(ask, B), tax=give_up)
+    assert isinstance(asked, PeerLost)
 
 
 def test_an_early_frame_waits_for_its_stage(pair: Pair) -> None:
