@@ -129,10 +129,6 @@ class OpenStage:
             self._inbox._drop(self._stage)
             return None
         unread = [peer for peer, flow in self._stage.flows.items() if flow.queue]
-        if self._job.ended is not None:
-            # We gave up, or were told to. Whoever wrote to us meanwhile did nothing wrong; an abort says the rest.
-            self._inbox._drop(self._stage)
-            return None
         for peer in unread:
             self._inbox._refuse(self._stage, peer, self._stage.flows[peer], "UNEXPECTED_MESSAGE")
         return unread[0] if unread else None
