@@ -14,6 +14,7 @@ from fedcredit.errors import FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.admission import APPROVAL_PENDING
 from fedcredit.node.events import EventLog
+from fedcredit.node.jobs.peers import NAME_AFTER_S
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.clock import Clock
@@ -22,9 +23,6 @@ from fedcredit.wire.control import Accepted, JobEvent, ProposeJob
 __all__ = ["approved_by_all"]
 
 CONSIDER_TIMEOUT_S = 60.0
-REACH_S = 10.0
-"""How long a party may be away when a job begins: it may just be starting, or the way to it be dialled anew."""
-
 FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.25, 30.0, 1.3
 
 
@@ -34,14 +32,17 @@ async def approved_by_all(
     log: EventLog,
     clock: Clock,
     submitted: datetime,
+    peer_timeout_s: float,
 ) -> list[FedcreditError]:
     """Wait until every party would take part; why some would not, which ends the job. Notes in `log` who is awaited.
 
-    A wait longer than the job's `approval_timeout_h` is a reason, too (APPROVAL_TIMEOUT). It begins when the job was
+    A party may be away for `peer_timeout_s` when a job begins, as at any other time, and is named meanwhile. A wait
+    longer than the job's `approval_timeout_h` is a reason, too (APPROVAL_TIMEOUT). It begins when the job was
     `submitted`, also if the platform has been started again since.
     """
     deadline = submitted + timedelta(hours=proposal.job.approval_timeout_h)
-    reached_by = clock.monotonic() + REACH_S
+    begun = clock.monotonic()
+    named: set[PartyId] = set()
     awaited: set[PartyId] = set()
     asked, pause_s = dict(clients), FIRST_PAUSE_S
     while True:
@@ -49,7 +50,14 @@ async def approved_by_all(
         said = dict(zip(asked, answers, strict=True))
         pending = {party for party, error in said.items() if error is not None and error.code == APPROVAL_PENDING}
         away = {party for party, error in said.items() if isinstance(error, PeerLost)}
-        if clock.monotonic() >= reached_by:
+        seconds = clock.monotonic() - begun
+        for party in sorted(away - named) if seconds >= NAME_AFTER_S else ():
+            log.waiting("agreement", party, seconds)
+            named.add(party)
+        for party in sorted(named - away):
+            log.back("agreement", party, seconds)
+            named.discard(party)
+        if seconds >= peer_timeout_s:
             away &= awaited
         again = pending | away
         if errors := [error for party, error in said.items() if error is not None and party not in again]:

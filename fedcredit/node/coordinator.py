@@ -112,7 +112,9 @@ class Coordinator:
             return JobSpecification.parse(self._kept.specification)
         self._log.stage("agreement", "begun")
         submitted = datetime.fromisoformat(self._kept.created)
-        if refusals := await approved_by_all(self._proposal, self._clients, self._log, self._clock, submitted):
+        if refusals := await approved_by_all(
+            self._proposal, self._clients, self._log, self._clock, submitted, self._timeout_s
+        ):
             raise nearest_to_cause(refusals)
         now_ms = int(self._clock.now().timestamp() * 1000)
         offers = await self._ask_all("Propose", ProposeJob(self._kept.proposal, self._addresses, now_ms), JobOffer)

@@ -62,6 +62,8 @@ class EventLog:
         self.ended = False
         self.origins: dict[str, int] = {}
         """Of events copied from another node: the number of the last one there."""
+        self.ends: dict[str, JobEvent] = {}
+        """How the job ended at other nodes, as far as that was copied."""
 
     @classmethod
     def restored(cls, party: PartyId, job: str, shelf: EventShelf) -> EventLog:
@@ -196,6 +198,8 @@ class EventLog:
     def _note(self, event: JobEvent) -> None:
         if event.origin:
             self.origins[event.party] = event.origin
+            if event.kind == "state" and event.stage in ENDS:
+                self.ends[event.party] = event
         self.ended = self.ended or (event.kind == "state" and event.stage in ENDS and event.party == self._party)
 
     def _forget_older(self, event: JobEvent) -> None:

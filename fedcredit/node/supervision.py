@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.node.events import ENDS, EventLog
+from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.checkpoints import Listing, common, digest_of, parse_listing
 from fedcredit.node.jobs.peers import NAME_AFTER_S
 from fedcredit.node.jobs.waits import PASSING
@@ -110,20 +110,28 @@ class Supervision:
 
     async def _follow(self, party: PartyId) -> FedcreditError | None:
         """Copy `party`'s events into the job's log until its end there; the error it ended with."""
+        pauses = backoff()
         while True:
+            if (end := self._log.ends.get(party)) is not None:
+                return _error_of(end, party, self._stages.get(party, "start"))
             request = WatchJob(self._job, self._log.origins.get(party, 0))
             try:
                 async for event in self._clients[party].stream("Watch", request, JobEvent, timeout_s=JOB_TIMEOUT_S):
                     if event.party != party:
                         return PeerError(party, "Watch", "reported events of another party", "EVENT_INVALID")
                     self._note(party, event)
-                    if event.kind == "state" and event.stage in ENDS:
-                        return _error_of(event, party, self._stages.get(party, "start"))
+                    if party in self._log.ends:
+                        break
+                if party not in self._log.ends:
+                    # It has told us all that it knows, and that was no end: it is not asked again at once.
+                    await asyncio.sleep(next(pauses))
             except PeerLost:
                 pass
             except FedcreditError as error:
                 if error.code not in PASSING:
                     return error
+            if party in self._log.ends:
+                continue
             try:
                 await self._wait_for(party)
             except FedcreditError as error:

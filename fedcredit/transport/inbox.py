@@ -253,7 +253,10 @@ class Inbox:
     def _due(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> bool:
         """Whether `frame` is the next one; if it is an old one, it gets its receipt again."""
         again = flow.next_seq - frame.seq
-        if again < 0:
+        if again < 0 and stage.peers is None and flow.next_seq == 0:
+            # An earlier process of ours took the beginning and is no more. That is nobody's fault; the sender waits.
+            self._refuse_frame(peer, frame, "INTERRUPTED")
+        elif again < 0:
             self._fault(job, stage, peer, flow, "SEQUENCE", f"frame {frame.seq} where {flow.next_seq} was due")
         elif again > len(flow.hashes):
             self._fault(job, stage, peer, flow, "SEQUENCE", f"frame {frame.seq} again, long after it was taken")
@@ -306,6 +309,7 @@ class Inbox:
         frame.check_body()
         abort = Abort.decode(frame.body)
         error = error_of_abort(peer, abort.stage, abort.code, abort.status)
+        self._drop_start(job, peer, frame.epoch)
         if job is not None and frame.epoch == job.epoch and peer in job.peers:
             job.end(error)
         elif frame.ssid not in self._over:
@@ -340,6 +344,12 @@ class Inbox:
                 new.stages[key] = stage
         old.end(FedcreditError(Problem("STALE_EPOCH", "job", f"was started again as {epoch}")))
         return new
+
+    def _drop_start(self, job: _Job | None, peer: PartyId, epoch: int) -> None:
+        """Let go of what `peer` sent in a start of the job that it has given up, also to stages not open here."""
+        for (begun, _), stage in job.stages.items() if job is not None else ():
+            if begun == epoch and (flow := stage.flows.get(peer)) and flow.queue:
+                self._release(peer, flow, flow.queued_bytes, emptied=True)
 
     def _drop(self, stage: _Stage) -> None:
         for peer, flow in stage.flows.items():

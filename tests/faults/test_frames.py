@@ -242,6 +242,21 @@ def test_who_writes_to_a_party_that_has_given_up_is_told_why_and_not_blamed(pair
     assert isinstance(asked, PeerLost)
 
 
+@pytest.mark.parametrize(("open_after_s", "code"), [(1, "INTERRUPTED"), (0, "SEQUENCE")], ids=["restarted", "running"])
+def test_frames_whose_beginning_an_earlier_process_took_are_nobodys_fault(
+    pair: Pair, open_after_s: float, code: str
+) -> None:
+    pair.spoil(lambda data: [])
+
+    def ask() -> Steps[list[int]]:
+        yield from say(B, *texts(N))
+        return (yield from hear(B))
+
+    asked, _ = pair.run(bank=work(ask, B), tax=work(lambda: listen(N), A, after_s=open_after_s))
+    assert isinstance(asked, PeerError)
+    assert (asked.culprit, asked.code) == (B, code)
+
+
 def test_an_early_frame_waits_for_its_stage(pair: Pair) -> None:
     _, heard = pair.run(
         bank=work(lambda: say(B, *texts(N)), B),
