@@ -26,8 +26,10 @@ class Kind(StrEnum):
 @app.command("init")
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
-    name: Annotated[str, typer.Option("--id", help="The party's name: a-z 0-9 _ -, at most 32.", show_default=False)],
-    kind: Annotated[Kind, typer.Option(help="What the party is.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option("--id", help="The party's name: a-z 0-9 _ -, at most 32.", show_default=False)
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="What the party is.", show_default=False)] = None,
     listen: Annotated[str, typer.Option(help="HOST:PORT of the node.")] = "127.0.0.1:7443",
     host: Annotated[list[str] | None, typer.Option(help="Name or address for certificates; repeatable.")] = None,
     table: Annotated[Path | None, typer.Option(help="The party's table, CSV or Parquet.")] = None,
@@ -39,12 +41,23 @@ def init(
 ) -> None:
     """Make a party: its keys and certificates, its certificate request, party.toml and policy.toml.
 
-    Nothing is overwritten. The keys never leave FOLDER. Read both files, then: fedcredit party enrol.
+    In a folder that has a party.toml already, such as those in parties/, only keys and certificates are made, and
+    --host alone applies. Nothing is overwritten. The keys never leave FOLDER. Read both files, then: fedcredit party
+    enrol.
     """
+    from fedcredit.errors import Problem, UsageError
     from fedcredit.ids import party_id
     from fedcredit.node.trust.folder import fingerprint
-    from fedcredit.node.trust.founding import NewParty, found
+    from fedcredit.node.trust.founding import NewParty, complete, found
 
+    if name is None and kind is None and (folder / "party.toml").exists():
+        me, authority = complete(folder, host or ())
+        typer.echo(f"{me}: keys made in {folder / 'keys'}")
+        typer.echo(f"fingerprint of its authority: {fingerprint(authority)}")
+        return
+    if name is None or kind is None:
+        what = "are needed where there is no party.toml yet"
+        raise UsageError(Problem("USAGE", "party init", f"--id and --kind {what}", "e.g. --id tax --kind provider"))
     address, port = _host_port(listen)
     new = NewParty(
         party_id(name),

@@ -23,11 +23,6 @@ app = typer.Typer(help="Look at a party's own tables.", no_args_is_help=True)
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `check` a command of its own while it is the only one."""
-
-
 @app.command("check")
 def check(
     folder: Annotated[
@@ -55,6 +50,30 @@ def check(
             _show(report, Console(highlight=False))
     if status := max(report.exit_status for report in reports):
         raise SystemExit(status)
+
+
+@app.command("example")
+def example(
+    party: Annotated[
+        str,
+        typer.Argument(help="bank, tax, social_insurance, housing_fund or electricity.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="The CSV file to write.", show_default=False)],
+    rows: Annotated[int, typer.Option(help="How many enterprises there are; a party has a part of them.")] = 5_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same enterprises for every party.")] = 7,
+) -> None:
+    """Write a made-up table of PARTY, to try a node with. No row is of a real enterprise.
+
+    Tables that were made with the same --rows and --seed are about the same enterprises.
+    """
+    from fedcredit.errors import Problem, UsageError
+    from fedcredit.synth import generate
+
+    if out.exists():
+        raise UsageError(Problem("EXISTS", str(out), "is there already", "give a new file as --out"))
+    made = generate(rows, seed=seed, parties=("bank", party)).holdings[party]
+    made.write(out)
+    typer.echo(f"{out}: {made.n_rows:,} rows, {len(made.columns)} columns beside the identifier")
 
 
 def reports_of(config: PartyFile, only: str | None = None) -> list[TableReport]:

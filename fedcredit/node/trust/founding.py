@@ -23,9 +23,11 @@ from fedcredit.node.pki import LOOPBACK, PARTY_LIFETIME, Authority, private_pem
 from fedcredit.node.trust.files import create_file
 from fedcredit.node.trust.folder import TrustFolder
 from fedcredit.node.trust.request import certificate_request
+from fedcredit.runtime.party_file import PartySection
 from fedcredit.runtime.policy_template import template
+from fedcredit.runtime.toml import Reader
 
-__all__ = ["NewParty", "found"]
+__all__ = ["NewParty", "complete", "found"]
 
 Kind = Literal["provider", "institution", "platform"]
 
@@ -51,35 +53,58 @@ class NewParty:
 
 def found(folder: Path, new: NewParty) -> x509.Certificate:
     """Write a new party into `folder`; its authority's certificate. Raises ConfigError (EXISTS, CONFIG_MISSING_KEY)."""
-    names = ("keys", "trust", "party.toml", "policy.toml")
-    if there := [name for name in names if (folder / name).exists()]:
-        fix = "choose another folder; nothing is ever overwritten"
-        raise ConfigError([Problem("EXISTS", str(folder / name), "is there already", fix) for name in there])
+    _refuse_if_there(folder, ("keys", "trust", "party.toml", "policy.toml"))
     if new.relay and new.platform_address is None:
         fix = "say where the platform's own port is"
         raise ConfigError(Problem("CONFIG_MISSING_KEY", f"peers.{new.platform}", "a relay's member dials it", fix))
-    keys = folder / "keys"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = _make_keys(folder, new.id, new.hosts)
+    if new.kind != "platform":
+        create_file(folder / "policy.toml", template(new.kind).encode())
+    create_file(folder / "party.toml", party_toml(new).encode())
+    return authority.certificate
+
+
+def complete(folder: Path, hosts: Sequence[str] = ()) -> tuple[PartyId, x509.Certificate]:
+    """Make the keys of a folder whose `party.toml` is there already; the party and its authority's certificate.
+
+    Raises: ConfigError, also EXISTS where there are keys: they are never made anew.
+    """
+    _refuse_if_there(folder, ("keys", "trust"))
+    reader = Reader(folder / "party.toml")
+    party = reader.section("party", reader.raw.get("party", {}), PartySection)
+    reader.finish()
+    assert party is not None, "a section that could not be read has noted a problem"
+    me = PartyId(party.id)
+    return me, _make_keys(folder, me, hosts).certificate
+
+
+def _refuse_if_there(folder: Path, names: Sequence[str]) -> None:
+    if there := [name for name in names if (folder / name).exists()]:
+        fix = "choose another folder; nothing is ever overwritten"
+        raise ConfigError([Problem("EXISTS", str(folder / name), "is there already", fix) for name in there])
+
+
+def _make_keys(folder: Path, me: PartyId, more_hosts: Sequence[str]) -> Authority:
+    """The party's authority, its keys and their certificates in `keys/`, and an empty `trust/`."""
+    keys = folder / "keys"
     keys.mkdir(mode=0o700)
-    hosts = tuple(dict.fromkeys((*LOOPBACK, *new.hosts)))
-    authority = Authority.of_party(new.id, hosts)
+    hosts = tuple(dict.fromkeys((*LOOPBACK, *more_hosts)))
+    authority = Authority.of_party(me, hosts)
     signing = Ed25519PrivateKey.generate()
-    leaf = authority.credentials(new.id, hosts, lifetime=LEAF_LIFETIME)
-    signer = authority.certify_signer(new.id, signing.public_key(), lifetime=PARTY_LIFETIME - timedelta(minutes=10))
+    leaf = authority.credentials(me, hosts, lifetime=LEAF_LIFETIME)
+    signer = authority.certify_signer(me, signing.public_key(), lifetime=PARTY_LIFETIME - timedelta(minutes=10))
     create_file(keys / "authority.key", private_pem(authority.key), 0o600)
-    failpoints.hit("init.authority.written", new.id)
+    failpoints.hit("init.authority.written", me)
     create_file(keys / "authority.crt", authority.pem)
-    request = certificate_request(authority, new.id)
+    request = certificate_request(authority, me)
     create_file(keys / "request.csr", request.public_bytes(Encoding.PEM))
     create_file(keys / "signing.key", private_pem(signing), 0o600)
     create_file(keys / "signing.crt", signer)
     create_file(keys / "tls.key", leaf.private_key, 0o600)
     create_file(keys / "tls.crt", leaf.certificate)
-    TrustFolder(folder, new.id, authority.certificate).create()
-    if new.kind != "platform":
-        create_file(folder / "policy.toml", template(new.kind).encode())
-    create_file(folder / "party.toml", party_toml(new).encode())
-    return authority.certificate
+    TrustFolder(folder, me, authority.certificate).create()
+    return authority
 
 
 def party_toml(new: NewParty) -> str:
