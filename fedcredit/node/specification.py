@@ -26,6 +26,7 @@ from fedcredit.runtime.toml import Section
 
 __all__ = [
     "AGREEMENT",
+    "FORMAT",
     "PROTOCOLS",
     "JobSpecification",
     "LeakageRow",
@@ -136,8 +137,15 @@ class JobSpecification(Section):
 
     @classmethod
     def parse(cls, data: bytes) -> JobSpecification:
-        """The specification in `data`, which must be its canonical form. Raises RefusedError."""
-        parse_canonical(data)
+        """The specification in `data`, which must be its canonical form.
+
+        Raises: RefusedError; INCOMPATIBLE where it is one of another version, whatever else is in it.
+        """
+        value = parse_canonical(data)
+        theirs = value.get("format") if isinstance(value, dict) else None
+        if isinstance(theirs, int) and theirs != FORMAT:
+            what, fix = f"has format {theirs}, this version has {FORMAT}", "install the same version everywhere"
+            raise RefusedError(Problem("INCOMPATIBLE", "job specification", what, fix))
         try:
             specification = cls.model_validate_json(data)
         except ValidationError as invalid:

@@ -18,6 +18,7 @@ from fedcredit.node.platform import make_proposal
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import (
     AGREEMENT,
+    FORMAT,
     JobSpecification,
     PartyEntry,
     agreement,
@@ -251,3 +252,16 @@ def test_a_commitment_binds_the_party_and_hides_the_table() -> None:
     }
     assert len(others | {made}) == 4
     assert b"f" * 8 not in made
+
+
+def test_a_specification_of_another_version_is_told_apart_from_a_broken_one() -> None:
+    data = json.loads(make_proposal(definition(), PartyId("platform")).to_bytes()) | {
+        "format": FORMAT + 1,
+        "more": "than this version knows",
+    }
+    with pytest.raises(RefusedError) as refused:
+        JobSpecification.parse(canonical(data))
+    assert refused.value.code == "INCOMPATIBLE"
+    with pytest.raises(RefusedError) as refused:
+        JobSpecification.parse(canonical(data | {"format": True}))
+    assert refused.value.code == "SPEC_INVALID"
