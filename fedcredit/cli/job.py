@@ -48,7 +48,8 @@ def run(
 ) -> None:
     """Hand JOB in at the platform with the node's own identity, and follow all parties until it ends.
 
-    What each party will learn is shown before. Ctrl-C stops watching, not the job.
+    What each party will learn is shown before. Ctrl-C stops watching, not the job. With --detach the job's name is all
+    that standard output gets.
     """
     from fedcredit.cli.display import Display
     from fedcredit.errors import ConfigError, Problem
@@ -79,16 +80,27 @@ def run(
 
     folder, (name, end) = _with_node(node, work)
     if detach:
-        typer.echo(json.dumps({"job": name}) if json_ else f"Look at it with: {_show_again(name, node)}")
+        typer.echo(f"Look at it with: {_show_again(name, node)}", err=True)
+        typer.echo(json.dumps({"job": name}) if json_ else name)
         return
     assert end is not None, "a job that is followed ends"
     _finish(folder, name, end, out, json_=json_)
 
 
 @app.command("watch")
-def watch(job: Job, node: Node = None) -> None:
+def watch(
+    job: Job,
+    node: Node = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Copy this party's result to a new folder.", show_default=False)
+    ] = None,
+) -> None:
     """Follow a job of this party until it ends. Ctrl-C stops watching, not the job."""
     from fedcredit.cli.display import Display
+    from fedcredit.node.outcome import prepare_own
+
+    if out is not None:
+        prepare_own(out)
 
     async def work(own: OwnNode) -> tuple[str, JobEvent | None]:
         seats = (await own.platform().job(job))["parties"]
@@ -97,7 +109,7 @@ def watch(job: Job, node: Node = None) -> None:
 
     folder, (name, end) = _with_node(node, work)
     assert end is not None, "a job that is followed ends"
-    _finish(folder, name, end, None, json_=False)
+    _finish(folder, name, end, out, json_=False)
 
 
 @app.command("list")

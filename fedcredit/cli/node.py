@@ -36,20 +36,35 @@ def up(
 @app.command("status")
 def status(
     folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],
+    wait: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to wait until it takes work.")] = 0.0,
 ) -> None:
     """Say whether the node of FOLDER takes work, and if not, the codes of what keeps it from that.
 
-    Asks the running node by gRPC's health protocol. Exit status 0 when it is ready, 69 when it is not.
+    Asks the running node by gRPC's health protocol. Exit status 0 when it is ready, 69 when it is not, 78 when it does
+    not run.
     """
     import asyncio
+    import time
 
+    from fedcredit.errors import ConfigError
     from fedcredit.node.own_node import OwnNode, node_of
 
     async def ask() -> tuple[str, bool, tuple[str, ...]]:
         async with OwnNode(node_of(folder)) as node:
             return node.me, *await node.health()
 
-    name, ready, reasons = asyncio.run(ask())
+    until = time.monotonic() + wait
+    while True:
+        last = time.monotonic() >= until
+        try:
+            name, ready, reasons = asyncio.run(ask())
+        except ConfigError as error:
+            if last or error.code not in ("NODE_DOWN", "CONFIG_PATH"):  # its keys are not made yet
+                raise
+        else:
+            if ready or last:
+                break
+        time.sleep(0.2)
     typer.echo(f"{name}: ready" if ready else f"{name}: not ready: {', '.join(reasons)}")
     if not ready:
         raise typer.Exit(69)
