@@ -203,6 +203,7 @@ class GrpcTransport:
                 self._limits,
                 self._refused,
                 self._frames.inbox.lose,
+                self._own_fault,
             )
         return self._links[peer]
 
@@ -212,6 +213,12 @@ class GrpcTransport:
     def _wake(self) -> None:
         for link in self._links.values():
             link.wake()
+
+    def _own_fault(self) -> FedcreditError | None:
+        if not self._keyring.expired:
+            return None
+        what, fix = f"ended {self._keyring.expires:%F %T} UTC", "renew it; the job then goes on"
+        return ConfigError(Problem("CERT_EXPIRED", f"certificate of {self._me}", what, fix))
 
     def _changed(self) -> None:
         """Our keys or whom we believe have changed: links go on with the new ones, or end with who is refused."""

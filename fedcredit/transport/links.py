@@ -12,7 +12,6 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,6 +23,7 @@ from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED
+from fedcredit.transport.outflow import OutFlow
 from fedcredit.transport.trust import TrustRefused
 from fedcredit.wire.frame import ABORT_STAGE, ABORT_TAG, PEER_LEFT, Abort, Frame, Receipt, is_code
 from fedcredit.wire.message import MessageInvalid
@@ -56,26 +56,26 @@ _AGAIN = frozenset(
 )
 
 
-@dataclass(slots=True, eq=False)
-class OutFlow:
-    """One stage's frames to one peer. `unacked` holds (seq, frame) in order; `receipts` counts the peer's progress."""
-
-    ssid: bytes
-    epoch: int
-    stage: str
-    next_seq: int = 0
-    unacked: deque[tuple[int, bytes]] = field(default_factory=deque)
-    size: int = 0
-    receipts: int = 0
-    failure: FedcreditError | None = None
-    closed: bool = False
+def _none() -> FedcreditError | None:
+    return None
 
 
 class Link:
     """The way from `me` to `peer`. `failed` hears of a flow that the peer refuses, `lost` of a peer that is gone."""
 
-    def __init__(self, me: PartyId, peer: PartyId, dial: Dial, limits: Limits, failed: Failed, lost: Lost) -> None:
+    def __init__(
+        self,
+        me: PartyId,
+        peer: PartyId,
+        dial: Dial,
+        limits: Limits,
+        failed: Failed,
+        lost: Lost,
+        own_fault: Callable[[], FedcreditError | None] = _none,
+    ) -> None:
+        """`own_fault` says why it is we, not the peer, for whom no stream can be had; None if it is not."""
         self.peer = peer
+        self._own_fault = own_fault
         self._me, self._dial, self._limits, self._failed, self._lost = me, dial, limits, failed, lost
         self._flows: dict[tuple[bytes, int, str], OutFlow] = {}
         self._outbox: deque[tuple[OutFlow, int, bytes]] = deque()
@@ -358,7 +358,7 @@ class Link:
         self._lost(self.peer, error_at)
 
     def _unreachable(self, stage: str) -> FedcreditError:
-        return PeerLost(self.peer, stage, f"not reachable for {self._limits.lost_after_s:g} s")
+        return self._own_fault() or PeerLost(self.peer, stage, f"not reachable for {self._limits.lost_after_s:g} s")
 
     def _left(self, stage: str) -> FedcreditError:
         return PeerLost(self.peer, stage, "has left")

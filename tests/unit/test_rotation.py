@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 from transport_consortium import QUICK
 from transport_toys import SSID, A, B, C
 
-from fedcredit.errors import FedcreditError, PeerError
+from fedcredit.errors import ConfigError, FedcreditError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.node.pki import Authority
-from fedcredit.transport.grpc import GrpcTransport, Keyring
+from fedcredit.transport.grpc import GrpcTransport, Keyring, Limits
 from fedcredit.transport.trust import Pin, Trust, TrustRefused
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
@@ -45,12 +46,12 @@ class Toy(grpc.GenericRpcHandler):
 class Town:
     """Parties that each have an authority of their own, and pin each other's."""
 
-    def __init__(self, *parties: PartyId) -> None:
+    def __init__(self, *parties: PartyId, limits: Limits = QUICK) -> None:
         self.authorities = {party: Authority.create() for party in parties}
         pins = {party: Pin((authority.certificate,)) for party, authority in self.authorities.items()}
         self.keyrings = {me: Keyring(me, self.fresh(me), Trust(pins)) for me in parties}
         self.transports = {
-            me: GrpcTransport(me, keyring, services=[Toy()], limits=QUICK) for me, keyring in self.keyrings.items()
+            me: GrpcTransport(me, keyring, services=[Toy()], limits=limits) for me, keyring in self.keyrings.items()
         }
 
     def fresh(self, party: PartyId) -> Any:
@@ -232,3 +233,18 @@ async def test_an_authority_speaks_for_its_own_party_alone() -> None:
         status = await refused(town.transports[A].connection(B).unary_unary(ECHO)(b"x", timeout=5))
         assert status[0] in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
         await stranger.close()
+
+
+async def test_a_party_whose_own_certificate_ended_says_so_and_blames_nobody() -> None:
+    """No stream can be had with it; a job then waits for its renewal, with CERT_EXPIRED."""
+    limits = dataclasses.replace(QUICK, lost_after_s=0.5)
+    async with Town(A, B, limits=limits) as town:
+        short = town.authorities[A].credentials(A, lifetime=timedelta(seconds=1))
+        town.keyrings[A].replace(credentials=short)
+        stage = town.transports[A].open(SSID, "toy", peers=[B])
+        with pytest.raises(ConfigError, match="CERT_EXPIRED") as ended:
+            await stage.receive(B)
+        assert ended.value.problems[0].where == f"certificate of {A}"
+        # Renewed, it gets in again.
+        town.keyrings[A].replace(credentials=town.fresh(A))
+        assert await town.transports[A].connection(B).unary_unary(ECHO)(b"x", timeout=10) == b"x"
