@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import bisect
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
-from fedcredit.observe import logs
+from fedcredit.observe import logs, metrics
 from fedcredit.wire.control import JobEvent
 
 __all__ = ["ENDS", "EventLog", "EventShelf"]
@@ -64,6 +65,7 @@ class EventLog:
         """Of events copied from another node: the number of the last one there."""
         self.ends: dict[str, JobEvent] = {}
         """How the job ended at other nodes, as far as that was copied."""
+        self._begun: dict[str, float] = {}
 
     @classmethod
     def restored(cls, party: PartyId, job: str, shelf: EventShelf) -> EventLog:
@@ -86,6 +88,10 @@ class EventLog:
     def stage(self, stage: str, what: str) -> None:
         """Note that `stage` is `begun` or `done`."""
         _log.info("job.stage", job=self._job, stage=stage, state=what)
+        if what == "begun":
+            self._begun[stage] = time.monotonic()
+        elif (begun := self._begun.pop(stage, None)) is not None:
+            metrics.STAGE_SECONDS.labels(metrics.stage_kind(stage)).observe(time.monotonic() - begun)
         self._append(what, stage)
 
     def progress(self, stage: str, done: int, total: int) -> None:

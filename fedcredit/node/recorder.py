@@ -19,6 +19,11 @@ class Recorder:
         self._lock = threading.Lock()
 
     @property
+    def entries(self) -> int:
+        """How many there are."""
+        return self._audit.head.size
+
+    @property
     def usable(self) -> bool:
         """Whether the log takes entries. While it does not, nothing that has to be recorded may happen."""
         return self._audit.usable

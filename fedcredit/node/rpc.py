@@ -25,7 +25,7 @@ from fedcredit.errors import (
     UsageError,
 )
 from fedcredit.ids import PartyId
-from fedcredit.observe import logs
+from fedcredit.observe import logs, metrics
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.trust import TrustRefused
 from fedcredit.wire.control import service_methods
@@ -119,8 +119,9 @@ class ControlService(_Handlers):
     def _answer(self, method: Method, handle: Handle) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def answer(data: bytes, context: _Context) -> bytes:
             try:
-                reply = await handle(*self._admit(method, data, context))
-                return reply.encode()
+                reply = (await handle(*self._admit(method, data, context))).encode()
+                metrics.CALLS.labels(method.name, "OK").inc()
+                return reply
             except FedcreditError as error:
                 _note(method, error)
                 await _abort(context, error)
@@ -227,6 +228,7 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
 
 def _internal(method: Method, bug: Exception) -> FedcreditError:
     """A bug of ours, so that the caller gets a code: gRPC itself would tell it the exception's text, data and all."""
+    metrics.CALLS.labels(method.name, "INTERNAL").inc()
     _log.error("call.bug", method=method.name, error=type(bug).__name__, places=logs.places(bug))
     return FedcreditError(Problem("INTERNAL", method.name, type(bug).__name__))
 
@@ -234,6 +236,7 @@ def _internal(method: Method, bug: Exception) -> FedcreditError:
 def _note(method: Method, error: FedcreditError) -> None:
     """Say here what the caller is not told: which field of its message was wrong."""
     field = {"field": error.problems[0].where} if isinstance(error, MessageInvalid) else {}
+    metrics.CALLS.labels(method.name, error.code).inc()
     _log.info("call.refused", method=method.name, code=error.code, **field)
 
 

@@ -34,6 +34,7 @@ from fedcredit.node.recorder import Recorder
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.serve.ending import DRAIN_S, LEFTOVER_S, Running, drain, leave_within
+from fedcredit.node.serve.figures import served
 from fedcredit.node.serve.health import Health, Look
 from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.snapshots import sweep
@@ -120,7 +121,7 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
         store = await hold_store(config, clock, shut_down, stack)
         start = _start_platform if config.party.kind == "platform" else _start_party
         running = await start(config, clock, store, shut_down, stack)
-        ready = _say_ready(config, running.transport)
+        ready = _say_ready(config, running.transport, running.figures)
         try:
             await shut_down.wait()
         finally:
@@ -161,7 +162,8 @@ async def _start_party(
     await health.start((*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)))
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, transport.add_peer)
-    return Running(transport, service, health, node.stop)
+    figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, lambda: recorder.entries))
+    return Running(transport, service, health, node.stop, figures)
 
 
 async def _start_platform(
@@ -187,7 +189,8 @@ async def _start_platform(
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, learn)
     node.recover()
-    return Running(transport, service, health, node.stop)
+    figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, lambda: 0))
+    return Running(transport, service, health, node.stop, figures)
 
 
 def _looks(keyring: Keyring, store: Store) -> tuple[Look, ...]:
@@ -261,7 +264,7 @@ def _stop_with_parent(shut_down: asyncio.Event) -> None:
     loop.add_reader(descriptor, look)
 
 
-def _say_ready(config: PartyFile, transport: GrpcTransport) -> Path:
+def _say_ready(config: PartyFile, transport: GrpcTransport, figures: int) -> Path:
     host, port = config.listen.host, transport.port
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not config.listens:
@@ -269,6 +272,8 @@ def _say_ready(config: PartyFile, transport: GrpcTransport) -> Path:
     said = {"ready": config.me, "address": address, "pid": os.getpid()}
     if transport.local is not None:
         said["local"] = f"unix:{transport.local}"  # the way for commands on this machine
+    if figures:
+        said["metrics"] = f"http://{config.metrics.host}:{figures}/metrics"
     text = json.dumps(said)
     path = config.folder / "ready.json"
     fresh = path.with_suffix(".new")

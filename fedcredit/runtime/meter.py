@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedcredit.ids import PartyId
+from fedcredit.observe import metrics
 
 __all__ = ["LinkUse", "Meter", "StageTime"]
 
@@ -53,9 +54,11 @@ class Meter:
         with self._lock:
             use = self._link(stage, peer)
             use.bytes_sent += wire_bytes
+            metrics.BYTES.labels(peer, "sent").inc(wire_bytes)
             use.messages_sent += 1
             if not self._our_turn.get((stage, peer), False):
                 use.rounds += 1
+                metrics.ROUNDS.labels(peer).inc()
             self._our_turn[stage, peer] = True
 
     def received(self, stage: str, peer: PartyId, wire_bytes: int) -> None:
@@ -63,6 +66,7 @@ class Meter:
         with self._lock:
             use = self._link(stage, peer)
             use.bytes_received += wire_bytes
+            metrics.BYTES.labels(peer, "received").inc(wire_bytes)
             use.messages_received += 1
             self._our_turn[stage, peer] = False
 

@@ -20,7 +20,7 @@ import grpc.aio
 
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.observe import logs
+from fedcredit.observe import logs, metrics
 from fedcredit.transport.identity import IdentityInvalid, party_of_certificate
 from fedcredit.transport.keyring import Keyring
 from fedcredit.transport.limits import Limits
@@ -213,4 +213,5 @@ def _status(refused: TrustRefused) -> grpc.StatusCode:
 
 
 def _log(refused: TrustRefused) -> None:
+    metrics.HANDSHAKES_REFUSED.labels(refused.code).inc()
     _log_line.warning("handshake.refused", code=refused.code, **({"peer": refused.party} if refused.party else {}))

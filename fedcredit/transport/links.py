@@ -21,6 +21,7 @@ import grpc.aio
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
+from fedcredit.observe import metrics
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED
 from fedcredit.transport.outflow import OutFlow
@@ -185,6 +186,7 @@ class Link:
         flow.next_seq += 1
         flow.size += len(frame)
         self._size += len(frame)
+        metrics.QUEUED_BYTES.labels(self.peer).set(self._size)
         if first:
             self._outbox.appendleft(entry)
         else:
@@ -194,6 +196,7 @@ class Link:
     def _drop(self, flow: OutFlow) -> None:
         self._size -= flow.size
         flow.size = 0
+        metrics.QUEUED_BYTES.labels(self.peer).set(self._size)
         flow.unacked.clear()
         self._room.set()
 
@@ -226,6 +229,7 @@ class Link:
                     call = await self._connect()
                 self._down_since = None
                 failpoints.hit("link.stream.accepted", self.peer)
+                metrics.CONNECTED.labels(self.peer).set(1)
                 await self._carry(call)
                 down_since = loop.time()
             except _Moved:
@@ -247,6 +251,7 @@ class Link:
             except _LinkRefused as refused:
                 self._end(partial(self._hung_up, refused.code))
                 return
+            metrics.link_broke(self.peer)
             pause_s = _FIRST_PAUSE_S if self._heard > heard else min(2 * pause_s, _LONGEST_PAUSE_S)
             # Jitter keeps parties that lost the same peer from coming back in step.
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
@@ -341,6 +346,7 @@ class Link:
             size = len(flow.unacked.popleft()[1])
             flow.size -= size
             self._size -= size
+            metrics.QUEUED_BYTES.labels(self.peer).set(self._size)
             flow.receipts += 1
         if receipt.refused and flow.failure is None:
             flow.failure = PeerError(self.peer, flow.stage, "takes no more of this stage", receipt.refused)

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fedcredit.observe import logs
+from fedcredit.observe import logs, metrics
 
 __all__ = ["code_of", "refusals_logged"]
 
@@ -106,6 +106,7 @@ def _pass_on(reading: int, real: int) -> None:
 def _tell(code: str, counted: Counter[str], told: dict[str, float]) -> None:
     """Log a refusal, each kind once a second: a stranger who knocks all day must not fill the disk."""
     counted[code] += 1
+    metrics.HANDSHAKES_REFUSED.labels(code).inc()
     now = time.monotonic()
     if now - told.get(code, -_AT_MOST_EVERY_S) >= _AT_MOST_EVERY_S:
         told[code] = now

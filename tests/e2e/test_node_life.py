@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+import httpx
 import pytest
 from e2e.conftest import run_cli, write_job, write_tables
 from grpc_health.v1 import health_pb2
@@ -26,6 +28,7 @@ from fedcredit.node.local import Consortium
 from fedcredit.node.own_node import OwnNode
 from fedcredit.node.pki import Authority
 from fedcredit.node.serve.health import LIVE, Health, Look, ask_health
+from fedcredit.observe import metrics
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.transport.grpc import GrpcTransport
 
@@ -175,3 +178,50 @@ async def test_a_thread_that_computes_on_does_not_hold_the_process(status: int, 
         subprocess.run, [sys.executable, "-c", code], timeout=120, check=False, capture_output=True
     )
     assert done.returncode == expected
+
+
+async def test_figures_are_served_where_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tables(tmp_path, {"bank": (0, 300), "tax": (100, 400)})
+    consortium = Consortium(load_job(write_job(tmp_path, ["bank", "tax"])), tmp_path / "out")
+    write = consortium._write_node
+    monkeypatch.setattr(
+        consortium,
+        "_write_node",
+        lambda party, authority, tables: write(party, authority, tables | {"metrics": {"listen": "127.0.0.1:0"}}),
+    )
+    async with consortium:
+        await consortium.run()
+        said = json.loads((consortium.folder(TAX) / "ready.json").read_text())
+        async with httpx.AsyncClient() as client:
+            while True:
+                text = (await client.get(said["metrics"], timeout=20)).text
+                if 'fedcredit_jobs{state="succeeded"} 1.0' in text:
+                    break
+                await asyncio.sleep(0.2)
+    for line in (
+        'fedcredit_job_bytes_total{direction="sent",peer="bank"}',
+        'fedcredit_job_bytes_total{direction="received",peer="bank"}',
+        'fedcredit_rounds_total{peer="bank"}',
+        'fedcredit_stage_seconds_count{kind="align"} 1.0',
+        'fedcredit_control_calls_total{code="OK",method="Start"} 1.0',
+        'fedcredit_peer_connected{peer="bank"}',
+        'fedcredit_queued_bytes{peer="bank"} 0.0',
+        'fedcredit_store_seconds_count{kind="write"}',
+        "fedcredit_certificate_seconds",
+        "fedcredit_audit_entries",
+        "fedcredit_ready 1.0",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+    ):
+        assert line in text, text
+    job = next((tmp_path / "out" / "parties" / "tax" / "jobs").iterdir()).name
+    assert job not in text
+    labels = set(re.findall(r"\{([^}]*)\}", text))
+    assert all(re.fullmatch(r'(?:\w+="[\w.+]*",?)+', label) for label in labels), labels
+
+
+def test_every_figure_is_described() -> None:
+    described = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    for family in metrics.REGISTRY.collect():
+        assert family.name.startswith("process_") or f"`{family.name}" in described, family.name
+    assert {metrics.stage_kind(stage) for stage in ("align", "gbdt.0/tree.7", "secret-name")} == {"align", "model"}

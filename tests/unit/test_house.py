@@ -146,7 +146,7 @@ def test_every_import_is_a_declared_dependency() -> None:
                 if name in sys.stdlib_module_names:
                     continue
                 # A namespace such as `google` is shared by distributions; one of them must be declared.
-                owners = {distribution.lower() for distribution in known.get(name, [name])}
+                owners = {distribution.lower().replace("_", "-") for distribution in known.get(name, [name])}
                 if not declared & (owners | {PART_OF[owner] for owner in owners & PART_OF.keys()}):
                     missing.add(f"{where(file)} imports {name}")
     assert not missing

@@ -49,6 +49,8 @@ class Running:
     control: ControlService
     health: Health
     stop: Callable[[], Awaitable[None]]
+    figures: int = 0
+    """The port of its figures; 0 if it serves none."""
 
 
 async def drain(running: Running) -> None:

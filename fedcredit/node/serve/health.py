@@ -21,7 +21,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2
 
 from fedcredit.errors import PeerLost
-from fedcredit.observe import logs
+from fedcredit.observe import logs, metrics
 from fedcredit.transport.connections import Connection
 from fedcredit.wire.frame import is_code
 
@@ -121,6 +121,7 @@ class Health:
         await self._say()
 
     async def _say(self) -> None:
+        metrics.READY.set(not self._reasons)
         await self._servicer.set(READY, _NOT_SERVING if self._reasons else _SERVING)
 
 

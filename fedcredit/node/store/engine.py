@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from fedcredit.node.store.dialects import WAIT_S, make_engine
 from fedcredit.node.store.faults import busy, lease_lost, typed
+from fedcredit.observe import metrics
 from fedcredit.runtime.clock import Clock
 
 __all__ = ["Database"]
@@ -81,7 +82,7 @@ class Database:
         if not self._line.acquire(timeout=WAIT_S):
             raise busy()
         try:
-            with typed(), self._writer.begin() as connection:
+            with metrics.STORE_SECONDS.labels("write").time(), typed(), self._writer.begin() as connection:
                 guard(connection)
                 yield connection
         finally:
