@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from fedcredit import failpoints
 from fedcredit.cli import bench, demo, job, node, party, platform, policy, simulate, table
 from fedcredit.errors import FedcreditError, Problem
 
@@ -70,6 +71,7 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status. Every error becomes readable problems on standard error."""
     try:
+        failpoints.load()
         app(args=list(arguments) if arguments is not None else None, prog_name="fedcredit")
     except FedcreditError as error:
         if os.environ.get(_DEBUG_VARIABLE):
