@@ -24,6 +24,7 @@ from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import PROTOCOLS, JobSpecification
 from fedcredit.node.store import JobRow, JobState
+from fedcredit.runtime.job_file import MIN_ROWS_FLOOR
 from fedcredit.tables import Table
 
 __all__ = ["APPROVAL_PENDING", "Admitted", "admit", "confirm", "consider", "keep_admitted"]
@@ -226,9 +227,14 @@ def _check_proposal(
         problem("LEAKAGE_MISSTATED", "leakage", "is not what the job's own parameters lead to")
     for model in proposal.models:
         try:
-            TreeParams.from_mapping(model.params)
+            params = TreeParams.from_mapping(model.params)
         except ConfigError as error:
             problems.extend(error.problems)
+            continue
+        for name in ("min_data_in_leaf", "min_data_in_bin"):
+            # A job file cannot say less, but a proposal need not come from one.
+            if getattr(params, name) < MIN_ROWS_FLOOR:
+                problem("CONFIG_FLOOR", f"{model.name}: {name}", f"is below {MIN_ROWS_FLOOR}")
     if row is not None and (row.proposal != proposal.to_bytes() or row.state is not JobState.PENDING):
         problem("CONFLICT", f"job {proposal.id}", "is known here already")
     if problems:

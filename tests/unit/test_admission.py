@@ -23,10 +23,10 @@ from fedcredit.node.platform import make_proposal
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
-from fedcredit.node.specification import JobSpecification
+from fedcredit.node.specification import JobSpecification, ModelEntry
 from fedcredit.node.store import JobState, Store
 from fedcredit.runtime.clock import ManualClock
-from fedcredit.runtime.config import LimitsSection, TableSection
+from fedcredit.runtime.config import LimitsSection, SplitSection, TableSection
 from fedcredit.runtime.policy_template import open_policy
 from fedcredit.transport.channel import Transport
 
@@ -237,3 +237,15 @@ def test_a_changed_policy_is_recorded_once(office: Office) -> None:
     changes = [entry.facts for entry in office.audit() if entry.event is Event.POLICY_CHANGED]
     assert [facts["usable"] for facts in changes] == [True, False]
     assert changes[1]["before"] == changes[0]["policy"] == first.digest
+
+
+@pytest.mark.parametrize("name", ["min_data_in_leaf", "min_data_in_bin"])
+def test_figures_about_fewer_rows_than_a_job_file_may_name_are_refused(office: Office, name: str) -> None:
+    model = {"kind": "gbdt", "name": "gbdt.0", "groupsum": "auto", "hide_nodes": True, "params": {name: 9}}
+    proposal = office.proposal()
+    entry = ModelEntry.model_validate(model)
+    low = proposal.model_copy(update={"models": (entry,), "split": SplitSection(holdout=0.2)})
+    low = low.model_copy(update={"leakage": low.derive_leakage()})
+    assert codes(office.refusal(low)) == ["CONFIG_FLOOR"]
+    ten = low.model_copy(update={"id": "ten", "models": (entry.model_copy(update={"params": {name: 10}}),)})
+    office.let_in(ten)
