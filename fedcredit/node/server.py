@@ -61,6 +61,8 @@ def run_node(folder: Path, *, with_parent: bool = False) -> None:
     Raises: FedcreditError when it cannot start; the problems are in `failure.json` of the folder, too.
     """
     config = None
+    # Results, reports of quality and temporary files hold rows or what follows from them, whoever may enter the folder.
+    os.umask(0o077)
     try:
         config = load_party(folder)
         with refusals_logged():

@@ -75,6 +75,12 @@ def rewrite(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], Non
     return damage
 
 
+def test_what_a_node_writes_is_for_its_owner_alone(ran: Path) -> None:
+    written = [*ran.glob("jobs/**/*"), *ran.glob("audit/*"), *ran.glob("store.sqlite*"), ran / "policy.seen"]
+    assert len(written) > 10
+    assert [str(path) for path in written if path.stat().st_mode & 0o077] == []
+
+
 def test_a_folder_after_a_job_is_whole(ran: Path) -> None:
     checked = run_cli("node", "fsck", ran)
     assert (checked.returncode, checked.stderr) == (0, "")

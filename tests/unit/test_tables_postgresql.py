@@ -271,6 +271,10 @@ def test_a_server_beyond_this_machine_has_to_prove_who_it_is(filled: Database) -
         with pytest.raises(ConfigError) as refused:
             open_table(filled.spec(source=filled.source(url=url, tls=tls)))
         assert refused.value.code == "CONFIG_INSECURE"
+    # Where the connection goes counts, not what it is called.
+    elsewhere = Secret(file=filled.url_file(f"{filled.url(host='localhost')}?hostaddr=192.0.2.1"))
+    with pytest.raises(ConfigError, match="CONFIG_INSECURE"):
+        open_table(filled.spec(source=filled.source(url=elsewhere, tls="disable")))
     # What the URL says of TLS does not count: this server has none, so it is refused.
     weak = Secret(file=filled.url_file(f"{filled.url()}?sslmode=disable"))
     spec = filled.spec(source=filled.source(url=weak, tls="verify-full"))

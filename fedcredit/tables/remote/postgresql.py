@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -214,7 +215,9 @@ def _target(source: PostgresqlSource) -> str:
             "SECRET_INVALID", source.url.where, "is no PostgreSQL URL", "postgresql://USER:PASSWORD@HOST/DB"
         )
         raise ConfigError(problem) from None
-    if source.tls in ("disable", "require") and not _is_here(str(parts.get("host") or parts.get("hostaddr") or "")):
+    # libpq connects to `hostaddr` where there is one, and looks for what the URL leaves out in the environment.
+    target = parts.get("hostaddr") or parts.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
+    if source.tls in ("disable", "require") and not _is_here(str(target or "")):
         what = "does not prove who the server is, and it is not on this machine"
         raise ConfigError(Problem("CONFIG_INSECURE", "tls", what, "set 'verify-full' and ca"))
     authorities = {"sslrootcert": "system"} if source.tls == "verify-full" else {}
