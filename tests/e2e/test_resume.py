@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from e2e.conftest import write_job, write_tables
@@ -103,4 +107,125 @@ async def test_a_killed_node_comes_back_and_the_model_is_the_same(
     place: Town, wanted: dict[str, bytes], victim: PartyId, plan: str
 ) -> None:
     job = await survive(place, victim, plan)
+    assert place.models(job) == wanted
+
+
+@pytest.mark.slow
+async def test_a_platform_that_dies_is_not_missed_and_takes_the_job_up_again(
+    place: Town, wanted: dict[str, bytes]
+) -> None:
+    await place.restore()
+    job = await place.submit()
+    await place.until(job, BANK, "begun", "gbdt.0/setup")
+    await place.end(PLATFORM)
+    await place.start(PLATFORM)
+    events = await place.outcome(job)
+    assert events[-1].stage == "succeeded", told(events)
+    assert place.models(job) == wanted
+    # The parties went on without it: nobody was told to start anew.
+    assert place.metrics(job)["job"]["starts"] == 1
+    numbers = [event.seq for event in events]
+    assert numbers == sorted(set(numbers))
+    ends = {(e.party, e.stage) for e in events if e.kind == "state" and e.stage == "succeeded"}
+    assert ends == {(party, "succeeded") for party in (BANK, TAX, REGISTRY, PLATFORM)}
+
+
+@pytest.mark.slow
+async def test_a_node_told_to_stop_leaves_at_a_checkpoint_within_ten_seconds(
+    place: Town, wanted: dict[str, bytes]
+) -> None:
+    await place.restore()
+    job = await place.submit()
+    await place.until(job, TAX, "begun", "gbdt.0/tree.1")
+    begun = time.monotonic()
+    assert await place.end(TAX, signal.SIGTERM) == 0
+    assert time.monotonic() - begun < 10
+    await place.start(TAX)
+    events = await place.outcome(job)
+    assert events[-1].stage == "succeeded", told(events)
+    assert place.models(job) == wanted
+    assert place.metrics(job)["job"]["starts"] == 2
+
+
+@pytest.mark.slow
+async def test_a_full_disk_is_a_wait_until_there_is_room(place: Town, wanted: dict[str, bytes]) -> None:
+    await place.restore()
+    await place.crash(TAX, "job.stage.computed[gbdt.0/tree.1]=error(ENOSPC)@1")
+    job = await place.submit()
+    events = await place.outcome(job)
+    assert events[-1].stage == "succeeded", told(events)
+    waits = [(e.party, e.code) for e in events if e.kind == "state" and e.stage == "waiting"]
+    assert (TAX, "DISK_FULL") in waits
+    assert place.models(job) == wanted
+
+
+@pytest.mark.slow
+async def test_a_job_that_waits_can_be_cancelled(place: Town) -> None:
+    await place.restore()
+    await place.crash(TAX, "job.stage.begun[gbdt.0/tree.1]=kill")
+    job = await place.submit()
+    await place.died(TAX)
+    assert place.operator is not None
+    await place.operator.cancel(job)
+    assert (await place.outcome(job))[-1].stage == "cancelled"
+    await place.start(TAX)
+    # Killed before it could hear of it, the party is told when it asks to go on.
+    assert not place.models(job)
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path) -> AsyncIterator[Town]:
+    """A town that gives up soon."""
+    write_tables(tmp_path, {"bank": (0, 900), "tax": (200, 1000), "registry": (100, 950)})
+    job = write_job(tmp_path, ["bank", "tax", "registry"], MODEL)
+    async with town(job, tmp_path / "out", lost_after_s=4.0, peer_timeout_s=12.0) as made:
+        yield made
+
+
+@pytest.mark.slow
+async def test_a_party_that_never_returns_is_the_end_of_the_job_at_all_others(impatient: Town) -> None:
+    await impatient.crash(TAX, "job.stage.computed[gbdt.0/tree.1]=kill")
+    job = await impatient.submit()
+    await impatient.died(TAX)
+    events = await impatient.outcome(job)
+    end = events[-1]
+    assert (end.stage, end.code, end.culprit) == ("failed", "PEER_LOST", "tax"), told(events)
+    ends = {e.party: (e.stage, e.code) for e in events if e.kind == "state" and e.party in (BANK, REGISTRY)}
+    assert ends == {BANK: ("failed", "PEER_LOST"), REGISTRY: ("failed", "PEER_LOST")}, told(events)
+    named = [e for e in events if e.kind == "waiting" and e.culprit == "tax"]
+    assert {BANK, PLATFORM} <= {e.party for e in named}, told(events)
+    assert all(e.done <= 30 for e in named)
+    for party in (BANK, REGISTRY):
+        folder = impatient.folder(party) / "jobs" / job
+        assert not list(folder.glob("result*"))
+        assert "PEER_LOST" in (folder / "failure.json").read_text()
+        log = (impatient.folder(party) / "audit" / "entries.jsonl").read_text()
+        assert "job_failed" in log.splitlines()[-1]
+        assert job in log.splitlines()[-1]
+
+
+@pytest.mark.slow
+async def test_a_party_that_stands_still_is_named_within_half_a_minute_and_nothing_is_lost(
+    place: Town, wanted: dict[str, bytes]
+) -> None:
+    await place.restore()
+    job = await place.submit()
+    await place.until(job, TAX, "begun", "gbdt.0/tree.0")
+    tax = place.children[TAX].process.pid
+    os.kill(tax, signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        named: set[str] = set()
+        async for event in place.events(job):
+            if event.kind == "waiting" and event.culprit == TAX:
+                named.add(event.party)
+            if {BANK, PLATFORM} <= named:
+                break
+        seconds = time.monotonic() - stopped
+        assert seconds < 30, seconds
+    finally:
+        os.kill(tax, signal.SIGCONT)
+    events = await place.outcome(job)
+    assert events[-1].stage == "succeeded", told(events)
+    assert any(e.kind == "back" and e.culprit == TAX for e in events)
     assert place.models(job) == wanted

@@ -53,6 +53,12 @@ class Town(Consortium):
             os.environ.pop(failpoints.ALLOW, None)
         await self.children.ready(child)
 
+    async def restore(self) -> None:
+        """Start every node that has ended, without failpoints."""
+        for party in (*self.job.parties, PLATFORM):
+            if self.children[party].status is not None:
+                await self.start(party)
+
     async def crash(self, party: PartyId, plan: str) -> None:
         """Start a node anew so that it will die by `plan`."""
         await self.end(party)
