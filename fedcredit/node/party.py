@@ -13,6 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import metadata
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
@@ -69,7 +70,8 @@ class PartyNode:
         self._premises, self._signing, self._platform = premises, signing, platform
         self._learn, self._shut_down = learn, shut_down
         self._desk = JobDesk(premises)
-        self._locks: dict[str, asyncio.Lock] = {}
+        # A lock is there while somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def methods(self, operators: tuple[PartyId, ...]) -> list[Method]:
         """The calls of `fedcredit.v1.Party`, each with its callers."""

@@ -154,6 +154,8 @@ class Supervision:
             while True:
                 try:
                     await self._ask(party)
+                    if named:
+                        self._log.back(self._stages.get(party, "start"), party, self._clock.monotonic() - since)
                     return
                 except PeerLost:
                     seconds = self._clock.monotonic() - since
@@ -165,9 +167,7 @@ class Supervision:
                         raise
                 await asyncio.sleep(next(pauses))
         finally:
-            seconds = self._clock.monotonic() - self._away.pop(party)
-            if named:
-                self._log.back(self._stages.get(party, "start"), party, seconds)
+            del self._away[party]
 
     async def _mend(self) -> FedcreditError | None:
         """Have the job go on whenever a party waits; the error for which it is given up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcredit import failpoints
+from fedcredit.errors import PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.node.events import ENDS
 from fedcredit.node.local import PLATFORM, Consortium
@@ -69,9 +71,15 @@ class Town(Consortium):
         assert await asyncio.wait_for(self.children[party].process.wait(), PATIENCE_S) == -signal.SIGKILL
 
     async def submit(self) -> str:
-        """Hand in the town's job; its name."""
+        """Hand in the town's job; its name. A platform that is away is asked again, with the same request."""
         assert self.operator is not None
-        return await self.operator.submit(self.job.shared())
+        request = secrets.token_hex(16)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    return await self.operator.submit(self.job.shared(), request)
+                except PeerLost:
+                    await asyncio.sleep(0.5)
 
     async def events(self, job: str, after: int = 0) -> AsyncIterator[JobEvent]:
         """What happens, also while the platform is away for a while."""

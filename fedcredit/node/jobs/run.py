@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass
 
 from fedcredit import failpoints
-from fedcredit.errors import FedcreditError, Problem, RefusedError
+from fedcredit.errors import FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.peers import PeerWatch
 from fedcredit.node.jobs.premises import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.result import discard_partial
-from fedcredit.node.jobs.room import free_bytes
+from fedcredit.node.jobs.room import free_bytes, needed_bytes
 from fedcredit.node.jobs.stages import Drained, StageKeeper
 from fedcredit.node.jobs.waits import DISK_FULL, interrupted, reason_to_wait
 from fedcredit.node.jobs.work import JobWork
@@ -116,13 +116,22 @@ class JobRun:
             if isinstance(found, Drained) or _superseded(found):
                 return Outcome(JobState.WAITING, interrupted(job))
             if (reason := reason_to_wait(found)) is not None:
-                return Outcome(JobState.WAITING, reason)
+                return Outcome(JobState.WAITING, self._nearest(reason))
             return Outcome(JobState.FAILED, found if isinstance(found, FedcreditError) else self._bug(found))
 
     async def _do(self) -> None:
         if self._table is None:
             self._table = await asyncio.to_thread(open_own_table, self._premises, self._specification)
         await self._job_work.run(self._table, self._fingerprint)
+
+    def _nearest(self, reason: FedcreditError) -> FedcreditError:
+        """Who is lost: a peer that stopped because it lost another is not to blame where we miss that one, too."""
+        away = self._premises.transport.unreachable()
+        missed = {peer: away[peer] for peer in self._job_work.peers if peer in away}
+        if not isinstance(reason, PeerLost) or not missed or reason.culprit in missed:
+            return reason
+        peer = max(missed, key=missed.__getitem__)
+        return PeerLost(peer, reason.step, f"out of reach for {missed[peer]:.0f} s")
 
     def _stop(self, outcome: Outcome) -> None:
         if self._ending:
@@ -184,7 +193,11 @@ async def keep_waiting(specification: JobSpecification, premises: Premises, log:
     except (FedcreditError, OSError) as refused:
         code = refused.code if isinstance(refused, FedcreditError) else DISK_FULL
         _log.warning("job.wait_unkept", job=job, code=code)
-    detail = {"free_bytes": free_bytes(premises.folder)} if error.code == DISK_FULL else None
+    detail = None
+    if error.code == DISK_FULL:
+        rows = specification.party(premises.me).rows or 0
+        need = needed_bytes(specification, premises.me, rows)
+        detail = {"need_bytes": need, "free_bytes": free_bytes(premises.folder)}
     log.state(JobState.WAITING, error, detail)
 
 
