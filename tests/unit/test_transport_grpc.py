@@ -183,6 +183,24 @@ async def test_a_server_that_restarts_in_the_middle_loses_nothing() -> None:
         assert got == list(range(1, 21))
 
 
+async def test_a_peer_that_has_moved_is_dialled_where_it_is_now_and_was_named_meanwhile() -> None:
+    async with consortium(A, B) as transports:
+        wire = Wire(transports[B].port)
+        transports[A].add_peer(B, f"127.0.0.1:{await wire.start()}")
+        out, into = (transports[me].open(SSID, "toy") for me in (A, B))
+        await out.send(B, 1, b"here")
+        assert (await into.receive(A)).tag == 1
+        assert B not in transports[A].unreachable()
+        wire.held = True
+        wire.cut()
+        await out.send(B, 2, b"where are you")
+        await until(lambda: transports[A].unreachable().get(B, 0) > 0.2)
+        transports[A].add_peer(B, f"127.0.0.1:{transports[B].port}")
+        assert (await into.receive(A)).tag == 2
+        await until(lambda: B not in transports[A].unreachable())
+        await wire.close()
+
+
 async def test_silence_is_peer_lost_and_names_the_peer(linked) -> None:
     async with linked(A, B) as transports:
         results = await play(transports, {A: hear(B), B: hear(A)}, deadline_s=0.2)
