@@ -13,7 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 import grpc.aio
@@ -87,6 +87,7 @@ class Link:
         self._heard = 0
         self._gone = False
         self._moving = asyncio.Event()
+        self._dialling: Call | None = None
         self._down_since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -137,6 +138,8 @@ class Link:
     def redial(self) -> None:
         """Go on over a new stream, made with the newest keys. What has no receipt is sent again; nothing is lost."""
         self._moving.set()
+        if self._dialling is not None:
+            self._dialling.cancel()
 
     def refuse(self, error_at: Callable[[str], FedcreditError]) -> None:
         """The peer is not believed any more: end every flow, and hang up."""
@@ -259,10 +262,10 @@ class Link:
     async def _connect(self) -> Call:
         """A stream that the peer has accepted. Raises TimeoutError by the caller's clock."""
         self._moving.clear()
-        call = self._dial()
+        call = self._dialling = self._dial()
         try:
             # The peer sends its metadata as soon as it has let us in.
-            metadata = await self._unless_moved(call)
+            metadata = await call.initial_metadata()
             if ACCEPTED not in tuple(metadata):
                 await self._check_end(call)
                 raise _StreamEnded
@@ -272,17 +275,6 @@ class Link:
                 raise _StreamEnded from None  # the call was cut off, not we
             raise
         return call
-
-    async def _unless_moved(self, call: Call) -> Any:
-        accepted = asyncio.ensure_future(call.initial_metadata())
-        moved = asyncio.create_task(self._move())
-        try:
-            done, _ = await asyncio.wait((accepted, moved), return_when=asyncio.FIRST_COMPLETED)
-            return accepted.result() if accepted in done else moved.result()
-        finally:
-            for task in (accepted, moved):
-                task.cancel()
-            await asyncio.gather(accepted, moved, return_exceptions=True)
 
     async def _carry(self, call: Call) -> None:
         """Send and hear on `call` until it ends. Raises _LinkRefused if there is no use in coming back."""
