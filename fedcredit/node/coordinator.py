@@ -7,8 +7,7 @@ for good, the others are told to stop; of all the ends reported, the one nearest
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ from fedcredit.node.specification import JobSpecification, canonical, parse_cano
 from fedcredit.node.store import JobState, PlatformJob, Store
 from fedcredit.node.supervision import Supervision, backoff, nearest_to_cause
 from fedcredit.runtime.clock import Clock
+from fedcredit.transport.address import RELAYED, is_address
 from fedcredit.wire.control import (
     Accepted,
     CancelJob,
@@ -45,9 +45,6 @@ REPLY_TIMEOUT_S = 600.0
 CANCEL_TIMEOUT_S = 8.0
 END_GRACE_S = 15.0
 """How long the other parties may take to report their own end once one has failed."""
-
-# What an address may be is for whoever dials; here it is short and printable.
-_ADDRESS = re.compile(r"[!-~]{1,255}")
 
 
 class Coordinator:
@@ -188,8 +185,11 @@ class Coordinator:
             await asyncio.sleep(next(pauses))
 
 
-def addresses_of(data: bytes) -> dict[PartyId, str]:
-    """The addresses in a proposal. Raises RefusedError."""
+def addresses_of(data: bytes, parties: Collection[PartyId]) -> dict[PartyId, str]:
+    """Where the platform says that `parties` of a job are; not all need be in it.
+
+    Raises: RefusedError (SPEC_INVALID) for what is no address that may be dialled, or is of anybody else.
+    """
     value = parse_canonical(data)
     if not isinstance(value, dict) or not all(isinstance(address, str) for address in value.values()):
         raise RefusedError(Problem("SPEC_INVALID", "addresses", "are not a table of texts"))
@@ -197,6 +197,10 @@ def addresses_of(data: bytes) -> dict[PartyId, str]:
         found = {party_id(party): address for party, address in value.items()}
     except ConfigError:
         raise RefusedError(Problem("SPEC_INVALID", "addresses", "name something that is not a party")) from None
-    if not all(_ADDRESS.fullmatch(address) for address in found.values()):
-        raise RefusedError(Problem("SPEC_INVALID", "addresses", "are not all short and printable"))
+    if strangers := found.keys() - set(parties):
+        raise RefusedError(Problem("SPEC_INVALID", "addresses", f"{min(strangers)} takes no part in the job"))
+    for party, address in found.items():
+        if not is_address(address, party):
+            what = f"that of {party} is neither HOST:PORT nor {RELAYED}{party}"
+            raise RefusedError(Problem("SPEC_INVALID", "addresses", what))
     return found

@@ -109,6 +109,7 @@ class PartyNode:
 
     async def _propose(self, caller: PartyId, request: ProposeJob) -> JobOffer:
         proposal = JobSpecification.parse(request.proposal)
+        addresses = addresses_of(request.addresses, proposal.data_parties)
         # The platform's clock and the addresses are no part of the call: a repeated call may have others.
         offer = await self._once(
             proposal.id,
@@ -118,7 +119,7 @@ class PartyNode:
             JobOffer,
             lambda: self._make_offer(caller, proposal, request),
         )
-        for peer, address in addresses_of(request.addresses).items():
+        for peer, address in addresses.items():
             self._learn(peer, address)
         return offer
 
@@ -213,7 +214,8 @@ class PartyNode:
 
     async def _resume(self, caller: PartyId, request: ResumeJob) -> Accepted:
         row = await asyncio.to_thread(self._known, request.job)
-        for peer, address in addresses_of(request.addresses).items():
+        specification = JobSpecification.parse(row.specification or row.proposal)
+        for peer, address in addresses_of(request.addresses, specification.data_parties).items():
             self._learn(peer, address)
         await self._desk.resume(row, request)
         return Accepted()

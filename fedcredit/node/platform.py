@@ -96,7 +96,7 @@ class PlatformNode:
 
     async def _submit(self, caller: PartyId, request: SubmitJob) -> JobSubmitted:
         proposal = make_proposal(parse_canonical(request.definition), self._me, caller)
-        parties = _parties(proposal)
+        parties = proposal.data_parties
         if caller not in self._operators and caller not in parties:
             raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at Submit", "takes no part in this job"))
         if unknown := [party for party in parties if party not in self._addresses]:
@@ -119,7 +119,7 @@ class PlatformNode:
 
     def _take_up(self, kept: PlatformJob, log: EventLog) -> None:
         proposal = JobSpecification.parse(kept.proposal)
-        parties = [party for party in _parties(proposal) if party in self._addresses]
+        parties = [party for party in proposal.data_parties if party in self._addresses]
         clients = {party: self._connect(party) for party in parties}
         addresses = {party: self._addresses[party] for party in parties}
         coordinator = Coordinator(kept, clients, addresses, log, self._store, self._clock, self._limits.peer_timeout_s)
@@ -245,7 +245,3 @@ def make_proposal(definition: Any, platform: PartyId, submitter: PartyId | None 
         raise RefusedError(Problem("SPEC_INVALID", f"definition: {where}", "is not what it must be")) from None
     made = bare.model_copy(update={"leakage": bare.derive_leakage()})
     return JobSpecification.parse(made.to_bytes())
-
-
-def _parties(proposal: JobSpecification) -> list[PartyId]:
-    return [PartyId(entry.id) for entry in proposal.parties]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedcredit.ids import PartyId
 from fedcredit.node.trust.joining import platform_address
 from fedcredit.runtime.config import PartyFile
-from fedcredit.runtime.relay_file import RELAYED
+from fedcredit.transport.address import RELAYED
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.relay.hub import STREAM_WINDOW_BYTES, RelayLimits
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide

@@ -44,7 +44,7 @@ from fedcredit.node.trust.keys import load_trust, open_keyring
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
-from fedcredit.runtime.relay_file import RELAYED
+from fedcredit.transport.address import RELAYED
 from fedcredit.transport.grpc import GrpcTransport, Keyring, caller_of
 from fedcredit.transport.refusals import refusals_logged
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide

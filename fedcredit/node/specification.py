@@ -186,6 +186,11 @@ class JobSpecification(Section):
         """All other parties, in the order of the job."""
         return tuple(PartyId(party.id) for party in self.parties if party.role == "feature")
 
+    @property
+    def data_parties(self) -> tuple[PartyId, ...]:
+        """All parties with a table in it, in the order of the job."""
+        return tuple(PartyId(party.id) for party in self.parties)
+
     def derive_leakage(self) -> tuple[LeakageRow, ...]:
         """What each party will learn, worked out from the rest; `leakage` must say the same."""
         return tuple(LeakageRow(**disclosure.row()) for disclosure in self.disclosures())

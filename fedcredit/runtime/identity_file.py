@@ -30,10 +30,11 @@ from pydantic import Field
 
 from fedcredit.runtime.table_file import Name
 from fedcredit.runtime.toml import Reader, Section
+from fedcredit.transport.address import HOST_PORT
 
 __all__ = ["EnrolSection", "IdentitySection", "TrustSection", "check_enrol", "check_file", "read_identity"]
 
-HostPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$", max_length=255)]
+HostPort = Annotated[str, Field(pattern=HOST_PORT, max_length=255)]
 
 _SECRET = ("key", "signing_key", "authority_key")
 

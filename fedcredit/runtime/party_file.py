@@ -55,6 +55,7 @@ from fedcredit.runtime.relay_file import RelaySection, check_relay
 from fedcredit.runtime.store_file import STORE_VARIABLE, StoreSection, read_store_url
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
+from fedcredit.transport.address import ADDRESS
 
 __all__ = [
     "EnrolSection",
@@ -72,9 +73,7 @@ FILE_NAME = "party.toml"
 
 T = TypeVar("T")
 
-Address = Annotated[
-    str, Field(pattern=r"^([A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}|relay://[a-z][a-z0-9_-]{0,31})$", max_length=255)
-]
+Address = Annotated[str, Field(pattern=ADDRESS, max_length=255)]
 
 
 class PartySection(Section):

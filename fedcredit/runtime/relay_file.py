@@ -35,11 +35,9 @@ from pydantic import Field
 
 from fedcredit.runtime.table_file import Name
 from fedcredit.runtime.toml import Reader, Section
+from fedcredit.transport.address import RELAYED
 
-__all__ = ["RELAYED", "RelaySection", "check_relay"]
-
-RELAYED = "relay://"
-"""How an address begins whose party is reached through the platform; its name follows."""
+__all__ = ["RelaySection", "check_relay"]
 
 
 class RelaySection(Section):

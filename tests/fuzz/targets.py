@@ -150,7 +150,8 @@ def _control() -> Iterator[Target]:
     submission = json.dumps(definition(), sort_keys=True, separators=(",", ":")).encode()
     yield Target("control.definition", (submission,), submitted, mutate.canonical_json)
     addresses = b'{"bank":"127.0.0.1:7001","tax":"[::1]:7002"}'
-    yield Target("control.addresses", (addresses, b"{}"), addresses_of, mutate.json_text)
+    parties = (PartyId("bank"), PartyId("tax"))
+    yield Target("control.addresses", (addresses, b"{}"), lambda data: addresses_of(data, parties), mutate.json_text)
     signatures = b'{"bank":"' + b"0f" * 64 + b'","tax":"00"}'
     yield Target("control.signatures", (signatures,), lambda data: _signatures(TAX, data), mutate.canonical_json)
     seeds_folder = Path(__file__).parent / "seeds"

@@ -20,6 +20,7 @@ from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.pki import check_authority
 from fedcredit.node.specification import canonical
+from fedcredit.transport.address import is_address
 from fedcredit.wire.enrol import MAX_DIRECTORY_BYTES
 
 __all__ = ["ACTIVE", "DIRECTORY", "REVOKED", "Directory", "MemberRecord"]
@@ -63,7 +64,7 @@ class MemberRecord:
         # Its dates count when it is used: one that has ended must not make the whole directory unreadable.
         check_authority(authority, party, authority.not_valid_before_utc)
         address, kind, state, before = (value[key] for key in ("address", "kind", "state", "not_before"))
-        if not isinstance(address, str) or len(address) > 255 or state not in (ACTIVE, REVOKED):
+        if not isinstance(address, str) or not is_address(address, party) or state not in (ACTIVE, REVOKED):
             raise ValueError("member")
         if kind not in ("provider", "institution") or set(value) != _KEYS:
             raise ValueError("member")

@@ -15,7 +15,7 @@ from fedcredit.node.trust.request import make_request
 from fedcredit.node.trust.token import TokenFile
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
-from fedcredit.runtime.relay_file import RELAYED
+from fedcredit.transport.address import RELAYED
 from fedcredit.wire.enrol import EnrolRequest
 from fedcredit.wire.message import MessageInvalid
 

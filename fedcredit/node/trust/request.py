@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,6 +16,7 @@ from fedcredit.ids import PartyId, party_id
 from fedcredit.node.pki import Authority, authority_name, check_authority
 from fedcredit.node.trust.directory import MemberRecord
 from fedcredit.runtime.clock import Clock
+from fedcredit.transport.address import is_address
 from fedcredit.transport.identity import IdentityInvalid, party_host, party_uri
 from fedcredit.transport.trust import Pin, Trust, TrustRefused
 from fedcredit.wire.enrol import EnrolRequest, WithdrawRequest
@@ -25,7 +25,6 @@ __all__ = ["certificate_request", "check_request", "check_withdrawal", "make_req
 
 _DOMAIN = b"fedcredit/v1/enrol\0"
 _WITHDRAW = b"fedcredit/v1/withdraw\0"
-_ADDRESS = re.compile(r"[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}")
 
 
 def certificate_request(authority: Authority, party: PartyId) -> x509.CertificateSigningRequest:
@@ -75,7 +74,7 @@ def check_request(request: EnrolRequest, clock: Clock) -> MemberRecord:
         faults.append("holds a certificate that cannot be read")
     if request.kind not in ("provider", "institution"):
         faults.append("the kind is neither provider nor institution")
-    if request.address != f"relay://{request.party}" and not _ADDRESS.fullmatch(request.address):
+    if not is_address(request.address, request.party):
         faults.append("the address is neither host:port nor relay://party")
     if faults:
         raise ConfigError([Problem("REQUEST_REFUSED", "request to join", fault) for fault in faults])

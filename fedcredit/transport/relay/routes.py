@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.transport.address import RELAYED
 from fedcredit.transport.relay.pipe import SocketEnd
 
 __all__ = ["Carry", "LocalSockets", "Routes"]
@@ -23,7 +24,6 @@ __all__ = ["Carry", "LocalSockets", "Routes"]
 Carry = Callable[[PartyId, SocketEnd], Awaitable[object]]
 """Carries a connection to a peer until it has ended. Does not raise for what happens to the connection."""
 
-SCHEME = "relay://"
 _MAX_PATH_BYTES = 107  # sun_path of unix(7), less its closing zero
 _BACKLOG = 16
 
@@ -95,9 +95,9 @@ class Routes:
 
     def __call__(self, peer: PartyId, address: str) -> str:
         """The gRPC target for `peer` at `address`. Raises ConfigError (ADDRESS_INVALID)."""
-        relayed = address.startswith(SCHEME)
-        if relayed and (address != SCHEME + peer or peer == self._relay):
-            fix = f"say {SCHEME}{peer}" if peer != self._relay else "give its host:port"
+        relayed = address.startswith(RELAYED)
+        if relayed and (address != RELAYED + peer or peer == self._relay):
+            fix = f"say {RELAYED}{peer}" if peer != self._relay else "give its host:port"
             raise ConfigError(Problem("ADDRESS_INVALID", f"address of {peer}", "names another party", fix))
         if relayed or (self._all_through and peer != self._relay):
             return f"unix:{self._sockets.to(peer)}"
