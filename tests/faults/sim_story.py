@@ -1,6 +1,7 @@
 """Random stories: a job of three parties and everything that happens to it, from a seed; and what must come of it.
 
-    python tests/faults/sim_story.py 7 8 9        tell the stories with these seeds
+    python tests/faults/sim_story.py 7 8 9               tell the stories with these seeds
+    python tests/faults/sim_story.py --first 100 --count 50     and 50 more, in each of which something happens
 
 A story is a list of deeds, each done when a given number of messages has been carried, or at a given failpoint of a
 given node. What must hold at the end of every story:
@@ -13,9 +14,11 @@ given node. What must hold at the end of every story:
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -361,25 +364,34 @@ def judge(story: Story, outcome: Outcome, uninterrupted: Measure) -> list[str]:
     return problems
 
 
-def main(seeds: list[int]) -> int:
-    """Tell the stories with `seeds` and print one line for each. Returns how many had problems."""
+def main() -> int:
+    """Tell the stories asked for and print one line for each. Returns how many had problems."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seeds", type=int, nargs="*")
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--count", type=int, default=0)
+    chosen = parser.parse_args()
     sim_world.play(setattr)
-    bad = 0
+    bad = counted = 0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
         folder = Path(name)
         template = Template(folder / "template")
         uninterrupted = measure(template, folder / "uninterrupted")
-        for seed in seeds:
+        for seed in itertools.chain(chosen.seeds, itertools.count(chosen.first)):
+            if seed not in chosen.seeds and counted >= chosen.count:
+                break
             outcome = tell(seed, template, folder / "story", uninterrupted)
             print(outcome.line(), flush=True)
-            if outcome.problems and os.environ.get("CHRONICLE"):
-                print("\n".join(outcome.chronicle), file=sys.stderr)
+            if outcome.problems:
+                print("\n".join(outcome.chronicle), file=sys.stderr, flush=True)
             bad += bool(outcome.problems)
+            # A story in which nothing happened to the job proves nothing.
+            counted += seed not in chosen.seeds and outcome.done > 0
             shutil.rmtree(folder / "story")
     return bad
 
 
 if __name__ == "__main__":
-    status = main([int(seed) for seed in sys.argv[1:]])
+    status = main()
     sys.stdout.flush()
     os._exit(min(status, 100))  # the tasks of killed processes are not cleaned up: nobody cleans up after a kill

@@ -31,6 +31,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node import server
 from fedcredit.node.local import OPERATOR, PLATFORM, Consortium
 from fedcredit.node.pki import Authority, write_keys
+from fedcredit.node.serve import ending
 from fedcredit.node.store import lease
 from fedcredit.node.store.lease import Holder
 from fedcredit.runtime.config import PartyFile, load_job, load_party
@@ -240,7 +241,7 @@ def _remember_shut_down(shut_down: asyncio.Event) -> None:
     current()._shut_down[_me()] = shut_down
 
 
-def _ready(config: PartyFile, port: int) -> Path:
+def _ready(config: PartyFile, _: Any) -> Path:
     return config.folder / "ready.json"
 
 
@@ -262,3 +263,4 @@ def play(put: Callable[[Any, str, Any], None]) -> None:
     put(lease.Lease, "keep", lambda *_: None)  # its thread would beat in real time
     put(server, "_stop_on_signals", _remember_shut_down)
     put(server, "_say_ready", _ready)
+    put(ending, "leave_within", lambda *_: None)  # it would end this process, and in real time
