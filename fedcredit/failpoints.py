@@ -43,6 +43,7 @@ NAMES: dict[str, str] = {
     "job.stage.computed": "A stage's state is made and in memory alone.",
     "job.stage.kept": "A stage's state is a checkpoint; nothing was told of it.",
     "job.waiting.kept": "A job waits; nobody was told.",
+    "job.damage.kept": "A damaged checkpoint is in a file of its own; the store still has it.",
     "job.recovered": "A job that an earlier process left running waits to be resumed.",
     "job.resume.kept": "A job is in a new epoch; nothing runs yet, the platform does not know.",
     "job.result.written": "All files of a result are on the disk, under another name.",

@@ -19,6 +19,7 @@ from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs import checkpoints
+from fedcredit.node.jobs.damage import set_aside_damaged
 from fedcredit.node.jobs.premises import Premises
 from fedcredit.node.jobs.room import check_room, free_bytes, needed_bytes
 from fedcredit.node.jobs.run import JobRun, Outcome, end_job
@@ -76,6 +77,8 @@ class JobDesk:
     def recover(self) -> None:
         """At the start of the node: jobs that the last process left running wait to be resumed."""
         for row in self._premises.store.jobs.all():
+            if row.state in (JobState.RUNNING, JobState.WAITING):
+                set_aside_damaged(self._premises, row.id)
             if row.state is JobState.RUNNING:
                 error = interrupted(row.id)
                 self._premises.store.jobs.wait(row.id, error.code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,24 @@ class Stages:
         if hashlib.sha256(row.state).digest() != row.digest:
             raise state_invalid(f"the state of stage {name} is damaged")
         return bytes(row.state)
+
+    def set_aside(self, job: str, keep: Callable[[str, int, bytes], None]) -> list[str]:
+        """Take every checkpoint whose state does not have its digest out of the job, once `keep` has it; their names.
+
+        `keep` is told the stage, its epoch and what is left of its state, and must have them durable on return.
+        """
+        with self._database.reading() as connection:
+            finished = (_stages.c.job == job) & _stages.c.finished.is_not(None)
+            columns = (_stages.c.name, _stages.c.epoch, _stages.c.state, _stages.c.digest)
+            rows = connection.execute(sa.select(*columns).where(finished).order_by(_stages.c.position)).all()
+        damaged = [row for row in rows if hashlib.sha256(row.state or b"").digest() != row.digest]
+        for row in damaged:
+            keep(row.name, row.epoch, bytes(row.state or b""))
+        if damaged:
+            with self._database.writing() as connection:
+                names = [row.name for row in damaged]
+                connection.execute(_stages.delete().where((_stages.c.job == job) & _stages.c.name.in_(names)))
+        return [row.name for row in damaged]
 
     def all(self, job: str) -> list[StageRow]:
         """The stages of a job in the order in which they were first begun."""
