@@ -7,6 +7,7 @@ the node from starting. The caller's name comes from its certificate. Peers lear
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -126,7 +127,7 @@ class ControlService(_Handlers):
                 _note(method, error)
                 await _abort(context, error)
             except Exception as bug:  # noqa: BLE001 - whatever it is, the caller gets a code
-                await _abort(context, _internal(method, bug))
+                await _abort(context, _typed(method, bug))
             raise AssertionError("abort raises")
 
         return answer
@@ -140,7 +141,7 @@ class ControlService(_Handlers):
                 _note(method, error)
                 await _abort(context, error)
             except Exception as bug:  # noqa: BLE001 - whatever it is, the caller gets a code
-                await _abort(context, _internal(method, bug))
+                await _abort(context, _typed(method, bug))
 
         return answer
 
@@ -224,6 +225,12 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
         reason = "cannot be reached" if error.code() == grpc.StatusCode.UNAVAILABLE else "did not answer in time"
         return PeerLost(peer, step, reason)
     return PeerError(peer, step, f"answered {error.code().name}", "RPC_FAILED")
+
+
+def _typed(method: Method, error: Exception) -> FedcreditError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RefusedError(Problem("DISK_FULL", method.name, "the disk of the node has no room left", "make room"))
+    return _internal(method, error)
 
 
 def _internal(method: Method, bug: Exception) -> FedcreditError:

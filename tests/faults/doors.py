@@ -57,6 +57,8 @@ class Doors:
     async def add(self, party: str, port: int) -> str:
         """A door to `party`, which listens on `port`; its address."""
         self._ports[party] = port
+        if (before := self._servers.pop(party, None)) is not None:
+            before.close()
         server = await asyncio.start_server(lambda r, w: self._enter(party, r, w), "127.0.0.1", 0)
         self._servers[party] = server
         return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -102,7 +102,7 @@ class Town:
 
     async def start(self) -> None:
         """Write the folders, open the doors, start all nodes."""
-        (self.folder / "out" / "logs").mkdir(parents=True)
+        (self.folder / "out" / "logs").mkdir(parents=True, exist_ok=True)
         authority = Authority.create()
         plan = Consortium(self.definition, self.folder / "out")
         addresses = self.addresses = {p: await self.doors.add(p, node.port) for p, node in self.nodes.items()}
@@ -192,6 +192,19 @@ class Town:
         )
         async with asyncio.timeout(timeout_s):
             _, said = await process.communicate()
+        return process.returncode or 0, said.decode()
+
+    async def command(self, *arguments: str, timeout_s: float = 60) -> tuple[int, str]:
+        """Run `fedcredit ARGUMENTS`; its exit status and what it said."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", MAIN, *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=ROOT,
+        )
+        async with asyncio.timeout(timeout_s):
+            said, _ = await process.communicate()
         return process.returncode or 0, said.decode()
 
     async def kill(self, *parties: str) -> None:

@@ -1,0 +1,222 @@
+"""F9, F11, F19, F20, F24: full disks, wrong clocks, scarce descriptors, bugs, and nodes that move."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import subprocess
+import tomllib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from faults.doors import free_port
+from faults.town import BANK, PARTIES, PLATFORM, REGISTRY, TAX, Town
+
+from fedcredit import failpoints
+from fedcredit.runtime.toml import dump
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+async def succeeds(town: Town, job: str, oracle: dict[str, bytes]) -> None:
+    end = await town.end(job)
+    assert (end.stage, end.code) == ("succeeded", "")
+    for party in PARTIES:
+        await town.state_becomes(party, job, "succeeded")
+    assert town.result(job) == oracle
+
+
+# -- disks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place",
+    ["store.stage.written[gbdt.0/tree.1]=error(ENOSPC)@1", "store.result.written=error(ENOSPC)@1"],
+    ids=["checkpoint", "result"],
+)
+async def test_a_job_waits_for_a_disk_that_refuses_a_write(town: Town, oracle: dict[str, bytes], place: str) -> None:
+    await town.kill(TAX)
+    await town.up(TAX, plan=place)
+    job = await town.submit()
+    waiting = await town.until(job, lambda event: event.party == TAX and event.stage == "waiting")
+    assert waiting.code == "DISK_FULL"
+    await succeeds(town, job, oracle)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[None]:
+    """A file system of its own for a folder, of so many MiB. Skips where nobody may mount one."""
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.slow
+async def test_a_job_waits_for_room_on_a_full_disk_and_goes_on_by_itself(
+    tmp_path: Path, oracle: dict[str, bytes]
+) -> None:
+    """A real one: it fills while the job runs, and nothing that was kept is lost."""
+    with small_disk(tmp_path / "town" / "out" / "parties" / TAX, 64):
+        town = Town(tmp_path / "town")
+        try:
+            await town.start()
+            folder = town.nodes[TAX].folder
+            for peer in (BANK, REGISTRY):
+                town.doors.way(TAX, peer).delay_s = town.doors.way(peer, TAX).delay_s = 0.05
+            job = await town.submit()
+            await town.until(job, lambda event: (event.kind, event.stage) == ("done", "align"))
+            fill(folder)
+            waiting = await town.until(job, lambda event: event.party == TAX and event.stage == "waiting")
+            assert waiting.code == "DISK_FULL"
+            refused = await town.end(await town.submit())
+            assert refused.stage == "failed", "not begun without room"
+            assert refused.code in ("DISK_FULL", "STORE_FULL")
+            (folder / "filler").unlink()
+            town.doors.heal()
+            await succeeds(town, job, oracle)
+        finally:
+            await town.close()
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+# -- clocks --------------------------------------------------------------------------------------------------------
+
+
+def clock(file: Path) -> dict[str, str]:
+    """The environment of a process whose clock is off by what `file` says, from moment to moment."""
+    if FAKETIME is None:
+        pytest.skip("libfaketime is not installed")
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("skew", ["+5m", "-5m"])
+async def test_clocks_too_far_apart_are_found_before_any_data(town: Town, tmp_path: Path, skew: str) -> None:
+    (tmp_path / "clock").write_text(skew)
+    await town.kill(TAX)
+    await town.up(TAX, environment=clock(tmp_path / "clock"))
+    before = town.doors.passed(BANK, TAX), town.doors.passed(REGISTRY, TAX)
+    job = await town.submit()
+    end = await town.end(job)
+    assert (end.stage, end.code, end.exit_status) == ("failed", "CLOCK_SKEW", 77)
+    assert before == (town.doors.passed(BANK, TAX), town.doors.passed(REGISTRY, TAX))
+    (problem,) = [problem for problem in town.failure(TAX, job) if problem["code"] == "CLOCK_SKEW"]
+    assert "s apart" in problem["what"]
+
+
+@pytest.mark.slow
+async def test_a_clock_that_jumps_while_a_job_runs_changes_nothing(
+    town: Town, oracle: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "clock").write_text("+0")
+    await town.kill(TAX)
+    await town.up(TAX, environment=clock(tmp_path / "clock"))
+    for peer in (BANK, REGISTRY):
+        town.doors.way(TAX, peer).delay_s = town.doors.way(peer, TAX).delay_s = 0.02
+    job = await town.submit()
+    for skew in ("-50", "+55", "-30"):
+        await asyncio.sleep(0.7)
+        (tmp_path / "clock").write_text(skew)
+    await succeeds(town, job, oracle)
+    await town.terminate(TAX)
+    status, said = await town.command("node", "fsck", str(town.nodes[TAX].folder))
+    assert status == 0, said
+
+
+# -- scarce resources, bugs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_a_party_short_of_descriptors_refuses_or_waits_and_recovers(town: Town, oracle: dict[str, bytes]) -> None:
+    await town.kill(TAX)
+    await town.up(TAX, limits={resource.RLIMIT_NOFILE: 40})
+    jobs = [await town.submit() for _ in range(8)]
+    await asyncio.sleep(5)
+    await town.kill(TAX)
+    await town.up(TAX)
+    ends = await asyncio.gather(*(town.end(job) for job in jobs))
+    for job, end in zip(jobs, ends, strict=True):
+        assert end.stage == "succeeded" or end.code not in ("", "INTERNAL"), (end.stage, end.code)
+        if end.stage == "succeeded":
+            assert town.result(job) == oracle
+    await succeeds(town, await town.submit(), oracle)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["raise", "panic"])
+async def test_a_bug_ends_one_job_and_says_nothing_of_what_it_met(
+    town: Town, oracle: dict[str, bytes], bug: str
+) -> None:
+    await town.kill(TAX)
+    await town.up(TAX, plan=f"job.stage.computed[gbdt.0/tree.0]={bug}@1")
+    jobs = [await town.submit() for _ in range(3)]
+    ends = await asyncio.gather(*(town.end(job) for job in jobs))
+    assert sorted(end.stage for end in ends) == ["failed", "succeeded", "succeeded"]
+    for job, end in zip(jobs, ends, strict=True):
+        if end.stage == "succeeded":
+            assert town.result(job) == oracle
+        else:
+            assert end.code == "INTERNAL"
+            (problem,) = town.failure(TAX, job)
+            assert problem["code"] == "INTERNAL"
+            assert failpoints.TELLTALE not in str(problem)
+    for node in town.nodes.values():
+        assert failpoints.TELLTALE not in node.log.read_text()
+        for file in node.folder.rglob("*"):
+            if file.is_file():
+                assert failpoints.TELLTALE.encode() not in file.read_bytes(), file
+    await succeeds(town, await town.submit(), oracle)
+
+
+# -- moves ---------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def moved(town: Town, party: str) -> AsyncIterator[None]:
+    """A node that does not run gets another port and another door; the platform is told by its file, and restarted."""
+    node, file = town.nodes[TAX], town.nodes[PLATFORM].folder / "party.toml"
+    text = file.read_text()
+    node.port = free_port()
+    address = await town.doors.add(party, node.port)
+    changed = tomllib.loads(text)
+    changed["peers"][party] = address
+    file.write_text(dump(changed))
+    await town.kill(PLATFORM)
+    await town.up(PLATFORM, party)
+    try:
+        yield
+    finally:
+        town.addresses[TAX] = address
+
+
+@pytest.mark.slow
+async def test_a_party_that_moves_in_the_middle_of_a_job_is_found_again(town: Town, oracle: dict[str, bytes]) -> None:
+    await town.kill(TAX)
+    await town.up(TAX, plan="job.stage.kept[gbdt.0/tree.1]=kill@1")
+    job = await town.submit_patiently()
+    await town.died(TAX)
+    async with moved(town, TAX):
+        await succeeds(town, job, oracle)
