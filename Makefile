@@ -17,6 +17,9 @@ OUT ?= runs/demo
 ROWS ?=
 INPUTS ?= 1000000
 SEED ?= 1
+STORIES ?= 1000
+MINUTES ?= 60
+REACHED := $(CURDIR)/.pytest_cache/failpoints-reached
 BENCHES ?= intersect groupsum gbdt
 
 # rustup puts cargo here; shells that are not interactive often miss it.
@@ -39,13 +42,21 @@ setup: $(VENV)/installed $(EXTENSION) ## virtual environment and native build; a
 demo: setup ## a whole consortium on this machine, in a minute; report in runs/demo
 	$(BIN)/fedcredit demo --out $(OUT) $(if $(ROWS),--rows $(ROWS))
 
-test: test-fast test-long ## the whole suite, as CI runs it
+test: test-fast test-slow ## the whole suite, as CI runs it
 
 test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, about a minute
-	$(BIN)/python -m pytest -q -m "not slow"
+	mkdir -p $(dir $(REACHED))
+	rm -f $(REACHED)
+	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q -m "not slow"
 
-test-long: $(VENV)/developer $(EXTENSION) ## the slow tests alone
-	$(BIN)/python -m pytest -q -m slow
+test-slow: $(VENV)/developer $(EXTENSION) ## the slow tests alone, after `make test-fast`: which failpoints both reached is checked
+	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q -m slow
+
+test-long: $(VENV)/developer $(EXTENSION) ## a thousand random stories of a job and its faults, about half an hour
+	FEDCREDIT_STORIES=$(STORIES) $(BIN)/python -m pytest -q -s tests/faults/test_simulation.py
+
+soak: $(VENV)/developer $(EXTENSION) ## twenty jobs at once for an hour while nodes are killed, into benchmarks/results/soak.json
+	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
 fuzz: $(VENV)/developer $(EXTENSION) ## a million changed inputs for every decoder; an hour, findings in runs/fuzz
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --inputs $(INPUTS) --seed $(SEED) --out runs/fuzz

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,25 @@ from hypothesis import settings
 from postgresql_server import Server, missing
 from raw_store import connected
 
+from fedcredit import failpoints
 from fedcredit.node.store import Store, tables
 
 # No test depends on how long an example takes. The parent is Hypothesis' own profile for CI, where that is set.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _note_failpoints() -> None:
+    """Where `make` asks for it, note which failpoints are reached, here and in every process that tests start."""
+    if failpoints.REACHED in os.environ:
+        os.environ[failpoints.ALLOW] = "1"
+        failpoints.load()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What reports on the whole run comes last."""
+    items.sort(key=lambda item: item.name == "test_every_failpoint_was_reached")
 
 
 @pytest.fixture
