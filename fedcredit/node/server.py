@@ -40,7 +40,7 @@ from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
 from fedcredit.node.trust.beside import Beside
-from fedcredit.node.trust.keys import load_trust, open_keyring
+from fedcredit.node.trust.keys import open_keyring
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
@@ -49,7 +49,7 @@ from fedcredit.transport.grpc import GrpcTransport, Keyring, caller_of
 from fedcredit.transport.refusals import refusals_logged
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
-__all__ = ["AUDIT_HEAD", "check_kept", "check_node", "run_node", "serve", "verify_audit_head"]
+__all__ = ["AUDIT_HEAD", "check_kept", "run_node", "serve", "verify_audit_head"]
 
 AUDIT_HEAD = b"fedcredit/v1/audit-head"
 """The use of a signature over the head of an audit log."""
@@ -72,20 +72,6 @@ def run_node(folder: Path, *, with_parent: bool = False) -> None:
         if config is not None:
             write_failure(config.folder, error)
         raise
-
-
-def check_node(folder: Path) -> PartyFile:
-    """Read and check all that a node needs to start, and start nothing. Raises ConfigError."""
-    config, clock = load_party(folder), SystemClock()
-    problems: list[Problem] = []
-    for check in (lambda: open_keyring(config, clock), lambda: load_signing(config, clock, lambda: load_trust(config))):
-        try:
-            check()
-        except ConfigError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise ConfigError(problems)
-    return config
 
 
 def check_kept(folder: Path) -> Checked:
