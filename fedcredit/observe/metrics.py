@@ -22,6 +22,8 @@ __all__ = [
     "READY",
     "RECONNECTS",
     "REGISTRY",
+    "RELAYED_BYTES",
+    "RELAYED_CONNECTIONS",
     "ROUNDS",
     "STAGE_SECONDS",
     "STORE_SECONDS",
@@ -49,6 +51,10 @@ CERTIFICATE_SECONDS = Gauge("fedcredit_certificate_seconds", "Until the certific
 AUDIT_ENTRIES = Gauge("fedcredit_audit_entries", "Entries of the audit log", registry=REGISTRY)
 STORE_SECONDS = Histogram(
     "fedcredit_store_seconds", "Transactions of the store", ("kind",), buckets=_SECONDS, registry=REGISTRY
+)
+RELAYED_BYTES = Counter("fedcredit_relayed_bytes", "Bytes that the relay carried", ("caller", "to"), registry=REGISTRY)
+RELAYED_CONNECTIONS = Gauge(
+    "fedcredit_relayed_connections", "Connections through the relay now", ("peer",), registry=REGISTRY
 )
 READY = Gauge("fedcredit_ready", "1 while the node takes work", registry=REGISTRY)
 

@@ -24,6 +24,7 @@ from fedcredit import failpoints
 from fedcredit.errors import ConfigError, PeerLost, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.pki import Authority
+from fedcredit.observe import metrics
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.transport.grpc import GrpcTransport, Limits
@@ -220,6 +221,11 @@ async def test_a_party_that_may_reach_the_platform_alone_dials_one_that_listens_
         await out.send(A, 1, b"by way of the platform")
         assert bytes((await into.receive(B)).body) == b"by way of the platform"
         assert sides[0].hub.passed[B, A] > 0
+        carried = metrics.REGISTRY.get_sample_value("fedcredit_relayed_bytes_total", {"caller": B, "to": A})
+        assert carried is not None
+        assert carried >= sides[0].hub.passed[B, A]
+        connected = metrics.REGISTRY.get_sample_value("fedcredit_relayed_connections", {"peer": A})
+        assert connected == sides[0].hub.connections(A) > 0
         await asyncio.gather(bank.close(), tax.close())
         await side.close()
 

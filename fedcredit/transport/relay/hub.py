@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fedcredit import failpoints
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.observe import metrics
 from fedcredit.transport.relay.pipe import CLOSED, End, SocketEnd, pipe
 from fedcredit.wire.relay import CALL_BYTES, RelayCall
 
@@ -184,13 +185,20 @@ class RelayHub:
             whose = f"of {full[0]} are" if full else "in all are"
             raise RefusedError(Problem("QUOTA", "relay", f"the connections {whose} taken", "wait, or see [relay]"))
         self._open.update(members)
+        self._show(members)
         try:
             yield
         finally:
             self._open.subtract(members)
+            self._show(members)
+
+    def _show(self, members: tuple[PartyId, ...]) -> None:
+        for member in members:
+            metrics.RELAYED_CONNECTIONS.labels(member).set(self._open[member])
 
     async def _pass(self, caller: PartyId, to: PartyId, n_bytes: int) -> None:
         self.passed[caller, to] += n_bytes
+        metrics.RELAYED_BYTES.labels(caller, to).inc(n_bytes)
         if self.limits.bytes_per_s:
             now = asyncio.get_running_loop().time()
             # A member that was quiet may send what it saved up, for a second at most.
