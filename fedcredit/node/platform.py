@@ -7,7 +7,6 @@ its submitter hears of it, and a platform that was restarted takes up again what
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Container
@@ -138,7 +137,15 @@ class PlatformNode:
         await self._end(job, log, JobState.SUCCEEDED if error is None else JobState.FAILED, error)
 
     async def _end(self, job: str, log: EventLog, state: JobState, error: FedcreditError | None) -> None:
-        await asyncio.to_thread(self._store.platform.update, job, state, error=error)
+        """Write how a job ended. An end that is kept already stays: a cancellation may have come just after it."""
+        try:
+            await asyncio.to_thread(self._store.platform.update, job, state, error=error)
+        except FedcreditError as refused:
+            if refused.code != "JOB_STATE":
+                raise
+            kept = await asyncio.to_thread(self._store.platform.job, job)
+            assert kept is not None, "a job that was taken up is in the store"
+            state, error = kept.state, _error_of(kept)
         failpoints.hit("platform.end.kept", job)
         log.state(state, error)
         await log.flushed()
@@ -153,7 +160,7 @@ class PlatformNode:
         log = EventLog.restored(self._me, job, self._store.events)
         if kept.state.final and not log.ended:
             # The process ended between the end of the job and the note of it.
-            log.state(kept.state, rebuilt(kept.problems, kept.exit_status) if kept.problems else None)
+            log.state(kept.state, _error_of(kept))
         return log
 
     async def _watch(self, caller: PartyId, request: WatchJob) -> AsyncIterator[JobEvent]:
@@ -169,10 +176,11 @@ class PlatformNode:
         if task is None:
             return Accepted()  # it has ended
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({task}, timeout=10)
+        await asyncio.wait({task}, timeout=10)
+        if (coordinator := self._coordinators.get(request.job)) is None:
+            return Accepted()  # it has ended meanwhile
         # The parties come first: a platform that dies in between finds the job cancelled at them.
-        await self._coordinators[request.job].cancel("CANCELLED")
+        await coordinator.cancel("CANCELLED")
         error = RefusedError(Problem("CANCELLED", "job", "was cancelled"))
         await self._end(request.job, log, JobState.CANCELLED, error)
         return Accepted()
@@ -245,3 +253,7 @@ def make_proposal(definition: Any, platform: PartyId, submitter: PartyId | None 
         raise RefusedError(Problem("SPEC_INVALID", f"definition: {where}", "is not what it must be")) from None
     made = bare.model_copy(update={"leakage": bare.derive_leakage()})
     return JobSpecification.parse(made.to_bytes())
+
+
+def _error_of(kept: PlatformJob) -> FedcreditError | None:
+    return rebuilt(kept.problems, kept.exit_status) if kept.problems else None
