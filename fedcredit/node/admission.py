@@ -93,6 +93,8 @@ def _record_refusal(premises: Premises, proposal: JobSpecification, error: Fedcr
     jobs, folder = premises.store.jobs, premises.folder / "jobs" / proposal.id
     row, body = jobs.job(proposal.id), proposal.proposal().to_bytes()
     same = row is None or row.proposal == body
+    if same and row is not None and row.state.final:
+        return  # it was refused before, and is as often as it is asked; the log says so once
     kept = DecisionRecord.read(folder) if same else None
     facts = {} if kept is None else {"rule": kept.rule, "policy": kept.policy}
     premises.recorder.record(Event.JOB_REFUSED, proposal.id, code=error.code, submitter=proposal.submitter, **facts)

@@ -23,6 +23,7 @@ from fedcredit.node.admission import admit, confirm, consider, keep_admitted
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.jobs import Premises, open_own_table
 from fedcredit.node.jobs.desk import JobDesk
+from fedcredit.node.newcomers import Newcomers
 from fedcredit.node.rpc import Method
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import (
@@ -70,6 +71,7 @@ class PartyNode:
         self._premises, self._signing, self._platform = premises, signing, platform
         self._learn, self._shut_down = learn, shut_down
         self._desk = JobDesk(premises)
+        self._newcomers = Newcomers(premises.clock)
         # A lock is there while somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -104,6 +106,8 @@ class PartyNode:
     async def _consider(self, caller: PartyId, request: ProposeJob) -> Accepted:
         proposal = JobSpecification.parse(request.proposal)
         async with self._locks.setdefault(proposal.id, asyncio.Lock()):
+            row = await asyncio.to_thread(self._premises.store.jobs.job, proposal.id)
+            self._count(proposal.id, request.proposal, row)
             await consider(self._premises, caller, proposal, request.time_ms)
         return Accepted()
 
@@ -130,6 +134,7 @@ class PartyNode:
         if row is not None and row.proposal == body and row.commitment_nonce is not None and not row.state.final:
             # The offer was made, and the node died before it could say so.
             return await self._offer(proposal, row.commitment_nonce, row.fingerprint or b"")
+        self._count(proposal.id, body, row)
         admitted = await admit(self._premises, caller, proposal, request.time_ms)
         nonce = secrets.token_bytes(32)
         await asyncio.to_thread(keep_admitted, self._premises, proposal, nonce, admitted)
@@ -248,6 +253,11 @@ class PartyNode:
             reply = await answer()
             await asyncio.to_thread(store.calls.keep, job, method, body, reply.encode())
             return reply
+
+    def _count(self, job: str, body: bytes, row: JobRow | None) -> None:
+        """Count a proposal that is not kept here. Raises: RefusedError (QUOTA)."""
+        if row is None or row.proposal != body:
+            self._newcomers.count(job, conflict=row is not None)
 
     def _known(self, job: str) -> JobRow:
         row = self._premises.store.jobs.job(job)

@@ -249,3 +249,15 @@ def test_figures_about_fewer_rows_than_a_job_file_may_name_are_refused(office: O
     assert codes(office.refusal(low)) == ["CONFIG_FLOOR"]
     ten = low.model_copy(update={"id": "ten", "models": (entry.model_copy(update={"params": {name: 10}}),)})
     office.let_in(ten)
+
+
+def test_a_refusal_is_recorded_once_however_often_the_platform_asks(office: Office) -> None:
+    office.policy("valid_until = 2020-01-01")
+    proposal = office.proposal()
+    assert "POLICY_NO_RULE" in codes(office.refusal(proposal))
+    for _ in range(2):
+        office.refusal(proposal)
+    row = office.premises.store.jobs.job(proposal.id)
+    assert row is not None
+    assert "POLICY_NO_RULE" in [problem.code for problem in row.problems]
+    assert [entry.event for entry in office.audit()].count(Event.JOB_REFUSED) == 1
