@@ -167,6 +167,14 @@ def submit(store: Store, job: str = "job", request: str = "r1", digest: bytes = 
     return store.platform.submit(job, request, digest, definition=b"{}", proposal=b"p", submitter=by).id
 
 
+def test_jobs_are_counted_by_state(store: Store) -> None:
+    assert store.jobs.counts() == store.platform.counts() == {}
+    running(store, "a")
+    running(store, "b")
+    store.jobs.pend("c", b"{}", submitter="ann", reason="")
+    assert store.jobs.counts() == {JobState.RUNNING: 2, JobState.PENDING: 1}
+
+
 def test_a_platform_takes_a_request_once(store: Store) -> None:
     assert submit(store) == "job"
     assert submit(store, "second") == "job"
@@ -206,6 +214,7 @@ def test_a_platforms_job_keeps_what_is_given_and_its_end(store: Store) -> None:
 
 def test_a_token_is_used_for_one_request_in_its_time(store: Store, clock: ManualClock) -> None:
     for secret in (b"a", b"b"):
+        store.tokens.add(secret * 32, "tax", "provider", NOW + timedelta(hours=1))
         store.tokens.add(secret * 32, "tax", "provider", NOW + timedelta(hours=1))
     assert store.tokens.use(b"a" * 32, b"r" * 32).party == "tax"
     clock.advance(3600)

@@ -63,6 +63,6 @@ async def _keep_looking(store: Store, keyring: Keyring, clock: Clock, audit_entr
 
 
 def _look(store: Store) -> None:
-    found = Counter(row.state for row in store.jobs.all()) + Counter(job.state for job in store.platform.all())
+    found = Counter(store.jobs.counts()) + Counter(store.platform.counts())
     for state in JobState:
         metrics.JOBS.labels(state.value).set(found[state])

@@ -18,7 +18,7 @@ from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import stale_epoch
 from fedcredit.runtime.state import state_invalid
 
-__all__ = ["JobRow", "JobState", "Jobs", "problems_from", "problems_text"]
+__all__ = ["JobRow", "JobState", "Jobs", "counts_by_state", "problems_from", "problems_text"]
 
 _jobs, _stages = tables.jobs, tables.stages
 
@@ -186,6 +186,10 @@ class Jobs:
         with self._database.reading() as connection:
             return _row(connection, _jobs.c.ssid == ssid)
 
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs stand in each state; states without a job are left out."""
+        return counts_by_state(self._database, _jobs)
+
     def all(self) -> list[JobRow]:
         """All jobs, oldest first."""
         with self._database.reading() as connection:
@@ -229,6 +233,13 @@ def _drop_stages(connection: sa.Connection, job: str, keep: int) -> None:
         raise FedcreditError(Problem("CHECKPOINT_MISSING", f"job {job}", what))
     last = kept[-1] if kept else -1
     connection.execute(_stages.delete().where(mine & (unfinished | (_stages.c.position > last))))
+
+
+def counts_by_state(database: Database, table: sa.Table) -> dict[JobState, int]:
+    """How many rows of `table` stand in each state, without reading the jobs themselves."""
+    with database.reading() as connection:
+        found = connection.execute(sa.select(table.c.state, sa.func.count()).group_by(table.c.state)).all()
+    return {JobState(state): count for state, count in found}
 
 
 def problems_text(error: FedcreditError | None) -> str:

@@ -47,11 +47,12 @@ class Tokens:
         self._database = database
 
     def add(self, secret_hash: bytes, party: str, kind: str, expires: datetime) -> None:
-        """Keep a token that `party` may use until `expires`."""
+        """Keep a token that `party` may use until `expires`. Again: no effect, be it used meanwhile or not."""
         with self._database.writing() as connection:
             until = expires.isoformat(timespec="microseconds")
             values = {"secret": secret_hash, "party": party, "kind": kind, "expires": until}
-            connection.execute(_tokens.insert().values(**values))
+            if connection.execute(_tokens.select().where(_tokens.c.secret == secret_hash)).first() is None:
+                connection.execute(_tokens.insert().values(**values))
             failpoints.hit("store.token.written", party)
         failpoints.hit("store.token.committed", party)
 

@@ -13,7 +13,7 @@ from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import stale_epoch
-from fedcredit.node.store.jobs import JobState, problems_from, problems_text
+from fedcredit.node.store.jobs import JobState, counts_by_state, problems_from, problems_text
 from fedcredit.runtime.state import state_invalid
 
 __all__ = ["PlatformJob", "PlatformJobs"]
@@ -119,6 +119,10 @@ class PlatformJobs:
         """The job, if it is known."""
         with self._database.reading() as connection:
             return _row(connection, _jobs.c.id == job)
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs stand in each state; states without a job are left out."""
+        return counts_by_state(self._database, _jobs)
 
     def all(self) -> list[PlatformJob]:
         """All jobs, oldest first."""

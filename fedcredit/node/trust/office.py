@@ -7,14 +7,11 @@ next number. A crash between any two steps is mended by the same request sent ag
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-
-from sqlalchemy.exc import IntegrityError
 
 from fedcredit import failpoints
 from fedcredit.errors import Problem, RefusedError
@@ -123,9 +120,8 @@ class Office:
 
     def _do(self, order: NewToken | Revoke) -> None:
         if isinstance(order, NewToken):
-            # A token that is there was taken before; the process ended before the file was removed.
-            with contextlib.suppress(IntegrityError):
-                self._store.tokens.add(order.hash, order.party, order.kind, order.expires)
+            # It may be there: taken before, by a process that ended before it had removed the file.
+            self._store.tokens.add(order.hash, order.party, order.kind, order.expires)
             return
         for member in self._members():
             if member.party == order.party and member.state != REVOKED:
