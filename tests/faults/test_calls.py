@@ -84,6 +84,22 @@ async def test_a_call_whose_reply_is_lost_is_answered_as_before(desk: Desk, orac
     assert (await desk.call(TAX, "Start", start, Accepted)).encode() == kept, "and after the end, too"
 
 
+async def test_the_platforms_own_calls_survive_lost_requests_and_replies(town: Town, oracle: dict[str, bytes]) -> None:
+    """The connection between platform and tax breaks again and again while a job is agreed and runs."""
+    submitting = asyncio.create_task(town.submit())
+    broken = 0
+    for _ in range(8):
+        broken += town.doors.cut(PLATFORM, TAX)
+        await asyncio.sleep(0.1)
+    job = await submitting
+    assert (await town.end(job)).stage == "succeeded"
+    assert town.result(job) == oracle
+    assert broken, "nothing was broken"
+    for table, where in (("jobs", "id"), ("calls", "job")):
+        rows = town.query(TAX, f"SELECT count(*) FROM {table} WHERE {where} = ?", job)
+        assert rows[0][0] == {"jobs": 1, "calls": 3}[table], table
+
+
 async def many(desk: Desk, party: str, method: str, request: Message, reply: type[Any]) -> set[bytes]:
     """The different replies to the same call, made many times at once over several connections."""
     clients = [desk.client(PLATFORM, PartyId(party)) for _ in range(8)]
