@@ -47,8 +47,8 @@ from fedcredit.wire.control import JobEvent
 
 HORIZON_S = 4000.0
 """By then every story has ended: the longest wait for a peer is 600 s, and a story takes at most two of them."""
-SETTLE_S = 700.0
-"""A party that the platform does not speak of any more waits for 600 s."""
+SETTLE_S, SETTLE_LOOKS = 700.0, 35
+"""A party that the platform does not speak of any more waits for 600 s. It is looked at so often meanwhile."""
 MAX_STEPS = 2_000_000
 ENDS = ("succeeded", "failed", "cancelled")
 FAILURES = frozenset(
@@ -225,7 +225,10 @@ class Story:
             for node in NODES:
                 if node not in world.alive:
                     world.start(node)
-            await asyncio.sleep(SETTLE_S)
+            for _ in range(SETTLE_LOOKS):
+                await asyncio.sleep(SETTLE_S / SETTLE_LOOKS)
+                if set(self.states().values()) <= {*ENDS, ""}:
+                    break
             for node in NODES:
                 world.terminate(node)
             await asyncio.sleep(15)
@@ -313,7 +316,10 @@ class Story:
 def measure(template: Template, folder: Path) -> Measure:
     """An uninterrupted run."""
     story = Story(template, folder, [])
-    end = story.tell()
+    try:
+        end = story.tell()
+    except TimeoutError:
+        raise AssertionError(f"nodes did not come up: {story.world.exits}") from None
     assert end.stage == "succeeded", end
     hits = Counter[str]()
     for (process, _), count in story.world.hits.items():

@@ -241,7 +241,7 @@ def _remember_shut_down(shut_down: asyncio.Event) -> None:
     current()._shut_down[_me()] = shut_down
 
 
-def _ready(config: PartyFile, _: Any) -> Path:
+def _ready(config: PartyFile, *_: Any) -> Path:
     return config.folder / "ready.json"
 
 
