@@ -191,6 +191,12 @@ BAD: dict[str, tuple[Callable[[int, Asked], Answer], dict[str, Any], str, str]] 
         "TABLE_PAGE_LOOP",
         "page 3",
     ),
+    "cursor too long for a URL": (
+        lambda number, _: Answer({"list": [{"id": f"s{number}"}], "next": "a" * 70_000}),
+        {"records": ("list",), "paging": Paging(kind="cursor", parameter="after", next=("next",))},
+        "TABLE_PAGE_INVALID",
+        "page 2",
+    ),
     "link elsewhere": (
         lambda *_: Answer([{"id": "a"}], headers={"Link": '<http://127.0.0.2:1/list>; rel="next"'}),
         {"paging": Paging(kind="link")},

@@ -210,6 +210,9 @@ class _Reader:
                 if last:
                     what, fix = "the interface cannot be reached", "check url and network, then try again"
                     raise self._refuse("TABLE_UNREACHABLE", number, what, fix) from None
+            except httpx.InvalidURL:
+                what, fix = "the page before leads to what is no URL", "mend the interface"
+                raise self._refuse("TABLE_PAGE_INVALID", number, what, fix) from None
             except httpx.HTTPError:
                 raise self._refuse("TABLE_HTTP", number, "the answer is no proper HTTP", "check url") from None
             if wait > MAX_WAIT_S:
