@@ -88,12 +88,13 @@ class TrustKeeper:
             self.believe(None if joined is None else self._folder.directory(joined.platform))
 
     async def _follow(self, folder: TrustFolder, platform: ControlClient) -> None:
-        known = folder.directory(platform.peer)
-        if known is not None:
-            self.believe(known)
-        serial = 0 if known is None else known.serial
+        serial: int | None = None
         while True:
             try:
+                if serial is None:
+                    if (known := folder.directory(platform.peer)) is not None:
+                        self.believe(known)
+                    serial = 0 if known is None else known.serial
                 request = FetchRequest(serial, int(WAIT_S * 1000))
                 reply = await platform.call("Fetch", request, EnrolReply, timeout_s=WAIT_S + 10, attempts=1)
                 if reply.directory:
@@ -104,7 +105,7 @@ class TrustKeeper:
                 tell = _log.error if isinstance(error, PeerError | RefusedError) else _log.info
                 tell("directory.missed", peer=platform.peer, code=error.code)
                 await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - a node that stopped to listen would not hear of a revocation
                 _log.error("directory.missed", peer=platform.peer, error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
@@ -134,8 +135,8 @@ class TrustKeeper:
                 request = withdrawal(authority, self._config.me, moment)
                 await platform.call("Withdraw", request, EnrolReply, timeout_s=30)
                 told = moment
-            except FedcreditError as error:
-                _log.warning("withdrawal.untold", peer=platform.peer, code=error.code)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the platform has to be told
+                _log.warning("withdrawal.untold", peer=platform.peer, **_code(error))
 
 
 async def _safely(look: Callable[[], None]) -> None:
