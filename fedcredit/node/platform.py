@@ -43,6 +43,9 @@ _lines = logs.get("job")
 
 __all__ = ["PlatformNode"]
 
+MOST_OPEN = 100
+"""Jobs of one member that have not ended. The platform keeps each of them in memory, and asks all its parties."""
+
 Connect = Callable[[PartyId], ControlClient]
 
 
@@ -109,6 +112,7 @@ class PlatformNode:
             definition=request.definition,
             proposal=proposal.to_bytes(),
             submitter=caller,
+            most_open=None if caller in self._operators else MOST_OPEN,
         )
         failpoints.hit("platform.submit.kept", kept.id)
         # The same request may have come before, to this process or to the one before it.

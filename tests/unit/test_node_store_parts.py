@@ -185,6 +185,18 @@ def test_a_platform_takes_a_request_once(store: Store) -> None:
     assert [job.id for job in store.platform.all()] == ["job"]
 
 
+def test_a_submitter_has_so_many_jobs_at_a_time_and_a_repeated_request_is_not_one_more(store: Store) -> None:
+    def submit(name: str, submitter: str = "bank") -> str:
+        body = {"definition": b"{}", "proposal": b"{}"}
+        return store.platform.submit(name, name, b"d" * 32, submitter=submitter, most_open=2, **body).id
+
+    assert [submit("a"), submit("b"), submit("a"), submit("c", "tax")] == ["a", "b", "a", "c"]
+    with pytest.raises(RefusedError, match="QUOTA"):
+        submit("d")
+    store.platform.update("a", JobState.FAILED)
+    assert submit("d") == "d"
+
+
 def test_a_platforms_job_keeps_what_is_given_and_its_end(store: Store) -> None:
     submit(store)
     store.platform.update("job", JobState.SIGNED, specification=b"spec", signatures=b"sigs")

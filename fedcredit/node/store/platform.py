@@ -50,11 +50,20 @@ class PlatformJobs:
         self._database = database
 
     def submit(
-        self, job: str, request: str, digest: bytes, *, definition: bytes, proposal: bytes, submitter: str
+        self,
+        job: str,
+        request: str,
+        digest: bytes,
+        *,
+        definition: bytes,
+        proposal: bytes,
+        submitter: str,
+        most_open: int | None = None,
     ) -> PlatformJob:
         """Keep a job in state PROPOSED, or give the one that the same request made before.
 
-        Raises: RefusedError (CONFLICT) when that request came from somebody else or with another digest.
+        Raises: RefusedError (CONFLICT) when that request came from somebody else or with another digest, (QUOTA) when
+        `most_open` jobs of the submitter have not ended.
         """
         now = self._database.now()
         with self._database.writing() as connection:
@@ -63,6 +72,9 @@ class PlatformJobs:
                 raise RefusedError(Problem("CONFLICT", "submit", "this request came with another job before"))
             if kept is not None:
                 return kept
+            if most_open is not None and _open_jobs(connection, submitter) >= most_open:
+                what, fix = f"{most_open} jobs of {submitter} have not ended", "wait for one, or cancel it"
+                raise RefusedError(Problem("QUOTA", "submit", what, fix))
             values = {
                 "id": job,
                 "request": request,
@@ -129,6 +141,12 @@ class PlatformJobs:
         with self._database.reading() as connection:
             rows = connection.execute(_jobs.select().order_by(_jobs.c.created, _jobs.c.id)).mappings().all()
         return [_platform_job(row) for row in rows]
+
+
+def _open_jobs(connection: sa.Connection, submitter: str) -> int:
+    ended = [state for state in JobState if state.final]
+    mine = (_jobs.c.submitter == submitter) & _jobs.c.state.not_in(ended)
+    return int(connection.execute(sa.select(sa.func.count()).select_from(_jobs).where(mine)).scalar_one())
 
 
 def _row(connection: sa.Connection, where: sa.ColumnElement[bool]) -> PlatformJob | None:
