@@ -71,14 +71,15 @@ def _write_secret(path: Path, text: str) -> None:
     path.chmod(0o600)
 
 
-def _rows(folder: Path, party: str) -> list[dict[str, str]]:
+def rows_of(folder: Path, party: str) -> list[dict[str, str]]:
+    """The rows of a party's CSV file."""
     with (folder / f"{party}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 @contextmanager
 def _permits(folder: Path) -> Iterator[Interface]:
-    rows = [{"id": row["id"], "x": float(row["x"]), "y": int(row["y"])} for row in _rows(folder, "registry")]
+    rows = [{"id": row["id"], "x": float(row["x"]), "y": int(row["y"])} for row in rows_of(folder, "registry")]
 
     def answer(_: int, asked: Asked) -> Answer:
         if asked.headers.get("authorization") != f"Bearer {TOKEN}":
@@ -96,7 +97,7 @@ def database(postgresql: Server, tmp_path: Path) -> Database:
 
 
 def _fill(database: Database, folder: Path) -> None:
-    rows = [(row["id"], row["x"], int(row["y"])) for row in _rows(folder, "tax")]
+    rows = [(row["id"], row["x"], int(row["y"])) for row in rows_of(folder, "tax")]
     database.create("id text, x numeric, y int", rows, "tax")
 
 
