@@ -18,9 +18,12 @@ from fedcredit.errors import FedcreditError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.node.operator import Operator, error_of_end
 from fedcredit.node.processes import Child, Children
-from fedcredit.node.trust.confirm import renew
+from fedcredit.node.trust.confirm import pins_of, renew
+from fedcredit.node.trust.folder import fingerprint
+from fedcredit.node.trust.founding import NewParty, found
 from fedcredit.node.trust.joining import enrol
 from fedcredit.node.trust.keys import following_keyring, open_keyring, trust_folder
+from fedcredit.node.trust.members import make_token
 from fedcredit.node.trust.token import TokenFile
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.config import load_job, load_party
@@ -48,18 +51,21 @@ def free_port() -> int:
             return port
 
 
+def new_party(name: str, table: Path) -> NewParty:
+    """What `party init` is asked for; the command itself is run in `test_newcomers`."""
+    data = None if name == "platform" else table
+    label = "default" if name == "bank" else None
+    return NewParty(PartyId(name), KINDS[name], "127.0.0.1", free_port(), (), data, "id", label, PLATFORM, None, False)
+
+
 class Town:
     """Folders of a platform, a bank and a tax office, and their processes."""
 
     def __init__(self, folder: Path, lifetime_h: float = 24) -> None:
         self.folder, self.children = folder, Children()
         write_tables(folder, {"bank": (0, 400), "tax": (100, 500)})
-        for name, kind in KINDS.items():
-            more = [] if name == "platform" else ["--table", folder / f"{name}.csv", "--id-column", "id"]
-            more += ["--label", "default"] if name == "bank" else []
-            listen = f"127.0.0.1:{free_port()}"
-            made = run_cli("party", "init", folder / name, "--id", name, "--kind", kind, "--listen", listen, *more)
-            assert made.returncode == 0, made.stderr
+        for name in KINDS:
+            found(folder / name, new_party(name, folder / f"{name}.csv"))
             path = folder / name / "party.toml"
             text = path.read_text().replace('id = "id"', 'id = "id"\nid_type = "digits"')
             text = text.replace("lifetime_h = 24 ", f"lifetime_h = {lifetime_h} ")
@@ -70,11 +76,7 @@ class Town:
     def token(self, party: str, name: str = "token", valid: str = "1h") -> Path:
         """A token for `party`."""
         out = self.folder / f"{party}.{name}"
-        made = run_cli(
-            "platform", "token", self.folder / "platform", "--party", party, "--kind", KINDS[party], "--out", out,
-            "--valid", valid,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
+        make_token(self.folder / "platform", party, KINDS[party], out, valid)
         return out
 
     async def up(self, name: str) -> Child:
@@ -105,7 +107,7 @@ class Town:
     async def says(self, name: str, pattern: str) -> None:
         """Wait until `party trust` of `name` lists a line like `pattern`."""
         async with asyncio.timeout(30):
-            while not re.search(pattern, run_cli("party", "trust", self.folder / name).stdout, re.M):  # noqa: ASYNC110
+            while not re.search(pattern, "\n".join(pins_of(self.folder / name)), re.M):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
     def bank(self) -> Operator:
@@ -215,17 +217,11 @@ async def test_tokens_are_good_once_and_for_one_party(tmp_path: Path) -> None:
 
 async def test_a_changed_authority_is_believed_only_by_word_of_mouth(tmp_path: Path) -> None:
     async with installed(tmp_path) as town:
-        before = run_cli("party", "trust", tmp_path / "bank").stdout
+        before = "\n".join(pins_of(tmp_path / "bank"))
         await town.children.stop()
         # The tax office lost its keys: a new folder, a new token.
         (tmp_path / "tax").rename(tmp_path / "lost")
-        table = tmp_path / "tax.csv"
-        listen = f"127.0.0.1:{free_port()}"
-        made = run_cli(
-            "party", "init", tmp_path / "tax", "--id", "tax", "--kind", "provider", "--listen", listen, "--table",
-            table, "--id-column", "id",
-        )  # fmt: skip
-        new = made.stdout.strip().rpartition(": ")[2]
+        new = fingerprint(found(tmp_path / "tax", new_party("tax", tmp_path / "tax.csv")))
         path = tmp_path / "tax" / "party.toml"
         path.write_text(path.read_text().replace('id = "id"', 'id = "id"\nid_type = "digits"'))
         (tmp_path / "tax" / "policy.toml").write_text(open_policy())
