@@ -140,6 +140,7 @@ async def _start_party(
         policy=policy,
         clock=clock,
         limits=config.limits,
+        expired=lambda: keyring.expired,
     )
     book = AddressBook(config.folder / "addresses.json", transport.add_peer)
     book.recall(transport.address)

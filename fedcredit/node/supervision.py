@@ -326,8 +326,8 @@ def nearest_to_cause(errors: Sequence[BaseException]) -> FedcreditError:
     def distance(error: BaseException) -> int:
         if not isinstance(error, FedcreditError):
             return 0
-        if error.code == "CANCELLED":
-            return 4
+        if error.code == "CANCELLED" or (error.code == "PEER_REVOKED" and not isinstance(error, PeerError)):
+            return 4  # whoever says so was told by us
         if isinstance(error, PeerLost):
             return 2 if not error.reason.startswith(("no longer", "silent or")) else 3
         return 3 if isinstance(error, PeerError) else 1

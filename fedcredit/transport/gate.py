@@ -214,4 +214,7 @@ def _status(refused: TrustRefused) -> grpc.StatusCode:
 
 def _log(refused: TrustRefused) -> None:
     metrics.HANDSHAKES_REFUSED.labels(refused.code).inc()
-    _log_line.warning("handshake.refused", code=refused.code, **({"peer": refused.party} if refused.party else {}))
+    facts = {"peer": refused.party} if refused.party else {}
+    if refused.until is not None:
+        facts["until"] = f"{refused.until:%FT%TZ}"
+    _log_line.warning("handshake.refused", code=refused.code, **facts)

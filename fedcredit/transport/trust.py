@@ -27,13 +27,13 @@ _SOUND_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 class TrustRefused(FedcreditError):
-    """A certificate that is not believed. `code` says why, `party` whom it names, if anybody."""
+    """A certificate that is not believed. `code` says why, `party` whom it names, if anybody, `until` when it ended."""
 
     exit_status, default_code = 77, "TLS_UNTRUSTED"
 
-    def __init__(self, code: str, party: str, what: str) -> None:
+    def __init__(self, code: str, party: str, what: str, until: datetime | None = None) -> None:
         super().__init__(Problem(code, party or "certificate", what, "see `fedcredit party trust`"))
-        self.party, self.what = party, what
+        self.party, self.what, self.until = party, what, until
 
     def as_peer_error(self, step: str) -> PeerError:
         """The same, for a job that this ends."""
@@ -139,7 +139,8 @@ def _check_issuer(leaf: x509.Certificate, party: PartyId, pin: Pin) -> None:
 
 def _check_dates(certificate: x509.Certificate, party: PartyId, now: datetime) -> None:
     if now > certificate.not_valid_after_utc:
-        raise TrustRefused("TLS_EXPIRED", party, f"its certificate ended {certificate.not_valid_after_utc:%F %T}")
+        end = certificate.not_valid_after_utc
+        raise TrustRefused("TLS_EXPIRED", party, f"its certificate ended {end:%F %T}", end)
     if now < certificate.not_valid_before_utc:
         raise TrustRefused("TLS_NOT_YET_VALID", party, "its certificate is not valid yet")
 

@@ -22,7 +22,7 @@ from fedcredit.node.jobs import checkpoints
 from fedcredit.node.jobs.damage import set_aside_damaged
 from fedcredit.node.jobs.premises import Premises
 from fedcredit.node.jobs.room import check_room, free_bytes, needed_bytes
-from fedcredit.node.jobs.run import JobRun, Outcome, end_job
+from fedcredit.node.jobs.run import REVOKED, JobRun, Outcome, end_job, told_to_end
 from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, disk_full, interrupted
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState
@@ -35,6 +35,9 @@ DRAIN_S = 3.5
 """What a run has at SIGTERM to come to its next checkpoint; SIGTERM to exit is 10 s at most."""
 
 STOP_S = 2.0
+DIRECTORY_S = 3.0
+"""What a new directory may take to come here after the platform has acted on it."""
+
 TICK_S = 1.0
 
 AGREEMENT_S = 86_400.0
@@ -182,19 +185,27 @@ class JobDesk:
                 self._launch(job, specification, row, epoch=request.epoch, finished=request.finished)
 
     async def cancel(self, row: JobRow, code: str) -> None:
-        """End a job for good: failed, where it waited for just what the platform gives up for, else cancelled."""
+        """End a job for good: failed, where it waited for just what the platform gives up for, else cancelled.
+
+        Where a member was revoked, it has failed: with its name, as far as the directory has told us of it by now.
+        """
         job = self._job(row.id)
+        if job.run is not None and job.task is not None and code == REVOKED:
+            await asyncio.wait({job.task}, timeout=DIRECTORY_S)
         if job.run is not None and job.task is not None:
-            job.run.cancel()
+            job.run.cancel(code)
             await asyncio.wait({job.task}, timeout=5)
         async with job.lock:
-            if job.run is not None or self._premises.store.jobs.job(row.id) is None:
+            now = await asyncio.to_thread(self._premises.store.jobs.job, row.id)
+            if job.run is not None or now is None:
+                return
+            if now.state.final:  # the run has come to its own end meanwhile
+                await self._put_away(row.id, job)
                 return
             if job.wait is not None and code == job.wait.error.code:
                 await self._end(row, job, Outcome(JobState.FAILED, job.wait.error))
             else:
-                error = RefusedError(Problem("CANCELLED", f"job {row.id}", "was cancelled"))
-                await self._end(row, job, Outcome(JobState.CANCELLED, error))
+                await self._end(row, job, told_to_end(row.id, code))
 
     async def stop(self) -> None:
         """Let every run come to its next checkpoint, as far as time allows; what has not ended waits."""
@@ -326,6 +337,8 @@ class JobDesk:
     def _could_go_on(self, row: JobRow, error: FedcreditError) -> bool:
         if error.code == "AUDIT_UNAVAILABLE":
             return False  # the log is settled when the node starts again
+        if error.code == "CERT_EXPIRED":
+            return not self._premises.expired()
         return error.code != DISK_FULL or free_bytes(self._premises.folder) >= self._need(row)
 
     def _check_room(self, specification: JobSpecification) -> None:

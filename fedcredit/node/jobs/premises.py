@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,13 @@ from fedcredit.transport.channel import Transport
 __all__ = ["Premises", "open_own_table", "pretty", "write_failure"]
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Premises:
-    """What a node has for its jobs."""
+    """What a node has for its jobs. `expired` says whether its own certificate has ended."""
 
     me: PartyId
     folder: Path
@@ -38,6 +42,7 @@ class Premises:
     policy: PolicySource
     clock: Clock
     limits: LimitsSection
+    expired: Callable[[], bool] = _never
 
     def own_table(self, specification: JobSpecification) -> TableSection:
         """The declared table that the job names for this party. Raises RefusedError (TABLE_UNKNOWN)."""

@@ -22,9 +22,11 @@ from fedcredit.node.store import JobState
 from fedcredit.observe import logs
 from fedcredit.tables import Table
 
-__all__ = ["JobRun", "Outcome", "end_job", "keep_waiting"]
+__all__ = ["REVOKED", "JobRun", "Outcome", "end_job", "keep_waiting", "told_to_end"]
 
 _log = logs.get("job")
+
+CANCELLED, REVOKED = "CANCELLED", "PEER_REVOKED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,16 @@ class Outcome:
 
     state: JobState
     error: FedcreditError | None = None
+
+
+def told_to_end(job: str, code: str) -> Outcome:
+    """How a job ends that the platform, or this party's own people, have stopped."""
+    if code == REVOKED:
+        what = "one of its parties was revoked by the platform"
+        return Outcome(
+            JobState.FAILED, RefusedError(Problem(REVOKED, f"job {job}", what, "see `fedcredit party trust`"))
+        )
+    return Outcome(JobState.CANCELLED, RefusedError(Problem(CANCELLED, f"job {job}", "was cancelled")))
 
 
 class JobRun:
@@ -68,10 +80,9 @@ class JobRun:
         """The stage that it is at."""
         return self._keeper.stage
 
-    def cancel(self) -> None:
+    def cancel(self, code: str = CANCELLED) -> None:
         """End the job, unless it is ending already: what it writes then is written to the end."""
-        what = RefusedError(Problem("CANCELLED", f"job {self._specification.id}", "was cancelled"))
-        self._stop(Outcome(JobState.CANCELLED, what))
+        self._stop(told_to_end(self._specification.id, code))
 
     def interrupt(self, *, silent: bool = False) -> None:
         """Stop where it stands, unless it is ending already; the job waits. `silent`: as another start takes over."""
@@ -136,7 +147,7 @@ class JobRun:
     def _stop(self, outcome: Outcome) -> None:
         if self._ending:
             return
-        if self._stopped is None or outcome.state is JobState.CANCELLED:
+        if self._stopped is None or outcome.state is not JobState.WAITING:
             self._stopped = outcome
         if self._work is not None:
             self._work.cancel()

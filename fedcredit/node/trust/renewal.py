@@ -126,7 +126,7 @@ class Renewal:
         left = (self._end - self._clock.now()) / max(self._end - self._start, timedelta(seconds=1))
         if left <= 0 and self._warned > 0:
             self._warned = 0
-            _log.error("certificate.expired", code="CERT_EXPIRED", peer=self._config.me)
+            _log.error("certificate.expired", code="CERT_EXPIRED", peer=self._config.me, until=f"{self._end:%FT%TZ}")
         for part in WARN_AT:
             # Renewal is due between 0.6 and 0.4: what is later than that has failed at least once.
             if left < min(part, 0.39) and self._warned > part:
@@ -134,6 +134,7 @@ class Renewal:
                 _log.warning(
                     "certificate.expires",
                     code="CERT_EXPIRES",
+                    until=f"{self._end:%FT%TZ}",
                     seconds=int((self._end - self._clock.now()).total_seconds()),
                 )
 
