@@ -20,6 +20,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.checkpoints import Listing, common, digest_of, parse_listing
 from fedcredit.node.jobs.peers import NAME_AFTER_S
+from fedcredit.node.jobs.run import NOT_BELIEVED
 from fedcredit.node.jobs.waits import PASSING
 from fedcredit.node.rpc import ControlClient, remote_error
 from fedcredit.node.store import JobState, Store
@@ -326,7 +327,7 @@ def nearest_to_cause(errors: Sequence[BaseException]) -> FedcreditError:
     def distance(error: BaseException) -> int:
         if not isinstance(error, FedcreditError):
             return 0
-        if error.code == "CANCELLED" or (error.code == "PEER_REVOKED" and not isinstance(error, PeerError)):
+        if error.code == "CANCELLED" or (error.code in NOT_BELIEVED and not isinstance(error, PeerError)):
             return 4  # whoever says so was told by us
         if isinstance(error, PeerLost):
             return 2 if not error.reason.startswith(("no longer", "silent or")) else 3

@@ -22,7 +22,7 @@ from fedcredit.node.jobs import checkpoints
 from fedcredit.node.jobs.damage import set_aside_damaged
 from fedcredit.node.jobs.premises import Premises
 from fedcredit.node.jobs.room import check_room, free_bytes, needed_bytes
-from fedcredit.node.jobs.run import REVOKED, JobRun, Outcome, end_job, told_to_end
+from fedcredit.node.jobs.run import NOT_BELIEVED, JobRun, Outcome, end_job, told_to_end
 from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, disk_full, interrupted
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState
@@ -36,7 +36,7 @@ DRAIN_S = 3.5
 
 STOP_S = 2.0
 DIRECTORY_S = 3.0
-"""What a new directory may take to come here after the platform has acted on it."""
+"""What the news that a member is not believed may take to come here after the platform has acted on it."""
 
 TICK_S = 1.0
 
@@ -187,10 +187,10 @@ class JobDesk:
     async def cancel(self, row: JobRow, code: str) -> None:
         """End a job for good: failed, where it waited for just what the platform gives up for, else cancelled.
 
-        Where a member was revoked, it has failed: with its name, as far as the directory has told us of it by now.
+        Where a member is not believed any more, it has failed: with its name, as far as we know of it by now.
         """
         job = self._job(row.id)
-        if job.run is not None and job.task is not None and code == REVOKED:
+        if job.run is not None and job.task is not None and code in NOT_BELIEVED:
             await asyncio.wait({job.task}, timeout=DIRECTORY_S)
         if job.run is not None and job.task is not None:
             job.run.cancel(code)

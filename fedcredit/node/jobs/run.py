@@ -22,11 +22,13 @@ from fedcredit.node.store import JobState
 from fedcredit.observe import logs
 from fedcredit.tables import Table
 
-__all__ = ["REVOKED", "JobRun", "Outcome", "end_job", "keep_waiting", "told_to_end"]
+__all__ = ["NOT_BELIEVED", "JobRun", "Outcome", "end_job", "keep_waiting", "told_to_end"]
 
 _log = logs.get("job")
 
-CANCELLED, REVOKED = "CANCELLED", "PEER_REVOKED"
+CANCELLED = "CANCELLED"
+NOT_BELIEVED = frozenset({"PEER_REVOKED", "PEER_DISTRUSTED"})
+"""Codes of a job that ends because one of its parties is not believed any more, by the platform or by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,9 @@ class Outcome:
 
 def told_to_end(job: str, code: str) -> Outcome:
     """How a job ends that the platform, or this party's own people, have stopped."""
-    if code == REVOKED:
-        what = "one of its parties was revoked by the platform"
-        return Outcome(
-            JobState.FAILED, RefusedError(Problem(REVOKED, f"job {job}", what, "see `fedcredit party trust`"))
-        )
+    if code in NOT_BELIEVED:
+        what = "one of its parties is not believed any more"
+        return Outcome(JobState.FAILED, RefusedError(Problem(code, f"job {job}", what, "see `fedcredit party trust`")))
     return Outcome(JobState.CANCELLED, RefusedError(Problem(CANCELLED, f"job {job}", "was cancelled")))
 
 
