@@ -43,5 +43,5 @@ def _read(path: Path) -> dict[PartyId, str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {party_id(peer): str(address) for peer, address in found.items()}
-    except (OSError, ValueError, AttributeError, ConfigError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, ConfigError):
         return {}

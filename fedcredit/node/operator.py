@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
 from fedcredit.errors import FedcreditError, PeerLost
 from fedcredit.ids import PartyId
+from fedcredit.node.documents import document_of
 from fedcredit.node.events import ENDS
 from fedcredit.node.rpc import ControlClient, remote_error
 from fedcredit.node.specification import canonical
@@ -76,8 +76,7 @@ class Operator:
     async def job(self, job: str, *, timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
         """How a job stands at all its parties, as the platform knows it. Raises RefusedError (JOB_UNKNOWN)."""
         report = await self._client.call("Show", ShowJob(job), JobReport, timeout_s=timeout_s, attempts=1)
-        found: dict[str, Any] = json.loads(report.document)
-        return found
+        return document_of(self._platform, report.document, dict)
 
     async def cancel(self, job: str) -> None:
         """Stop the job at all parties."""

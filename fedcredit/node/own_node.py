@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from fedcredit.errors import ConfigError, FedcreditError, PeerLost, Problem
 from fedcredit.ids import PartyId
+from fedcredit.node.documents import document_of
 from fedcredit.node.operator import Operator
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.serve.health import ask_health
@@ -25,7 +26,7 @@ from fedcredit.transport.limits import Limits
 from fedcredit.wire.control import Accepted, ApproveJob, CancelJob, JobReport, ListJobs, ShowJob
 from fedcredit.wire.message import Message
 
-__all__ = ["NODE_VARIABLE", "OwnNode", "node_of"]
+__all__ = ["NODE_VARIABLE", "OwnNode", "node_of", "ready_address"]
 
 M = TypeVar("M", bound=Message)
 
@@ -46,6 +47,15 @@ def node_of(folder: Path | None) -> PartyFile:
     return load_party(named or Path())
 
 
+def ready_address(folder: Path) -> str | None:
+    """Where the running node of `folder` answers its own people; None if it does not say so."""
+    try:
+        ready = json.loads((folder / "ready.json").read_bytes())
+        return str(ready.get("local") or ready["address"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
 class OwnNode:
     """The running node of a folder. Use as an asynchronous context manager.
 
@@ -61,13 +71,11 @@ class OwnNode:
 
     async def jobs(self) -> list[dict[str, Any]]:
         """A line about each job, newest first."""
-        found: list[dict[str, Any]] = json.loads(await self._document("List", ListJobs(LIST_LIMIT)))
-        return found
+        return document_of(self.me, await self._document("List", ListJobs(LIST_LIMIT)), list)
 
     async def job(self, job: str) -> dict[str, Any]:
         """What the node knows of a job. Raises RefusedError (JOB_UNKNOWN)."""
-        found: dict[str, Any] = json.loads(await self._document("Show", ShowJob(job)))
-        return found
+        return document_of(self.me, await self._document("Show", ShowJob(job)), dict)
 
     async def approve(self, job: str, by: str, *, refuse: bool = False, reason: str = "") -> None:
         """Let a pending job in, or turn it down."""
@@ -129,11 +137,9 @@ class OwnNode:
         return self._connection
 
     def _address(self) -> str:
-        try:
-            ready = json.loads((self.config.folder / "ready.json").read_bytes())
-            return str(ready.get("local") or ready["address"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise self._down("does not run") from None
+        if (address := ready_address(self.config.folder)) is None:
+            raise self._down("does not run")
+        return address
 
     def _down(self, what: str) -> ConfigError:
         folder = self.config.folder

@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.transport.identity import (
+    CERTIFICATE_ERRORS,
     LINK_USES,
     PARTY_DOMAIN,
     SIGNER_USES,
@@ -196,7 +197,7 @@ def check_authority(certificate: x509.Certificate, party: PartyId, now: datetime
     """
     problems = [
         Problem("AUTHORITY_INVALID", f"authority of {party}", what, "make it with `fedcredit party init`")
-        for what in _faults(certificate, party)
+        for what in _all_faults(certificate, party)
     ]
     try:
         _check_dates(certificate, now, f"authority of {party}")
@@ -204,6 +205,14 @@ def check_authority(certificate: x509.Certificate, party: PartyId, now: datetime
         problems += error.problems
     if problems:
         raise ConfigError(problems)
+
+
+def _all_faults(certificate: x509.Certificate, party: PartyId) -> list[str]:
+    try:
+        return list(_faults(certificate, party))
+    except CERTIFICATE_ERRORS:
+        # The library reads a certificate piece by piece, and may stop at any of them.
+        return ["holds something that cannot be read"]
 
 
 def _faults(certificate: x509.Certificate, party: PartyId) -> Iterator[str]:

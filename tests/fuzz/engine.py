@@ -72,17 +72,28 @@ class Slate:
         path.write_bytes(bytes(self.SIZE))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), self.SIZE)
+        self._count = 0
 
     def put(self, data: bytes) -> None:
         """Note `data` before it is tried."""
-        self._map[0:8] = len(data).to_bytes(8, "big")
-        self._map[8 : 8 + len(data)] = data
+        self._count += 1
+        self._map[0:16] = self._count.to_bytes(8, "big") + len(data).to_bytes(8, "big")
+        self._map[16 : 16 + len(data)] = data
 
     @classmethod
     def read(cls, path: Path) -> bytes:
         """What was tried last."""
         raw = path.read_bytes()
-        return raw[8 : 8 + int.from_bytes(raw[:8], "big")]
+        return raw[16 : 16 + int.from_bytes(raw[8:16], "big")]
+
+    @classmethod
+    def tried(cls, path: Path) -> int:
+        """How many inputs were noted; 0 if none was, or the file is not there."""
+        try:
+            with path.open("rb") as file:
+                return int.from_bytes(file.read(8), "big")
+        except OSError:
+            return 0
 
 
 def inputs_of(target: Target, seed: int, count: int, pool: list[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-__all__ = ["Mutate", "blind", "canonical_json", "frame", "json_text", "protobuf", "state", "text"]
+__all__ = ["Mutate", "blind", "canonical_json", "field", "frame", "json_text", "protobuf", "state", "text"]
 
 Mutate = Callable[[Random, bytes, Sequence[bytes]], bytes]
 """Random source, the input to change, and all inputs of the pool, to splice with."""
@@ -94,6 +94,18 @@ def frame(rng: Random, data: bytes, pool: Sequence[bytes]) -> bytes:
     header, body = fields[0], fields[-1]
     changed = protobuf(rng, header[2], pool)
     return _encode(1, 2, changed) + _encode(2, 2, body[2] if rng.randrange(2) else blind(rng, body[2], pool))
+
+
+def field(rng: Random, data: bytes, pool: Sequence[bytes], numbers: Sequence[int], inner: Mutate) -> bytes:
+    """The content of one of the fields with these numbers changed by `inner`, the lengths right."""
+    fields = _fields(data)
+    places = [at for at, (number, wire, _) in enumerate(fields) if number in numbers and wire == 2]
+    if not places:
+        return protobuf(rng, data, pool)
+    at = rng.choice(places)
+    number, wire, body = fields[at]
+    fields[at] = (number, wire, inner(rng, body, pool))
+    return b"".join(_encode(*field) for field in fields)[:MOST_BYTES]
 
 
 def json_text(rng: Random, data: bytes, pool: Sequence[bytes]) -> bytes:

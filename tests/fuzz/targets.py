@@ -23,7 +23,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from fuzz import mutate
 from fuzz.engine import Target
+from fuzz.kept import kept
+from fuzz.remote import remote
 from fuzz.samples import messages, sample
+from fuzz.trusted import trusted
 
 import fedcredit.node
 from fedcredit.credit.binning import Bins
@@ -60,7 +63,6 @@ from fedcredit.transport.trust import Trust
 from fedcredit.wire import relay
 from fedcredit.wire.frame import Abort, Frame, Receipt
 from fedcredit.wire.message import Message
-from fedcredit.wire.relay import END, call_of, data_of, piece_for_call, piece_of, piece_to, target_of
 
 __all__ = ["targets"]
 
@@ -70,6 +72,7 @@ SSID, TAX, BANK = bytes(range(32)), PartyId("tax"), PartyId("bank")
 def targets() -> list[Target]:
     """All of them, in the order of their names."""
     found = [*_wire(), *_control(), *_disk(), *_files(), *_kernels()]
+    found += [*trusted(_folder()), *kept(_folder()), *remote(_folder())]
     return sorted(found, key=lambda target: target.name)
 
 
@@ -86,12 +89,12 @@ def _wire() -> Iterator[Target]:
     yield Target("frame.abort", (Abort("align", "DATA_CORRUPT", 76).encode(),), Abort.decode, mutate.protobuf)
     receipts = (Receipt(SSID, 1, "align", 7, "STALE_EPOCH"), Receipt.hanging_up("PEER_LEFT"))
     yield Target("frame.receipt", tuple(r.encode() for r in receipts), Receipt.decode, mutate.protobuf)
-    pieces = (piece_of(b"x" * 200), piece_of(b"y"), END)
-    yield Target("relay.data", pieces, lambda data: data_of(data), mutate.protobuf)
-    yield Target("relay.target", (piece_to(TAX), END), target_of, mutate.protobuf)
-    yield Target("relay.call", (piece_for_call(bytes(16)), piece_to(TAX)), call_of, mutate.protobuf)
-
-    pieces = (relay.piece_to(TAX), relay.piece_for_call(bytes(range(relay.CALL_BYTES))), relay.piece_of(b"x" * 300))
+    pieces = (
+        relay.piece_to(TAX),
+        relay.piece_for_call(bytes(range(relay.CALL_BYTES))),
+        relay.piece_of(b"x" * 300),
+        relay.END,
+    )
     for read in (relay.target_of, relay.call_of, relay.data_of):
         yield Target(f"relay.{read.__name__}", pieces, read, mutate.protobuf)
 

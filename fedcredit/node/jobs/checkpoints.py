@@ -33,7 +33,9 @@ def parse_listing(party: PartyId, data: bytes) -> Listing:
     try:
         found = json.loads(data)
         if all(len(entry) == 2 and type(entry[0]) is str and type(entry[1]) is int for entry in found):
-            return tuple((str(stage), int(epoch)) for stage, epoch in found)
+            listing = tuple((str(stage), int(epoch)) for stage, epoch in found)
+            to_bytes(listing)  # which half a character in a name would keep from being hashed later
+            return listing
     except (ValueError, TypeError, RecursionError):
         pass
     raise PeerError(party, "Standing", "sent no list of checkpoints", "MESSAGE_INVALID")

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedcredit import failpoints
+from fedcredit.errors import FedcreditError, Problem
 from fedcredit.node.jobs.premises import pretty
 
-__all__ = ["MANIFEST", "Listed", "discard_partial", "write_result"]
+__all__ = ["MANIFEST", "Listed", "discard_partial", "listed", "write_result"]
 
 MANIFEST = "manifest.json"
 
@@ -31,15 +32,15 @@ def write_result(folder: Path, files: Mapping[str, bytes], release: Callable[[st
     """
     partial, final = folder / "result.partial", folder / "result"
     if final.exists():
-        return _listed(final)
+        return listed(final)
     discard_partial(folder)
-    listed: Listed = []
+    made: Listed = []
     for name, data in sorted(files.items()):
         _write(partial / name, data)
-        listed.append(_entry(name, data))
-    manifest = pretty([{"path": name, "sha256": digest.hex(), "bytes": size} for name, digest, size in listed])
+        made.append(_entry(name, data))
+    manifest = pretty([{"path": name, "sha256": digest.hex(), "bytes": size} for name, digest, size in made])
     _write(partial / MANIFEST, manifest)
-    listed.append(_entry(MANIFEST, manifest))
+    made.append(_entry(MANIFEST, manifest))
     for path in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
         _sync_folder(path)
     failpoints.hit("job.result.written", folder.name)
@@ -48,7 +49,7 @@ def write_result(folder: Path, files: Mapping[str, bytes], release: Callable[[st
     partial.rename(final)
     _sync_folder(folder)
     failpoints.hit("job.result.renamed", folder.name)
-    return listed
+    return made
 
 
 def discard_partial(folder: Path) -> None:
@@ -56,11 +57,16 @@ def discard_partial(folder: Path) -> None:
     shutil.rmtree(folder / "result.partial", ignore_errors=True)
 
 
-def _listed(final: Path) -> Listed:
+def listed(final: Path) -> Listed:
+    """What the manifest of a result names, and the manifest. Raises: FedcreditError (RESULT_DAMAGED), OSError."""
     manifest = (final / MANIFEST).read_bytes()
-    entries = json.loads(manifest)
-    listed = [(entry["path"], bytes.fromhex(entry["sha256"]), entry["bytes"]) for entry in entries]
-    return [*listed, _entry(MANIFEST, manifest)]
+    try:
+        entries = json.loads(manifest)
+        found = [(str(entry["path"]), bytes.fromhex(entry["sha256"]), int(entry["bytes"])) for entry in entries]
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        what, fix = "cannot be read", "run the job again; `fedcredit node fsck` says what else is damaged"
+        raise FedcreditError(Problem("RESULT_DAMAGED", f"{final.parent.name}/result/{MANIFEST}", what, fix)) from None
+    return [*found, _entry(MANIFEST, manifest)]
 
 
 def _entry(name: str, data: bytes) -> tuple[str, bytes, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +18,7 @@ from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import stale_epoch
 from fedcredit.runtime.state import state_invalid
 
-__all__ = ["JobRow", "JobState", "Jobs", "counts_by_state", "problems_from", "problems_text"]
+__all__ = ["JobRow", "JobState", "Jobs", "counts_by_state", "job_row", "problems_from", "problems_text"]
 
 _jobs, _stages = tables.jobs, tables.stages
 
@@ -194,7 +194,7 @@ class Jobs:
         """All jobs, oldest first."""
         with self._database.reading() as connection:
             rows = connection.execute(_jobs.select().order_by(_jobs.c.created, _jobs.c.id)).mappings().all()
-        return [_job_row(row) for row in rows]
+        return [job_row(row) for row in rows]
 
     @contextmanager
     def _writing(self, to: JobState) -> Iterator[sa.Connection]:
@@ -249,8 +249,14 @@ def problems_text(error: FedcreditError | None) -> str:
 
 
 def problems_from(text: str) -> tuple[Problem, ...]:
-    """The problems that `problems_text` wrote."""
-    return tuple(Problem(**problem) for problem in json.loads(text))
+    """The problems that `problems_text` wrote. Raises: ValueError, TypeError."""
+    try:
+        found = tuple(Problem(**problem) for problem in json.loads(text))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not all(isinstance(part, str) for problem in found for part in astuple(problem)):
+        raise TypeError("a problem is text")
+    return found
 
 
 def _sources(to: JobState) -> set[JobState]:
@@ -263,10 +269,11 @@ def _job_state(job: str, to: JobState) -> FedcreditError:
 
 def _row(connection: sa.Connection, where: sa.ColumnElement[bool]) -> JobRow | None:
     row = connection.execute(_jobs.select().where(where)).mappings().first()
-    return None if row is None else _job_row(row)
+    return None if row is None else job_row(row)
 
 
-def _job_row(row: Any) -> JobRow:
+def job_row(row: Any) -> JobRow:
+    """A job from its row. Raises FedcreditError (STATE_INVALID)."""
     try:
         return JobRow(**{**row, "state": JobState(row["state"]), "problems": problems_from(row["problems"])})
     except (ValueError, TypeError):

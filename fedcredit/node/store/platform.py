@@ -16,7 +16,7 @@ from fedcredit.node.store.faults import stale_epoch
 from fedcredit.node.store.jobs import JobState, counts_by_state, problems_from, problems_text
 from fedcredit.runtime.state import state_invalid
 
-__all__ = ["PlatformJob", "PlatformJobs"]
+__all__ = ["PlatformJob", "PlatformJobs", "platform_row"]
 
 _jobs = tables.platform_jobs
 
@@ -140,7 +140,7 @@ class PlatformJobs:
         """All jobs, oldest first."""
         with self._database.reading() as connection:
             rows = connection.execute(_jobs.select().order_by(_jobs.c.created, _jobs.c.id)).mappings().all()
-        return [_platform_job(row) for row in rows]
+        return [platform_row(row) for row in rows]
 
 
 def _open_jobs(connection: sa.Connection, submitter: str) -> int:
@@ -151,10 +151,11 @@ def _open_jobs(connection: sa.Connection, submitter: str) -> int:
 
 def _row(connection: sa.Connection, where: sa.ColumnElement[bool]) -> PlatformJob | None:
     row = connection.execute(_jobs.select().where(where)).mappings().first()
-    return None if row is None else _platform_job(row)
+    return None if row is None else platform_row(row)
 
 
-def _platform_job(row: Any) -> PlatformJob:
+def platform_row(row: Any) -> PlatformJob:
+    """A job from its row. Raises FedcreditError (STATE_INVALID)."""
     try:
         return PlatformJob(**{**row, "state": JobState(row["state"]), "problems": problems_from(row["problems"])})
     except (ValueError, TypeError):

@@ -20,7 +20,9 @@ from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.pki import check_authority
 from fedcredit.node.specification import canonical
+from fedcredit.runtime.state import state_invalid
 from fedcredit.transport.address import is_address
+from fedcredit.transport.identity import CERTIFICATE_ERRORS
 from fedcredit.wire.enrol import MAX_DIRECTORY_BYTES
 
 __all__ = ["ACTIVE", "DIRECTORY", "REVOKED", "Directory", "MemberRecord"]
@@ -31,6 +33,8 @@ DIRECTORY = b"fedcredit/v1/directory"
 ACTIVE, REVOKED = "active", "revoked"
 MAX_MEMBERS = 1000
 _FORMAT = 1
+_UNREADABLE = (*CERTIFICATE_ERRORS, LookupError, AttributeError, ArithmeticError, OSError, RecursionError)
+"""What JSON of a wrong form, dates without end and strange certificates raise."""
 _KEYS = {"id", "kind", "authority", "address", "state", "not_before"}
 
 
@@ -57,8 +61,16 @@ class MemberRecord:
         }
 
     @classmethod
+    def parse(cls, data: bytes) -> MemberRecord:
+        """A record as the store has it. Raises FedcreditError (STATE_INVALID)."""
+        try:
+            return cls.from_json(json.loads(data))
+        except (*_UNREADABLE, ConfigError):
+            raise state_invalid("a member cannot be read") from None
+
+    @classmethod
     def from_json(cls, value: Any) -> MemberRecord:
-        """A record that holds together. Raises ValueError, KeyError, TypeError, ConfigError."""
+        """A record that holds together. Raises ConfigError, and what reading raises."""
         party = party_id(value["id"])
         authority = x509.load_pem_x509_certificate(value["authority"].encode())
         # Its dates count when it is used: one that has ended must not make the whole directory unreadable.
@@ -103,7 +115,7 @@ class Directory:
             found = cls.of(platform, int(value["serial"]), members)
             if found.to_bytes() != data or len({member.party for member in members}) != len(members):
                 raise ValueError("form")
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, ConfigError):
+        except (*_UNREADABLE, ConfigError):
             raise PeerError(platform, "directory", "is not a directory of this platform", "DIRECTORY_INVALID") from None
         return found
 

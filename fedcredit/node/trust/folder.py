@@ -26,7 +26,7 @@ from fedcredit.node.pki import check_authority
 from fedcredit.node.signing import verify_with
 from fedcredit.node.trust.directory import DIRECTORY, REVOKED, Directory
 from fedcredit.node.trust.files import folder_locked, replace_file, sync_folder
-from fedcredit.transport.identity import IdentityInvalid
+from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid
 from fedcredit.transport.trust import Pin, Trust, TrustRefused
 from fedcredit.wire.enrol import EnrolReply
 
@@ -79,7 +79,7 @@ class TrustFolder:
                 certificate = x509.load_pem_x509_certificate(path.read_bytes())
                 check_authority(certificate, party, certificate.not_valid_before_utc)
                 found[party] = certificate
-            except (ConfigError, ValueError, OSError):
+            except (ConfigError, OSError, *CERTIFICATE_ERRORS):
                 fix = "remove it, and pin the party again"
                 problems.append(Problem("TRUST_INVALID", str(path), "is not an authority of this party", fix))
         if problems:
@@ -128,9 +128,9 @@ class TrustFolder:
         if not path.exists():
             return None
         try:
-            value = json.loads(path.read_bytes())
+            value = json.loads(path.read_bytes()[:_MAX_FILE_BYTES])
             return Joined(party_id(value["platform"]), str(value["address"]))
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             raise ConfigError(Problem("TRUST_INVALID", str(path), "cannot be read", "enrol the party again")) from None
 
     def join(self, joined: Joined) -> None:
@@ -147,7 +147,7 @@ class TrustFolder:
         try:
             value = json.loads(path.read_bytes()[:_MAX_FILE_BYTES])
             reply = EnrolReply(*(bytes.fromhex(value[key]) for key in ("directory", "signature", "certificate")))
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             raise ConfigError(Problem("TRUST_INVALID", str(path), "cannot be read", "enrol the party again")) from None
         return self.verify(reply, platform)
 
@@ -161,7 +161,7 @@ class TrustFolder:
             if named != platform:
                 raise ValueError("another party's")
             verify_with(signer, DIRECTORY, reply.signature, reply.directory)
-        except (ValueError, TypeError, KeyError, InvalidSignature, TrustRefused, IdentityInvalid):
+        except (*CERTIFICATE_ERRORS, KeyError, InvalidSignature, TrustRefused, IdentityInvalid):
             raise PeerError(platform, "directory", "is not signed by the platform", "DIRECTORY_INVALID") from None
         return Directory.parse(reply.directory, platform)
 

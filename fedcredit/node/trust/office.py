@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -105,7 +104,7 @@ class Office:
             raise RefusedError(
                 Problem("TOKEN_REFUSED", "enrolment token", f"of {record.party}, which was revoked since")
             )
-        kept = None if row is None else MemberRecord.from_json(json.loads(row.record))
+        kept = None if row is None else MemberRecord.parse(row.record)
         if kept is None or replace(kept, state=record.state, not_before=None) != record or kept.state == REVOKED:
             self._put(record)
             _log.warning("member.joined", peer=record.party, kind=record.kind, address=record.address)
@@ -133,7 +132,7 @@ class Office:
         self._store.members.put(record.party, record.kind, data, record.state, f"{record.authority.serial_number:x}")
 
     def _members(self) -> list[MemberRecord]:
-        return [MemberRecord.from_json(json.loads(member.record)) for member in self._store.members.all()]
+        return [MemberRecord.parse(member.record) for member in self._store.members.all()]
 
     def _publish(self) -> None:
         """Sign a directory of the members as the store has them, if it differs from the last one."""

@@ -17,7 +17,7 @@ from fedcredit.node.pki import Authority, authority_name, check_authority
 from fedcredit.node.trust.directory import MemberRecord
 from fedcredit.runtime.clock import Clock
 from fedcredit.transport.address import is_address
-from fedcredit.transport.identity import IdentityInvalid, party_host, party_uri
+from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, party_host, party_uri
 from fedcredit.transport.trust import Pin, Trust, TrustRefused
 from fedcredit.wire.enrol import EnrolRequest, WithdrawRequest
 
@@ -70,7 +70,7 @@ def check_request(request: EnrolRequest, clock: Clock) -> MemberRecord:
         faults.append("the sender does not hold the authority's key")
     except (ConfigError, TrustRefused, IdentityInvalid) as error:
         faults += [f"{problem.code}: {problem.what}" for problem in error.problems]
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (*CERTIFICATE_ERRORS, x509.ExtensionNotFound):
         faults.append("holds a certificate that cannot be read")
     if request.kind not in ("provider", "institution"):
         faults.append("the kind is neither provider nor institution")

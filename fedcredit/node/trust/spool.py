@@ -64,7 +64,7 @@ class Spool:
         for path in sorted(self.path.glob("*.json")):
             try:
                 order = _read(path)
-            except (ValueError, KeyError, TypeError, ConfigError, OSError):
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ConfigError, OSError):
                 _log.error("order.invalid", code="SPOOL_INVALID")
                 path.rename(path.with_suffix(".bad"))
                 continue

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.pki import check_authority, read_secret
+from fedcredit.transport.identity import CERTIFICATE_ERRORS
 
 __all__ = ["TokenFile"]
 
@@ -83,7 +84,7 @@ class TokenFile:
                 datetime.fromisoformat(value["expires"]).astimezone(UTC),
                 bytes.fromhex(value["secret"]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (*CERTIFICATE_ERRORS, KeyError, AttributeError, OverflowError, RecursionError):
             problem = Problem("TOKEN_INVALID", str(path), "is not a token", "ask the platform for a new one")
             raise ConfigError(problem) from None
         if found.expires <= now:

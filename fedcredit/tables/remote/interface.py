@@ -215,6 +215,9 @@ class _Reader:
                 raise self._refuse("TABLE_PAGE_INVALID", number, what, fix) from None
             except httpx.HTTPError:
                 raise self._refuse("TABLE_HTTP", number, "the answer is no proper HTTP", "check url") from None
+            except httpx.InvalidURL:
+                # A cursor of the page before may make one that is too long.
+                raise self._refuse("TABLE_HTTP", number, "is at no proper URL", "check url and paging") from None
             if wait > MAX_WAIT_S:
                 raise self._refuse("TABLE_RATE", number, "the interface wants a long pause", "read it later")
             self._sleep(wait)
@@ -262,8 +265,8 @@ class _Reader:
             if link is None:
                 return None
             target = urllib.parse.urljoin(str(response.url), link)
-            same = _origin(target) == _origin(self._source.url)
-        except ValueError:
+            same = _origin(target) == _origin(self._source.url) and bool(httpx.URL(target).host)
+        except (ValueError, httpx.InvalidURL):
             same = False
         if not same:
             what = "its next page is at another host"

@@ -86,7 +86,13 @@ def notes_of(path: Path, title: str, resources: Resources) -> tuple[str, ...]:
             f"SELECT decode(value) FROM parquet_kv_metadata({literal(str(path))}) WHERE decode(key) = {literal(_NOTES)}"
         )
         found = engine.all(sql, "PARQUET_MALFORMED")
-    return tuple(json.loads(found[0][0])) if found else ()
+    try:
+        notes = json.loads(found[0][0]) if found else []
+        if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+            raise TypeError("notes")
+    except (ValueError, TypeError, RecursionError):
+        raise refuse("PARQUET_MALFORMED", title, "its notes cannot be read", "read the table again") from None
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)
