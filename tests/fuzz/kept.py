@@ -21,6 +21,7 @@ from fedcredit.node.own_node import ready_address
 from fedcredit.node.specification import canonical
 from fedcredit.node.store.jobs import JobRow, job_row
 from fedcredit.node.store.platform import PlatformJob, platform_row
+from fedcredit.runtime.config import load_job
 from fedcredit.tables.remote.secret import Secret
 
 __all__ = ["kept"]
@@ -28,11 +29,36 @@ __all__ = ["kept"]
 TAX = PartyId("tax")
 PROBLEMS = json.dumps([{"code": "PEER_LOST", "where": "bank at align", "what": "is silent", "fix": "look there"}])
 
+JOB_FOR_NODES = b"""[job]
+name = "sme-default"
+purpose = "financing"
+seed = 7
+[parties.bank]
+table = "loans"
+role = "label"
+[parties.tax]
+table = "registry"
+[intersect]
+min_size = 100
+[split]
+holdout = 0.2
+[[model]]
+kind = "gbdt"
+num_trees = 50
+"""
+
 
 def kept(folder: Path) -> Iterator[Target]:
     """The targets; files that are read lie in `folder`."""
     yield from _rows()
     yield from _small_files(folder)
+    job = folder / "JOB.toml"
+
+    def declared(data: bytes) -> None:
+        job.write_bytes(data)
+        load_job(job, declared=True)
+
+    yield Target("file.job_for_nodes", (JOB_FOR_NODES,), declared, mutate.text)
     listing = canonical([["align", 0], ["gbdt.0/tree.3", 2]])
 
     def standing(data: bytes) -> None:

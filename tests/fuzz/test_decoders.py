@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Callable
 
 import pytest
-from fuzz import mutate
+from fuzz import mutate, watch
 from fuzz.engine import Slate, Target, fuzz, try_once
+from fuzz.report import Ledger
 from fuzz.run import main
 from fuzz.samples import messages, sample
 from fuzz.targets import targets
@@ -74,6 +77,41 @@ def test_a_run_keeps_what_it_found(tmp_path, monkeypatch: pytest.MonkeyPatch, ca
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["total"]["inputs"], report["total"]["findings"]) == (300, 0)
     assert report["decoders"][0]["taken"] > 0
+    assert report["total"]["commit"] == report["decoders"][0]["commit"]
+    assert "1 decoders, 300 inputs, 0 findings" in capfd.readouterr().out
     slate = Slate(tmp_path / "slate")
     slate.put(b"last words")
-    assert Slate.read(tmp_path / "slate") == b"last words"
+    assert (Slate.read(tmp_path / "slate"), Slate.tried(tmp_path / "slate")) == (b"last words", 1)
+
+
+def test_what_is_done_at_a_commit_is_not_done_again(tmp_path) -> None:
+    path = tmp_path / "results.jsonl"
+    line = {"decoder": "frame", "inputs": 300, "findings": []}
+    Ledger(path, "abc", 1).add(dict(line))
+    assert Ledger(path, "abc", 1).done("frame", 300) is not None
+    for ledger, decoder, count in (
+        (Ledger(path, "abc", 1), "frame", 301),
+        (Ledger(path, "abc", 1), "frame.abort", 300),
+        (Ledger(path, "abd", 1), "frame", 300),
+        (Ledger(path, "abc", 2), "frame", 300),
+    ):
+        assert ledger.done(decoder, count) is None
+    # Files that differ from the commit may differ from those of the last run, too.
+    changed = Ledger(tmp_path / "changed.jsonl", "abc+", 1)
+    changed.add(dict(line))
+    assert changed.done("frame", 300) is None
+    # What was found stays found until the code changes.
+    Ledger(path, "abc", 1).add({"decoder": "wire.Sides", "inputs": 7, "findings": [{"what": "x", "input": "y"}]})
+    assert Ledger(path, "abc", 1).done("wire.Sides", 300) is not None
+
+
+def test_a_decoder_that_hangs_or_dies_is_a_finding(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "INPUT_HANGS_S", 1.0)
+    hang = "from fuzz.engine import Slate; import pathlib, sys, time, faulthandler; faulthandler.enable()"
+    hang += "; Slate(pathlib.Path(sys.argv[1])).put(b'x'); time.sleep(300)"
+    slate = tmp_path / "toy.slate"
+    with watch.Board(tmp_path, {"toy": 5}, 60.0) as board:
+        status, _, errors = watch.child([sys.executable, "-c", hang, str(slate)], slate, board)
+    assert status == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in errors
+    assert Slate.read(slate) == b"x"

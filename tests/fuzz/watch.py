@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -67,7 +69,9 @@ class Board:
 
 def child(command: list[str], slate: Path, board: Board) -> tuple[int, str, str]:
     """Run `command` until it ends, hangs or the board stops: its status, output and errors."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=environment) as process:
         tried, since = -1, time.monotonic()
         while True:
             try:

@@ -203,6 +203,18 @@ BAD: dict[str, tuple[Callable[[int, Asked], Answer], dict[str, Any], str, str]] 
         "TABLE_REDIRECT",
         "page 1",
     ),
+    "link to nowhere": (
+        lambda *_: Answer([{"id": "a"}], headers={"Link": '</list?at=\x01>; rel="next"'}),
+        {"paging": Paging(kind="link")},
+        "TABLE_REDIRECT",
+        "page 1",
+    ),
+    "cursor without end": (
+        lambda *_: Answer({"list": [{"id": "a"}], "next": "k" * 70_000}),
+        {"records": ("list",), "paging": Paging(kind="cursor", parameter="after", next=("next",))},
+        "TABLE_HTTP",
+        "page 2",
+    ),
     "link to itself": (
         lambda number, _: Answer([{"id": f"s{number}"}], headers={"Link": '</list?at=1>; rel="next"'}),
         {"paging": Paging(kind="link")},
