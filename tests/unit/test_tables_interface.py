@@ -212,7 +212,7 @@ BAD: dict[str, tuple[Callable[[int, Asked], Answer], dict[str, Any], str, str]] 
     "cursor without end": (
         lambda *_: Answer({"list": [{"id": "a"}], "next": "k" * 70_000}),
         {"records": ("list",), "paging": Paging(kind="cursor", parameter="after", next=("next",))},
-        "TABLE_HTTP",
+        "TABLE_PAGE_INVALID",
         "page 2",
     ),
     "link to itself": (

@@ -215,9 +215,6 @@ class _Reader:
                 raise self._refuse("TABLE_PAGE_INVALID", number, what, fix) from None
             except httpx.HTTPError:
                 raise self._refuse("TABLE_HTTP", number, "the answer is no proper HTTP", "check url") from None
-            except httpx.InvalidURL:
-                # A cursor of the page before may make one that is too long.
-                raise self._refuse("TABLE_HTTP", number, "is at no proper URL", "check url and paging") from None
             if wait > MAX_WAIT_S:
                 raise self._refuse("TABLE_RATE", number, "the interface wants a long pause", "read it later")
             self._sleep(wait)
