@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +32,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.name == "test_every_failpoint_was_reached")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Async tests run on asyncio alone: the transport is built on grpc's asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
+    """All async tests share one event loop, as all calls of a node do.
+
+    grpc has one queue of events in a process. With a loop for each test, what is still in the queue for a loop that is
+    closed by now is raised in whatever test runs then.
+    """
+    yield  # noqa: PT022 - a generator keeps the loop until the end of the session
 
 
 @pytest.fixture(scope="session")

@@ -34,12 +34,6 @@ PARTIES = (A, B, C)
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One event loop for the module, so that tests can share a port."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def authorities() -> dict[str, Authority]:
     """Every party's own."""
     return {party: Authority.of_party(party) for party in PARTIES}

@@ -102,12 +102,6 @@ class Desk:
         return events[-1]
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One event loop for the module, so that tests can share a consortium."""
-    return "asyncio"
-
-
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Desk]:
     write_tables(folder, {"bank": (0, 400), "tax": (100, 500)})

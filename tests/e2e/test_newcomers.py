@@ -45,12 +45,6 @@ PLANS = {"registry": "job.stage.begun=sleep(0.5)"}
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One event loop for the module, whose tests share an installation."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Newcomers]:
     async with newcomers(tmp_path_factory.mktemp("place"), SIZES, PLANS) as made:
         yield made

@@ -34,12 +34,6 @@ bagging_freq = 1
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One event loop for the module, whose tests share a town."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     folder = tmp_path_factory.mktemp("town")
     write_tables(folder, {"bank": (0, 900), "tax": (200, 1000), "registry": (100, 950)})

@@ -9,12 +9,6 @@ from faults.town import Town
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """One event loop for all of them: the town's doors live on it."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 async def _town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     made = Town(tmp_path_factory.mktemp("town"))
     try:
