@@ -89,7 +89,8 @@ class PartyNode:
             Method("CancelOwn", CancelJob, frozenset({self._premises.me}), handle=self._cancel),
             Method("Standing", StandingRequest, platform, handle=self._standing),
             Method("Resume", ResumeJob, platform, handle=self._resume),
-            Method("Shutdown", ShutdownRequest, platform, handle=self._shutdown),
+            # Whether a department's node runs is the department's own affair.
+            Method("Shutdown", ShutdownRequest, frozenset({self._premises.me}), handle=self._shutdown),
         ]
 
     def recover(self) -> None:

@@ -247,6 +247,9 @@ async def test_only_the_platform_may_ask_a_party(desk: Desk) -> None:
     assert error.code == "PERMISSION_DENIED"
     error = await refusal(client.call("Stop", ShutdownRequest(), Accepted, timeout_s=TIMEOUT_S))
     assert error.code == "PERMISSION_DENIED"
+    # The platform may propose to a party, and may not end its process.
+    error = await refusal(desk.clients[TAX].call("Shutdown", ShutdownRequest(), Accepted, timeout_s=TIMEOUT_S))
+    assert error.code == "PERMISSION_DENIED"
 
 
 async def test_malformed_calls_are_refused(desk: Desk) -> None:

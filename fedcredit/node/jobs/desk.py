@@ -26,6 +26,7 @@ from fedcredit.node.jobs.run import NOT_BELIEVED, JobRun, Outcome, end_job, told
 from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, disk_full, interrupted
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState
+from fedcredit.node.store.faults import stale_epoch
 from fedcredit.tables import Table
 from fedcredit.wire.resume import ResumeJob, StandingReply
 
@@ -42,6 +43,9 @@ TICK_S = 1.0
 
 AGREEMENT_S = 86_400.0
 """How long a job that was proposed or signed may take to start."""
+
+MAX_STARTS = 100
+"""Of one job at one party. A platform that keeps to its own rules gives up long before."""
 
 HANDOVER_S = 60.0
 """What an older start may take to let go: writing a result is not interrupted."""
@@ -160,7 +164,8 @@ class JobDesk:
     async def resume(self, row: JobRow, request: ResumeJob) -> None:
         """Go on in a new epoch; the older start is stopped. Again with the same epoch while that runs: no effect.
 
-        Raises: FedcreditError (STALE_EPOCH, JOB_STATE, CHECKPOINT_MISSING, DISK_FULL, INTERRUPTED).
+        Raises: FedcreditError (STALE_EPOCH, JOB_STATE, CHECKPOINT_MISSING, DISK_FULL, INTERRUPTED), RefusedError
+        (TOO_MANY_STARTS), ConfigError (AUDIT_UNAVAILABLE).
         """
         job = self._job(row.id)
         async with job.lock:
@@ -175,14 +180,19 @@ class JobDesk:
                 what = "are not those that the platform means"
                 raise FedcreditError(Problem("CHECKPOINT_MISSING", f"job {row.id}: checkpoints", what))
             await asyncio.to_thread(self._check_room, specification)
+            if request.epoch >= MAX_STARTS:
+                what = f"was started {MAX_STARTS} times, and each time may show again what a stage shows"
+                raise RefusedError(Problem("TOO_MANY_STARTS", f"job {row.id}", what, "hand it in anew"))
+            now = await asyncio.to_thread(self._premises.store.jobs.job, row.id)
+            if now is None or request.epoch <= now.epoch:
+                raise stale_epoch(row.id, request.epoch, row.epoch if now is None else now.epoch)
+            # No start without its entry: a stage that is run again shows again what it shows.
             facts = {"epoch": request.epoch, "kept": request.keep}
+            await asyncio.to_thread(self._premises.recorder.record, Event.JOB_RESUMED, row.id, **facts)
             await asyncio.to_thread(self._premises.store.jobs.resume, row.id, request.epoch, request.keep)
             failpoints.hit("job.resume.kept", row.id)
             job.wait = None
-            try:
-                await asyncio.to_thread(self._premises.recorder.record, Event.JOB_RESUMED, row.id, **facts)
-            finally:
-                self._launch(job, specification, row, epoch=request.epoch, finished=request.finished)
+            self._launch(job, specification, row, epoch=request.epoch, finished=request.finished)
 
     async def cancel(self, row: JobRow, code: str) -> None:
         """End a job for good: failed, where it waited for just what the platform gives up for, else cancelled.
