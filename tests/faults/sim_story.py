@@ -196,8 +196,12 @@ class Story:
 
     async def _submit(self, operator: Operator) -> str:
         while True:
-            with contextlib.suppress(PeerLost):
+            try:
                 return await operator.submit(self._template.definition.shared(), "the-one-request")
+            except FedcreditError as refused:
+                # Away, or without room: both pass.
+                if refused.code not in ("PEER_LOST", "STORE_FULL", "DISK_FULL"):
+                    raise
             await asyncio.sleep(1)
 
     async def _watch(self, operator: Operator) -> JobEvent:
