@@ -32,7 +32,7 @@ ifneq ($(PYTHON),)
 export PYTHON
 endif
 
-.PHONY: help setup demo test test-fast test-long fuzz bench check check-python check-protos check-rust fmt protos clean
+.PHONY: help setup demo test test-fast test-slow test-long soak fuzz bench check check-python check-protos check-rust fmt protos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
