@@ -20,7 +20,7 @@ from fedcredit.transport.relay.hub import STREAM_WINDOW_BYTES, RelayLimits
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
 PLATFORM = PartyId("platform")
-QUICK = Limits(lost_after_s=5.0, drain_s=3.0)
+QUICK = Limits(lost_after_s=5.0, drain_s=0.5)
 
 
 class Wire:

@@ -216,13 +216,21 @@ def remote_error(peer: PartyId, step: str, code: str, exit_status: int, culprit:
     return kind(Problem(code, f"{peer} at {step}", "ended the job", f"see the log of {peer}"))
 
 
+_AWAY = {
+    grpc.StatusCode.UNAVAILABLE: "cannot be reached",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
+    # A node that ends cuts off the calls that it has not answered; none of ours answers with this status otherwise.
+    grpc.StatusCode.CANCELLED: "cut the call off",
+}
+"""What gRPC's own statuses, with no code of ours beside them, say of a peer: that it is away."""
+
+
 def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> FedcreditError:
     """The typed error behind a failed call."""
     code = _code_of(error)
     if code is not None:
         return remote_error(peer, step, code[0], code[1])
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        reason = "cannot be reached" if error.code() == grpc.StatusCode.UNAVAILABLE else "did not answer in time"
+    if (reason := _AWAY.get(error.code())) is not None:
         return PeerLost(peer, step, reason)
     return PeerError(peer, step, f"answered {error.code().name}", "RPC_FAILED")
 

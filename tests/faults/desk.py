@@ -63,8 +63,8 @@ class Desk:
         return (await self.call(PARTIES[0], "Health", HealthRequest(), HealthReply)).time_ms
 
     async def call(self, party: PartyId, method: str, request: Message, reply: Any) -> Any:
-        """One call at one party, tried once."""
-        return await self.clients[party].call(method, request, reply, timeout_s=CALL_S, attempts=1)
+        """One call at one party; made again while the party cannot be reached, as after a connection was cut."""
+        return await self.clients[party].call(method, request, reply, timeout_s=CALL_S, attempts=6)
 
     async def propose_request(self, proposal: JobSpecification) -> ProposeJob:
         """The call's argument."""

@@ -26,6 +26,7 @@ Carry = Callable[[PartyId, SocketEnd], Awaitable[object]]
 
 _MAX_PATH_BYTES = 107  # sun_path of unix(7), less its closing zero
 _BACKLOG = 16
+_REST_S = 0.5
 
 
 class LocalSockets:
@@ -54,37 +55,45 @@ class LocalSockets:
             listener.bind(str(path))
             listener.listen(_BACKLOG)
             self._listening[peer] = (path, listener)
-            self._run(self._accept(peer, listener), f"relay to {peer}")
+            self._listen(peer, listener)
         return self._listening[peer][0]
 
     async def close(self) -> None:
         """Hang up and remove the folder."""
+        for _, listener in self._listening.values():
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _, listener in self._listening.values():
-            listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _accept(self, peer: PartyId, listener: socket.socket) -> None:
+    def _listen(self, peer: PartyId, listener: socket.socket) -> None:
+        # Called when somebody knocks, so that a connection is never taken by a task that is just being cancelled.
+        if listener.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(listener, self._accept, peer, listener)
+
+    def _accept(self, peer: PartyId, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            accepted, _ = await loop.sock_accept(listener)
-            self._run(self._serve(peer, accepted), f"relayed to {peer}")
-
-    async def _serve(self, peer: PartyId, accepted: socket.socket) -> None:
-        end = SocketEnd(accepted)
         try:
-            await self._carry(peer, end)
-        finally:
-            end.close()
-
-    def _run(self, work: Awaitable[None], name: str) -> None:
-        task = asyncio.ensure_future(work)
-        task.set_name(name)
+            accepted, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # it has gone again
+        except OSError:
+            # No descriptor is free, say. Whoever knocks goes on knocking, and is let in a moment later.
+            loop.remove_reader(listener)
+            loop.call_later(_REST_S, self._listen, peer, listener)
+            return
+        end = SocketEnd(accepted)
+        task = loop.create_task(self._serve(peer, end), name=f"relayed to {peer}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Also where the task is cancelled before it has begun.
+        task.add_done_callback(lambda _: end.close())
+
+    async def _serve(self, peer: PartyId, end: SocketEnd) -> None:
+        await self._carry(peer, end)
 
 
 class Routes:
