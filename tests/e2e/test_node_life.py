@@ -180,6 +180,7 @@ async def test_a_thread_that_computes_on_does_not_hold_the_process(status: int, 
     assert done.returncode == expected
 
 
+@pytest.mark.slow
 async def test_figures_are_served_where_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tables(tmp_path, {"bank": (0, 300), "tax": (100, 400)})
     consortium = Consortium(load_job(write_job(tmp_path, ["bank", "tax"])), tmp_path / "out")

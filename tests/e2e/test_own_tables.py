@@ -101,6 +101,7 @@ def _fill(database: Database, folder: Path) -> None:
     database.create("id text, x numeric, y int", rows, "tax")
 
 
+@pytest.mark.slow
 async def test_a_job_over_a_database_and_an_interface_is_that_over_files(database: Database, tmp_path: Path) -> None:
     write_tables(tmp_path, {"bank": (0, 500), "tax": (100, 550), "registry": (150, 600)})
     job = load_job(write_job(tmp_path, [BANK, TAX, REGISTRY], MODEL))

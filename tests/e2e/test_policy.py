@@ -257,7 +257,9 @@ def test_a_waiting_job_is_cancelled_by_whoever_handed_it_in(town: Town) -> None:
 @pytest.mark.slow
 def test_ctrl_c_stops_watching_and_nothing_else(town: Town) -> None:
     town.policy("approve")
-    arguments = command("job", "run", town.job("left"), "--node", town.consortium.folder(BANK))
+    # A suite that a shell runs in the background ignores the signal, and so would what it starts.
+    listening = ["env", "--default-signal=INT"]
+    arguments = [*listening, *command("job", "run", town.job("left"), "--node", town.consortium.folder(BANK))]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stderr is not None
         lines = []

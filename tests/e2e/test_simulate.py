@@ -120,6 +120,7 @@ def test_a_second_run_takes_the_place_of_the_first(three: Path, tmp_path: Path) 
     assert len(hashes) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_party_is_named_at_once(large: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with running("simulate", large, "--out", out) as process:

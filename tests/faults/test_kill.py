@@ -137,6 +137,7 @@ async def test_a_job_survives_a_party_that_dies_again_as_it_comes_back(
     await ends_alike(town, job, oracle)
 
 
+@pytest.mark.slow
 async def test_a_lost_peer_is_named_and_nothing_ends_until_it_is_back(town: Town, oracle: dict[str, bytes]) -> None:
     await town.kill(TAX)
     await town.up(TAX, plan="job.stage.kept[gbdt.0/tree.1]=kill@1")

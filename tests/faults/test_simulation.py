@@ -88,6 +88,7 @@ def test_random_stories_hold() -> None:
     assert ends["succeeded"] >= STORIES // 3
 
 
+@pytest.mark.slow
 def test_a_seed_tells_the_same_story_again() -> None:
     once, _ = tell("8")
     again, _ = tell("8")
