@@ -78,18 +78,18 @@ async def test_a_node_that_dies_while_it_looks_at_its_policy(town: Town, place: 
     policy = folder / "policy.toml"
     policy.write_text(open_policy() + f"# {place}\n")
     await town.kill(TAX)
+    job = None
     if place == "policy.change.recorded":
         await town.launch(TAX, plan=f"{place}=kill")
         await town.died(TAX)
     else:
         await town.up(TAX, plan=f"{place}=kill")
-        lost = await town.submit()
+        job = await town.submit()
         await town.died(TAX)
-        assert not (folder / "jobs" / lost / "decision.json").exists()
-        assert (await town.end(lost)).stage == "failed"
-        assert town.failure(TAX, lost) == []
+        assert not (folder / "jobs" / job / "decision.json").exists()
+    # The platform waits for a party that is away when a job begins, and asks it anew.
     await town.up(TAX)
-    job = await town.submit()
+    job = job or await town.submit()
     assert (await town.end(job)).stage == "succeeded"
     assert json.loads((folder / "jobs" / job / "decision.json").read_text())["action"] == "admit"
     policy.write_text(open_policy())
