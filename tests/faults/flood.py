@@ -2,7 +2,7 @@
 
     python tests/faults/flood.py KEYS PARTY ADDRESS CALLEE streams|metadata|calls
 
-KEYS holds the keys of PARTY. Prints how its calls ended, as JSON.
+KEYS holds the keys of PARTY. Prints how many calls it began and how those ended that did, as JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from fedcredit.transport.options import CARRY
 
 CONNECTIONS = 4
 HEALTH = "/fedcredit.v1.Party/Health"
+BEGUN = "begun"
 
 Ends = Counter[str]
 
@@ -35,6 +36,7 @@ Ends = Counter[str]
 async def streams(channel: Any, ends: Ends) -> None:
     """Thousands of streams at once that say nothing."""
     held = [channel.stream_stream(CARRY)(None, timeout=5) for _ in range(2500)]
+    ends[BEGUN] += len(held)
     for call in held:
         ends[(await call.code()).name] += 1
 
@@ -42,12 +44,14 @@ async def streams(channel: Any, ends: Ends) -> None:
 async def metadata(channel: Any, ends: Ends) -> None:
     """Calls with a megabyte beside them."""
     beside = (("x", "m" * (1 << 20)),)
+    ends[BEGUN] += 20
     for call in [channel.unary_unary(HEALTH)(b"", timeout=20, metadata=beside) for _ in range(20)]:
         ends[(await call.code()).name] += 1
 
 
 async def calls(channel: Any, ends: Ends) -> None:
     """Calls that this peer may not make, as fast as it can."""
+    ends[BEGUN] += 200
     for call in [channel.unary_unary(HEALTH)(b"", timeout=20) for _ in range(200)]:
         ends[(await call.code()).name] += 1
 
