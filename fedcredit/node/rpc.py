@@ -230,6 +230,9 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
     code = _code_of(error)
     if code is not None:
         return remote_error(peer, step, code[0], code[1])
+    if error.code() == grpc.StatusCode.UNAUTHENTICATED and error.details() == "TLS_NOT_YET_VALID":
+        # Its clock has gone back, or ours was ahead. That passes; a peer that stays so is lost in the end.
+        return PeerLost(peer, step, "has a clock by which our certificate is not valid yet")
     if (reason := _AWAY.get(error.code())) is not None:
         return PeerLost(peer, step, reason)
     return PeerError(peer, step, f"answered {error.code().name}", "RPC_FAILED")
