@@ -61,7 +61,6 @@ FAILURES = frozenset(
         "DATA_CORRUPT",
         "PEER_TIMEOUT",
         "DEADLINE",
-        "INTERRUPTED",  # a node that came back too late for the platform's patience
         "TLS_NOT_YET_VALID",  # a clock that went back by more than a certificate is old
     }
 )
