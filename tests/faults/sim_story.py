@@ -52,17 +52,7 @@ SETTLE_S, SETTLE_LOOKS = 700.0, 35
 MAX_STEPS = 2_000_000
 ENDS = ("succeeded", "failed", "cancelled")
 FAILURES = frozenset(
-    {
-        "PEER_LOST",
-        "CANCELLED",
-        "DISK_FULL",
-        "STORE_FULL",
-        "CLOCK_SKEW",
-        "DATA_CORRUPT",
-        "PEER_TIMEOUT",
-        "DEADLINE",
-        "TLS_NOT_YET_VALID",  # a clock that went back by more than a certificate is old
-    }
+    {"PEER_LOST", "CANCELLED", "DISK_FULL", "STORE_FULL", "CLOCK_SKEW", "DATA_CORRUPT", "PEER_TIMEOUT", "DEADLINE"}
 )
 """What a job may end with that was hurt more than it has to survive."""
 
