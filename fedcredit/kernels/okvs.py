@@ -1,8 +1,11 @@
 """An oblivious key-value store: n pairs as a vector that reads back each key's value and hides which keys it holds.
 
 It hides them when the values are uniform to the reader. A key that is not in the store reads as bytes that depend on
-the whole vector. Shapes: keys (n, 16), values (n, 16), store (slots(n), 16), all uint8; keys distinct.
-Source: Garimella, Pinkas, Rosulek, Trieu, Yanai, CRYPTO 2021 (three-hash garbled cuckoo table).
+its whole cluster. Shapes: keys (n, 16), values (n, 16), store (slots(n), 16), all uint8; keys distinct, and digests
+under a key of the session, so that nobody chose them. Decoding is linear: the value of a key in the XOR of two stores,
+or in a store multiplied in GF(2^128), is the XOR or product of its values.
+Source: Raghuraman and Rindal, "Blazing Fast PSI from Improved OKVS and Subfield VOLE", CCS 2022 (clusters; sparse and
+dense slots). What an encoding costs and when it fails: `fedcredit/native/core/src/okvs.rs`.
 """
 
 from __future__ import annotations
@@ -22,13 +25,16 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 KEY_BYTES: Final = 16
 VALUE_BYTES: Final = 16
 SEED_BYTES: Final = 32
-MAX_KEYS: Final = 1 << 31
+MAX_KEYS: Final = 1 << 28
 
 
 def slots(n: int) -> int:
-    """Slots of the store of `n` pairs: 1.3 n + 576, rounded up. It is public, as `n` is. Range: n below 2^31."""
-    if not 0 <= n < MAX_KEYS:
-        raise ValueError(f"slots: {n} keys are not in [0, 2^31)")
+    """Slots of the store of `n` pairs: 1.233 n where n is large, 1.23 n + 48 where it is small.
+
+    It is public, as `n` is. Range: n from 0 to 2^28. Raises: ValueError.
+    """
+    if not 0 <= n <= MAX_KEYS:
+        raise ValueError(f"slots: {n} keys are not in [0, 2^28]")
     return _native.okvs_slots(n)
 
 

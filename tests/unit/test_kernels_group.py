@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.kernels import group, okvs, reference_okvs
+from fedcredit.kernels import group
 from fedcredit.kernels import reference_group as reference
 
 U8 = npt.NDArray[np.uint8]
@@ -178,9 +178,6 @@ def test_bad_scalars_are_refused(scalar: bytes) -> None:
         lambda: group.oprf_finalize(np.zeros((2, 4), np.uint8), np.zeros((1, 32), np.uint8), little(1)),
         lambda: group.expand_message_xmd(b"", b"", 0),
         lambda: group.expand_message_xmd(b"", b"", 16321),
-        lambda: okvs.slots(-1),
-        lambda: okvs.encode(np.zeros((1, 16), np.uint8), np.zeros((2, 16), np.uint8), bytes(32), np.zeros((1, 16))),
-        lambda: okvs.decode_xor(np.zeros((9, 16), np.uint8), 1, np.zeros((1, 16)), bytes(32), np.zeros((1, 16))),
     ],
 )
 def test_wrong_shapes_are_refused(call: Any) -> None:
@@ -192,51 +189,3 @@ def test_empty_batches_are_empty() -> None:
     none = np.zeros((0, 32), np.uint8)
     assert group.multiply(none, little(1)).shape == (0, 32)
     assert group.oprf_evaluate(none, little(1), width=16).shape == (0, 16)
-
-
-class TestStore:
-    """The OKVS reads back what was put in, hides it, and refuses what cannot be."""
-
-    def store(self, n: int, seed: int = 1) -> tuple[U8, U8, U8]:
-        source = insecure_seeded(seed, f"okvs {n}")
-        keys, values = source.array(n, 16), source.array(n, 16)
-        return keys, values, okvs.encode(keys, values, bytes(32), source.array(okvs.slots(n), 16))
-
-    @pytest.mark.parametrize("n", [0, 1, 2, 3, 50, 5000])
-    def test_every_key_reads_its_value(self, n: int) -> None:
-        keys, values, store = self.store(n)
-        assert len(store) == okvs.slots(n) == reference_okvs.slots(n)
-        read = np.zeros_like(values)
-        okvs.decode_xor(store, n, keys, bytes(32), read)
-        assert (read == values).all()
-        for key, value in list(zip(keys, values, strict=True))[:20]:
-            assert reference_okvs.decode(store, n, key.tobytes(), bytes(32)) == value.tobytes()
-
-    def test_no_size_needs_a_second_seed(self) -> None:
-        for n in range(1, 400, 7):
-            for seed in range(5):
-                self.store(n, seed)
-
-    def test_other_keys_read_noise(self) -> None:
-        _, _, store = self.store(1000)
-        others = insecure_seeded(9).array(4000, 16)
-        read = np.zeros_like(others)
-        okvs.decode_xor(store, 1000, others, bytes(32), read)
-        slow = reference_okvs.decode(store, 1000, others[0].tobytes(), bytes(32))
-        assert read[0].tobytes() == slow
-        assert len({r.tobytes() for r in read}) == 4000
-        ones = np.unpackbits(read).mean()
-        assert abs(ones - 0.5) < 6 * 0.5 / np.sqrt(read.size * 8)
-
-    def test_the_store_looks_uniform_whatever_its_keys(self) -> None:
-        # Values are uniform, so every slot must be, also those no key reads.
-        _, _, store = self.store(3000)
-        per_bit = np.unpackbits(store, axis=1).mean(axis=0)
-        assert (np.abs(per_bit - 0.5) < 6 * 0.5 / np.sqrt(len(store))).all()
-        assert len({slot.tobytes() for slot in store}) == len(store)
-
-    def test_repeated_keys_are_refused(self) -> None:
-        keys = np.zeros((2, 16), np.uint8)
-        values = insecure_seeded(1).array(2, 16)
-        with pytest.raises(okvs.NoAssignment):
-            okvs.encode(keys, values, bytes(32), np.zeros((okvs.slots(2), 16), np.uint8))

@@ -6,7 +6,8 @@
 //! - [`hash`], [`vaes`]: the correlation-robust hash that all symmetric protocols here rest on, twice.
 //! - [`items`], [`digest`]: batches of byte strings, and keyed functions of them.
 //! - [`group`]: ristretto255, hash-to-group and the OPRF of RFC 9497.
-//! - [`okvs`]: an oblivious key-value store.
+//! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
+//!   reads and how they are set.
 //! - [`cot`]: correlated oblivious transfer by extension (SoftSpoken).
 //! - [`tree`]: half-tree GGM expansion, batch by batch.
 //! - [`onehot`]: one-hot sharing by punctured trees, the heart of the group-by-sum protocol.
@@ -22,6 +23,8 @@ pub mod hash;
 pub mod histogram;
 pub mod items;
 pub mod okvs;
+mod okvs_place;
+mod okvs_solve;
 pub mod onehot;
 pub mod sums;
 pub mod tree;
