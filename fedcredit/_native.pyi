@@ -135,3 +135,38 @@ def vector_sums(
     n_nodes: int,
     sums: npt.NDArray[np.uint64],
 ) -> None: ...
+
+# GF(2^128), VOLE: kernels/gf128.py, kernels/vole.py. An element is 16 bytes, or two words, low word first.
+
+def gf128_scale_add(values: npt.NDArray[np.uint8], factor: tuple[int, int], into: npt.NDArray[np.uint8]) -> None: ...
+def vole_plant(
+    key: bytes,
+    trees: int,
+    leaves: int,
+    delta: tuple[int, int],
+    q: npt.NDArray[np.uint64],
+    roots: npt.NDArray[np.uint64],
+    into: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]: ...
+def vole_regrow(
+    key: bytes,
+    trees: int,
+    leaves: int,
+    t: npt.NDArray[np.uint64],
+    places: npt.NDArray[np.uint32],
+    noise: npt.NDArray[np.uint64],
+    levels: npt.NDArray[np.uint64],
+    totals: npt.NDArray[np.uint64],
+    into: npt.NDArray[np.uint64],
+) -> None: ...
+def vole_compress_sender(
+    key: bytes, trees: int, leaves: int, scratch: npt.NDArray[np.uint64], b: npt.NDArray[np.uint8]
+) -> None: ...
+def vole_compress_receiver(
+    key: bytes,
+    trees: int,
+    leaves: int,
+    scratch: npt.NDArray[np.uint64],
+    a: npt.NDArray[np.uint8],
+    c: npt.NDArray[np.uint8],
+) -> None: ...

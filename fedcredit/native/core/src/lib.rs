@@ -9,15 +9,21 @@
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
 //! - [`cot`]: correlated oblivious transfer by extension (SoftSpoken).
+//! - [`gf128`], [`clmul`]: the field GF(2^128), twice.
+//! - [`punctured`], [`expand_convolute`], [`vole`]: silent vector oblivious linear evaluation.
 //! - [`tree`]: half-tree GGM expansion, batch by batch.
 //! - [`onehot`]: one-hot sharing by punctured trees, the heart of the group-by-sum protocol.
 //! - [`sums`]: what a round of it computes at either side.
 //! - [`histogram`]: sums per bin in the clear, for a party's own columns.
 #![deny(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+pub mod clmul;
 pub mod cot;
 pub mod digest;
 pub mod error;
+pub mod expand_convolute;
+pub mod gf128;
 pub mod group;
 pub mod hash;
 pub mod histogram;
@@ -26,7 +32,9 @@ pub mod okvs;
 mod okvs_place;
 mod okvs_solve;
 pub mod onehot;
+pub mod punctured;
 pub mod sums;
 pub mod tree;
 #[cfg(target_arch = "x86_64")]
 pub mod vaes;
+pub mod vole;

@@ -1,6 +1,6 @@
 //! The hash of [`crate::hash`] on 256-bit vector AES (x86-64 with AVX2 and VAES), all in registers.
 //!
-//! This module is the crate's only unsafe code. Two obligations, kept here: every call into it happens after
+//! Unsafe code, like [`crate::clmul`] and nothing else here. Two obligations, kept here: every call into it happens after
 //! [`available`] said yes, and every load and store stays inside its slice (`chunks_exact` gives the bounds).
 #![allow(unsafe_code)]
 

@@ -5,6 +5,7 @@
 
 mod group;
 mod onehot;
+mod vole;
 
 use fedcredit_core::error::KernelError;
 use pyo3::exceptions::PyValueError;
@@ -31,5 +32,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("NoAssignment", m.py().get_type::<NoAssignment>())?;
     group::register(m)?;
     onehot::register(m)?;
+    vole::register(m)?;
     Ok(())
 }
