@@ -115,3 +115,22 @@ def test_a_decoder_that_hangs_or_dies_is_a_finding(tmp_path, monkeypatch: pytest
     assert status == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in errors
     assert Slate.read(slate) == b"x"
+
+
+def test_the_rates_of_a_run_are_of_the_time_since_the_last_look(tmp_path) -> None:
+    Slate(tmp_path / "late.slate").put(b"of a run that was stopped")
+    now = 100.0
+    board = watch.Board(tmp_path, {"toy": 5000, "late": 5000}, 60.0, clock=lambda: now)
+    assert board.progress() == "0 findings; starting"
+    slate, said = Slate(tmp_path / "toy.slate"), []
+    for inputs, seconds in ((1000, 60), (500, 10), (0, 20), (0, 0)):
+        for _ in range(inputs):
+            slate.put(b"x")
+        now += seconds
+        said.append(board.progress())
+    assert said == [
+        "toy 1000/5000; 0 findings; about 9 min left",
+        "toy 1500/5000 50/s; 0 findings; about 7 min left",
+        "toy 1500/5000 0/s; 0 findings; about 8 min left",
+        "toy 1500/5000; 0 findings; about 8 min left",
+    ]

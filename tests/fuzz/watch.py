@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -26,10 +27,14 @@ STARTS_S = 300.0
 class Board:
     """Prints where the decoders stand, every so many seconds. `waiting` is inputs by decoder."""
 
-    def __init__(self, out: Path, waiting: dict[str, int], every_s: float) -> None:
+    def __init__(
+        self, out: Path, waiting: dict[str, int], every_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._out, self._counts, self._every = out, waiting, every_s
-        self._start, self._ended, self._findings, self._seconds = time.monotonic(), set[str](), 0, 0.0
-        self._began: dict[str, float] = {}
+        self._clock, self._start, self._ended, self._findings = clock, clock(), set[str](), 0
+        self._before: dict[str, tuple[float, int]] = {}
+        for name in waiting:
+            (out / f"{name}.slate").unlink(missing_ok=True)  # of a run that was stopped
         self.stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -53,18 +58,24 @@ class Board:
         text = f"{line['decoder']}: {line['inputs']} inputs, {rate:.0f}/s, {len(line['findings'])} findings"
         print(f"{text}; {len(self._ended)} of {len(self._counts)} decoders", flush=True)
 
+    def progress(self) -> str:
+        """Where the decoders stand; rates are of the time since the last call."""
+        now, parts, tried = self._clock(), list[str](), sum(self._counts[name] for name in self._ended)
+        for name in self._counts.keys() - self._ended:
+            if (done := Slate.tried(self._out / f"{name}.slate")) > 0:
+                text = f"{name} {done}/{self._counts[name]}"
+                if name in self._before and (passed := now - self._before[name][0]) > 0:
+                    text += f" {(done - self._before[name][1]) / passed:.0f}/s"
+                self._before[name] = now, done
+                parts.append(text)
+                tried += done
+        left = (sum(self._counts.values()) - tried) * (now - self._start) / tried / 60 if tried else None
+        ahead = "starting" if left is None else f"about {left:.0f} min left"
+        return f"{'; '.join([*sorted(parts), f'{self._findings} findings'])}; {ahead}"
+
     def _run(self) -> None:
         while not self.stopped.wait(self._every):
-            parts, tried = [], sum(self._counts[name] for name in self._ended)
-            for name in self._counts.keys() - self._ended:
-                if (done := Slate.tried(self._out / f"{name}.slate")) > 0:
-                    began = self._began.setdefault(name, time.monotonic())
-                    spent = time.monotonic() - began
-                    parts.append(f"{name} {done}/{self._counts[name]}" + (f" {done / spent:.0f}/s" if spent else ""))
-                    tried += done
-            passed, total = time.monotonic() - self._start, sum(self._counts.values())
-            left = f"about {(total - tried) * passed / tried / 60:.0f} min left" if tried else "starting"
-            print(f"  {'; '.join(sorted(parts))}; {self._findings} findings; {left}", flush=True)
+            print(f"  {self.progress()}", flush=True)
 
 
 def child(command: list[str], slate: Path, board: Board) -> tuple[int, str, str]:
