@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from faults.doors import OUTSIDE
 from faults.town import PARTIES, Town
 
 from fedcredit.ids import PartyId
@@ -40,7 +41,9 @@ class Desk:
         self.town = town
         self.addresses = {party: town.addresses[party] for party in PARTIES}
         self._transports: list[GrpcTransport] = []
-        self.clients = {party: self.client(PLATFORM, party) for party in PARTIES}
+        own = self.transport(PLATFORM, *PARTIES)
+        self._connections = {party: own.connection(party) for party in PARTIES}
+        self.clients = {party: ControlClient(self._connections[party], "Party", party) for party in PARTIES}
 
     def transport(self, caller: PartyId, *callees: PartyId) -> GrpcTransport:
         """Links of `caller`, made here with its keys."""
@@ -63,8 +66,16 @@ class Desk:
         return (await self.call(PARTIES[0], "Health", HealthRequest(), HealthReply)).time_ms
 
     async def call(self, party: PartyId, method: str, request: Message, reply: Any) -> Any:
-        """One call at one party; made again while the party cannot be reached, as after a connection was cut."""
-        return await self.clients[party].call(method, request, reply, timeout_s=CALL_S, attempts=6)
+        """One call at one party, tried once."""
+        return await self.clients[party].call(method, request, reply, timeout_s=CALL_S, attempts=1)
+
+    def cut(self, party: PartyId) -> None:
+        """Break all connections from here to a party; the next call dials anew.
+
+        Left to itself, gRPC gives the next call to a connection that it has not seen break yet, and the call is lost.
+        """
+        self.town.doors.cut(party, OUTSIDE)
+        self._connections[party].hang_up()
 
     async def propose_request(self, proposal: JobSpecification) -> ProposeJob:
         """The call's argument."""
