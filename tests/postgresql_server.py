@@ -7,12 +7,12 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import psycopg
+from free_ports import free_port
 from psycopg import sql
 
 __all__ = ["Server", "missing"]
@@ -50,7 +50,7 @@ class Server:
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="fedcredit-pg-"))
         self._password = secrets.token_hex(8)
-        self.port = _free_port()
+        self.port = free_port()
         self._schemas = 0
 
     def __enter__(self) -> Server:
@@ -157,9 +157,3 @@ class Server:
         # Not `capture_output`: the server would hold the pipe open, and we would wait for its end.
         with (self._folder / "output").open("ab") as output:
             subprocess.run(command, stdout=output, stderr=output, timeout=_LIMIT_S, check=True, cwd=self._folder)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.conftest import ROOT, run_cli, write_tables
+from free_ports import free_port
 
 from fedcredit import failpoints
 from fedcredit.ids import PartyId
@@ -187,29 +187,13 @@ class Newcomers:
         await self.children.stop()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, nor on the ones next to them."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            if port < 65_000 and not any(abs(port - other) < 2 for other in found):
-                try:
-                    two.bind(("127.0.0.1", port + 1))
-                except OSError:
-                    continue
-                found.append(port)
-    return found
-
-
 @asynccontextmanager
 async def newcomers(folder: Path, sizes: dict[str, tuple[int, int]], plans: dict[str, str]) -> AsyncIterator[Newcomers]:
     """An installation that came up by `party init`, `platform token`, `party enrol`, `party check`, `node up`."""
     write_tables(folder, sizes)
     made = Newcomers(folder)
     try:
-        ports = dict(zip((PLATFORM, BANK, REGISTRY), free_ports(3), strict=True))
+        ports = {name: free_port(1) for name in (PLATFORM, BANK, REGISTRY)}  # and the one that newcomers knock at
         made.shell(INIT.format(**ports))
         for name in (PLATFORM, *PARTIES):
             made.change(name, more=LIMITS)

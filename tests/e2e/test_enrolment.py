@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from e2e.conftest import run_cli, write_job, write_tables
+from free_ports import free_port
 
 from fedcredit.errors import FedcreditError, PeerError
 from fedcredit.ids import PartyId
@@ -36,26 +36,11 @@ PLATFORM, BANK, TAX = PartyId("platform"), PartyId("bank"), PartyId("tax")
 KINDS = {"platform": "platform", "bank": "institution", "tax": "provider"}
 
 
-def free_port() -> int:
-    """A port, and the next one, that nobody listens on."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            if port >= 65_000:
-                continue
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 def new_party(name: str, table: Path) -> NewParty:
     """What `party init` is asked for; the command itself is run in `test_newcomers`."""
     data = None if name == "platform" else table
     label = "default" if name == "bank" else None
-    return NewParty(PartyId(name), KINDS[name], "127.0.0.1", free_port(), (), data, "id", label, PLATFORM, None, False)
+    return NewParty(PartyId(name), KINDS[name], "127.0.0.1", free_port(1), (), data, "id", label, PLATFORM, None, False)
 
 
 class Town:

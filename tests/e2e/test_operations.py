@@ -7,12 +7,12 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "operations.md"
@@ -41,18 +41,10 @@ def blocks() -> list[str]:
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in held]
-    for listener in held:
-        listener.close()
-    return ports
-
-
 def installation(folder: Path) -> Path:
     """A checkout as far as the page needs it, on ports of its own."""
     shutil.copytree(ROOT / "parties", folder / "parties", ignore=shutil.ignore_patterns("keys", "trust", "*.sqlite*"))
-    moved = dict(zip(map(str, PORTS), map(str, free_ports(len(PORTS))), strict=True))
+    moved = {str(port): str(free_port()) for port in PORTS}
     for path in folder.glob("parties/*/party.toml"):
         path.write_text(re.sub(r"\b\d{4}\b", lambda found: moved.get(found[0], found[0]), path.read_text()))
     program = folder / ".venv" / "bin" / "fedcredit"

@@ -67,7 +67,6 @@ async def test_a_job_over_tables_that_changed_meanwhile_ends_with_the_same_model
     with serving(answer) as interface:
         place = Departments(job, tmp_path / "out", database, interface, postgresql.url())
         async with place:
-            await place.settle()
             first = await place.submit()
             assert (await place.outcome(first))[-1].stage == "succeeded"
             wanted = place.models(first)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 from e2e.conftest import write_job, write_tables
+from free_ports import free_port
 
 from fedcredit.ids import PartyId
 from fedcredit.node.local import PLATFORM, Consortium
@@ -18,7 +18,7 @@ from fedcredit.node.outcome import publish
 from fedcredit.runtime.config import JobFile, load_job
 from fedcredit.wire.control import JobEvent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]
 TAX = PartyId("tax")
 
 MODEL = """
@@ -39,8 +39,7 @@ class Relayed(Consortium):
         super().__init__(job, out)
         self._hidden = hidden
         # The parties start first and have to know where the platform will be.
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def _party_file(self, party: PartyId) -> dict[str, Any]:
         tables = super()._party_file(party) | {"peers": {PLATFORM: f"127.0.0.1:{self.port}"}}
@@ -89,7 +88,6 @@ async def test_a_department_without_a_port_takes_part_by_one_connection(three: P
     assert ready.address == "relay://tax"
 
 
-@pytest.mark.slow
 async def test_a_model_through_the_platform_is_the_model_of_direct_links(tmp_path: Path) -> None:
     write_tables(tmp_path, {"bank": (0, 1500), "tax": (200, 1700), "registry": (300, 1800)})
     job = load_job(write_job(tmp_path, ["bank", "tax", "registry"], MODEL))

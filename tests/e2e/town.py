@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_port
+
 from fedcredit import failpoints
 from fedcredit.errors import PeerLost
 from fedcredit.ids import PartyId
@@ -29,13 +31,6 @@ class Town(Consortium):
     """`crash` starts a node so that it will die somewhere, `restart` starts it as it was."""
 
     limits: Mapping[str, float] = {"lost_after_s": 20.0, "peer_timeout_s": 120.0}
-
-    async def settle(self) -> None:
-        """From now on every node has the port that it found."""
-        for party in (*self.job.parties, PLATFORM):
-            port = self.children[party].address.rpartition(":")[2]
-            file = self.folder(party) / "party.toml"
-            file.write_text(file.read_text().replace('"port" = 0', f'"port" = {port}'))
 
     async def end(self, party: PartyId, number: signal.Signals = signal.SIGKILL) -> int:
         """End a node's process; its exit status."""
@@ -116,19 +111,22 @@ class Town(Consortium):
         return found
 
     def _party_file(self, party: PartyId) -> dict[str, Any]:
-        return super()._party_file(party) | {"limits": dict(self.limits)}
+        return super()._party_file(party) | self._sections()
 
     def _platform_file(self, addresses: dict[PartyId, str]) -> dict[str, Any]:
-        return super()._platform_file(addresses) | {"limits": dict(self.limits)}
+        return super()._platform_file(addresses) | self._sections()
+
+    def _sections(self) -> dict[str, Any]:
+        # A port that the node finds again when it is started again.
+        return {"limits": dict(self.limits), "listen": {"host": "127.0.0.1", "port": free_port()}}
 
 
 @asynccontextmanager
 async def town(job: Path, out: Path, **limits: float) -> AsyncIterator[Town]:
-    """A town that has settled."""
+    """A town that is up."""
     made = Town(load_job(job), out)
     made.limits = {**Town.limits, **limits}
     async with made:
-        await made.settle()
         yield made
 
 

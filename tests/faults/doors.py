@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -168,10 +167,3 @@ def _sockets() -> Iterator[tuple[int, str]]:
                 fields = line.split()
                 if fields[9] != "0":
                     yield int(fields[1].rpartition(":")[2], 16), fields[9]
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

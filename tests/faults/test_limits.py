@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from faults.doors import free_port
 from faults.town import BANK, PARTIES, PLATFORM, REGISTRY, TAX, Town
+from free_ports import free_port
 
 from fedcredit import failpoints
 from fedcredit.runtime.toml import dump

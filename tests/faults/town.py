@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from e2e.conftest import ROOT, write_job, write_tables
-from faults.doors import Doors, free_port
+from faults.doors import Doors
+from free_ports import free_port
 
 from fedcredit import failpoints
 from fedcredit.errors import PeerLost

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
+from free_ports import free_port
 
 from fedcredit.errors import ConfigError, FedcreditError, PeerError
 from fedcredit.ids import PartyId
@@ -284,12 +284,6 @@ def test_a_token_file_is_read_strictly(tmp_path: Path, parties) -> None:
         path.write_text(json.dumps(value | change))
         with pytest.raises(ConfigError, match=r"TOKEN_INVALID|AUTHORITY_INVALID|CONFIG_NAME"):
             TokenFile.read(path, CLOCK.now())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
