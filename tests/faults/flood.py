@@ -1,25 +1,29 @@
-"""One peer that floods a node, as a process of its own: streams, metadata, or calls, until its standard input ends.
+"""One peer that floods a node, as a process of its own: streams, metadata, calls or pings, until its input ends.
 
-    python tests/faults/flood.py KEYS PARTY ADDRESS CALLEE streams|metadata|calls
+    python tests/faults/flood.py KEYS PARTY HOST:PORT CALLEE streams|metadata|calls|pings MANY
 
-KEYS holds the keys of PARTY. Prints how many calls it began and how those ended that did, as JSON.
+KEYS holds the keys of PARTY. It writes frames as fast as the node takes them and keeps to none of the limits that the
+node announces, as no gRPC library would. It says "flooding" once the node has answered MANY times, and at the end, as
+JSON, what the node has answered and how often. What was written and never seen by the node counts for nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import re
+import ssl
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
-import grpc
-import grpc.aio
+from raw_http2 import END_HEADERS, END_STREAM, PLAIN, PREFACE, Kind, block, frame, read_frame, tls_of
 
 from fedcredit.ids import PartyId
 from fedcredit.node.pki import load_credentials
@@ -28,64 +32,126 @@ from fedcredit.transport.options import CARRY
 
 CONNECTIONS = 4
 HEALTH = "/fedcredit.v1.Party/Health"
-BEGUN = "begun"
+METADATA_BYTES, PIECE = 1 << 20, 1 << 14
 
-Ends = Counter[str]
-
-
-async def streams(channel: Any, ends: Ends) -> None:
-    """Thousands of streams at once that say nothing."""
-    held = [channel.stream_stream(CARRY)(None, timeout=5) for _ in range(2500)]
-    ends[BEGUN] += len(held)
-    for call in held:
-        ends[(await call.code()).name] += 1
+Flood = Callable[[PartyId], Iterator[bytes]]
 
 
-async def metadata(channel: Any, ends: Ends) -> None:
+def streams(callee: PartyId) -> Iterator[bytes]:
+    """Streams without end that say nothing."""
+    headers = block(callee, CARRY)
+    for first in itertools.count(1, 200):
+        yield b"".join(frame(Kind.HEADERS, END_HEADERS, number, headers) for number in range(first, first + 200, 2))
+
+
+def metadata(callee: PartyId) -> Iterator[bytes]:
     """Calls with a megabyte beside them."""
-    beside = (("x", "m" * (1 << 20)),)
-    ends[BEGUN] += 20
-    for call in [channel.unary_unary(HEALTH)(b"", timeout=20, metadata=beside) for _ in range(20)]:
-        ends[(await call.code()).name] += 1
+    headers = block(callee, HEALTH, [(b"x", b"m" * METADATA_BYTES)])
+    pieces = [headers[at : at + PIECE] for at in range(0, len(headers), PIECE)]
+    for number in itertools.count(1, 2):
+        yield frame(Kind.HEADERS, END_STREAM, number, pieces[0])
+        for piece in pieces[1:-1]:
+            yield frame(Kind.CONTINUATION, 0, number, piece)
+        yield frame(Kind.CONTINUATION, END_HEADERS, number, pieces[-1])
 
 
-async def calls(channel: Any, ends: Ends) -> None:
-    """Calls that this peer may not make, as fast as it can."""
-    ends[BEGUN] += 200
-    for call in [channel.unary_unary(HEALTH)(b"", timeout=20) for _ in range(200)]:
-        ends[(await call.code()).name] += 1
+def calls(callee: PartyId) -> Iterator[bytes]:
+    """Calls that this peer may not make."""
+    headers, nothing = block(callee, HEALTH), bytes(5)
+    for number in itertools.count(1, 2):
+        yield frame(Kind.HEADERS, END_HEADERS, number, headers) + frame(Kind.DATA, END_STREAM, number, nothing)
 
 
-async def main(keys: Path, party: str, address: str, callee: str, kind: str) -> None:
-    """Flood."""
-    os.nice(10)  # what is measured is the node, not this machine
-    own = load_credentials(keys / "tls.key", keys / "tls.crt", keys / "authorities.pem", me=PartyId(party))
-    secure = grpc.ssl_channel_credentials(own.authorities, own.private_key, own.certificate)
-    # Pings without pause, and every limit of the client's own taken away.
-    options = [
-        ("grpc.ssl_target_name_override", party_host(PartyId(callee))),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", 100),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.keepalive_permit_without_calls", 1),
-    ]
-    flood = {"streams": streams, "metadata": metadata, "calls": calls}[kind]
-    ends: Ends = Counter()
+def pings(_: PartyId) -> Iterator[bytes]:
+    """Pings, which are to be answered each."""
+    while True:
+        yield frame(Kind.PING, 0, 0, bytes(8)) * 100
 
-    async def one() -> None:
+
+FLOODS: dict[str, Flood] = {"streams": streams, "metadata": metadata, "calls": calls, "pings": pings}
+
+
+def meaning(kind: int, flags: int, body: bytes) -> str:
+    """What a frame of the node's says; empty for what is no answer."""
+    if kind == Kind.RESET:
+        return f"reset {int.from_bytes(body, 'big')}"
+    if kind == Kind.GOAWAY:
+        return f"goaway {int.from_bytes(body[4:8], 'big')}"
+    if kind == Kind.PING:
+        return "pong" if flags & 1 else ""
+    if kind == Kind.HEADERS and flags & END_STREAM:
+        status = re.search(rb"grpc-status.(\d+)", body, re.DOTALL)
+        return f"status {status[1].decode() if status else '?'}"
+    return ""
+
+
+class Answers(Counter[str]):
+    """What the node has answered, and how often; `flooded` once it has been `many` times."""
+
+    def __init__(self, many: int) -> None:
+        super().__init__()
+        self._left, self.flooded = many, asyncio.Event()
+
+    def note(self, what: str) -> None:
+        """One more."""
+        self[what] += 1
+        self._left -= 1
+        if self._left <= 0:
+            self.flooded.set()
+
+
+async def one(callee: PartyId, address: str, tls: ssl.SSLContext, flood: Flood, answers: Answers) -> None:
+    """One connection, to its end."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls, server_hostname=party_host(callee))
+
+    async def read() -> None:
         while True:
-            async with grpc.aio.secure_channel(address, secure, options=options) as channel:
-                await flood(channel, ends)
+            kind, flags, body = await read_frame(reader)
+            if kind == Kind.SETTINGS and not flags:
+                writer.write(frame(Kind.SETTINGS, 1, 0, b""))
+            if said := meaning(kind, flags, body):
+                answers.note(said)
+            if kind == Kind.GOAWAY and body[4:8] != bytes(4):
+                return
 
-    tasks = [asyncio.create_task(one()) for _ in range(CONNECTIONS)]
+    reading = asyncio.create_task(read())
+    try:
+        writer.write(PREFACE + frame(Kind.SETTINGS, 0, 0, PLAIN))
+        for data in flood(callee):
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(0)
+            if reading.done():
+                break
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        writer.transport.abort()
+
+
+async def main(keys: Path, party: str, address: str, callee: str, kind: str, many: str) -> None:
+    """Flood."""
+    os.nice(19)  # what is measured is the node, not this machine
+    own = load_credentials(keys / "tls.key", keys / "tls.crt", keys / "authorities.pem", me=PartyId(party))
+    answers = Answers(int(many))
+
+    async def again_and_again() -> None:
+        while True:
+            try:
+                await one(PartyId(callee), address, tls_of(own), FLOODS[kind], answers)
+            except (OSError, asyncio.IncompleteReadError):
+                answers["closed"] += 1
+
+    tasks = [asyncio.create_task(again_and_again()) for _ in range(CONNECTIONS)]
+    await answers.flooded.wait()
     print("flooding", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    print(json.dumps(ends), flush=True)
+    print(json.dumps(answers), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:6]))
+    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:7]))
