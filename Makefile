@@ -25,6 +25,8 @@ BENCHES ?= intersect groupsum gbdt
 # rustup puts cargo here; shells that are not interactive often miss it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What Python has compiled is kept for the next process, of which tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 # The same settings as setuptools-rust's, so that pip and cargo share what they build.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PYO3_BUILD_EXTENSION_MODULE := 1
@@ -32,9 +34,8 @@ ifneq ($(PYTHON),)
 export PYTHON
 endif
 
-# Tests over real processes, sockets and clocks share a machine with whatever else runs there: one that fails is run
-# again, and the last line says how many were. One that fails three times in a row has failed.
-AGAIN := --reruns 2 --reruns-delay 1
+# `tests/conftest.py` says which tests stay together.
+ON_ALL_CORES := -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help setup demo test test-fast test-slow test-long soak fuzz bench check check-python check-protos check-rust fmt protos clean
 
@@ -48,13 +49,13 @@ demo: setup ## a whole consortium on this machine, in a minute; report in runs/d
 
 test: test-fast test-slow ## the whole suite, as CI runs it
 
-test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, a few minutes
+test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, about a minute
 	mkdir -p $(dir $(REACHED))
 	rm -f $(REACHED)
-	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(AGAIN) -m "not slow"
+	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(ON_ALL_CORES) -m "not slow"
 
 test-slow: $(VENV)/developer $(EXTENSION) ## the slow tests alone, after `make test-fast`: which failpoints both reached is checked
-	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(AGAIN) -m slow
+	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q -m slow
 
 test-long: $(VENV)/developer $(EXTENSION) ## a thousand random stories of a job and its faults, about half an hour
 	FEDCREDIT_STORIES=$(STORIES) $(BIN)/python -m pytest -q -s tests/faults/test_simulation.py

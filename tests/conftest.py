@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from postgresql_server import Server, missing
 from raw_store import connected
+from xdist.scheduler import LoadScopeScheduling
 
 from fedcredit import failpoints
 from fedcredit.node.store import Store, tables
+
+TOWN = "tests/faults/"
 
 # No test depends on how long an example takes. The parent is Hypothesis' own profile for CI, where that is set.
 settings.register_profile("house", deadline=None)
@@ -27,9 +31,30 @@ def _note_failpoints() -> None:
         failpoints.load()
 
 
+def pytest_configure() -> None:
+    """Let processes that tests start keep what Python compiles for the next one, whatever the environment says."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What reports on the whole run comes last."""
-    items.sort(key=lambda item: item.name == "test_every_failpoint_was_reached")
+    """What reports on the whole run comes last; what takes longest, the tests over the one town, first."""
+    items.sort(key=lambda item: (item.name == "test_every_failpoint_was_reached", scope_of(item.nodeid) != TOWN))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Where tests run on several cores, those of a module stay in one process, and all over the one town."""
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid)
+
+    return Scheduling(config, log)
+
+
+def scope_of(nodeid: str) -> str:
+    """A name for the tests that share what is costly to make."""
+    return TOWN if nodeid.startswith(TOWN) else nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")

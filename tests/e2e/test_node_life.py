@@ -51,6 +51,7 @@ async def until_health(node: OwnNode, ready: bool) -> tuple[str, ...]:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_node_says_whether_it_takes_work(tmp_path: Path) -> None:
     write_tables(tmp_path, {"bank": (0, 300), "tax": (100, 400)})
     async with Consortium(load_job(write_job(tmp_path, ["bank", "tax"])), tmp_path / "out") as consortium:

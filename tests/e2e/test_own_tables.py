@@ -21,7 +21,7 @@ from fedcredit.node.operator import error_of_end
 from fedcredit.node.outcome import publish
 from fedcredit.runtime.config import JobFile, load_job
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 BANK, TAX, REGISTRY = map(PartyId, ("bank", "tax", "registry"))
 TOKEN = "geheim-0815"
 MODEL = '[[model]]\nkind = "gbdt"\nnum_trees = 3\nmax_depth = 3\n'
@@ -101,7 +101,6 @@ def _fill(database: Database, folder: Path) -> None:
     database.create("id text, x numeric, y int", rows, "tax")
 
 
-@pytest.mark.slow
 async def test_a_job_over_a_database_and_an_interface_is_that_over_files(database: Database, tmp_path: Path) -> None:
     write_tables(tmp_path, {"bank": (0, 500), "tax": (100, 550), "registry": (150, 600)})
     job = load_job(write_job(tmp_path, [BANK, TAX, REGISTRY], MODEL))
@@ -131,7 +130,6 @@ async def test_a_job_over_a_database_and_an_interface_is_that_over_files(databas
         assert database.password.encode() not in data, path
 
 
-@pytest.mark.slow
 async def test_a_table_that_changed_is_seen_by_the_next_job(database: Database, tmp_path: Path) -> None:
     write_tables(tmp_path, {"bank": (0, 400), "tax": (100, 500), "registry": (100, 500)})
     job = load_job(write_job(tmp_path, [BANK, TAX]))

@@ -28,6 +28,8 @@ from fedcredit.node.server import verify_audit_head
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.policy_template import known_leakage, open_policy
 
+pytestmark = pytest.mark.slow
+
 BANK, TAX = PartyId("bank"), PartyId("tax")
 DEADLINE_S = 60.0
 
@@ -126,7 +128,6 @@ def last_job(town: Town) -> str:
     return str(json.loads(town.at(TAX, "job", "list", "--json").stdout)[0]["id"])
 
 
-@pytest.mark.slow
 def test_a_job_is_let_in_and_followed_to_its_end(town: Town, tmp_path: Path) -> None:
     town.policy(columns='["x"]')
     done = town.at(BANK, "job", "run", town.job("joint", extra=MODEL), "--out", tmp_path / "out")
@@ -179,7 +180,6 @@ def test_a_refusal_names_its_reasons_to_its_own_people_alone(town: Town) -> None
     assert not [entry for entry in town.audit(BANK, job) if entry.event is Event.JOB_ACCEPTED]
 
 
-@pytest.mark.slow
 def test_a_job_waits_for_a_person_and_then_runs(town: Town) -> None:
     town.policy("approve")
     job = town.detached(town.job("patient"))
@@ -207,7 +207,6 @@ def test_a_job_waits_for_a_person_and_then_runs(town: Town) -> None:
     assert town.at(TAX, "job", "approve", job).returncode == 77
 
 
-@pytest.mark.slow
 def test_a_person_says_no(town: Town) -> None:
     town.policy("approve")
     job = town.detached(town.job("unwanted"))
@@ -224,7 +223,6 @@ def test_a_person_says_no(town: Town) -> None:
     assert (refused.event, refused.facts["reason"]) == (Event.JOB_REFUSED, "the contract has ended")
 
 
-@pytest.mark.slow
 def test_a_rule_that_changes_after_the_approval_voids_it(town: Town) -> None:
     town.policy("approve")
     job = town.detached(town.job("changed"))
@@ -242,7 +240,6 @@ def test_a_rule_that_changes_after_the_approval_voids_it(town: Town) -> None:
     assert "is another one than when the job was approved" in problems(town, job)
 
 
-@pytest.mark.slow
 def test_a_waiting_job_is_cancelled_by_whoever_handed_it_in(town: Town) -> None:
     town.policy("approve")
     job = town.detached(town.job("dropped"))
@@ -254,7 +251,6 @@ def test_a_waiting_job_is_cancelled_by_whoever_handed_it_in(town: Town) -> None:
     assert town.show(BANK, job)["all"]["state"] == "cancelled"
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_watching_and_nothing_else(town: Town) -> None:
     town.policy("approve")
     # A suite that a shell runs in the background ignores the signal, and so would what it starts.
@@ -275,7 +271,6 @@ def test_ctrl_c_stops_watching_and_nothing_else(town: Town) -> None:
     assert town.at(BANK, "job", "watch", job).returncode == 0
 
 
-@pytest.mark.slow
 def test_budgets_are_spent_by_jobs_that_were_let_in(town: Town) -> None:
     town.policy(more="per_day = 1\nper_submitter_per_month = 1")
     town.write_policy((town.consortium.folder(TAX) / "policy.toml").read_text().replace('"lend"', '"once"'))
@@ -290,7 +285,6 @@ def test_budgets_are_spent_by_jobs_that_were_let_in(town: Town) -> None:
     assert {budget["spent"] for budget in json.loads(explained.stdout)["budgets"]} == {1}
 
 
-@pytest.mark.slow
 def test_the_policy_counts_as_its_file_says_now(town: Town) -> None:
     town.write_policy("[[rule]]\nnam = 3\n")
     assert town.at(BANK, "job", "run", town.job("early")).returncode == 77
@@ -306,7 +300,6 @@ def test_the_policy_counts_as_its_file_says_now(town: Town) -> None:
     assert changes[-1]["before"] == changes[-2]["policy"] == ""
 
 
-@pytest.mark.slow
 def test_explain_says_what_would_happen_and_starts_nothing(town: Town) -> None:
     town.policy("approve")
     job = town.job("asked", extra=MODEL)

@@ -17,7 +17,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.local import PLATFORM
 from fedcredit.wire.control import JobEvent
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 BANK, TAX, REGISTRY = PartyId("bank"), PartyId("tax"), PartyId("registry")
 
 MODEL = """
@@ -69,11 +69,9 @@ async def survive(place: Town, victim: PartyId, plan: str) -> str:
     return job
 
 
-FAST = [
+PLANS = [
     (TAX, "job.stage.computed[gbdt.0/tree.2]=kill"),
     (BANK, "job.stage.kept[gbdt.0/tree.2]=kill"),
-]
-SLOW = [
     (REGISTRY, "job.signed.kept=kill"),
     (BANK, "job.start.kept=kill"),
     (TAX, "job.stage.begun[align]=kill"),
@@ -87,7 +85,6 @@ SLOW = [
     (PLATFORM, "platform.specification.kept=kill"),
     (PLATFORM, "platform.start.kept=kill"),
 ]
-PLANS = [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
 
 
 @pytest.mark.parametrize(("victim", "plan"), PLANS, ids=lambda value: str(value))
@@ -98,7 +95,6 @@ async def test_a_killed_node_comes_back_and_the_model_is_the_same(
     assert place.models(job) == wanted
 
 
-@pytest.mark.slow
 async def test_a_platform_that_dies_is_not_missed_and_takes_the_job_up_again(
     place: Town, wanted: dict[str, bytes]
 ) -> None:
@@ -118,7 +114,6 @@ async def test_a_platform_that_dies_is_not_missed_and_takes_the_job_up_again(
     assert ends == {(party, "succeeded") for party in (BANK, TAX, REGISTRY, PLATFORM)}
 
 
-@pytest.mark.slow
 async def test_a_node_told_to_stop_leaves_at_a_checkpoint_within_ten_seconds(
     place: Town, wanted: dict[str, bytes]
 ) -> None:
@@ -135,7 +130,6 @@ async def test_a_node_told_to_stop_leaves_at_a_checkpoint_within_ten_seconds(
     assert place.metrics(job)["job"]["starts"] == 2
 
 
-@pytest.mark.slow
 async def test_a_full_disk_is_a_wait_until_there_is_room(place: Town, wanted: dict[str, bytes]) -> None:
     await place.restore()
     await place.crash(TAX, "job.stage.computed[gbdt.0/tree.1]=error(ENOSPC)@1")
@@ -147,7 +141,6 @@ async def test_a_full_disk_is_a_wait_until_there_is_room(place: Town, wanted: di
     assert place.models(job) == wanted
 
 
-@pytest.mark.slow
 async def test_a_job_that_waits_can_be_cancelled(place: Town) -> None:
     await place.restore()
     await place.crash(TAX, "job.stage.begun[gbdt.0/tree.1]=kill")
@@ -170,7 +163,6 @@ async def impatient(tmp_path: Path) -> AsyncIterator[Town]:
         yield made
 
 
-@pytest.mark.slow
 async def test_a_party_that_never_returns_is_the_end_of_the_job_at_all_others(impatient: Town) -> None:
     await impatient.crash(TAX, "job.stage.computed[gbdt.0/tree.1]=kill")
     job = await impatient.submit()
@@ -193,7 +185,6 @@ async def test_a_party_that_never_returns_is_the_end_of_the_job_at_all_others(im
         assert job in log.splitlines()[-1]
 
 
-@pytest.mark.slow
 async def test_a_party_that_stands_still_is_named_within_half_a_minute_and_nothing_is_lost(
     place: Town, wanted: dict[str, bytes]
 ) -> None:

@@ -67,6 +67,7 @@ def large(tmp_path: Path) -> Path:
     return write_job(tmp_path, ["bank", "tax"])
 
 
+@pytest.mark.slow
 def test_three_processes_align_their_subjects(three: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run_cli("simulate", three, "--out", out)
@@ -172,6 +173,7 @@ def test_a_party_that_stands_still_is_lost_within_half_a_minute(large: Path, tmp
     assert not alive(out)
 
 
+@pytest.mark.slow
 def test_a_bad_table_names_file_and_problem(three: Path, tmp_path: Path) -> None:
     table = tmp_path / "tax.csv"
     lines = table.read_text().splitlines()

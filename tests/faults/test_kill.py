@@ -193,7 +193,8 @@ async def test_the_parties_finish_without_their_platform(town: Town, oracle: dic
     await ends_alike(town, job, oracle)
 
 
-@pytest.mark.parametrize("party", [TAX, pytest.param(PLATFORM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("party", [TAX, PLATFORM])
 async def test_a_node_that_is_told_to_stop_keeps_its_place(town: Town, oracle: dict[str, bytes], party: str) -> None:
     """F23: SIGTERM in the middle of a job ends the process with status 0 within ten seconds; the job goes on later."""
     for peer in (BANK, REGISTRY):

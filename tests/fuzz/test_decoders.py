@@ -50,7 +50,9 @@ def swallow(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decode", "what"), [(explode, "untyped ValueError"), (dawdle, "ms"), (swallow, "MiB")], ids=lambda x: str(x)
+    ("decode", "what"),
+    [(explode, "untyped ValueError"), (dawdle, "ms"), (swallow, "MiB")],
+    ids=["raises", "takes long", "takes much"],
 )
 def test_what_a_decoder_must_not_do_is_found(decode: Callable[[bytes], None], what: str) -> None:
     target = Target("toy", (b"abc",), decode)

@@ -135,6 +135,7 @@ def test_traffic_depends_on_sizes_alone() -> None:
     assert both[0] == traffic(run(moved, minimum=0))
 
 
+@pytest.mark.slow
 def test_traffic_is_the_documented_formula() -> None:
     n_x, n_y, common = 33_000, 1_000, 100
     sets = {BANK: numbered(range(n_x)), HOLDERS[0]: numbered(range(n_x - common, n_x - common + n_y))}

@@ -45,6 +45,7 @@ def pooled(
     return columns, np.array([int(files[0][i][label]) for i in ids], np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "key", "label", "drop", "params", "expected"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import functools
 import importlib.metadata
 import os
 import re
@@ -66,6 +67,7 @@ def documents() -> list[Path]:
     return [file for file in tracked() if file.suffix == ".md"]
 
 
+@functools.cache
 def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
 

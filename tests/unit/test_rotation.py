@@ -120,6 +120,7 @@ class Load:
         await asyncio.gather(*self._tasks)
 
 
+@pytest.mark.slow
 async def test_a_hundred_rotations_under_load_fail_no_call_and_lose_no_frame() -> None:
     async with Town(A, B) as town:
         load = Load(town, A, B)
