@@ -28,7 +28,7 @@ from fedcredit.errors import (
 from fedcredit.ids import PartyId
 from fedcredit.observe import logs, metrics
 from fedcredit.transport.connections import Connection
-from fedcredit.transport.trust import TrustRefused
+from fedcredit.transport.trust import OUT_OF_DATE, TrustRefused
 from fedcredit.wire.control import service_methods
 from fedcredit.wire.message import Message, MessageInvalid
 
@@ -230,9 +230,9 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
     code = _code_of(error)
     if code is not None:
         return remote_error(peer, step, code[0], code[1])
-    if error.code() == grpc.StatusCode.UNAUTHENTICATED and error.details() == "TLS_NOT_YET_VALID":
-        # Its clock has gone back, or ours was ahead. That passes; a peer that stays so is lost in the end.
-        return PeerLost(peer, step, "has a clock by which our certificate is not valid yet")
+    if (dates := OUT_OF_DATE.get(error.details() or "")) is not None:
+        # Its clock or ours is wrong, or ours is not renewed. That passes; a peer that stays so is lost in the end.
+        return PeerLost(peer, step, f"has a clock by which our certificate {dates}")
     if (reason := _AWAY.get(error.code())) is not None:
         return PeerLost(peer, step, reason)
     return PeerError(peer, step, f"answered {error.code().name}", "RPC_FAILED")

@@ -207,9 +207,8 @@ def _plain_metadata(context: Context) -> bool:
 
 
 def _status(refused: TrustRefused) -> grpc.StatusCode:
-    # A party that has renewed its certificate comes back with the new one; nothing else gets better by trying again.
-    expired = refused.code == "TLS_EXPIRED"
-    return grpc.StatusCode.UNAVAILABLE if expired else grpc.StatusCode.UNAUTHENTICATED
+    # Dates mend: a certificate is renewed, a clock is set right. Nothing else gets better by trying again.
+    return grpc.StatusCode.UNAVAILABLE if refused.of_dates else grpc.StatusCode.UNAUTHENTICATED
 
 
 def _log(refused: TrustRefused) -> None:

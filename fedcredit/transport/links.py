@@ -25,7 +25,7 @@ from fedcredit.observe import metrics
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED
 from fedcredit.transport.outflow import OutFlow
-from fedcredit.transport.trust import TrustRefused
+from fedcredit.transport.trust import OUT_OF_DATE, TrustRefused
 from fedcredit.wire.frame import ABORT_STAGE, ABORT_TAG, PEER_LEFT, Abort, Frame, Receipt, is_code
 from fedcredit.wire.message import MessageInvalid
 
@@ -89,6 +89,7 @@ class Link:
         self._moving = asyncio.Event()
         self._dialling: Call | None = None
         self._down_since: float | None = None
+        self._dates = ""
         self._task: asyncio.Task[None] | None = None
 
     def open(self, ssid: bytes, epoch: int, stage: str) -> OutFlow:
@@ -297,8 +298,10 @@ class Link:
         await self._check_end(call)
 
     async def _check_end(self, call: Call) -> None:
-        if (status := await call.code()) not in _AGAIN:
-            details = await call.details() or ""
+        status, details = await call.code(), await call.details() or ""
+        # A certificate that is refused for its dates is renewed, or a clock is set right: no worse than a peer away.
+        self._dates = OUT_OF_DATE.get(details, "")
+        if status not in _AGAIN and not self._dates:
             raise _LinkRefused(details if is_code(details) else status.name)
 
     async def _move(self) -> None:
@@ -356,7 +359,10 @@ class Link:
         self._lost(self.peer, error_at)
 
     def _unreachable(self, stage: str) -> FedcreditError:
-        return self._own_fault() or PeerLost(self.peer, stage, f"not reachable for {self._limits.lost_after_s:g} s")
+        reason = f"not reachable for {self._limits.lost_after_s:g} s"
+        if self._dates:
+            reason += f": our certificate {self._dates} by its clock"
+        return self._own_fault() or PeerLost(self.peer, stage, reason)
 
     def _left(self, stage: str) -> FedcreditError:
         return PeerLost(self.peer, stage, "has left")

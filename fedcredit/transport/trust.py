@@ -21,7 +21,10 @@ from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, read_party
 
-__all__ = ["Pin", "Trust", "TrustRefused"]
+__all__ = ["OUT_OF_DATE", "Pin", "Trust", "TrustRefused"]
+
+OUT_OF_DATE = {"TLS_EXPIRED": "has ended", "TLS_NOT_YET_VALID": "is not valid yet"}
+"""Codes of a certificate that is refused for its dates alone, and what it is by the clock of who refuses it."""
 
 _SOUND_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
@@ -34,6 +37,11 @@ class TrustRefused(FedcreditError):
     def __init__(self, code: str, party: str, what: str, until: datetime | None = None) -> None:
         super().__init__(Problem(code, party or "certificate", what, "see `fedcredit party trust`"))
         self.party, self.what, self.until = party, what, until
+
+    @property
+    def of_dates(self) -> bool:
+        """Whether it is refused for its dates alone: a renewed certificate, or a clock that is set right, mends it."""
+        return self.code in OUT_OF_DATE
 
     def as_peer_error(self, step: str) -> PeerError:
         """The same, for a job that this ends."""

@@ -13,9 +13,10 @@ import pytest
 from transport_consortium import QUICK
 from transport_toys import SSID, A, B, C
 
-from fedcredit.errors import ConfigError, FedcreditError, PeerError
+from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.node.pki import Authority
+from fedcredit.node.rpc import error_of_status
 from fedcredit.transport.grpc import GrpcTransport, Keyring, Limits
 from fedcredit.transport.trust import Pin, Trust, TrustRefused
 
@@ -202,6 +203,33 @@ async def test_a_stream_does_not_outlive_its_certificate() -> None:
         town.keyrings[B].now = lambda: later
         town.transports[B]._gate.look_again()
         assert await refused(stream.read()) == (grpc.StatusCode.UNAVAILABLE, "TLS_EXPIRED")
+
+
+async def test_a_link_outlives_a_clock_that_goes_back_and_is_set_right() -> None:
+    async with Town(A, B) as town:
+        out, into = (town.transports[me].open(SSID, "one", peers=[peer]) for me, peer in ((A, B), (B, A)))
+        await out.send(B, 1, b"before")
+        assert bytes((await into.receive(A)).body) == b"before"
+        town.keyrings[B].now = lambda: datetime.now(UTC) - timedelta(hours=1)
+        town.transports[B]._gate.look_again()
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await town.transports[A].connection(B).unary_unary(ECHO)(b"x", timeout=5)
+        away = error_of_status(B, "Echo", error.value)
+        assert isinstance(away, PeerLost)
+        assert (away.culprit, away.reason) == (B, "has a clock by which our certificate is not valid yet")
+        await out.send(B, 2, b"while it is wrong")
+        while not town.transports[A].unreachable():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        town.keyrings[B].now = lambda: datetime.now(UTC)
+        assert bytes((await into.receive(A)).body) == b"while it is wrong"
+
+
+async def test_a_peer_whose_clock_stays_wrong_is_lost_and_it_is_said_why() -> None:
+    async with Town(A, B, limits=dataclasses.replace(QUICK, lost_after_s=0.5)) as town:
+        town.keyrings[B].now = lambda: datetime.now(UTC) - timedelta(hours=1)
+        with pytest.raises(PeerLost, match="our certificate is not valid yet by its clock") as lost:
+            await town.transports[A].open(SSID, "one", peers=[B]).receive(B)
+        assert (lost.value.culprit, lost.value.code) == (B, "PEER_LOST")
 
 
 async def test_leaves_made_before_their_owner_withdrew_them_are_refused() -> None:
