@@ -70,7 +70,7 @@ class PartyNode:
     ) -> None:
         self._premises, self._signing, self._platform = premises, signing, platform
         self._learn, self._shut_down = learn, shut_down
-        self._desk = JobDesk(premises)
+        self._desk = JobDesk(premises, platform)
         self._newcomers = Newcomers(premises.clock)
         # A lock is there while somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -21,7 +21,7 @@ from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.checkpoints import Listing, common, digest_of, parse_listing
 from fedcredit.node.jobs.peers import NAME_AFTER_S
 from fedcredit.node.jobs.run import NOT_BELIEVED
-from fedcredit.node.jobs.waits import PASSING
+from fedcredit.node.jobs.waits import INTERRUPTED, PASSING
 from fedcredit.node.rpc import ControlClient, remote_error
 from fedcredit.node.store import JobState, Store
 from fedcredit.runtime.clock import Clock
@@ -281,12 +281,14 @@ class Supervision:
                 return PeerLost(party, self._stages.get(party, "start"), f"was not back within {self._timeout_s:g} s")
         waiting = {party: s for party, s in found.items() if isinstance(s, _Standing) and s.live}
         for party, standing in waiting.items():
-            if standing.code and standing.code != "PEER_LOST":
+            if standing.code not in ("", "PEER_LOST", INTERRUPTED):
                 what = f"was not settled within {self._timeout_s:g} s"
                 return RefusedError(Problem(standing.code, f"{party} at {self._stages.get(party, 'start')}", what))
-        for party, standing in waiting.items():
+        # A node that stops again and again is lost like one that does not come back; what others miss is an echo.
+        for party, standing in sorted(waiting.items(), key=lambda found: found[1].code != INTERRUPTED):
             culprit = PartyId(standing.culprit or party)
-            return PeerLost(culprit, self._stages.get(party, "start"), f"is lost to {party} again and again")
+            how = "stops" if culprit == party else f"is lost to {party}"
+            return PeerLost(culprit, self._stages.get(party, "start"), f"{how} again and again")
         return FedcreditError(Problem("INTERNAL", "platform", "a job was given up without a reason"))
 
 

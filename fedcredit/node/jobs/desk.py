@@ -73,10 +73,10 @@ class _Job:
 
 
 class JobDesk:
-    """The jobs of one party. Lives on the node's event loop."""
+    """The jobs of one party, which `platform` starts and resumes. Lives on the node's event loop."""
 
-    def __init__(self, premises: Premises) -> None:
-        self._premises = premises
+    def __init__(self, premises: Premises, platform: PartyId) -> None:
+        self._premises, self._platform = premises, platform
         self._jobs: dict[str, _Job] = {}
         self._clockwork: asyncio.Task[None] | None = None
         self.stopping = False
@@ -330,11 +330,17 @@ class JobDesk:
             if row is None or job.run is not None or not self._overdue(job):
                 return
             if job.wait is not None:
-                await self._end(row, job, Outcome(JobState.FAILED, job.wait.error))
+                await self._end(row, job, Outcome(JobState.FAILED, self._missed(job.wait)))
             elif row.state in (JobState.PROPOSED, JobState.SIGNED):
                 what = "was agreed on and never started"
                 error = FedcreditError(Problem("AGREEMENT_TIMEOUT", f"job {name}", what, "submit it again"))
                 await self._end(row, job, Outcome(JobState.FAILED, error))
+
+    def _missed(self, wait: _Wait) -> FedcreditError:
+        """For whom a job waited in vain: one that only had to be resumed, for the platform."""
+        if wait.error.code != INTERRUPTED:
+            return wait.error
+        return PeerLost(self._platform, "the job", f"was not heard of for {self._premises.limits.peer_timeout_s:g} s")
 
     def _job(self, job: str) -> _Job:
         if job not in self._jobs:
