@@ -104,7 +104,10 @@ class _Plan:
 
 
 class World:
-    """One run. `at_failpoint` is told (process name, failpoint, count there) and may say `kill` or an errno's name."""
+    """One run. `at_failpoint` is told (process name, failpoint, count there) and may say `kill` or an errno's name.
+
+    `ended` is told of a node that ended by itself: its name, and `done` or why.
+    """
 
     def __init__(self, template: Template, folder: Path, loop: SimLoop) -> None:
         self.template, self.loop = template, loop
@@ -117,6 +120,7 @@ class World:
         self.hits: Counter[tuple[str, str]] = Counter()
         self.at_failpoint: Callable[[str, str, int], str | None] = lambda process, name, count: None
         self.exits: list[tuple[str, str]] = []
+        self.ended: Callable[[str, str], None] = lambda name, how: None
         self._lives: Counter[str] = Counter()
         self._shut_down: dict[Process, asyncio.Event] = {}
         failpoints._plan = _Plan(self, os.environ.get(failpoints.REACHED))  # type: ignore[assignment]
@@ -186,6 +190,7 @@ class World:
         if self.alive.get(process.name) is process:
             del self.alive[process.name]
             self.fabric.gone(process, silent=False)
+            self.ended(process.name, how)
 
 
 _worlds: list[Any] = []
