@@ -155,8 +155,19 @@ class Coordinator:
         specification: bytes | None = None,
         signatures: bytes | None = None,
     ) -> None:
+        """Keep what is agreed; a disk that is full, say, may have room again before a peer would be given up."""
         update = self._store.platform.update
-        await asyncio.to_thread(update, self._kept.id, state, specification=specification, signatures=signatures)
+        begun, pauses = self._clock.monotonic(), backoff()
+        while True:
+            try:
+                await asyncio.to_thread(
+                    update, self._kept.id, state, specification=specification, signatures=signatures
+                )
+                return
+            except FedcreditError as error:
+                if error.code not in PASSING or self._clock.monotonic() - begun > self._timeout_s:
+                    raise
+            await asyncio.sleep(next(pauses))
 
     async def _ask_all(self, method: str, request: ProposeJob | SignJob | StartJob, reply: type[T]) -> dict[PartyId, T]:
         asks = [self._ask(party, method, request, reply) for party in self._clients]

@@ -19,10 +19,12 @@ from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError,
 from fedcredit.ids import PartyId
 from fedcredit.node.coordinator import Coordinator
 from fedcredit.node.events import EventLog
+from fedcredit.node.jobs.waits import PASSING
 from fedcredit.node.overview import listed, platform_job, platform_summary
 from fedcredit.node.rpc import ControlClient, Method
 from fedcredit.node.specification import FORMAT, PROTOCOLS, JobSpecification, canonical, parse_canonical
 from fedcredit.node.store import JobState, PlatformJob, Store
+from fedcredit.node.supervision import backoff
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import LimitsSection
@@ -138,18 +140,27 @@ class PlatformNode:
             _lines.error("job.bug", job=job, error=type(bug).__name__, places=logs.places(bug))
             error = FedcreditError(Problem("INTERNAL", "platform", type(bug).__name__))
             await coordinator.cancel(error.code)
+        self._coordinators.pop(job, None)  # From here on it has ended, and nobody can cancel it any more.
         await self._end(job, log, JobState.SUCCEEDED if error is None else JobState.FAILED, error)
 
     async def _end(self, job: str, log: EventLog, state: JobState, error: FedcreditError | None) -> None:
         """Write how a job ended. An end that is kept already stays: a cancellation may have come just after it."""
-        try:
-            await asyncio.to_thread(self._store.platform.update, job, state, error=error)
-        except FedcreditError as refused:
-            if refused.code != "JOB_STATE":
-                raise
-            kept = await asyncio.to_thread(self._store.platform.job, job)
-            assert kept is not None, "a job that was taken up is in the store"
-            state, error = kept.state, _error_of(kept)
+        pauses = backoff()
+        while True:
+            try:
+                await asyncio.to_thread(self._store.platform.update, job, state, error=error)
+                break
+            except FedcreditError as refused:
+                if refused.code == "JOB_STATE":
+                    kept = await asyncio.to_thread(self._store.platform.job, job)
+                    assert kept is not None, "a job that was taken up is in the store"
+                    state, error = kept.state, _error_of(kept)
+                    break
+                if refused.code not in PASSING:
+                    raise
+                # A full disk, say. The job has ended, and says so as soon as that can be written.
+                _lines.warning("job.end_unkept", job=job, code=refused.code)
+            await asyncio.sleep(next(pauses))
         failpoints.hit("platform.end.kept", job)
         log.state(state, error)
         await log.flushed()
@@ -176,18 +187,25 @@ class PlatformNode:
         proposal = self._visible(caller, request.job)
         if caller not in self._operators and caller != proposal.submitter:
             raise RefusedError(Problem("PERMISSION_DENIED", f"{caller} at CancelAll", "did not submit this job"))
-        log, task = self._log(request.job), self._tasks.get(request.job)
-        if task is None:
-            return Accepted()  # it has ended
-        task.cancel()
-        await asyncio.wait({task}, timeout=10)
-        if (coordinator := self._coordinators.get(request.job)) is None:
-            return Accepted()  # it has ended meanwhile
+        if (coordinator := self._coordinators.pop(request.job, None)) is not None:
+            # A task of the node: a caller that hangs up does not leave the job half cancelled.
+            stopped, log = self._tasks[request.job], self._log(request.job)
+            cancelling = self._cancel_for_good(request.job, stopped, coordinator, log)
+            self._tasks[request.job] = asyncio.create_task(cancelling, name=f"cancel {request.job}")
+        if (task := self._tasks.get(request.job)) is not None:
+            await asyncio.shield(task)
+        return Accepted()
+
+    async def _cancel_for_good(
+        self, job: str, running: asyncio.Task[None], coordinator: Coordinator, log: EventLog
+    ) -> None:
+        running.cancel()
+        await asyncio.wait({running}, timeout=10)
+        if job not in self._logs:
+            return  # it has ended meanwhile
         # The parties come first: a platform that dies in between finds the job cancelled at them.
         await coordinator.cancel("CANCELLED")
-        error = RefusedError(Problem("CANCELLED", "job", "was cancelled"))
-        await self._end(request.job, log, JobState.CANCELLED, error)
-        return Accepted()
+        await self._end(job, log, JobState.CANCELLED, RefusedError(Problem("CANCELLED", "job", "was cancelled")))
 
     async def _list(self, caller: PartyId, request: ListJobs) -> JobReport:
         def report() -> bytes:

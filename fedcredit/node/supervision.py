@@ -81,6 +81,7 @@ class Supervision:
         self._attention = asyncio.Event()
         self._attention.set()
         self._restarts = self._most_kept = 0
+        self._own_want: FedcreditError | None = None
 
     async def run(self) -> list[FedcreditError | None]:
         """Follow the job until all parties have ended it, or one has failed it or is given up; the ends so far."""
@@ -191,11 +192,17 @@ class Supervision:
                 since = min([stuck_since, *self._away.values()])
                 if self._clock.monotonic() - since > self._timeout_s:
                     return self._given_up(found)
+                self._own_want = None
                 if len(standings) == len(found) and all(s.ready or not s.live for s in standings.values()):
                     if self._restarts >= MOST_RESTARTS:
                         return self._given_up(found)
-                    with contextlib.suppress(PeerLost):
+                    try:
                         await self._resume(standings)
+                    except FedcreditError as error:
+                        if not _passes(error):
+                            raise
+                        # A party that did not hear it is asked again; what this node lacks itself may pass, too.
+                        self._own_want = None if isinstance(error, PeerLost) else error
             # Asked again soon, whether or not anybody reports anything meanwhile.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(next(pauses)):
@@ -215,7 +222,7 @@ class Supervision:
         return len(standings) == len(found) or bool(live)
 
     async def _resume(self, standings: Mapping[PartyId, _Standing]) -> None:
-        """Tell all parties that have not ended to go on. Raises: PeerLost when one does not hear it."""
+        """Tell all parties that have not ended to go on. Raises: PeerLost when one does not hear it, STORE_*."""
         unstarted = [party for party, s in standings.items() if not s.live and not s.state.final]
         if unstarted:
             await asyncio.gather(*(self._tell(party, "Start", self._start) for party in unstarted))
@@ -275,10 +282,13 @@ class Supervision:
         return dict(zip(self._clients, answers, strict=True))
 
     def _given_up(self, found: Mapping[PartyId, _Standing | FedcreditError]) -> FedcreditError:
-        """Why the job does not go on: first for who is away, then for who waits for something of its own."""
+        """Why the job does not go on: for who is away, for what this node lacks itself, for what a party waits for."""
         for party, answer in found.items():
             if isinstance(answer, FedcreditError):
                 return PeerLost(party, self._stages.get(party, "start"), f"was not back within {self._timeout_s:g} s")
+        if self._own_want is not None:
+            what = f"was not settled within {self._timeout_s:g} s"
+            return RefusedError(Problem(self._own_want.code, "platform", what))
         waiting = {party: s for party, s in found.items() if isinstance(s, _Standing) and s.live}
         for party, standing in waiting.items():
             if standing.code not in ("", "PEER_LOST", INTERRUPTED):

@@ -165,8 +165,8 @@ class World:
         if what == "kill":
             self.kill(process.name)
             raise Killed
-        # A full disk refuses writes; where a link is let in or bytes are carried, nothing is written.
-        if what is not None and not name.startswith(("link.", "relay.")):
+        # A full disk refuses writes, and these are the places where one is under way: elsewhere nothing is written.
+        if what is not None and name.endswith(".written"):
             number = getattr(errno, what)
             raise OSError(number, os.strerror(number))
 

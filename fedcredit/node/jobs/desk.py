@@ -41,8 +41,8 @@ DIRECTORY_S = 3.0
 
 TICK_S = 1.0
 
-AGREEMENT_S = 86_400.0
-"""How long a job that was proposed or signed may take to start."""
+AGREEMENT_CALLS, REPLY_S = 3, 600.0
+"""A job is proposed, signed and started. Each time the platform waits for all answers, and for who is away."""
 
 MAX_STARTS = 100
 """Of one job at one party. A platform that keeps to its own rules gives up long before."""
@@ -322,7 +322,8 @@ class JobDesk:
     def _overdue(self, job: _Job) -> bool:
         if job.wait is not None:
             return self._now() - job.wait.heard > self._premises.limits.peer_timeout_s
-        return self._now() - job.since > AGREEMENT_S
+        # Who was away when the platform gave it up is told nothing more of it, and must not hold it for ever.
+        return self._now() - job.since > AGREEMENT_CALLS * (REPLY_S + self._premises.limits.peer_timeout_s)
 
     async def _give_up(self, name: str, job: _Job) -> None:
         async with job.lock:
