@@ -38,8 +38,9 @@ RESUME_S = 90.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
 """Between two questions to a party that is away: short enough for it to go on within 30 s of its return."""
 
-MOST_RESTARTS = 12
-"""Without a new checkpoint. Each comes later than the one before, the last after half an hour."""
+MOST_RESTARTS = 16
+"""Without a new checkpoint. Each comes later than the one before; however short the jitter makes the rests, they add up
+to more than half an hour, so that two parties may be cut off from each other for that long."""
 
 LONGEST_REST_S = 240.0
 

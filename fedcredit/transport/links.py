@@ -150,7 +150,7 @@ class Link:
 
     @property
     def down_s(self) -> float:
-        """For how long the peer has been out of reach while there was use for it; 0 while it is not."""
+        """For how long the peer has been out of reach while there was use for it, also if it was given up; else 0."""
         return 0.0 if self._down_since is None else asyncio.get_running_loop().time() - self._down_since
 
     @property
@@ -220,7 +220,8 @@ class Link:
         try:
             await self._keep_stream()
         finally:
-            self._down_since = None
+            if not self._gone:
+                self._down_since = None
 
     async def _keep_stream(self) -> None:
         loop = asyncio.get_running_loop()

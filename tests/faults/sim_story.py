@@ -2,6 +2,7 @@
 
     python tests/faults/sim_story.py 7 8 9               tell the stories with these seeds
     python tests/faults/sim_story.py --first 100 --count 50     and 50 more, in each of which something happens
+    python tests/faults/sim_story.py --deed hold:150:bank:tax:1800      tell the story of these deeds, and how it went
 
 A story is a list of deeds, each done when a given number of messages has been carried, or at a given failpoint of a
 given node. What must hold at the end of every story:
@@ -29,12 +30,14 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
 from faults import sim_world
+from faults.sim_grpc import Wire
 from faults.sim_loop import SimLoop, Stalled
 from faults.sim_world import NODES, PARTIES, Template, World
 from faults.store_view import jobs_in
@@ -44,6 +47,7 @@ from fedcredit.node.local import OPERATOR, PLATFORM
 from fedcredit.node.operator import Operator
 from fedcredit.node.pki import load_credentials
 from fedcredit.wire.control import JobEvent
+from fedcredit.wire.frame import Frame
 
 HORIZON_S = 4000.0
 """By then every story has ended: the longest wait for a peer is 600 s, and a story takes at most two of them."""
@@ -72,10 +76,18 @@ class Deed:
     other: str = ""
     seconds: float = 0.0
 
+    @classmethod
+    def parse(cls, text: str) -> Deed:
+        """A deed as it is written on the command line."""
+        what, at, who, other, seconds = text.split(":")
+        return cls(what, int(at), who, other, float(seconds))
+
     @property
     def survivable(self) -> bool:
         """Whether a job has to end well in spite of it."""
-        long = {"hold": 60.0, "hold one way": 60.0, "kill": 120.0, "vanish": 120.0, "kill there": 120.0}
+        long = {"hold": 60.0, "hold one way": 60.0} | dict.fromkeys(
+            ("kill", "kill there", "vanish", "terminate"), 120.0
+        )
         return self.what not in ("cancel", "jump", "full") and self.seconds <= long.get(self.what, 1e9)
 
 
@@ -93,10 +105,10 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     chronicle: list[str] = field(default_factory=list, repr=False)
 
-    def line(self) -> str:
+    def line(self, *, chronicle: bool = False) -> str:
         """One JSON object."""
-        told = {name: value for name, value in dataclasses.asdict(self).items() if name != "chronicle"}
-        return json.dumps(told)
+        told = dataclasses.asdict(self)
+        return json.dumps({name: value for name, value in told.items() if chronicle or name != "chronicle"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +307,7 @@ class Story:
                 for wire in pair:
                     wire.repeat += 3
             case "spoil":
-                pair[0].spoil.append(lambda data: [data[:-1] + bytes([data[-1] ^ 1])])
+                pair[0].spoil.append(partial(spoil_body, pair[0]))
             case "double":
                 pair[0].spoil.extend([lambda data: [data, data]] * 3)
             case "full":
@@ -346,6 +358,17 @@ class Story:
         return True
 
 
+def spoil_body(wire: Wire, frame: bytes) -> list[bytes]:
+    """Flip a bit of the body of this frame, or of the next one that has a body: F8, a chunk that does not fit its hash.
+
+    Below TLS nothing but a body can be spoilt: an envelope that cannot be read is no accident, and is refused at once.
+    """
+    if not Frame.decode(frame).body:
+        wire.spoil.appendleft(partial(spoil_body, wire))
+        return [frame]
+    return [frame[:-1] + bytes([frame[-1] ^ 1])]
+
+
 def measure(template: Template, folder: Path) -> Measure:
     """An uninterrupted run."""
     story = Story(template, folder, [])
@@ -360,9 +383,11 @@ def measure(template: Template, folder: Path) -> Measure:
     return Measure(story.messages, dict(hits), story.result())
 
 
-def tell(seed: int, template: Template, folder: Path, uninterrupted: Measure) -> Outcome:
-    """Invent a story, tell it, judge it."""
-    deeds = invent(seed, uninterrupted)
+def tell(
+    seed: int, template: Template, folder: Path, uninterrupted: Measure, deeds: list[Deed] | None = None
+) -> Outcome:
+    """Invent a story, unless its `deeds` are given; tell it, judge it."""
+    deeds = deeds or invent(seed, uninterrupted)
     outcome = Outcome(seed, list(deeds))
     random.seed(seed)
     story = Story(template, folder, deeds)
@@ -418,13 +443,20 @@ def main() -> int:
     parser.add_argument("seeds", type=int, nargs="*")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--count", type=int, default=0)
+    parser.add_argument("--deed", type=Deed.parse, action="append", default=[], metavar="WHAT:AT:WHO:OTHER:SECONDS")
+    parser.add_argument("--set", action="append", default=[], metavar="VARIABLE=VALUE", help="a setting of all nodes")
     chosen = parser.parse_args()
     sim_world.play(setattr)
     bad = counted = 0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
         folder = Path(name)
         template = Template(folder / "template")
+        template.environment = dict(setting.split("=", 1) for setting in chosen.set)
         uninterrupted = measure(template, folder / "uninterrupted")
+        if chosen.deed:
+            outcome = tell(chosen.first, template, folder / "story", uninterrupted, chosen.deed)
+            print(outcome.line(chronicle=True), flush=True)
+            return len(outcome.problems)
         for seed in itertools.chain(chosen.seeds, itertools.count(chosen.first)):
             if seed not in chosen.seeds and counted >= chosen.count:
                 break

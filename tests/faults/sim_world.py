@@ -58,6 +58,8 @@ class Template:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.environment: dict[str, str] = {}
+        """Of every node; it overrides their files."""
         folder.mkdir(parents=True, exist_ok=True)
         write_tables(folder, SIZES)
         self.definition = load_job(write_job(folder, list(SIZES), JOB))
@@ -176,9 +178,9 @@ class World:
         return process
 
     async def _serve(self, process: Process) -> None:
-        config = load_party(
-            self.folder / process.name, {"FEDCREDIT_LISTEN__PORT": str(self.template.ports[PartyId(process.name)])}
-        )
+        port = str(self.template.ports[PartyId(process.name)])
+        environment = self.template.environment | {"FEDCREDIT_LISTEN__PORT": port}
+        config = load_party(self.folder / process.name, environment)
         how = "done"
         try:
             await server.serve(config)
