@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.wire.frame import Abort
 from fedcredit.wire.message import Message, MessageInvalid, message_type
 
 __all__ = [
     "Channel",
+    "LostToPeer",
     "Packet",
     "Transport",
     "decode_packet",
@@ -64,7 +66,7 @@ class Channel(Protocol):
     async def abort(self, error: FedcreditError) -> None:
         """Leave the stage and tell the peers that this party ends the job; never waits, never raises.
 
-        Reveals: the error's code and exit status, nothing else of it.
+        Reveals: the error's code and exit status, and of a PeerLost its culprit; nothing else of it.
         """
 
     async def close(self) -> None:
@@ -111,10 +113,22 @@ def decode_packet(packet: Packet, stage: str) -> Message:
         raise PeerError(packet.sender, stage, f"{problem.where}: {problem.what}", invalid.code) from invalid
 
 
-def error_of_abort(peer: PartyId, stage: str, code: str, status: int) -> FedcreditError:
+class LostToPeer(PeerLost):
+    """A peer has given up because it lost somebody: `lost`, by its word, if it said so. The culprit is the peer."""
+
+    def __init__(self, peer: PartyId, stage: str, lost: PartyId | None) -> None:
+        super().__init__(peer, stage, f"ended the job, having lost {lost or 'a peer'} itself")
+        self.lost = lost
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.culprit, self.step, self.lost)
+
+
+def error_of_abort(peer: PartyId, abort: Abort) -> FedcreditError:
     """What `peer`'s abort means here: it lost somebody, it refused, or it failed."""
-    if status == PeerLost.exit_status:
-        return PeerLost(peer, stage, f"ended the job, having lost a peer itself ({code})")
-    if status == RefusedError.exit_status:
+    stage, code = abort.stage, abort.code
+    if abort.status == PeerLost.exit_status:
+        return LostToPeer(peer, stage, abort.lost)
+    if abort.status == RefusedError.exit_status:
         return RefusedError(Problem(code, f"{peer} at {stage}", "refused, and ended the job"))
     return PeerError(peer, stage, "ended the job", code)

@@ -282,7 +282,7 @@ class GrpcChannel:
         self._inbound.end_job(error)
         self._leave()
         for link in self._links.values():
-            link.abort(self._ssid, self._epoch, Abort(self._stage, error.code, error.exit_status))
+            link.abort(self._ssid, self._epoch, Abort.of(self._stage, error))
 
     async def close(self) -> None:
         """See `Channel.close`."""

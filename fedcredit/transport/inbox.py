@@ -308,7 +308,7 @@ class Inbox:
     def _abort(self, job: _Job | None, peer: PartyId, frame: Frame) -> None:
         frame.check_body()
         abort = Abort.decode(frame.body)
-        error = error_of_abort(peer, abort.stage, abort.code, abort.status)
+        error = error_of_abort(peer, abort)
         self._drop_start(job, peer, frame.epoch)
         if job is not None and frame.epoch == job.epoch and peer in job.peers:
             job.end(error)

@@ -19,7 +19,7 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.session import Session
 from fedcredit.transport.channel import Packet, decode_packet, error_of_abort
 from fedcredit.transport.limits import Limits
-from fedcredit.wire.frame import check_stage
+from fedcredit.wire.frame import Abort, check_stage
 
 __all__ = ["Link", "MemoryNetwork", "MemoryTransport", "Outcome", "run_network"]
 
@@ -254,7 +254,7 @@ class MemoryChannel:
         """See `Channel.abort`."""
         async with self._job.changed:
             for peer in self._peers:
-                self._job.failure.setdefault(peer, error_of_abort(self._me, self._stage, error.code, error.exit_status))
+                self._job.failure.setdefault(peer, error_of_abort(self._me, Abort.of(self._stage, error)))
             self._job.changed.notify_all()
 
     async def close(self) -> None:

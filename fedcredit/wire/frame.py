@@ -6,12 +6,13 @@ the header and leaves the body where it is. All sizes are checked against the by
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError as ProtoDecodeError
 
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, FedcreditError, PeerLost
 from fedcredit.ids import PartyId, party_id
 from fedcredit.kernels.digest import blake3
 from fedcredit.wire._gen import frame_pb2 as pb
@@ -104,7 +105,7 @@ class Frame:
         return cls(
             ssid=_ssid(header.ssid),
             stage=check_stage(header.stage, reserved=header.tag == ABORT_TAG),
-            sender=_party(header.sender),
+            sender=_party(header.sender, "frame.sender"),
             seq=header.seq,
             tag=header.tag,
             body=memoryview(data)[start:],
@@ -121,15 +122,30 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The sender ends the job. Reveals: where it gave up, the error's code and kind. Assumes: as `Frame`."""
+    """The sender ends the job, or its part in this start of it.
+
+    Reveals: where it gave up, the error's code and kind, and which other party of the job it has lost, if any.
+    Assumes: as `Frame`; whom it names is the sender's word.
+    """
 
     stage: str
     code: str
     status: int
+    lost: PartyId | None = None
+
+    @classmethod
+    def of(cls, stage: str, error: FedcreditError) -> Abort:
+        """What peers are told of `error`."""
+        lost = None
+        if isinstance(error, PeerLost):
+            with contextlib.suppress(ConfigError):
+                lost = party_id(error.culprit)
+        return cls(stage, error.code, error.exit_status, lost)
 
     def encode(self) -> bytes:
         """The body of a frame with `ABORT_TAG`."""
-        return pb.Abort(stage=self.stage, code=self.code, status=self.status).SerializeToString()
+        lost = self.lost or ""
+        return pb.Abort(stage=self.stage, code=self.code, status=self.status, lost=lost).SerializeToString()
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> Abort:
@@ -141,7 +157,8 @@ class Abort:
             raise MessageInvalid("abort", "not protobuf") from None
         if not is_code(body.code) or body.status > 255:
             raise MessageInvalid("abort", "not an error code and exit status")
-        return cls(check_stage(body.stage), body.code, body.status)
+        lost = _party(body.lost, "abort.lost") if body.lost else None
+        return cls(check_stage(body.stage), body.code, body.status, lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +230,11 @@ def _ssid(ssid: bytes) -> bytes:
     return ssid
 
 
-def _party(name: str) -> PartyId:
+def _party(name: str, where: str) -> PartyId:
     try:
         return party_id(name)
     except ConfigError:
-        raise MessageInvalid("frame.sender", "not a party's name") from None
+        raise MessageInvalid(where, "not a party's name") from None
 
 
 def _varint(value: int) -> bytes:

@@ -158,6 +158,22 @@ def test_a_party_that_is_parted_from_everybody_for_too_long_is_lost() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("deed", "waits"), [("kill:270:registry:bank:60", "tax"), ("vanish:275:tax:bank:60", "registry")]
+)
+def test_whoever_is_lost_is_named_by_those_too_that_have_nothing_to_do_with_it(deed: str, waits: str) -> None:
+    """Two providers of features do not speak with each other in training: the bank tells one that it lost the other."""
+    [outcome], said = tell("--deed", deed)
+    hold([outcome], said)
+    assert outcome["end"] == "succeeded"
+    lost = deed.split(":")[2]
+    named = [line.split()[2:] for line in outcome["chronicle"] if "state waiting PEER_LOST" in line]
+    assert {party for party, *_ in named} == {"bank", waits}
+    assert {culprit for *_, culprit in named} == {lost}
+
+
+@pytest.mark.slow
 def test_a_seed_tells_the_same_story_again() -> None:
     once, _ = tell("8")
     again, _ = tell("8")

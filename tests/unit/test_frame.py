@@ -138,8 +138,8 @@ def test_a_body_that_cannot_travel_is_not_sent() -> None:
 
 
 def test_abort_and_receipt_round_trip() -> None:
-    abort = Abort("gbdt.0/tree.7", "DATA_CORRUPT", 76)
-    assert Abort.decode(abort.encode()) == abort
+    for abort in (Abort("gbdt.0/tree.7", "DATA_CORRUPT", 76), Abort("align", "PEER_LOST", 69, PartyId("tax"))):
+        assert Abort.decode(abort.encode()) == abort
     for receipt in (Receipt(SSID, 1, "align", 7), Receipt(SSID, 0, ABORT_STAGE, 1, "STALE_EPOCH")):
         assert Receipt.decode(receipt.encode()) == receipt
 
@@ -153,9 +153,16 @@ def test_any_bytes_are_an_abort_and_a_receipt_or_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "abort", [Abort("align", "free text, say of row 17", 76), Abort("align", "X" * 65, 76), Abort("align", "X", 999)]
+    "abort",
+    [
+        Abort("align", "free text, say of row 17", 76),
+        Abort("align", "X" * 65, 76),
+        Abort("align", "X", 999),
+        Abort("align", "X", 69, PartyId("row 17")),
+        Abort("align", "X", 69, PartyId("x" * 65)),
+    ],
 )
-def test_an_abort_says_a_code_and_nothing_else(abort: Abort) -> None:
+def test_an_abort_says_a_code_and_a_party_and_nothing_else(abort: Abort) -> None:
     with pytest.raises(MessageInvalid):
         Abort.decode(abort.encode())
 

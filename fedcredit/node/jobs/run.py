@@ -21,6 +21,7 @@ from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobState
 from fedcredit.observe import logs
 from fedcredit.tables import Table
+from fedcredit.transport.channel import LostToPeer
 
 __all__ = ["NOT_BELIEVED", "JobRun", "Outcome", "end_job", "keep_waiting", "told_to_end"]
 
@@ -136,13 +137,18 @@ class JobRun:
         await self._job_work.run(self._table, self._fingerprint)
 
     def _nearest(self, reason: FedcreditError) -> FedcreditError:
-        """Who is lost: a peer that stopped because it lost another is not to blame where we miss that one, too."""
+        """Who is lost: a peer that stopped because it lost another is not to blame. We may miss that one, too, or only
+        hear of it, when we have nothing to do with it ourselves."""
         away = self._premises.transport.unreachable()
         missed = {peer: away[peer] for peer in self._job_work.peers if peer in away}
-        if not isinstance(reason, PeerLost) or not missed or reason.culprit in missed:
+        if not isinstance(reason, PeerLost) or reason.culprit in missed:
             return reason
-        peer = max(missed, key=missed.__getitem__)
-        return PeerLost(peer, reason.step, f"out of reach for {missed[peer]:.0f} s")
+        if missed:
+            peer = max(missed, key=missed.__getitem__)
+            return PeerLost(peer, reason.step, f"out of reach for {missed[peer]:.0f} s")
+        if isinstance(reason, LostToPeer) and reason.lost in self._job_work.peers:
+            return PeerLost(reason.lost, reason.step, f"is lost to {reason.culprit}")
+        return reason
 
     def _stop(self, outcome: Outcome) -> None:
         if self._ending:

@@ -32,14 +32,16 @@ class FrameHeader(_message.Message):
     def __init__(self, ssid: _Optional[bytes] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., sender: _Optional[str] = ..., seq: _Optional[int] = ..., tag: _Optional[int] = ..., body_hash: _Optional[bytes] = ...) -> None: ...
 
 class Abort(_message.Message):
-    __slots__ = ("stage", "code", "status")
+    __slots__ = ("stage", "code", "status", "lost")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     stage: str
     code: str
     status: int
-    def __init__(self, stage: _Optional[str] = ..., code: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
+    lost: str
+    def __init__(self, stage: _Optional[str] = ..., code: _Optional[str] = ..., status: _Optional[int] = ..., lost: _Optional[str] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("ssid", "epoch", "stage", "next_seq", "refused", "hang_up")
