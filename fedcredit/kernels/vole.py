@@ -45,7 +45,7 @@ MIN_CELLS: Final = 7
 """The code reads one cell in each seventh."""
 
 MAX_ELEMENTS: Final = 1 << 21
-"""Elements of one piece; its memory is 64 bytes for each of them at the sender, 128 at the receiver."""
+"""Elements of one piece; beside its result it takes 32 bytes for each of them at the sender, 64 at the receiver."""
 
 COLUMN: Final = 128
 PIECE_KEY_BYTES: Final = 32

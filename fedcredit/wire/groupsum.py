@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fedcredit.kernels.group import POINT_BYTES
-from fedcredit.kernels.onehot import KEY_BYTES, NIBBLES, U8, U64
+from fedcredit.kernels.onehot import NIBBLES, U8, U64
 from fedcredit.wire._gen import groupsum_pb2 as pb
-from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
+from fedcredit.wire.message import Message, MessageInvalid, array, count
 
 __all__ = [
-    "BASE_TRANSFERS",
     "MAX_ROUND",
     "MAX_ROWS",
     "ChoiceCorrections",
@@ -24,53 +22,14 @@ __all__ = [
     "GroupSums",
     "LevelSums",
     "PlainGroups",
-    "SeedSums",
-    "TransferChoices",
-    "TransferKey",
 ]
 
-BASE_TRANSFERS: Final = 128
 MAX_ROWS: Final = (1 << 32) - 1
 MAX_FEATURES: Final = 1 << 20
 MAX_ROUND: Final = (1 << 31) - 1
 MAX_CELLS: Final = 1 << 40
 MAX_CHUNK_WORDS: Final = 1 << 19
 """4 MiB of uint64, below what a link carries; chunks are about 1 MiB."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class TransferKey(Message, tag=0x20, proto=pb.TransferKey):
-    """P's key of the 128 base transfers, `aG`. Reveals: nothing. Assumes: semi-honest P."""
-
-    point: bytes = blob(POINT_BYTES)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class TransferChoices(Message, tag=0x21, proto=pb.TransferChoices):
-    """A's two points for each base transfer; its choice is hidden in which of them it knows.
-
-    Reveals: nothing: both points of a pair are uniform. Assumes: semi-honest A; random oracle into the group.
-    """
-
-    points: U8 = array("u1", 3, BASE_TRANSFERS * 2 * POINT_BYTES)
-
-    def validate(self) -> None:
-        if self.points.shape != (BASE_TRANSFERS, 2, POINT_BYTES):
-            raise MessageInvalid("TransferChoices.points", "not 128 pairs of points", "ARRAY_INVALID")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class SeedSums(Message, tag=0x22, proto=pb.SeedSums):
-    """Both sides' sums of each level of the 32 seed trees, each under the key of its base transfer.
-
-    Reveals: to A, the 15 of 16 seeds of each tree that its secret leaves open. Assumes: computational Diffie-Hellman.
-    """
-
-    blocks: U8 = array("u1", 3, BASE_TRANSFERS * 2 * KEY_BYTES)
-
-    def validate(self) -> None:
-        if self.blocks.shape != (BASE_TRANSFERS, 2, KEY_BYTES):
-            raise MessageInvalid("SeedSums.blocks", "not 128 pairs of blocks", "ARRAY_INVALID")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

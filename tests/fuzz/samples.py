@@ -17,7 +17,11 @@ from fedcredit.wire.message import Message, MessageInvalid
 __all__ = ["messages", "sample"]
 
 TEST_TAGS = 0x7F00
-SHAPES = {1: ((3,), (1,), (0,)), 2: ((2, 32), (2, 16), (2, 3)), 3: ((2, 3, 2), (32, 1, 2), (128, 2, 16), (128, 2, 32))}
+SHAPES = {
+    1: ((3,), (1,), (0,)),
+    2: ((2, 32), (2, 16), (2, 3)),
+    3: ((2, 3, 2), (32, 1, 2), (128, 2, 16), (128, 2, 32), (768, 3, 2)),
+}
 TEXTS = ("a", "tax", "SOME_CODE", "127.0.0.1:7443", "", "2026-01-01T00:00:00+00:00", "00" * 32)
 POINT = group.multiply_base(np.full((1, 32), 1, np.uint8)).tobytes()
 

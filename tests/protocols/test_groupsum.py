@@ -24,11 +24,9 @@ from fedcredit.wire.groupsum import (
     Corrections,
     GroupSums,
     LevelSums,
-    SeedSums,
-    TransferChoices,
-    TransferKey,
 )
 from fedcredit.wire.message import message_type
+from fedcredit.wire.transfers import SeedSums, TransferChoices, TransferKey
 
 BANK, TAX = PartyId("bank"), PartyId("tax")
 

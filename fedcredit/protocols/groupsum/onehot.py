@@ -25,10 +25,10 @@ from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.kernels import onehot as kernels
 from fedcredit.kernels.onehot import U8, U32, U64, Assignment
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum.base_transfers import plant_asker, plant_holder
 from fedcredit.protocols.groupsum.roles import Held, Shared
 from fedcredit.protocols.groupsum.shape import CHUNK_BYTES, Grouping
 from fedcredit.protocols.groupsum.vectors import VectorStore, blocks
+from fedcredit.protocols.transfers import choose, plant
 from fedcredit.wire.groupsum import ChoiceCorrections, Corrections, GroupSums, LevelSums
 
 __all__ = ["OneHotAsker", "OneHotHolder", "set_up_asker", "set_up_holder"]
@@ -148,7 +148,7 @@ class OneHotHolder:
 
 def set_up_asker(shape: Grouping, randomness: Randomness, *, vector_bytes: int = VECTOR_BYTES) -> Steps[OneHotAsker]:
     """The asker's side of set-up. Raises: PeerError."""
-    planted = yield from plant_asker(shape, randomness)
+    planted = yield from choose(shape.transfers(), randomness)
     forest = shape.forest()
     roots = np.empty((len(shape.groups), shape.n_rows, 2), np.uint64)
     column = 0
@@ -177,7 +177,7 @@ def set_up_holder(
         raise ValueError(f"set_up_holder: codes are {codes.shape} {codes.dtype}")
     if (codes.max(axis=1) >= np.array(shape.groups)).any():
         raise ValueError("set_up_holder: a group is out of range")
-    seeds = yield from plant_holder(shape, randomness)
+    seeds = yield from plant(shape.transfers(), randomness)
     forest = shape.forest()
     keys = np.empty((shape.n_rows * sum(forest.depths), 2), np.uint64)
     column = start = 0

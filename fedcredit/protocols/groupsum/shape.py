@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
 from fedcredit.kernels.onehot import KEY_BYTES, MAX_GROUPS, Forest, Round
+from fedcredit.protocols.transfers import Transfers
 from fedcredit.wire.groupsum import MAX_FEATURES, MAX_ROUND, MAX_ROWS
 
 __all__ = ["CHUNK_BYTES", "Grouping"]
@@ -45,6 +46,10 @@ class Grouping:
     def step(self) -> str:
         """How errors name this session."""
         return f"groupsum {self.asker} over {self.holder}"
+
+    def transfers(self) -> Transfers:
+        """The base transfers of the session: the holder plants, the asker chooses."""
+        return Transfers(self.session, self.holder, self.asker, "groupsum", self.step)
 
     def forest(self) -> Forest:
         """The trees of the session."""

@@ -25,27 +25,21 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x64\x63redit/v1/groupsum.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\x1c\n\x0bTransferKey\x12\r\n\x05point\x18\x01 \x01(\x0c\"6\n\x0fTransferChoices\x12#\n\x06points\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"/\n\x08SeedSums\x12#\n\x06\x62locks\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"[\n\x11\x43hoiceCorrections\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"T\n\tLevelSums\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12#\n\x06\x62locks\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"O\n\x0b\x43orrections\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"M\n\tGroupSums\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"B\n\x0bPlainGroups\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\"\n\x05\x63odes\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x64\x63redit/v1/groupsum.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"[\n\x11\x43hoiceCorrections\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"T\n\tLevelSums\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12#\n\x06\x62locks\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"O\n\x0b\x43orrections\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"M\n\tGroupSums\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"B\n\x0bPlainGroups\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\"\n\x05\x63odes\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fedcredit.v1.groupsum_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSFERKEY']._serialized_start=71
-  _globals['_TRANSFERKEY']._serialized_end=99
-  _globals['_TRANSFERCHOICES']._serialized_start=101
-  _globals['_TRANSFERCHOICES']._serialized_end=155
-  _globals['_SEEDSUMS']._serialized_start=157
-  _globals['_SEEDSUMS']._serialized_end=204
-  _globals['_CHOICECORRECTIONS']._serialized_start=206
-  _globals['_CHOICECORRECTIONS']._serialized_end=297
-  _globals['_LEVELSUMS']._serialized_start=299
-  _globals['_LEVELSUMS']._serialized_end=383
-  _globals['_CORRECTIONS']._serialized_start=385
-  _globals['_CORRECTIONS']._serialized_end=464
-  _globals['_GROUPSUMS']._serialized_start=466
-  _globals['_GROUPSUMS']._serialized_end=543
-  _globals['_PLAINGROUPS']._serialized_start=545
-  _globals['_PLAINGROUPS']._serialized_end=611
+  _globals['_CHOICECORRECTIONS']._serialized_start=71
+  _globals['_CHOICECORRECTIONS']._serialized_end=162
+  _globals['_LEVELSUMS']._serialized_start=164
+  _globals['_LEVELSUMS']._serialized_end=248
+  _globals['_CORRECTIONS']._serialized_start=250
+  _globals['_CORRECTIONS']._serialized_end=329
+  _globals['_GROUPSUMS']._serialized_start=331
+  _globals['_GROUPSUMS']._serialized_end=408
+  _globals['_PLAINGROUPS']._serialized_start=410
+  _globals['_PLAINGROUPS']._serialized_end=476
 # @@protoc_insertion_point(module_scope)
