@@ -21,6 +21,7 @@ BENCHES: dict[str, str] = {
     "gbdt": "fedcredit.cli.benches.gbdt:run",
     "groupsum": "fedcredit.cli.benches.groupsum:run",
     "intersect": "fedcredit.cli.benches.intersect:run",
+    "vole": "fedcredit.cli.benches.vole:run",
 }
 """Name -> `module:function` of the bench."""
 

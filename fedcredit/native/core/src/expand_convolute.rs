@@ -26,7 +26,7 @@ pub const STATE: usize = 24;
 /// Positions whose random bits are drawn at once.
 const RUN: usize = 1024;
 /// Outputs whose cells are asked for ahead of their use.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 
 /// A cell of `K` words: one or two elements.
 pub type Cell<const K: usize> = [u64; K];
