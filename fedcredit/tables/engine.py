@@ -36,11 +36,13 @@ Values = Sequence[object] | Mapping[str, object]
 """What is bound to `?` in turn, or to `$name` by name."""
 
 Arrays = dict[str, npt.NDArray[Any]]
+I64 = npt.NDArray[np.int64]
 
 SPILL_PREFIX = "fedcredit-spill-"
 """Of folders with pieces of tables; those of a process that is gone may be removed."""
 
 _BUFFER_BYTES = 8 << 20
+_BYTES_JOINED = 64 << 20
 
 # What a Parquet column is read as; other types (lists, structs, blobs, intervals) have no meaning as a feature.
 _PARQUET_TEXT = {
@@ -167,6 +169,26 @@ class Engine:
         """`piece` over all rows, each with its first row."""
         for low in range(0, n_rows, ROWS_AT_ONCE):
             yield low, self.piece(low, min(low + ROWS_AT_ONCE, n_rows), columns, *steps)
+
+    def joined_pieces(self, n_rows: int, column: int) -> Iterator[tuple[I64, npt.NDArray[np.uint8]]]:
+        """The cells of a column in UTF-8, joined by NULs, in pieces, and before them the row numbers in their order.
+
+        No cell has a NUL in it; one that is NULL is an empty one. No object is made of a cell. The rows of a piece
+        follow those of the piece before, but the engine's threads may have them in any order within it.
+        """
+        (longest,) = self.one(f"SELECT coalesce(max(strlen(c{column})), 0) FROM raw")
+        at_once = max(1, min(ROWS_AT_ONCE, _BYTES_JOINED // (int(longest) + 1)))
+        for low in range(0, n_rows, at_once):
+            high = min(low + at_once, n_rows)
+            # A thread gives each of its rows to both aggregates, and its results to both at once: one order for both.
+            found = self.arrays(
+                f"SELECT list(r) AS rows, encode(string_agg(coalesce(c{column}, ''), chr(0))) AS cells "
+                f"FROM (SELECT rowid AS r, c{column} FROM raw WHERE rowid >= {low} AND rowid < {high})"
+            )
+            rows = np.asarray(found["rows"][0], np.int64)
+            if not np.array_equal(np.sort(rows, kind="stable"), np.arange(low, high)):
+                raise FedcreditError("the table engine returned other rows than those asked for")
+            yield rows, np.frombuffer(found["cells"][0], np.uint8)
 
     def close(self) -> None:
         """Close the connection and remove what it spilled."""

@@ -15,16 +15,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import NewType
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcredit import uscc
-from fedcredit.tables.engine import Engine, literal
+from fedcredit.kernels import identifiers
+from fedcredit.tables.engine import Engine
 from fedcredit.tables.problems import Problems, refuse
 from fedcredit.tables.spec import BLANKS, IdType, Limits
-from fedcredit.tables.values import trimmed
 
 __all__ = ["Identifiers", "SubjectId", "duplicates", "read_identifiers", "subject_id"]
 
@@ -42,7 +42,7 @@ _TO_UPPER = str.maketrans(_LOWER, _UPPER)
 _SCIENTIFIC = r"[0-9](\.[0-9]+)?[eE]\+[0-9]{1,3}"
 _CONTROL = ("Cc", "Cf", "Co", "Cs")  # control, format, private use, surrogate: nothing one could print
 
-_OK, _EMPTY, _SCIENCE, _LENGTH, _CHARACTER, _CHECK = range(6)
+_OK, _EMPTY, _SCIENCE, _LENGTH, _CHARACTER, _CHECK = range(6)  # as the kernel numbers them
 _RULES = {
     _EMPTY: ("empty", "every row needs an identifier"),
     _LENGTH: ("wrong length", "keep all characters, leading zeros too"),
@@ -88,38 +88,35 @@ def read_identifiers(
 
     Rows with an invalid identifier hold an empty one, which is never among the duplicates.
     """
-    steps = _normal_form(f"c{column}", id_type, limits)
     pieces: list[Ids] = []
     rules = np.empty(n_rows, np.uint8)
     changes = np.zeros(8, np.int64)
-    for low, piece in engine.pieces(n_rows, [column], *steps):
-        ids = _encoded(piece["id"])
-        found = piece["rule"].astype(np.uint8)
-        if id_type == "uscc":
-            ids = ids.astype(f"S{uscc.LENGTH}")
-            fault = uscc.faults(ids)
-            found[(found == _OK) & (fault == uscc.BAD_CHARACTER)] = _CHARACTER
-            found[(found == _OK) & (fault == uscc.BAD_CHECK)] = _CHECK
-            ids[found != _OK] = b""
-        changes += np.bincount(piece["changed"], minlength=8)
-        rules[low : low + len(ids)] = found
+    for rows, cells in engine.joined_pieces(n_rows, column):
+        ids, broken, changed = identifiers.normalise(cells, len(rows), id_type, limits.max_id_bytes)
+        changes += np.bincount(changed, minlength=8)
+        rules[rows] = broken
         pieces.append(ids)
+        if (rows[1:] < rows[:-1]).any():
+            pieces[-1] = np.empty_like(ids)
+            pieces[-1][rows - rows.min()] = ids
     out = np.concatenate(pieces)
     _report(rules, problems, name)
-    count, rows = duplicates(out)
+    count, repeated = duplicates(out)
     if count:
         problems.add_rows(
             "ID_DUPLICATE",
-            rows,
+            repeated,
             count,
             "an earlier row has the same identifier",
             "keep one row per subject",
             column=name,
         )
-    blanks, full_width, lower_case = (int(changes[[i for i in range(8) if i & bit]].sum()) for bit in (1, 2, 4))
+    blanks, full_width, lower_case = (
+        int(changes[[i for i in range(8) if i & bit]].sum()) for bit in identifiers.CHANGES
+    )
     names = {rule: what for rule, (what, _) in _RULES.items()} | {_SCIENCE: "scientific notation"}
-    broken = {what: int(np.count_nonzero(rules == rule)) for rule, what in names.items()}
-    invalid = {what: rows_with_it for what, rows_with_it in broken.items() if rows_with_it}
+    counts = np.bincount(rules, minlength=len(names) + 1)
+    invalid = {what: int(counts[rule]) for rule, what in names.items() if counts[rule]}
     return Identifiers(out, blanks, full_width, lower_case, invalid, count)
 
 
@@ -128,65 +125,12 @@ def duplicates(ids: Ids) -> tuple[int, list[int]]:
 
     Shapes: ids (n,) of any dtype S.
     """
-    width = -(-ids.itemsize // 8)
-    words = ids.astype(f"S{8 * width}").view(np.uint64).reshape(-1, width)
-    hashed = np.zeros(len(ids), np.uint64)
-    for i in range(width):
-        # Any mixing will do: equal hashes are compared in full below.
-        hashed = (hashed ^ words[:, i]) * np.uint64(0x9E3779B97F4A7C15)
-        hashed ^= hashed >> np.uint64(29)
-    ordered = np.sort(hashed)
-    again = ordered[1:][ordered[1:] == ordered[:-1]]
-    if len(again) == 0:
-        return 0, []
-    candidates = np.flatnonzero(np.isin(hashed, again) & (ids != b""))
-    if len(candidates) == 0:
-        return 0, []
-    _, first = np.unique(ids[candidates], return_index=True)
-    repeated = np.delete(candidates, first)
+    repeated = identifiers.repeats(ids)
     return len(repeated), [int(row) for row in repeated[:_SHOWN_ROWS]]
 
 
-def _normal_form(c: str, id_type: IdType, limits: Limits) -> list[str]:
-    """SQL, step by step, of the normal form `id`, the steps that changed it (bits), and the `rule` that it breaks."""
-    to_narrow = f"translate(cell, {literal(_WIDE)}, {literal(_NARROW)})"
-    narrow = f"CASE WHEN strlen(cell) = length(cell) THEN cell ELSE {to_narrow} END"
-    form = "bare"
-    limit = limits.max_id_bytes
-    match id_type:
-        case "uscc":
-            form = "CASE WHEN strlen(bare) = length(bare) THEN upper(bare) ELSE bare END"
-            length, character = f"length(form) <> {uscc.LENGTH}", "strlen(form) <> length(form)"
-        case "digits":
-            length, character = f"strlen(form) > {limit}", "NOT regexp_full_match(form, '[0-9]+')"
-        case "text":
-            control = "".join(f"\\p{{{category}}}" for category in _CONTROL)
-            length, character = f"strlen(form) > {limit}", f"regexp_matches(form, '[{control}]')"
-    science = f"contains(form, '+') AND regexp_full_match(form, {literal(_SCIENTIFIC)})"
-    rule = (
-        f"CASE WHEN form = '' THEN {_EMPTY} WHEN {science} THEN {_SCIENCE} "
-        f"WHEN {length} THEN {_LENGTH} WHEN {character} THEN {_CHARACTER} ELSE {_OK} END"
-    )
-    return [
-        f"coalesce({c}, '') AS cell",
-        f"{narrow} AS narrow",
-        f"{trimmed('narrow')} AS bare",
-        f"{form} AS form",
-        f"{rule} AS rule",
-        f"CASE WHEN rule = {_OK} THEN form ELSE '' END AS id, rule, "
-        "(bare <> narrow)::INT + 2 * (narrow <> cell)::INT + 4 * (form <> bare)::INT AS changed",
-    ]
-
-
-def _encoded(strings: npt.NDArray[Any]) -> Ids:
-    try:
-        return strings.astype("S")  # ASCII, in one step
-    except UnicodeEncodeError:
-        return np.strings.encode(strings.astype("U"), "utf-8")
-
-
 def _rule(form: str, id_type: IdType, max_bytes: int) -> int:
-    """The rule that an identifier breaks; the twin of the SQL above for one of them."""
+    """The rule that an identifier breaks; the slow twin of `kernels.identifiers` for one of them."""
     if not form:
         return _EMPTY
     if re.fullmatch(_SCIENTIFIC, form, re.ASCII):
@@ -206,10 +150,9 @@ def _rule(form: str, id_type: IdType, max_bytes: int) -> int:
 
 
 def _report(rules: npt.NDArray[np.uint8], problems: Problems, name: str) -> None:
-    for rule in (*_RULES, _SCIENCE):
+    counts = np.bincount(rules)
+    for rule in (rule for rule in (*_RULES, _SCIENCE) if rule < len(counts) and counts[rule]):
         rows = np.flatnonzero(rules == rule)
-        if len(rows) == 0:
-            continue
         first = [int(row) for row in rows[:_SHOWN_ROWS]]
         if rule == _SCIENCE:
             what, fix = "is in scientific notation, its digits are lost", "export the column as text from the source"

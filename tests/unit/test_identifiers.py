@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +15,9 @@ from hypothesis import strategies as st
 
 from fedcredit import uscc
 from fedcredit.errors import DataError
+from fedcredit.kernels import identifiers
 from fedcredit.tables import TableSpec, open_table, subject_id
+from fedcredit.tables.export import safe_cell, write_identifiers
 from fedcredit.tables.identifiers import duplicates
 from fedcredit.tables.spec import IdType
 
@@ -197,6 +203,66 @@ def test_column_lists_every_rule_with_rows(tmp_path: Path) -> None:
     assert "2 such rows, first 8, 9" in text
     assert good not in text
     assert other not in text
+
+
+def test_a_column_in_many_pieces_keeps_its_order(tmp_path: Path) -> None:
+    # More rows than the engine reads in one piece or on one thread, of many lengths; one cell makes pieces small.
+    rng = np.random.default_rng(3)
+    ids = [f"{'x' * int(length)}{i}" for i, length in enumerate(rng.integers(0, 30, 300_000))]
+    for long in ("", " " * 60_000):
+        path = tmp_path / "long.csv"
+        path.write_text("id,x\n" + "".join(f"{long if i == 7 else ''}{text},{i}\n" for i, text in enumerate(ids)))
+        with open_table(TableSpec(path=path, id="id", id_type="text")) as table:
+            assert table.ids().tolist() == [text.encode() for text in ids]
+            assert table.quality.ids_blanks == (1 if long else 0)
+
+
+def test_the_kernel_knows_the_categories_of_all_characters() -> None:
+    points = [p for p in range(0x20, 0x110000) if unicodedata.category(chr(p)) not in ("Cn", "Cs", "Zs")]
+    cells = "\0".join(f"a{chr(p)}b" for p in points)
+    ids, rules, _ = identifiers.normalise(np.frombuffer(cells.encode(), np.uint8), len(points), "text", 64)
+    for point, found, rule in zip(points, ids.tolist(), rules.tolist(), strict=True):
+        try:
+            assert (rule, found) == (0, subject_id(f"a{chr(point)}b", "text")), hex(point)
+        except DataError:
+            assert (rule, found) == (4, b""), hex(point)
+
+
+@given(st.lists(st.text(st.sampled_from("=+-@\t\r ＝,\"'a1.eE5中"), max_size=8), max_size=20))
+def test_a_column_is_written_as_a_csv_writer_does(texts: list[str]) -> None:
+    ids = np.array([t.encode() for t in texts], "S32")
+    expected = io.StringIO()
+    csv.writer(expected).writerows([safe_cell(t)] for t in texts)
+    rows = np.arange(len(texts))
+    assert identifiers.csv_lines(ids, rows).decode() == expected.getvalue()
+    assert identifiers.csv_lines(ids, rows[::-1]).count(b"\n") == expected.getvalue().count("\n")
+
+
+def test_identifiers_are_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    ids = np.array([b"91350100M000100Y43", b"=x", b"7"])
+    write_identifiers(path, "uscc", ids, np.array([1, 0, 1]))
+    assert path.read_bytes() == b"uscc\r\n'=x\r\n91350100M000100Y43\r\n'=x\r\n"
+    with pytest.raises(ValueError, match="rows"):
+        write_identifiers(path, "uscc", ids, np.array([3]))
+    assert len(path.read_bytes()) > 6
+    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: identifiers.normalise(np.zeros(2, np.int8), 1, "text", 64),
+        lambda: identifiers.normalise(np.zeros(2, np.uint8), 1, "text", 64),
+        lambda: identifiers.normalise(np.full(2, 255, np.uint8), 1, "text", 64),
+        lambda: identifiers.repeats(np.zeros(2, np.uint8)),
+        lambda: identifiers.csv_lines(np.array([b"a"]), np.array([0.5])),
+        lambda: identifiers.csv_lines(np.array([b"a"]), np.array([-1])),
+    ],
+)
+def test_kernels_refuse_wrong_shapes(call: Any) -> None:
+    with pytest.raises(ValueError):
+        call()
 
 
 def test_a_million_codes_in_well_under_a_second_of_numpy() -> None:

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::KernelError;
 use crate::items::Items;
+use crate::partition::{self, Table};
 
 /// Bytes of an item's digest, an OKVS key and an OKVS value.
 pub const DIGEST_BYTES: usize = 16;
@@ -49,41 +50,15 @@ pub fn keyed_xor(key: &[u8; 32], items: &Items<'_>, out: &mut [u8], out_width: u
     Ok(())
 }
 
-/// The row of `table` equal to each of `wanted`, or -1. Both hold 16-byte entries; `table` must be distinct.
+/// The row of `table` equal to each of `wanted`, or -1. Both hold 16-byte entries.
 pub fn lookup(table: &[u8], wanted: &[u8]) -> Result<Vec<i64>, KernelError> {
-    let sorted = sort(table)?;
-    let (wanted, rest) = wanted.as_chunks::<DIGEST_BYTES>();
-    if !rest.is_empty() {
-        return Err(KernelError::Shape { what: "wanted entries", expected: 0, found: rest.len() });
-    }
-    Ok(wanted
-        .par_iter()
-        .with_min_len(ROWS_PER_TASK)
-        .map(|entry| {
-            let entry = u128::from_le_bytes(*entry);
-            sorted.binary_search_by_key(&entry, |&(e, _)| e).map_or(-1, |at| i64::from(sorted[at].1))
-        })
-        .collect())
+    partition::lookup(Table::new("table", table, DIGEST_BYTES)?, Table::new("wanted entries", wanted, DIGEST_BYTES)?)
 }
 
-/// The row of some 16-byte entry of `table` that stands in an earlier row too, or None when all are distinct.
+/// The first row of `table` whose 16-byte entry stands in an earlier row too, or None when all are distinct.
 pub fn find_repeat(table: &[u8]) -> Result<Option<usize>, KernelError> {
-    let sorted = sort(table)?;
-    Ok(sorted.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].1.max(pair[1].1) as usize))
-}
-
-fn sort(table: &[u8]) -> Result<Vec<(u128, u32)>, KernelError> {
-    let (entries, rest) = table.as_chunks::<DIGEST_BYTES>();
-    if !rest.is_empty() {
-        return Err(KernelError::Shape { what: "table", expected: 0, found: rest.len() });
-    }
-    if u32::try_from(entries.len()).is_err() {
-        return Err(KernelError::Range { what: "table size", index: entries.len() });
-    }
-    let mut sorted: Vec<(u128, u32)> =
-        entries.iter().zip(0u32..).map(|(entry, row)| (u128::from_le_bytes(*entry), row)).collect();
-    sorted.par_sort_unstable();
-    Ok(sorted)
+    let repeats = partition::repeats(Table::new("table", table, DIGEST_BYTES)?, false);
+    Ok(repeats.first().map(|&row| row as usize))
 }
 
 fn keyed_into(key: &[u8; 32], item: &[u8], out: &mut [u8]) {

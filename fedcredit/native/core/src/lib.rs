@@ -5,6 +5,7 @@
 //! - [`error`]: why a kernel refuses its input.
 //! - [`hash`], [`vaes`]: the correlation-robust hash that all symmetric protocols here rest on, twice.
 //! - [`items`], [`digest`]: batches of byte strings, and keyed functions of them.
+//! - [`partition`]: rows told apart and found again. [`identifiers`]: columns of identifiers in normal form, and as CSV.
 //! - [`group`]: ristretto255, hash-to-group and the OPRF of RFC 9497.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
@@ -27,11 +28,13 @@ pub mod gf128;
 pub mod group;
 pub mod hash;
 pub mod histogram;
+pub mod identifiers;
 pub mod items;
 pub mod okvs;
 mod okvs_place;
 mod okvs_solve;
 pub mod onehot;
+pub mod partition;
 pub mod punctured;
 pub mod sums;
 pub mod tree;

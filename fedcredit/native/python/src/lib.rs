@@ -4,6 +4,7 @@
 //! are checked twice: with good messages in `fedcredit.kernels`, and again here so that nothing can panic.
 
 mod group;
+mod identifiers;
 mod onehot;
 mod vole;
 
@@ -31,6 +32,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BadPoint", m.py().get_type::<BadPoint>())?;
     m.add("NoAssignment", m.py().get_type::<NoAssignment>())?;
     group::register(m)?;
+    identifiers::register(m)?;
     onehot::register(m)?;
     vole::register(m)?;
     Ok(())

@@ -1,0 +1,63 @@
+"""Columns of identifiers: their normal form and the rules they break, repeats, and a column as lines of CSV.
+
+What the rules are, and how a table reports them, is `fedcredit.tables.identifiers`. Shapes: n identifiers; ids (n,) of
+dtype S, a shorter one padded with NULs.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit import _native
+
+__all__ = ["CHANGES", "csv_lines", "normalise", "repeats"]
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+U32: TypeAlias = npt.NDArray[np.uint32]
+Ids: TypeAlias = npt.NDArray[np.bytes_]
+
+CHANGES: Final = (1, 2, 4)
+"""Bits of what changed a cell: blanks went, full-width became ASCII, letters became upper case."""
+
+
+def normalise(cells: U8, n: int, kind: Literal["uscc", "digits", "text"], max_bytes: int) -> tuple[Ids, U8, U8]:
+    """The identifiers in `cells`, which rules they break, and what changed them. On all cores; releases the GIL.
+
+    Shapes: cells (bytes,), `n` cells in UTF-8 joined by NULs; ids (n,) of dtype S18 for `uscc`, else as wide as the
+    longest, empty where a rule is broken; rules (n,), numbers as in `fedcredit.tables.identifiers`, 0 for none; changes
+    (n,), sums of `CHANGES`.
+    Units: max_bytes bytes of an identifier that is `digits` or `text`. Raises: ValueError.
+    """
+    if cells.dtype != np.uint8 or cells.ndim != 1:
+        raise ValueError(f"cells: got {cells.shape} {cells.dtype}, not (bytes,) uint8")
+    ids, rules, changes = _native.identifiers_normalise(np.ascontiguousarray(cells), n, kind, max_bytes)
+    return ids.view(f"S{ids.shape[1]}").reshape(-1), rules, changes
+
+
+def repeats(ids: Ids) -> U32:
+    """The rows whose identifier stands in an earlier row too, ascending; empty identifiers do not count.
+
+    In time linear in n and 8 bytes of memory a row. Shapes: ids (n,), n below 2^32; returns (m,). Raises: ValueError.
+    """
+    return _native.identifiers_repeats(_rows(ids))
+
+
+def csv_lines(ids: Ids, rows: I64) -> bytes:
+    """Lines of a CSV file (RFC 4180) with one cell each: the identifiers `rows` of `ids`.
+
+    A cell that a spreadsheet would run gets a quote before it, unless it is a plain number.
+    Shapes: ids (n,); rows (m,) from 0 to n - 1. Raises: ValueError.
+    """
+    if rows.dtype != np.int64 or rows.ndim != 1:
+        raise ValueError(f"rows: got {rows.shape} {rows.dtype}, not (m,) int64")
+    return _native.identifiers_csv_lines(_rows(ids), np.ascontiguousarray(rows))
+
+
+def _rows(ids: Ids) -> U8:
+    if ids.dtype.kind != "S" or ids.ndim != 1 or not ids.dtype.itemsize:
+        raise ValueError(f"ids: got {ids.shape} {ids.dtype}, not (n,) S")
+    return np.ascontiguousarray(ids).view(np.uint8).reshape(len(ids), ids.dtype.itemsize)

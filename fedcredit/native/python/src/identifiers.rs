@@ -1,0 +1,62 @@
+//! `fedcredit.kernels.identifiers`: columns of identifiers.
+
+use fedcredit_core::error::KernelError;
+use fedcredit_core::identifiers::{self, Kind};
+use fedcredit_core::partition::{self, Table};
+use numpy::ndarray::Array2;
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::refuse;
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(identifiers_normalise, m)?)?;
+    m.add_function(wrap_pyfunction!(identifiers_repeats, m)?)?;
+    m.add_function(wrap_pyfunction!(identifiers_csv_lines, m)?)?;
+    Ok(())
+}
+
+type Normal<'py> = (Bound<'py, PyArray2<u8>>, Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u8>>);
+
+/// Normal forms (n, width), broken rules (n,) and changes (n,) of `n` cells joined by NULs.
+#[pyfunction]
+fn identifiers_normalise<'py>(
+    py: Python<'py>,
+    cells: PyReadonlyArray1<'py, u8>,
+    n: usize,
+    kind: &str,
+    max_bytes: usize,
+) -> PyResult<Normal<'py>> {
+    let kind = match kind {
+        "uscc" => Kind::Uscc,
+        "digits" => Kind::Digits,
+        "text" => Kind::Text,
+        _ => return Err(refuse(KernelError::Range { what: "kind", index: 0 })),
+    };
+    let cells = cells.as_slice()?;
+    let normal = py.detach(|| identifiers::normalise(cells, n, kind, max_bytes)).map_err(refuse)?;
+    let found = normal.ids.len();
+    let ids = Array2::from_shape_vec((n, normal.width), normal.ids)
+        .map_err(|_| refuse(KernelError::Shape { what: "ids", expected: n, found }))?;
+    Ok((ids.into_pyarray(py), normal.rules.into_pyarray(py), normal.changed.into_pyarray(py)))
+}
+
+/// The rows of `ids` (n, width) that repeat an earlier one, ascending; rows of zeros are left out.
+#[pyfunction]
+fn identifiers_repeats<'py>(py: Python<'py>, ids: PyReadonlyArray2<'py, u8>) -> PyResult<Bound<'py, PyArray1<u32>>> {
+    let table = Table::new("ids", ids.as_slice()?, ids.shape()[1]).map_err(refuse)?;
+    Ok(py.detach(|| partition::repeats(table, true)).into_pyarray(py))
+}
+
+/// The lines of a CSV file with the identifiers `rows` of `ids` (n, width).
+#[pyfunction]
+fn identifiers_csv_lines<'py>(
+    py: Python<'py>,
+    ids: PyReadonlyArray2<'py, u8>,
+    rows: PyReadonlyArray1<'py, i64>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (bytes, width, rows) = (ids.as_slice()?, ids.shape()[1], rows.as_slice()?);
+    let lines = py.detach(|| identifiers::csv_lines(bytes, width, rows)).map_err(refuse)?;
+    Ok(PyBytes::new(py, &lines))
+}
