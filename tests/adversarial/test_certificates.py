@@ -27,7 +27,7 @@ from fedcredit.transport.identity import party_host, party_uri
 from fedcredit.transport.refusals import code_of
 from fedcredit.transport.trust import Pin, Trust
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 NOW = datetime.now(UTC)
 PARTIES = (A, B, C)

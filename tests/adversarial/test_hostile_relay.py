@@ -25,7 +25,7 @@ from fedcredit.transport.relay.pipe import End, SocketEnd, StreamEnd, pipe
 from fedcredit.transport.relay.sides import PlatformSide
 from fedcredit.wire.relay import END, data_of, piece_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 MARKER = b"<91350100M000100Y43>"
 
@@ -70,7 +70,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
 class Pair:
     """A and B behind the relay, and what A says to B."""
 
-    def __init__(self, lost_after_s: float = 20.0) -> None:
+    def __init__(self, lost_after_s: float = 75.0) -> None:
         self.authority = Authority.create()
         self.sides: list[PlatformSide] = []
         self._limits = Limits(lost_after_s=lost_after_s, drain_s=0.2)

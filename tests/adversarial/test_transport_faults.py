@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID as Use
-from transport_consortium import QUICK, consortium, knock
+from transport_consortium import PATIENCE_S, QUICK, consortium, knock
 from transport_toys import SSID, A, B, C, Number, hear
 
 from fedcredit.errors import PeerError, PeerLost
@@ -28,7 +28,7 @@ from fedcredit.transport.options import CARRY, server_options
 from fedcredit.wire._gen import frame_pb2 as pb
 from fedcredit.wire.frame import MAX_FRAME_BYTES, Frame
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 Status = grpc.StatusCode
 
@@ -99,7 +99,7 @@ async def test_a_message_above_the_limit_is_refused_before_it_is_read(authority)
 async def test_a_fault_within_a_job_ends_it_and_names_the_sender(authority, frames, code) -> None:
     async with consortium(B, authority=authority) as transports:
         transports[B].add_peer(A, "127.0.0.1:1")
-        role = drive(hear(A, 1000), transports[B].open(SSID, "toy", peers=[A]), deadline_s=20, meter=Meter())
+        role = drive(hear(A, 1000), transports[B].open(SSID, "toy", peers=[A]), deadline_s=PATIENCE_S, meter=Meter())
         sending = asyncio.create_task(knock(transports[B].port, authority.credentials(A), B, frames))
         with pytest.raises(PeerError) as fault:
             await role
@@ -111,7 +111,7 @@ async def test_a_flood_ends_a_role_that_waits_for_somebody_else(authority) -> No
     async with consortium(B, authority=authority) as transports:
         for peer in (A, C):
             transports[B].add_peer(peer, "127.0.0.1:1")
-        role = drive(hear(C), transports[B].open(SSID, "toy"), deadline_s=20, meter=Meter())
+        role = drive(hear(C), transports[B].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter())
         flood = [frame(k) for k in range(300)]
         sending = asyncio.create_task(knock(transports[B].port, authority.credentials(A), B, flood))
         with pytest.raises(PeerError) as fault:
@@ -124,7 +124,7 @@ async def test_a_frame_that_is_delivered_again_counts_once(authority) -> None:
     async with consortium(B, authority=authority) as transports:
         transports[B].add_peer(A, "127.0.0.1:1")
         role = asyncio.create_task(
-            drive(hear(A, 2), transports[B].open(SSID, "toy", peers=[A]), deadline_s=20, meter=Meter())
+            drive(hear(A, 2), transports[B].open(SSID, "toy", peers=[A]), deadline_s=PATIENCE_S, meter=Meter())
         )
         one, two = frame(0, b"\x08\x01"), frame(1, b"\x08\x02")
         ends = [await knock(transports[B].port, authority.credentials(A), B, sent) for sent in ([one, one], [one, two])]
@@ -159,7 +159,7 @@ async def test_one_peer_cannot_have_every_call(authority) -> None:
         for transport in (client, second):
             call = transport.connection(B).unary_unary("/toy/Wait", None, None)
             greedy += [asyncio.create_task(_code(call(b"", timeout=20))) for _ in range(2)]
-        done, _ = await asyncio.wait(greedy, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        done, _ = await asyncio.wait(greedy, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
         assert [task.result() for task in done] == [Status.RESOURCE_EXHAUSTED]
     finally:
         for task in greedy:
@@ -185,7 +185,7 @@ async def test_services_learn_the_caller_from_the_certificate(authority) -> None
     client = GrpcTransport(A, authority.credentials(A))
     await server.start()
     client.add_peer(B, f"127.0.0.1:{server.port}")
-    assert await client.connection(B).unary_unary("/toy/Who", None, None)(b"", timeout=5) == b"bank"
+    assert await client.connection(B).unary_unary("/toy/Who", None, None)(b"", timeout=PATIENCE_S) == b"bank"
     await asyncio.gather(server.close(), client.close())
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from transport_consortium import PLATFORM, QUICK, Wire, member, platform_relay
+from transport_consortium import PATIENCE_S, PLATFORM, QUICK, Wire, member, platform_relay
 from transport_toys import SSID, A, B, C, hear
 
 from fedcredit import failpoints
@@ -45,7 +45,7 @@ from fedcredit.wire.relay import (
     target_of,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 Status = grpc.StatusCode
 
@@ -334,7 +334,7 @@ async def test_a_member_that_is_away_is_waited_for_and_then_lost() -> None:
         side.start(transport)
         transport.add_peer(B, "relay://tax")
         with pytest.raises(PeerLost) as lost:
-            await drive(hear(B), transport.open(SSID, "toy"), deadline_s=20, meter=Meter())
+            await drive(hear(B), transport.open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter())
         assert lost.value.culprit == B
         assert "not reachable" in lost.value.reason
         await transport.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-from transport_consortium import QUICK, Wire, consortium, through_platform
+from transport_consortium import PATIENCE_S, QUICK, Wire, consortium, through_platform
 from transport_toys import SSID, A, B, C, Number, flood, hear, ring, say
 
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost
@@ -18,7 +18,7 @@ from fedcredit.runtime.meter import Meter
 from fedcredit.transport.grpc import GrpcTransport, Limits
 from fedcredit.transport.memory import run_network
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 
 async def until(true: Callable[..., bool]) -> None:
@@ -27,7 +27,9 @@ async def until(true: Callable[..., bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def play(transports, roles: dict, *, stage="toy", deadline_s: float = 20.0, meters: dict | None = None) -> dict:
+async def play(
+    transports, roles: dict, *, stage="toy", deadline_s: float = PATIENCE_S, meters: dict | None = None
+) -> dict:
     runs = {
         me: drive(
             steps,
@@ -61,11 +63,11 @@ async def test_roles_run_as_in_the_simulator(linked) -> None:
 async def test_start_up_order_does_not_matter_and_early_frames_wait(linked) -> None:
     async with linked(A, B) as transports:
         early = asyncio.create_task(
-            drive(say(B, Number(7)), transports[A].open(SSID, "toy", peers=[B]), deadline_s=20, meter=Meter())
+            drive(say(B, Number(7)), transports[A].open(SSID, "toy", peers=[B]), deadline_s=PATIENCE_S, meter=Meter())
         )
         await early
         late = transports[B].open(SSID, "toy", peers=[A])
-        assert await drive(hear(A), late, deadline_s=20, meter=Meter()) == [7]
+        assert await drive(hear(A), late, deadline_s=PATIENCE_S, meter=Meter()) == [7]
 
 
 async def test_a_peer_that_starts_later_is_waited_for() -> None:
@@ -78,12 +80,12 @@ async def test_a_peer_that_starts_later_is_waited_for() -> None:
     await spare.close()
     first.add_peer(B, address)
     saying = asyncio.create_task(
-        drive(say(B, Number(7)), first.open(SSID, "toy", peers=[B]), deadline_s=20, meter=Meter())
+        drive(say(B, Number(7)), first.open(SSID, "toy", peers=[B]), deadline_s=PATIENCE_S, meter=Meter())
     )
     await asyncio.sleep(0.2)
     second = GrpcTransport(B, authority.credentials(B), listen=address, peers={A: f"127.0.0.1:{first.port}"})
     await second.start()
-    heard = await drive(hear(A), second.open(SSID, "toy", peers=[A]), deadline_s=20, meter=Meter())
+    heard = await drive(hear(A), second.open(SSID, "toy", peers=[A]), deadline_s=PATIENCE_S, meter=Meter())
     await saying
     assert heard == [7]
     await asyncio.gather(first.close(), second.close())
@@ -129,7 +131,7 @@ async def test_one_stalled_stage_does_not_stop_another(linked) -> None:
     limits = Limits(stage_bytes=50_000, peer_bytes=200_000, drain_s=0.5)
     async with linked(A, B, limits=limits) as transports:
         stalled = transports[A].open(SSID, "stalled")
-        blocked = asyncio.create_task(drive(flood(B, 20, 10_000), stalled, deadline_s=30, meter=Meter()))
+        blocked = asyncio.create_task(drive(flood(B, 20, 10_000), stalled, deadline_s=PATIENCE_S, meter=Meter()))
         results = await play(transports, {A: say(B, *map(Number, range(200))), B: hear(A, 200)})
         assert results[B] == list(range(200))
         blocked.cancel()
@@ -215,7 +217,7 @@ async def test_a_peer_that_is_not_there_is_lost_in_every_job_with_it() -> None:
     )
     await alone.start()
     with pytest.raises(PeerLost) as lost:
-        await drive(hear(B), alone.open(SSID, "toy"), deadline_s=20, meter=Meter())
+        await drive(hear(B), alone.open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter())
     assert lost.value.culprit == B
     assert "not reachable" in lost.value.reason
     await alone.close()
@@ -223,7 +225,7 @@ async def test_a_peer_that_is_not_there_is_lost_in_every_job_with_it() -> None:
 
 async def test_a_peer_that_leaves_is_noticed_by_who_waits_for_it_and_nobody_else(linked) -> None:
     async with linked(A, B, C) as transports:
-        done = drive(say(A, Number(1)), transports[B].open(SSID, "toy"), deadline_s=20, meter=Meter())
+        done = drive(say(A, Number(1)), transports[B].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter())
         needs = transports[A].open(SSID, "toy")
         await done
         assert bytes((await needs.receive(B)).body) == Number(1).encode()
@@ -257,8 +259,8 @@ async def test_an_abort_reaches_a_third_party_that_waits_elsewhere(linked) -> No
         yield
 
     async with linked(A, B, C) as transports:
-        failing = drive(fail(), transports[A].open(SSID, "one"), deadline_s=20, meter=Meter())
-        waiting = drive(hear(A), transports[C].open(SSID, "two"), deadline_s=20, meter=Meter())
+        failing = drive(fail(), transports[A].open(SSID, "one"), deadline_s=PATIENCE_S, meter=Meter())
+        waiting = drive(hear(A), transports[C].open(SSID, "two"), deadline_s=PATIENCE_S, meter=Meter())
         a, c = await asyncio.gather(failing, waiting, return_exceptions=True)
         assert isinstance(a, ValueError)
         assert isinstance(c, PeerError)
@@ -269,7 +271,7 @@ async def test_a_message_too_many_is_refused_to_its_sender(linked) -> None:
     async with linked(A, B) as transports:
         late = transports[A].open(SSID, "toy")
         await late.send(B, Number.tag, Number(1).encode())
-        assert await drive(hear(A), transports[B].open(SSID, "toy"), deadline_s=20, meter=Meter()) == [1]
+        assert await drive(hear(A), transports[B].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter()) == [1]
         await late.send(B, Number.tag, Number(2).encode())
         with pytest.raises(PeerError) as refused:
             await late.receive(B)
@@ -278,9 +280,9 @@ async def test_a_message_too_many_is_refused_to_its_sender(linked) -> None:
 
 async def test_forgetting_a_job_frees_it_and_what_is_under_way_arrives(linked) -> None:
     async with linked(A, B) as transports:
-        await drive(say(B, Number(7)), transports[A].open(SSID, "toy"), deadline_s=20, meter=Meter())
+        await drive(say(B, Number(7)), transports[A].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter())
         transports[A].forget(SSID)
-        assert await drive(hear(A), transports[B].open(SSID, "toy"), deadline_s=20, meter=Meter()) == [7]
+        assert await drive(hear(A), transports[B].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter()) == [7]
         transports[B].forget(SSID)
         await until(lambda: not transports[A]._links[B]._flows)
         assert not transports[B]._frames.inbox._jobs
@@ -290,9 +292,11 @@ async def test_forgetting_a_job_frees_it_and_what_is_under_way_arrives(linked) -
 async def test_closing_delivers_what_was_sent(linked) -> None:
     async with linked(A, B) as transports:
         into = transports[B].open(SSID, "toy")
-        await drive(say(B, *map(Number, range(100))), transports[A].open(SSID, "toy"), deadline_s=20, meter=Meter())
+        await drive(
+            say(B, *map(Number, range(100))), transports[A].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter()
+        )
         closing = asyncio.create_task(transports[A].close())
-        assert await drive(hear(A, 100), into, deadline_s=20, meter=Meter()) == list(range(100))
+        assert await drive(hear(A, 100), into, deadline_s=PATIENCE_S, meter=Meter()) == list(range(100))
         await closing
 
 

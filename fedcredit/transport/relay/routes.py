@@ -51,9 +51,13 @@ class LocalSockets:
         if peer not in self._listening:
             path = self.path(f"to-{peer}")
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            listener.setblocking(False)
-            listener.bind(str(path))
-            listener.listen(_BACKLOG)
+            try:
+                listener.setblocking(False)
+                listener.bind(str(path))
+                listener.listen(_BACKLOG)
+            except BaseException:
+                listener.close()
+                raise
             self._listening[peer] = (path, listener)
             self._listen(peer, listener)
         return self._listening[peer][0]
