@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from fedcredit.cli.display import Progress
     from fedcredit.node.operator import Operator
     from fedcredit.node.own_node import OwnNode
+    from fedcredit.runtime.config import JobFile
     from fedcredit.wire.control import JobEvent
 
-__all__ = ["app", "whole"]
+__all__ = ["Json", "Node", "app", "hand_in", "whole"]
 
 T = TypeVar("T")
 
@@ -51,17 +52,38 @@ def run(
     What each party will learn is shown before. Ctrl-C stops watching, not the job. With --detach the job's name is all
     that standard output gets.
     """
-    from fedcredit.cli.display import Display
-    from fedcredit.errors import ConfigError, Problem
-    from fedcredit.ids import PartyId
     from fedcredit.node.outcome import prepare_own
-    from fedcredit.node.platform import make_proposal
     from fedcredit.runtime.config import load_job
 
     loaded = load_job(job, declared=True)
-    display = Display(quiet=json_)
     if out is not None and not detach:
         prepare_own(out)
+    folder, name, end = _hand_in(loaded, node, detach=detach, quiet=json_)
+    if end is None:
+        typer.echo(f"Look at it with: {_show_again(name, node)}", err=True)
+        typer.echo(json.dumps({"job": name}) if json_ else name)
+        return
+    _finish(folder, name, end, out, json_=json_)
+
+
+def hand_in(job: JobFile, node: Path | None, *, quiet: bool) -> tuple[str, Path]:
+    """Hand `job` in at the platform and follow it to a good end: its name, and the folder of this party's result.
+
+    Raises: FedcreditError, that which ended it.
+    """
+    folder, name, end = _hand_in(job, node, detach=False, quiet=quiet)
+    assert end is not None, "a job that is followed ends"
+    _refuse_a_bad_end(folder, name, end)
+    return name, folder / "jobs" / name / "result"
+
+
+def _hand_in(loaded: JobFile, node: Path | None, *, detach: bool, quiet: bool) -> tuple[Path, str, JobEvent | None]:
+    from fedcredit.cli.display import Display
+    from fedcredit.errors import ConfigError, Problem
+    from fedcredit.ids import PartyId
+    from fedcredit.node.platform import make_proposal
+
+    display = Display(quiet=quiet)
 
     async def work(own: OwnNode) -> tuple[str, JobEvent | None]:
         if own.is_platform:
@@ -79,12 +101,7 @@ def run(
             return name, await _follow(own.platform(), name, progress, node)
 
     folder, (name, end) = _with_node(node, work)
-    if detach:
-        typer.echo(f"Look at it with: {_show_again(name, node)}", err=True)
-        typer.echo(json.dumps({"job": name}) if json_ else name)
-        return
-    assert end is not None, "a job that is followed ends"
-    _finish(folder, name, end, out, json_=json_)
+    return folder, name, end
 
 
 @app.command("watch")
@@ -236,18 +253,12 @@ async def _follow(platform: Operator, name: str, progress: Progress, node: Path 
 
 
 def _finish(folder: Path, name: str, end: JobEvent, out: Path | None, *, json_: bool) -> None:
-    """Show how the job ended. Raises what ended it, with the reasons that this party itself wrote down."""
+    """Show how the job ended. Raises what ended it."""
     from fedcredit.cli.display import Display
-    from fedcredit.errors import PeerError, PeerLost
     from fedcredit.ids import PartyId
-    from fedcredit.node.operator import error_of_end
     from fedcredit.node.outcome import publish_own
-    from fedcredit.node.processes import read_failure
 
-    if (error := error_of_end(end)) is not None:
-        own = read_failure(folder / "jobs" / name)
-        mine = own is not None and own.code == error.code and not isinstance(error, PeerError | PeerLost)
-        raise own if own is not None and mine else error
+    _refuse_a_bad_end(folder, name, end)
     result = folder / "jobs" / name / "result"
     place = result if out is None or not result.exists() else out
     metrics = None
@@ -261,6 +272,18 @@ def _finish(folder: Path, name: str, end: JobEvent, out: Path | None, *, json_: 
         Display().result(metrics, out)
     else:
         typer.echo(f"{name}: succeeded. " + (f"Result: {place}" if place.exists() else "No result is for this party."))
+
+
+def _refuse_a_bad_end(folder: Path, name: str, end: JobEvent) -> None:
+    """Raises what ended the job, with the reasons that this party itself wrote down."""
+    from fedcredit.errors import PeerError, PeerLost
+    from fedcredit.node.operator import error_of_end
+    from fedcredit.node.processes import read_failure
+
+    if (error := error_of_end(end)) is not None:
+        own = read_failure(folder / "jobs" / name)
+        mine = own is not None and own.code == error.code and not isinstance(error, PeerError | PeerLost)
+        raise own if own is not None and mine else error
 
 
 def _show_again(name: str, node: Path | None) -> str:

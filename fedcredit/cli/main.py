@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from fedcredit import failpoints
-from fedcredit.cli import bench, demo, job, node, party, platform, policy, simulate, table
+from fedcredit.cli import bench, demo, intersect, job, node, party, platform, policy, simulate, table
 from fedcredit.errors import FedcreditError, Problem
 
 __all__ = ["app", "main"]
@@ -46,6 +46,7 @@ app.add_typer(platform.app, name="platform")
 app.add_typer(table.app, name="table")
 app.add_typer(policy.app, name="policy")
 app.add_typer(job.app, name="job")
+app.command("intersect")(intersect.run)
 app.command("bench")(bench.run)
 
 

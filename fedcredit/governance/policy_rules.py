@@ -52,7 +52,8 @@ class Request:
     """What a job asks of one party. `rows` and `columns` are of its own table; None while it has not been opened.
 
     `leakage` is the table of the whole job. `before` holds how many rows each party's table had in the jobs that were
-    agreed before over the same table with the same peers; `after` those known of this one.
+    agreed before over the same table with the same peers; `after` those known of this one. `intersect_modes` are those
+    that the job may run in: all that it leaves open.
     """
 
     me: PartyId
@@ -61,7 +62,7 @@ class Request:
     label_party: PartyId
     feature_parties: tuple[PartyId, ...]
     table: str
-    intersect_mode: str
+    intersect_modes: frozenset[str]
     receiver_only: bool
     min_intersection: int
     models: tuple[ModelAsk, ...]
@@ -135,7 +136,7 @@ class Scope:
             ("purposes", self.purposes, frozenset({request.purpose})),
             ("tables", self.tables, frozenset({request.table})),
             ("kinds", self.kinds, request.kinds),
-            ("intersect_modes", self.intersect_modes, frozenset({request.intersect_mode})),
+            ("intersect_modes", self.intersect_modes, request.intersect_modes),
             ("groupsum", self.groupsum, frozenset(model.groupsum for model in request.models)),
         )
         found = [

@@ -19,9 +19,10 @@ from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import JobSpecification
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, Sieved
+from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, Lent, Mode, Sieved
 from fedcredit.protocols.intersect.alignment import ITEM_BYTES, item_digests
 from fedcredit.protocols.intersect.buckets import bucket_count, bucket_size, fill_up, rows_of_buckets
+from fedcredit.protocols.intersect.choice import choose
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.runtime.sessions import session_id
@@ -36,6 +37,8 @@ I64: TypeAlias = npt.NDArray[np.int64]
 Ids: TypeAlias = npt.NDArray[np.bytes_]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
+_NONE: I64 = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Aligned(StageState):
@@ -48,15 +51,19 @@ class Aligned(StageState):
 
 @dataclass(frozen=True, slots=True)
 class BucketKept(StageState):
-    """What one bucket leaves for the release: at the receiver its common rows, at a holder all its rows, and the seeds
-    of the rows' tags, one layer for each holder (at a holder: its own).
+    """What one bucket leaves for the release: at the receiver its common rows, at a holder all its rows; and how the
+    two speak of them, by the seeds of their tags, one layer a holder (at a holder: its own), or by places of a list.
 
-    Shapes: rows (m,) row numbers of the file; seeds (holders, m, 16), no layer where only the receiver learns.
+    Shapes: rows (m,) row numbers of the file; seeds (holders, m, 16), no layer where only the receiver learns or there
+    is a list. With a list of `listed` items: places (m,) at the receiver; at the holder rows are those at its places,
+    -1 where the bucket was filled up.
     """
 
-    schema = "align-bucket/1"
+    schema = "align-bucket/2"
     rows: I64
     seeds: U8
+    places: I64
+    listed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +88,7 @@ class Aligner:
         Shapes: ids (n,) in the order of the file.
         Raises: RefusedError (INTERSECTION_TOO_SMALL), PeerError, PeerLost.
         """
-        count = bucket_count([party.rows or 0 for party in self.specification.parties])
+        count = bucket_count([party.rows or 0 for party in self.specification.parties], self._mode)
         if count == 1:
             return await self.step("align", Aligned, lambda: self._run("align", self._role("align", ids).steps(), ids))
         # Items are the same in every start of the job, for buckets kept from an earlier one. They never travel.
@@ -106,20 +113,32 @@ class Aligner:
         role = self._role(stage, np.empty(0, "S1"))
         if isinstance(role, IntersectReceiver):
             found = await self._drive(stage, role.sieve(filled))
-            layers = [found.tag_seeds[holder] for holder in role.holders] if role.both_learn else []
+            layers = [found.tag_seeds[holder] for holder in role.holders] if found.tag_seeds else []
             seeds = np.stack(layers) if layers else np.empty((0, found.rows.size, ITEM_BYTES), np.uint8)
-            return BucketKept(rows[found.rows], seeds)
-        return BucketKept(rows, (await self._drive(stage, role.sieve(filled)))[None, : rows.size])
+            return BucketKept(rows[found.rows], seeds, found.places, found.listed)
+        lent = await self._drive(stage, role.sieve(filled))
+        if lent.order.size:
+            numbers = np.concatenate([rows, np.full(size - rows.size, -1)])
+            return BucketKept(numbers[lent.order], np.empty((0, size, ITEM_BYTES), np.uint8), _NONE, size)
+        return BucketKept(rows, lent.tag_seeds[None, : rows.size], _NONE, 0)
 
     def _release(self, kept: Sequence[BucketKept], ids: Ids) -> Steps[Alignment | None]:
         rows = np.concatenate([bucket.rows for bucket in kept])
         seeds = np.concatenate([bucket.seeds for bucket in kept], axis=1)
+        ends = np.cumsum([bucket.listed for bucket in kept])
         role = self._role("align", ids)
         if isinstance(role, IntersectReceiver):
-            return (yield from role.release(Sieved(rows, dict(zip(role.holders, seeds, strict=False)))))
+            # The lists of all buckets, one behind the other, are one list.
+            places = np.concatenate(
+                [bucket.places + end - bucket.listed for bucket, end in zip(kept, ends, strict=True)]
+            )
+            tag_seeds = dict(zip(role.holders, seeds, strict=False))
+            return (yield from role.release(Sieved(rows, tag_seeds, places, int(ends[-1]))))
+        if ends[-1]:
+            return (yield from role.release(Lent(order=rows)))
         by_row = np.empty((ids.size, ITEM_BYTES), np.uint8)
         by_row[rows] = seeds[0]
-        return (yield from role.release(by_row))
+        return (yield from role.release(Lent(by_row)))
 
     async def _drive(self, stage: str, steps: Steps[T]) -> T:
         specification = self.specification
@@ -131,11 +150,16 @@ class Aligner:
         specification, me = self.specification, self.me
         both, minimum = not specification.intersect.receiver_only, specification.intersect.min_size
         # No party may bring more rows than it said before all signed.
-        common = (self._session(stage), ids, SystemRandomness(), both, minimum, self._most_rows)
+        common = (self._session(stage), ids, SystemRandomness(), both, minimum, self._most_rows, self._mode)
         receiver, holders = specification.label_party, specification.feature_parties
         if me == receiver:
             return IntersectReceiver(me, holders, *common)
         return IntersectHolder(me, receiver, tuple(party for party in holders if party != me), *common)
+
+    @property
+    def _mode(self) -> Mode:
+        specification = self.specification
+        return choose(specification.intersect.mode, [party.rows or 0 for party in specification.parties]).mode
 
     @property
     def _most_rows(self) -> int:

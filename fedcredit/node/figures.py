@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fedcredit.ids import PartyId
 from fedcredit.node.models import ModelResult
 from fedcredit.node.specification import JobSpecification
+from fedcredit.protocols.intersect.choice import choose
 from fedcredit.runtime.meter import Meter
 
 __all__ = ["environment", "job_figures", "peak_memory_mib", "phase_of", "seconds_of", "traffic_of"]
@@ -38,6 +39,7 @@ def job_figures(
     Shapes: test (aligned,) marks the rows held out; None where nothing is trained.
     """
     held_out = 0 if test is None else int(test.sum())
+    choice = choose(specification.intersect.mode, [party.rows or 0 for party in specification.parties])
     return {
         "job": {
             "name": specification.job.name,
@@ -54,6 +56,7 @@ def job_figures(
             else specification.split.model_dump(mode="json", by_alias=True, exclude_none=True),
         },
         "rows": {"aligned": aligned, "train": 0 if test is None else aligned - held_out, "test": held_out},
+        "intersect": {"mode": choice.mode, "why": choice.why},
         "models": [dict(result.figures or {}) for result in results.values()],
         "seconds": seconds_of(meter),
         "traffic": traffic_of(me, meter),

@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
+from fedcredit.protocols.intersect.choice import MODES, choose
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
 
@@ -42,7 +43,14 @@ __all__ = [
 
 FORMAT = 1
 
-PROTOCOLS: dict[str, int] = {"frame": 1, "intersect.ecdh": 1, "groupsum.onehot": 1, "gbdt": 1, "resume": 1}
+PROTOCOLS: dict[str, int] = {
+    "frame": 1,
+    "intersect.ecdh": 1,
+    "intersect.fast": 1,
+    "groupsum.onehot": 1,
+    "gbdt": 1,
+    "resume": 1,
+}
 """Versions of what a job of this build speaks. Parties compare them before any data."""
 
 _HASH_DOMAIN = b"fedcredit/v1/job-specification\0"
@@ -206,6 +214,14 @@ class JobSpecification(Section):
             models=tuple(PublicModel(name=model.name, hide_nodes=model.hide_nodes) for model in self.models),
         )
         return leakage_of(public)
+
+    @property
+    def intersect_modes(self) -> frozenset[str]:
+        """The modes that the intersection may run in: one once all parties have said how many rows they bring."""
+        rows = [party.rows for party in self.parties if party.rows is not None]
+        if self.intersect.mode == "auto" and len(rows) < len(self.parties):
+            return frozenset(MODES)
+        return frozenset({choose(self.intersect.mode, rows).mode})
 
     def proposal(self) -> JobSpecification:
         """This specification without the offers."""

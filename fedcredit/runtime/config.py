@@ -13,6 +13,7 @@ from fedcredit.runtime.job_file import (
     JobFile,
     JobSection,
     SplitSection,
+    intersection,
     load_job,
 )
 from fedcredit.runtime.party_file import (
@@ -53,6 +54,7 @@ __all__ = [
     "SplitSection",
     "TableSection",
     "TrustSection",
+    "intersection",
     "load_job",
     "load_party",
 ]

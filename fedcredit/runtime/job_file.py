@@ -34,6 +34,7 @@ __all__ = [
     "PartyTable",
     "SplitSection",
     "TableSection",
+    "intersection",
     "load_job",
 ]
 
@@ -70,7 +71,7 @@ class JobSection(Section):
 class IntersectSection(Section):
     """`[intersect]`: how the parties find their common subjects, and how few of them are too few."""
 
-    mode: Literal["auto", "ecdh"] = "auto"
+    mode: Literal["auto", "ecdh", "fast"] = "auto"
     min_size: int = 100
     receiver_only: bool = False
 
@@ -176,7 +177,23 @@ def load_job(path: Path, *, declared: bool = False) -> JobFile:
     `declared`: the job is for nodes, and `[parties.NAME]` holds nothing but the declared name of the party's table and
     the party's role; otherwise it holds a file and how to read it.
     """
-    reader = Reader(path)
+    return _job_of(Reader(path), declared=declared)
+
+
+def intersection(parties: Mapping[str, str], section: Mapping[str, Any], purpose: str) -> JobFile:
+    """The job for nodes that a file with these `parties` and their tables, and that `[intersect]`, would be.
+
+    The first of the parties learns the result first. Raises ConfigError with every problem found.
+    """
+    raw = {
+        "job": {"name": "intersect", "purpose": purpose},
+        "parties": {name: {"table": table} for name, table in parties.items()},
+        "intersect": dict(section),
+    }
+    return _job_of(Reader(Path("intersect"), raw), declared=True)
+
+
+def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     raw = reader.raw
     reader.known("", raw, ("job", "parties", "intersect", "split", "model"))
     if "job" not in raw:
@@ -195,7 +212,7 @@ def load_job(path: Path, *, declared: bool = False) -> JobFile:
     assert job is not None
     assert intersect is not None
     return JobFile(
-        path=path.absolute(),
+        path=reader.path.absolute(),
         job=job,
         parties={party_id(name): table for name, table in parties.items() if table is not None},
         intersect=intersect,

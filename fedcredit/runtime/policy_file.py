@@ -54,7 +54,7 @@ PURPOSES: tuple[str, ...] = get_args(JobSection.model_fields["purpose"].annotati
 CHOICES: dict[str, tuple[str, ...]] = {
     "purposes": PURPOSES,
     "kinds": (INTERSECTION, "gbdt"),
-    "intersect_modes": ("ecdh",),
+    "intersect_modes": ("ecdh", "fast"),
     "groupsum": ("onehot",),
 }
 _HOURS = re.compile(r"(?P<days>[a-z,\-]+) (?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")

@@ -46,10 +46,11 @@ class Section(BaseModel):
 class Reader:
     """One file being read. Call `section` for every part, then `finish`, which raises ConfigError with all problems."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, raw: dict[str, Any] | None = None) -> None:
+        """`raw`: what would be in the file, where something else than a file says it; `path` then names that."""
         self.path = path
         self.problems: list[Problem] = []
-        self.raw = self._load()
+        self.raw = self._load() if raw is None else raw
         self._find_secrets("", self.raw)
 
     def report(self, code: str, key: str, what: str, fix: str = "") -> None:

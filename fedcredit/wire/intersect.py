@@ -1,6 +1,6 @@
 """The messages of the intersection protocol; `docs/protocols/intersect.md` has them in a table.
 
-Shapes: a chunk has c rows; points (c, 32), slots (c, 16), tags (c, 16), all uint8. Chunks are full but for the last one
+Shapes: a chunk has c rows; points (c, 32), slots (c, 16), tags (c, 16), masks (c, w), bits (c,), all uint8. Chunks are full but for the last one
 of a stream, so their number and sizes follow from the declared sizes.
 """
 
@@ -16,12 +16,16 @@ from fedcredit.wire._gen import intersect_pb2 as pb
 from fedcredit.wire.message import Message, MessageInvalid, array, blob, count, flag
 
 __all__ = [
+    "BITS_PER_CHUNK",
     "MAX_ROWS",
     "POINTS_PER_CHUNK",
     "SLOTS_PER_CHUNK",
+    "AlignedPlaces",
     "AlignedTags",
     "BlindedItems",
+    "BlindedSlots",
     "EvaluatedItems",
+    "ItemMasks",
     "PairKey",
     "Release",
     "SetSize",
@@ -37,6 +41,7 @@ POINT_BYTES: Final = 32
 SLOT_BYTES: Final = 16
 POINTS_PER_CHUNK: Final = CHUNK_BYTES // POINT_BYTES
 SLOTS_PER_CHUNK: Final = CHUNK_BYTES // SLOT_BYTES
+BITS_PER_CHUNK: Final = CHUNK_BYTES * 8
 
 U8 = npt.NDArray[np.uint8]
 
@@ -154,6 +159,50 @@ class AlignedTags(Message, tag=0x17, proto=pb.AlignedTags):
     def validate(self) -> None:
         """See `Message.validate`."""
         _rows_of("AlignedTags.tags", self.tags, SLOT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BlindedSlots(Message, tag=0x18, proto=pb.BlindedSlots):
+    """A piece of the receiver's own store, in order, hidden under its half of a vector oblivious linear evaluation.
+
+    Reveals: nothing beyond the number of slots.
+    Assumes: the evaluation's coefficients look uniform to the holder (`docs/protocols/vole.md`).
+    """
+
+    slots: U8 = array(np.uint8, 2, CHUNK_BYTES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        _rows_of("BlindedSlots.slots", self.slots, SLOT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ItemMasks(Message, tag=0x19, proto=pb.ItemMasks):
+    """A piece of the list of the holder's items, each as its pseudorandom mask, in the order of the masks.
+
+    Reveals: which of the receiver's items the holder has.
+    Assumes: semi-honest parties; masks of items that the receiver does not have look uniform to it.
+    """
+
+    masks: U8 = array(np.uint8, 2, CHUNK_BYTES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        if not len(self.masks) or not 1 <= self.masks.shape[1] <= SLOT_BYTES:
+            raise MessageInvalid(
+                "ItemMasks.masks", f"not rows of 1 to {SLOT_BYTES} bytes, one at least", "ARRAY_INVALID"
+            )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AlignedPlaces(Message, tag=0x1A, proto=pb.AlignedPlaces):
+    """A piece of the intersection for the one holder: a bit for each place of its list, set if it is in.
+
+    Reveals: which of the holder's rows are in the intersection.
+    Assumes: a semi-honest receiver.
+    """
+
+    bits: U8 = array(np.uint8, 1, CHUNK_BYTES)
 
 
 def _rows_of(where: str, chunk: U8, width: int) -> None:

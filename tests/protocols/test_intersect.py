@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,12 +15,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.errors import DataError, RefusedError
+from fedcredit.errors import DataError, FedcreditError, RefusedError
 from fedcredit.ids import PartyId, party_id
 from fedcredit.kernels import okvs
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, holder, receiver
-from fedcredit.protocols.intersect.alignment import STATISTICAL_BITS, false_match_bits
+from fedcredit.protocols.intersect import (
+    Alignment,
+    IntersectHolder,
+    IntersectReceiver,
+    Mode,
+    holder,
+    listing,
+    receiver,
+    vole_oprf,
+)
+from fedcredit.protocols.intersect.alignment import STATISTICAL_BITS, false_match_bits, mask_bytes
+from fedcredit.protocols.intersect.choice import MODES
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.transport.memory import Link, MemoryNetwork, Outcome, run_network
@@ -75,19 +86,24 @@ def consortia(draw: st.DrawFn) -> dict[PartyId, list[bytes]]:
     return {name: draw(st.lists(universe, min_size=1, max_size=25, unique=True)) for name in names}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+modes = pytest.mark.parametrize("mode", MODES)
+
+
+@modes
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sets=consortia(), data=st.data())
-def test_all_parties_learn_exactly_the_intersection_in_one_order(sets: Sets, data: st.DataObject) -> None:
-    outcome = run(sets, pick=lambda links: data.draw(st.sampled_from(links)), minimum=0)
+def test_all_parties_learn_exactly_the_intersection_in_one_order(mode: Mode, sets: Sets, data: st.DataObject) -> None:
+    outcome = run(sets, pick=lambda links: data.draw(st.sampled_from(links)), minimum=0, mode=mode)
     orders = [aligned(sets, outcome, party) for party in sets]
     assert all(order == orders[0] for order in orders)
     assert len(orders[0]) == len(set(orders[0]))
     assert set(orders[0]) == set.intersection(*map(set, sets.values()))
 
 
-@settings(max_examples=15, deadline=None)
+@modes
+@settings(max_examples=10, deadline=None)
 @given(sets=consortia(), data=st.data())
-def test_any_delivery_order_gives_the_same_bytes(sets: Sets, data: st.DataObject) -> None:
+def test_any_delivery_order_gives_the_same_bytes(mode: Mode, sets: Sets, data: st.DataObject) -> None:
     def bytes_sent(pick: Callable[[Sequence[Link]], Link] | None) -> dict[Link, list[bytes]]:
         sent: dict[Link, list[bytes]] = {}
 
@@ -95,19 +111,20 @@ def test_any_delivery_order_gives_the_same_bytes(sets: Sets, data: st.DataObject
             sent.setdefault(link, []).append(body)
             return tag, body
 
-        run(sets, pick=pick, tamper=listen, minimum=0)
+        run(sets, pick=pick, tamper=listen, minimum=0, mode=mode)
         return sent
 
     assert bytes_sent(lambda links: data.draw(st.sampled_from(links))) == bytes_sent(None)
 
 
-@settings(max_examples=15, deadline=None)
+@modes
+@settings(max_examples=10, deadline=None)
 @given(sets=consortia())
-def test_receiver_only_tells_holders_nothing(sets: Sets) -> None:
-    outcome = run(sets, both_learn=False, minimum=0)
+def test_receiver_only_tells_holders_nothing(mode: Mode, sets: Sets) -> None:
+    outcome = run(sets, both_learn=False, minimum=0, mode=mode)
     assert set(aligned(sets, outcome, BANK)) == set.intersection(*map(set, sets.values()))
     assert all(outcome.results[party] is None for party in sets if party != BANK)
-    assert not any(kind == "AlignedTags" for *_, kind, _ in outcome.traffic)
+    assert not {"AlignedTags", "AlignedPlaces"} & {kind for *_, kind, _ in outcome.traffic}
 
 
 def numbered(*ranges: range) -> list[bytes]:
@@ -119,20 +136,30 @@ def traffic(outcome: Outcome) -> list[tuple[str, str, str, int]]:
     return sorted(outcome.traffic)
 
 
-def test_traffic_depends_on_sizes_alone() -> None:
+@modes
+def test_traffic_depends_on_sizes_alone(mode: Mode) -> None:
     bank, tax, registry = BANK, HOLDERS[0], HOLDERS[1]
     cases = [
         {bank: numbered(range(50)), tax: numbered(range(20, 60)), registry: numbered(range(10, 40))},
         {bank: numbered(range(50)), tax: numbered(range(20, 60)), registry: numbered(range(900, 920), range(20, 30))},
         {bank: numbered(range(500, 550)), tax: numbered(range(540)[-40:]), registry: numbered(range(700, 730))},
     ]
-    alone = [traffic(run(sets, both_learn=False, minimum=0)) for sets in cases]
+    alone = [traffic(run(sets, both_learn=False, minimum=0, mode=mode)) for sets in cases]
     assert alone[0] == alone[1] == alone[2]
     # When both learn, the size of the intersection shows too, and nothing else.
-    both = [traffic(run(sets, minimum=0)) for sets in cases]
+    both = [traffic(run(sets, minimum=0, mode=mode)) for sets in cases]
     assert both[0] != both[2]
     moved = {bank: cases[0][bank][::-1], tax: cases[0][tax][::-1], registry: numbered(range(20, 40), range(90, 100))}
-    assert both[0] == traffic(run(moved, minimum=0))
+    assert both[0] == traffic(run(moved, minimum=0, mode=mode))
+
+
+def test_with_one_holder_the_fast_mode_shows_sizes_alone_even_of_the_intersection() -> None:
+    # Bits over the holder's list say which rows it has in common, and their number follows from the list's.
+    tax = HOLDERS[0]
+    cases = [{BANK: numbered(range(300)), tax: numbered(range(start, start + 200))} for start in (100, 250, 5_000)]
+    shapes = {tuple((*link, size) for *link, size in traffic(run(sets, minimum=0, mode="fast"))) for sets in cases}
+    # The size of the intersection is told, as a number of one to two bytes.
+    assert len({tuple(row for row in shape if row[2] != "Release") for shape in shapes}) == 1
 
 
 @pytest.mark.slow
@@ -149,26 +176,39 @@ def test_traffic_is_the_documented_formula() -> None:
     assert max(size for *_, size in outcome.traffic) <= (1 << 20) + 64
 
 
-def test_sets_of_many_chunks_and_unequal_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (receiver, holder):
-        monkeypatch.setattr(module, "POINTS_PER_CHUNK", 10)
-        monkeypatch.setattr(module, "SLOTS_PER_CHUNK", 10)
+@modes
+@pytest.mark.parametrize("n_holders", [1, 2])
+def test_sets_of_many_chunks_and_unequal_sizes(mode: Mode, n_holders: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        (receiver, "POINTS_PER_CHUNK"),
+        (holder, "POINTS_PER_CHUNK"),
+        (receiver, "SLOTS_PER_CHUNK"),
+        (holder, "SLOTS_PER_CHUNK"),
+        (vole_oprf, "SLOTS_PER_CHUNK"),
+        (listing, "SLOTS_PER_CHUNK"),
+        (listing, "BITS_PER_CHUNK"),
+    ):
+        monkeypatch.setattr(module, name, 10)
     sets = {
         BANK: numbered(range(0, 3_000, 3)),
         HOLDERS[0]: numbered(range(0, 3_000, 2))[::-1],
         HOLDERS[1]: numbered(range(0, 300)),
     }
-    outcome = run(sets)
+    sets = dict(itertools.islice(sets.items(), 1 + n_holders))
+    outcome = run(sets, mode=mode)
     orders = [aligned(sets, outcome, party) for party in sets]
-    assert orders[0] == orders[1] == orders[2]
-    assert set(orders[0]) == set(numbered(range(0, 300, 6)))
-    assert [kind for *_, kind, _ in outcome.traffic].count("BlindedItems") == 200
+    assert all(order == orders[0] for order in orders)
+    assert set(orders[0]) == set(numbered(range(0, 300 if n_holders == 2 else 3_000, 6)))
+    kinds = [kind for *_, kind, _ in outcome.traffic]
+    assert kinds.count("BlindedItems") == (100 * n_holders if mode == "ecdh" else 0)
+    assert kinds.count("ItemMasks") == (150 if mode == "fast" and n_holders == 1 else 0)
     assert orders[0] != sorted(orders[0]), "the common order must say nothing of the receiver's"
 
 
-def test_the_order_is_fresh_in_every_session() -> None:
+@modes
+def test_the_order_is_fresh_in_every_session(mode: Mode) -> None:
     sets = {BANK: numbered(range(50)), HOLDERS[0]: numbered(range(50))}
-    first, second = (aligned(sets, run(sets, seed=seed), BANK) for seed in (1, 2))
+    first, second = (aligned(sets, run(sets, seed=seed, mode=mode), BANK) for seed in (1, 2))
     assert first != second
     assert set(first) == set(second)
 
@@ -187,9 +227,13 @@ def test_ids_may_come_in_chunks_and_padded() -> None:
 class TestNoPairwiseIntersection:
     """With three parties the receiver sees, outside the intersection of all, the same whatever the others share."""
 
+    @pytest.fixture(autouse=True, params=MODES)
+    def in_mode(self, request: pytest.FixtureRequest) -> None:
+        self.mode = request.param
+
     def residues(self, sets: Sets) -> dict[bytes, bytes]:
         """What the receiver has per id after all it computed: zero for the intersection."""
-        roles = parties(sets, minimum=0)
+        roles = parties(sets, minimum=0, mode=self.mode)
         seen: list[npt.NDArray[np.uint8]] = []
         original = IntersectReceiver._read_store
 
@@ -242,10 +286,11 @@ class TestMinimum:
     def test_an_intersection_of_the_minimum_is_released(self) -> None:
         assert len(run(self.sets, minimum=5).results[BANK]) == 5
 
+    @modes
     @pytest.mark.parametrize("both_learn", [True, False])
-    def test_a_smaller_one_is_refused_without_its_size(self, both_learn: bool) -> None:
+    def test_a_smaller_one_is_refused_without_its_size(self, mode: Mode, both_learn: bool) -> None:
         with pytest.raises(RefusedError) as refusal:
-            run(self.sets, minimum=6, both_learn=both_learn)
+            run(self.sets, minimum=6, both_learn=both_learn, mode=mode)
         assert refusal.value.code == "INTERSECTION_TOO_SMALL"
         assert "5" not in str(refusal.value)
 
@@ -285,6 +330,18 @@ def test_statistical_security_holds_for_every_size() -> None:
     for log_x, log_y in itertools.product(range(29), repeat=2):
         assert false_match_bits(1 << log_x, 1 << log_y) >= STATISTICAL_BITS
     assert false_match_bits(wire.MAX_ROWS, wire.MAX_ROWS) >= 71
+
+
+def test_masks_are_as_long_as_the_sizes_need() -> None:
+    for log_x, log_y in itertools.product(range(29), repeat=2):
+        for n_x, n_y in itertools.product((1 << log_x, (1 << log_x) + 1), (1 << log_y, (1 << log_y) + 1)):
+            width = mask_bytes(n_x, n_y)
+            # The probability that any of the n_x n_y pairs of different items has one mask.
+            assert 8 * width - math.log2(n_x * n_y) >= STATISTICAL_BITS
+            assert 8 * (width - 1) - math.log2(n_x * n_y) < STATISTICAL_BITS + 1
+    assert mask_bytes(1 << 20, 1 << 20) == 10
+    with pytest.raises(FedcreditError):
+        mask_bytes(1 << 45, 1 << 45)
 
 
 def test_no_secret_in_repr() -> None:

@@ -24,8 +24,16 @@ pytestmark = pytest.mark.anyio
 
 BANK, TAX, REGISTRY = PartyId("bank"), PartyId("tax"), PartyId("registry")
 S = TypeVar("S", bound=StageState)
+Sets = dict[PartyId, range]
 
-SETS = {BANK: range(300), TAX: range(100, 500), REGISTRY: range(0, 260, 2)}
+SETS: Sets = {BANK: range(300), TAX: range(100, 500), REGISTRY: range(0, 260, 2)}
+
+
+PAIR: Sets = {BANK: SETS[BANK], TAX: SETS[TAX]}
+
+by_protocol = pytest.mark.parametrize(
+    ("sets", "mode"), [(SETS, "ecdh"), (SETS, "fast"), (PAIR, "fast")], ids=["ecdh", "fast", "fast, two parties"]
+)
 
 
 class Memory:
@@ -47,11 +55,11 @@ class Memory:
         return kind.thaw(self.kept[stage])
 
 
-def specification(receiver_only: bool) -> JobSpecification:
+def specification(receiver_only: bool, sets: Sets = SETS, mode: str = "ecdh") -> JobSpecification:
     definition = {
         "job": {"name": "alignment", "purpose": "research", "seed": 1, "trust": "semi-honest"},
-        "parties": [{"id": p, "role": "label" if p == BANK else "feature"} for p in SETS],
-        "intersect": {"mode": "auto", "min_size": 10, "receiver_only": receiver_only},
+        "parties": [{"id": p, "role": "label" if p == BANK else "feature"} for p in sets],
+        "intersect": {"mode": mode, "min_size": 10, "receiver_only": receiver_only},
         "split": None,
         "models": [],
     }
@@ -60,7 +68,7 @@ def specification(receiver_only: bool) -> JobSpecification:
         party: PartyEntry.model_validate(
             {**proposal.party(party).model_dump(), "rows": len(rows), "features": 0}, strict=False
         )
-        for party, rows in SETS.items()
+        for party, rows in sets.items()
     }
     return proposal.with_offers(offers)
 
@@ -73,8 +81,8 @@ def ids(party: PartyId) -> npt.NDArray[np.bytes_]:
 async def align(
     job: JobSpecification, memories: dict[PartyId, Memory], epoch: int = 0
 ) -> tuple[dict[PartyId, Any], dict[PartyId, list[tuple[str, int, int]]]]:
-    network = MemoryNetwork(SETS, insecure_in_process=True)
-    progress: dict[PartyId, list[tuple[str, int, int]]] = {party: [] for party in SETS}
+    network = MemoryNetwork(memories, insecure_in_process=True)
+    progress: dict[PartyId, list[tuple[str, int, int]]] = {party: [] for party in memories}
 
     async def one(party: PartyId) -> Any:
         aligner = Aligner(
@@ -89,40 +97,46 @@ async def align(
         )
         return await aligner.align(ids(party))
 
-    results = await asyncio.gather(*map(one, SETS), return_exceptions=True)
-    return dict(zip(SETS, results, strict=True)), progress
+    results = await asyncio.gather(*map(one, memories), return_exceptions=True)
+    return dict(zip(memories, results, strict=True)), progress
 
 
 @pytest.fixture
 def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "BUCKET_ROWS", 100)
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", {"ecdh": 100, "fast": 100})
 
 
+@by_protocol
 @pytest.mark.parametrize("receiver_only", [False, True])
-async def test_buckets_give_the_rows_that_one_piece_gives(receiver_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = specification(receiver_only)
-    whole, _ = await align(job, {party: Memory() for party in SETS})
-    monkeypatch.setattr(buckets, "BUCKET_ROWS", 100)
-    memories = {party: Memory() for party in SETS}
+async def test_buckets_give_the_rows_that_one_piece_gives(
+    receiver_only: bool, sets: Sets, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = specification(receiver_only, sets, mode)
+    whole, _ = await align(job, {party: Memory() for party in sets})
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", {"ecdh": 100, "fast": 100})
+    memories = {party: Memory() for party in sets}
     parts, progress = await align(job, memories)
     assert memories[BANK].ran == [*(f"align/bucket.{k}" for k in range(4)), "align"]
     assert progress[TAX] == [("align", k, 4) for k in range(1, 5)]
-    for party in SETS:
+    for party in sets:
         assert np.array_equal(parts[party].rows, whole[party].rows)
-    common = set.intersection(*(set(ids(party).tolist()) for party in SETS))
+    common = set.intersection(*(set(ids(party).tolist()) for party in sets))
     assert set(ids(BANK)[parts[BANK].rows].tolist()) == common
     assert parts[TAX].rows.size == (0 if receiver_only else len(common))
 
 
-async def test_an_alignment_goes_on_with_the_next_bucket_in_another_start(small_buckets: None) -> None:
-    job = specification(receiver_only=False)
-    uninterrupted, _ = await align(job, {party: Memory() for party in SETS})
-    broken = {party: Memory(fail_at="align/bucket.2") for party in SETS}
+@by_protocol
+async def test_an_alignment_goes_on_with_the_next_bucket_in_another_start(
+    small_buckets: None, sets: Sets, mode: str
+) -> None:
+    job = specification(False, sets, mode)
+    uninterrupted, _ = await align(job, {party: Memory() for party in sets})
+    broken = {party: Memory(fail_at="align/bucket.2") for party in sets}
     failed, _ = await align(job, broken)
     assert all(isinstance(error, FedcreditError) for error in failed.values())
-    resumed = {party: Memory(broken[party].kept) for party in SETS}
+    resumed = {party: Memory(broken[party].kept) for party in sets}
     results, _ = await align(job, resumed, epoch=1)
-    for party in SETS:
+    for party in sets:
         assert resumed[party].ran == ["align/bucket.2", "align/bucket.3", "align"]
         assert np.array_equal(results[party].rows, uninterrupted[party].rows)
 

@@ -13,7 +13,7 @@ from fedcredit.node.store import Store
 
 __all__ = ["earlier_rows", "request_of"]
 
-AUTO_INTERSECT, AUTO_GROUPSUM = "ecdh", "onehot"
+AUTO_GROUPSUM = "onehot"
 """What `auto` stands for in this version."""
 
 
@@ -33,7 +33,6 @@ def request_of(
     after = {PartyId(entry.id): entry.rows for entry in proposal.parties if entry.rows is not None}
     if rows is not None:
         after[me] = rows
-    mode = proposal.intersect.mode
     return Request(
         me=me,
         submitter=PartyId(proposal.submitter),
@@ -41,7 +40,7 @@ def request_of(
         label_party=proposal.label_party,
         feature_parties=proposal.feature_parties,
         table=table_of(proposal, me),
-        intersect_mode=AUTO_INTERSECT if mode == "auto" else mode,
+        intersect_modes=proposal.intersect_modes,
         receiver_only=proposal.intersect.receiver_only,
         min_intersection=proposal.intersect.min_size,
         models=tuple(_models(proposal)),

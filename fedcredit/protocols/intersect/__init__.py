@@ -4,8 +4,8 @@ One protocol for two and more parties: `IntersectReceiver` and any number of `In
 See `docs/protocols/intersect.md`.
 """
 
-from fedcredit.protocols.intersect.alignment import Alignment
-from fedcredit.protocols.intersect.holder import IntersectHolder
+from fedcredit.protocols.intersect.alignment import Alignment, Mode
+from fedcredit.protocols.intersect.holder import IntersectHolder, Lent
 from fedcredit.protocols.intersect.receiver import IntersectReceiver, Sieved
 
-__all__ = ["Alignment", "IntersectHolder", "IntersectReceiver", "Sieved"]
+__all__ = ["Alignment", "IntersectHolder", "IntersectReceiver", "Lent", "Mode", "Sieved"]

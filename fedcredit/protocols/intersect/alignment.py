@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +27,12 @@ __all__ = [
     "VALUE_BYTES",
     "Alignment",
     "Ids",
+    "Mode",
     "blaming",
     "chunks",
     "false_match_bits",
     "item_digests",
+    "mask_bytes",
     "peer_size",
     "tag_key",
     "too_small",
@@ -40,6 +42,9 @@ I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 Ids: TypeAlias = npt.NDArray[np.bytes_] | Iterable[npt.NDArray[np.bytes_]]
 """A party's identifiers: one `S` array, or an iterable of them, e.g. the chunks of a file."""
+
+Mode: TypeAlias = Literal["ecdh", "fast"]
+"""Which pseudorandom function the parties evaluate obliviously: on an elliptic curve, or from symmetric primitives."""
 
 ITEM_BYTES: Final = 16
 VALUE_BYTES: Final = 16
@@ -111,6 +116,19 @@ def false_match_bits(n_receiver: int, n_holder: int) -> int:
     """
     bits = 8 * min(ITEM_BYTES, VALUE_BYTES)
     return bits - math.ceil(math.log2(n_receiver * n_holder + n_receiver))
+
+
+def mask_bytes(n_receiver: int, n_holder: int) -> int:
+    """Bytes of a mask in a list of masks: at least 40 + ceil(log2(n_x n_y)) bits, in whole bytes.
+
+    Any of the n_x n_y pairs of different items has the same mask with probability 2^-bits.
+    """
+    bits = STATISTICAL_BITS + (n_receiver * n_holder - 1).bit_length()
+    width = -(-bits // 8)
+    if width > ITEM_BYTES:
+        # Unreachable for sizes up to MAX_ROWS; a change of the sizes must not pass unseen.
+        raise FedcreditError(f"{n_receiver} x {n_holder} rows need masks of {width} bytes")
+    return width
 
 
 def too_small() -> RefusedError:

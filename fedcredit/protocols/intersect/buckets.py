@@ -10,7 +10,7 @@ Reveals: nothing beyond the sizes that are declared. Assumes: items are digests 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -18,22 +18,22 @@ import numpy.typing as npt
 
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import FedcreditError
-from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STATISTICAL_BITS
+from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STATISTICAL_BITS, Mode
 
 __all__ = ["BUCKET_ROWS", "bucket_count", "bucket_size", "fill_up", "rows_of_buckets"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
-BUCKET_ROWS: Final = 1 << 17
-"""Rows of the largest party in a bucket: some ten seconds of work, which is what a crash may cost."""
+BUCKET_ROWS: Final[Mapping[Mode, int]] = {"ecdh": 1 << 17, "fast": 1 << 20}
+"""Rows of the largest party in a bucket: some seconds of work, which is what a crash may cost."""
 
 MAX_BUCKETS: Final = 1 << 12
 
 
-def bucket_count(declared: Iterable[int]) -> int:
+def bucket_count(declared: Iterable[int], mode: Mode) -> int:
     """Into how many buckets the parties put their items, given how many rows each declared before the start."""
-    return min(MAX_BUCKETS, max(1, math.ceil(max(declared) / BUCKET_ROWS)))
+    return min(MAX_BUCKETS, max(1, math.ceil(max(declared) / BUCKET_ROWS[mode])))
 
 
 def bucket_size(n_rows: int, count: int) -> int:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x65\x64\x63redit/v1/intersect.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\x18\n\x07PairKey\x12\r\n\x05point\x18\x01 \x01(\x0c\"\x17\n\x07SetSize\x12\x0c\n\x04rows\x18\x01 \x01(\x04\"3\n\x0c\x42lindedItems\x12#\n\x06points\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"5\n\x0e\x45valuatedItems\x12#\n\x06points\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x19\n\tStoreSeed\x12\x0c\n\x04seed\x18\x01 \x01(\x0c\"0\n\nStoreSlots\x12\"\n\x05slots\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\")\n\x07Release\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0c\n\x04rows\x18\x02 \x01(\x04\"0\n\x0b\x41lignedTags\x12!\n\x04tags\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x65\x64\x63redit/v1/intersect.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\x18\n\x07PairKey\x12\r\n\x05point\x18\x01 \x01(\x0c\"\x17\n\x07SetSize\x12\x0c\n\x04rows\x18\x01 \x01(\x04\"3\n\x0c\x42lindedItems\x12#\n\x06points\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"5\n\x0e\x45valuatedItems\x12#\n\x06points\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x19\n\tStoreSeed\x12\x0c\n\x04seed\x18\x01 \x01(\x0c\"0\n\nStoreSlots\x12\"\n\x05slots\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\")\n\x07Release\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0c\n\x04rows\x18\x02 \x01(\x04\"0\n\x0b\x41lignedTags\x12!\n\x04tags\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"2\n\x0c\x42lindedSlots\x12\"\n\x05slots\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"/\n\tItemMasks\x12\"\n\x05masks\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"2\n\rAlignedPlaces\x12!\n\x04\x62its\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,4 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASE']._serialized_end=349
   _globals['_ALIGNEDTAGS']._serialized_start=351
   _globals['_ALIGNEDTAGS']._serialized_end=399
+  _globals['_BLINDEDSLOTS']._serialized_start=401
+  _globals['_BLINDEDSLOTS']._serialized_end=451
+  _globals['_ITEMMASKS']._serialized_start=453
+  _globals['_ITEMMASKS']._serialized_end=500
+  _globals['_ALIGNEDPLACES']._serialized_start=502
+  _globals['_ALIGNEDPLACES']._serialized_end=552
 # @@protoc_insertion_point(module_scope)

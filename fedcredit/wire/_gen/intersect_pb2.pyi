@@ -55,3 +55,21 @@ class AlignedTags(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     tags: _array_pb2.Array
     def __init__(self, tags: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class BlindedSlots(_message.Message):
+    __slots__ = ("slots",)
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    slots: _array_pb2.Array
+    def __init__(self, slots: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class ItemMasks(_message.Message):
+    __slots__ = ("masks",)
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    masks: _array_pb2.Array
+    def __init__(self, masks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class AlignedPlaces(_message.Message):
+    __slots__ = ("bits",)
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    bits: _array_pb2.Array
+    def __init__(self, bits: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...

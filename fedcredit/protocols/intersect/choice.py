@@ -1,0 +1,36 @@
+"""Which mode an intersection runs in where the job leaves it open: decided by public sizes alone, so all agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fedcredit.protocols.intersect.alignment import Mode
+
+__all__ = ["FAST_FROM_ROWS", "MODES", "Choice", "choose"]
+
+MODES: Final[tuple[Mode, ...]] = ("ecdh", "fast")
+
+FAST_FROM_ROWS: Final = 100_000
+"""From here on elliptic curves take more than ten seconds. Below, the older assumption costs nobody any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A mode, and in a sentence why it is that one."""
+
+    mode: Mode
+    why: str
+
+
+def choose(asked: str, rows: Sequence[int]) -> Choice:
+    """The mode of a job that asked for `asked` (`auto` or a mode), given how many rows every party declared."""
+    for mode in MODES:
+        if asked == mode:
+            return Choice(mode, "the job names it")
+    largest = max(rows)
+    if largest < FAST_FROM_ROWS:
+        why = f"no party brings {FAST_FROM_ROWS:,} rows, so the conservative assumption costs little time"
+        return Choice("ecdh", why)
+    return Choice("fast", f"a party brings {largest:,} rows; elliptic curves would take minutes from there on")

@@ -1,0 +1,105 @@
+"""The pseudorandom function of mode `fast`: obliviously evaluated with symmetric primitives alone.
+
+VOLE-PSI (Rindal, Schoppmann, EUROCRYPT 2021) with the key-value store and the silent correlations of Raghuraman and
+Rindal (CCS 2022), semi-honest. A vector oblivious linear evaluation gives the receiver A and C, the holder Delta and B,
+with C = A Delta + B over GF(2^128). The receiver's items are points x with the value x in a key-value store P:
+
+    R          P = store of { x -> x },    C' = C
+    R -> H     D = A + P
+    H          K = B + Delta D  =  C + Delta P        (characteristic 2)
+    R          F(x) = h(C[x], x)
+    H          F(y) = h(K[y] + Delta y, y)  =  h(C[y] + Delta (P[y] + y), y)
+
+where S[x] reads the store S at x. For y among the receiver's items P[y] = y and both have the same value. For any
+other y, P[y] + y is not zero but with probability 2^-128, so the receiver would have to know Delta, of which it sees
+nothing. An item is a digest under a random oracle, so it is its own random value.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import FedcreditError, PeerError
+from fedcredit.ids import PartyId
+from fedcredit.kernels import digest, okvs, vole
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STEP, chunks
+from fedcredit.protocols.vole import VoleReceiver, VoleSender
+from fedcredit.wire.intersect import SLOTS_PER_CHUNK, BlindedSlots, StoreSeed
+
+__all__ = ["encode", "evaluate_at_holder", "evaluate_at_receiver"]
+
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+SEEDS_TRIED: Final = 4
+"""Distinct keys fail under one seed with probability far below 2^-40; a second failure is a bug."""
+
+
+def evaluate_at_receiver(
+    me: PartyId, holder: PartyId, ssid: bytes, items: U8, width: int, randomness: Randomness
+) -> Steps[U8]:
+    """F(x) under the function of `holder` for the receiver's `items`: (n, width).
+
+    Shapes: items (n, 16), distinct.
+    Reveals: to the holder the number of items; to the receiver the function at its items.
+    Assumes: semi-honest parties; what `VoleReceiver` assumes; a random oracle.
+    """
+    seed, store = encode(items, items, randomness)
+    yield from send(holder, StoreSeed(seed))
+    share = yield from VoleReceiver(me, holder, ssid, len(store), randomness).steps()
+    store ^= share.a
+    for part in chunks(len(store), SLOTS_PER_CHUNK):
+        yield from send(holder, BlindedSlots(store[part]))
+    values = np.zeros((len(items), okvs.VALUE_BYTES), np.uint8)
+    okvs.decode_xor(share.c, len(items), items, seed, values)
+    return _function(ssid, me, holder, values, items, width)
+
+
+def evaluate_at_holder(
+    me: PartyId, receiver: PartyId, ssid: bytes, n_receiver: int, items: U8, width: int, randomness: Randomness
+) -> Steps[U8]:
+    """F(y) under this holder's function for its own `items`: (n, width).
+
+    Shapes: items (n, 16).
+    Reveals: see `evaluate_at_receiver`.
+    Assumes: see `evaluate_at_receiver`.
+    Raises: PeerError (SET_SIZE).
+    """
+    seed = (yield from recv(receiver, StoreSeed)).seed
+    share = yield from VoleSender(me, receiver, ssid, okvs.slots(n_receiver), randomness).steps()
+    key = share.b
+    for part in chunks(len(key), SLOTS_PER_CHUNK):
+        slots = (yield from recv(receiver, BlindedSlots)).slots
+        if len(slots) != part.stop - part.start:
+            reason = f"sent a chunk of {len(slots)} rows where {part.stop - part.start} were due"
+            raise PeerError(receiver, f"{STEP}/evaluate", reason, "SET_SIZE")
+        vole.add_multiple(key[part], slots, share.delta)
+    values = np.zeros((len(items), okvs.VALUE_BYTES), np.uint8)
+    vole.add_multiple(values, items, share.delta)
+    okvs.decode_xor(key, n_receiver, items, seed, values)
+    return _function(ssid, receiver, me, values, items, width)
+
+
+def encode(items: U8, values: U8, randomness: Randomness) -> tuple[bytes, U8]:
+    """A store of `values` (n, 16) at distinct `items` (n, 16), and its public seed."""
+    for _ in range(SEEDS_TRIED):
+        seed = randomness.bytes(okvs.SEED_BYTES)
+        fill = randomness.array(okvs.slots(len(items)), okvs.VALUE_BYTES)
+        try:
+            return seed, okvs.encode(items, values, seed, fill)
+        except okvs.NoAssignment:
+            continue
+    raise FedcreditError(f"{len(items)} distinct keys have no store under {SEEDS_TRIED} seeds")
+
+
+def _function(ssid: bytes, receiver: PartyId, holder: PartyId, values: U8, items: U8, width: int) -> U8:
+    """h: bound to the session and to the two ends."""
+    names = b"".join(len(name).to_bytes(1, "big") + name.encode() for name in (receiver, holder))
+    key = digest.derive("fedcredit v1 intersect fast", ssid + names)
+    inputs = np.concatenate([values, items], axis=1)
+    assert inputs.shape[1] == okvs.VALUE_BYTES + ITEM_BYTES
+    return digest.keyed(key, inputs, width)
