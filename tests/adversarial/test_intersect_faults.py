@@ -35,6 +35,9 @@ MESSAGES: list[Message] = [
     wire.StoreSlots(np.arange(32, dtype=np.uint8).reshape(2, 16)),
     wire.Release(released=True, rows=9),
     wire.AlignedTags(np.arange(16, dtype=np.uint8).reshape(1, 16)),
+    wire.BlindedSlots(np.arange(48, dtype=np.uint8).reshape(3, 16)),
+    wire.ItemMasks(np.arange(20, dtype=np.uint8).reshape(2, 10)),
+    wire.AlignedPlaces(np.arange(5, dtype=np.uint8)),
 ]
 
 

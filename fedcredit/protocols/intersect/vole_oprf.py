@@ -25,10 +25,10 @@ import numpy.typing as npt
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import FedcreditError, PeerError
 from fedcredit.ids import PartyId
-from fedcredit.kernels import digest, okvs, vole
+from fedcredit.kernels import digest, gf128, okvs
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STEP, chunks
-from fedcredit.protocols.vole import VoleReceiver, VoleSender
+from fedcredit.protocols.vole import Correlation, set_up_receiver, set_up_sender
 from fedcredit.wire.intersect import SLOTS_PER_CHUNK, BlindedSlots, StoreSeed
 
 __all__ = ["encode", "evaluate_at_holder", "evaluate_at_receiver"]
@@ -46,16 +46,18 @@ def evaluate_at_receiver(
 
     Shapes: items (n, 16), distinct.
     Reveals: to the holder the number of items; to the receiver the function at its items.
-    Assumes: semi-honest parties; what `VoleReceiver` assumes; a random oracle.
+    Assumes: semi-honest parties; what the evaluation assumes (`VoleSender`); a random oracle.
     """
     seed, store = encode(items, items, randomness)
     yield from send(holder, StoreSeed(seed))
-    share = yield from VoleReceiver(me, holder, ssid, len(store), randomness).steps()
-    store ^= share.a
+    session = yield from set_up_receiver(_correlation(ssid, me, holder), randomness)
+    a, c = yield from session.take(len(store))
+    store ^= a
+    del a
     for part in chunks(len(store), SLOTS_PER_CHUNK):
         yield from send(holder, BlindedSlots(store[part]))
     values = np.zeros((len(items), okvs.VALUE_BYTES), np.uint8)
-    okvs.decode_xor(share.c, len(items), items, seed, values)
+    okvs.decode_xor(c, len(items), items, seed, values)
     return _function(ssid, me, holder, values, items, width)
 
 
@@ -70,16 +72,15 @@ def evaluate_at_holder(
     Raises: PeerError (SET_SIZE).
     """
     seed = (yield from recv(receiver, StoreSeed)).seed
-    share = yield from VoleSender(me, receiver, ssid, okvs.slots(n_receiver), randomness).steps()
-    key = share.b
+    session = yield from set_up_sender(_correlation(ssid, receiver, me), randomness)
+    key = yield from session.take(okvs.slots(n_receiver))
     for part in chunks(len(key), SLOTS_PER_CHUNK):
         slots = (yield from recv(receiver, BlindedSlots)).slots
         if len(slots) != part.stop - part.start:
             reason = f"sent a chunk of {len(slots)} rows where {part.stop - part.start} were due"
             raise PeerError(receiver, f"{STEP}/evaluate", reason, "SET_SIZE")
-        vole.add_multiple(key[part], slots, share.delta)
-    values = np.zeros((len(items), okvs.VALUE_BYTES), np.uint8)
-    vole.add_multiple(values, items, share.delta)
+        gf128.scale_add(slots, session.delta, key[part])
+    values = gf128.scale(items, session.delta)
     okvs.decode_xor(key, n_receiver, items, seed, values)
     return _function(ssid, receiver, me, values, items, width)
 
@@ -94,6 +95,11 @@ def encode(items: U8, values: U8, randomness: Randomness) -> tuple[bytes, U8]:
         except okvs.NoAssignment:
             continue
     raise FedcreditError(f"{len(items)} distinct keys have no store under {SEEDS_TRIED} seeds")
+
+
+def _correlation(ssid: bytes, receiver: PartyId, holder: PartyId) -> Correlation:
+    """The evaluation of this pair. Whoever holds items is the sender of it."""
+    return Correlation(digest.derive("fedcredit v1 intersect vole", ssid), holder, receiver)
 
 
 def _function(ssid: bytes, receiver: PartyId, holder: PartyId, values: U8, items: U8, width: int) -> U8:
