@@ -1,7 +1,7 @@
 """The messages of the intersection protocol; `docs/protocols/intersect.md` has them in a table.
 
-Shapes: a chunk has c rows; points (c, 32), slots (c, 16), tags (c, 16), masks (c, w), bits (c,), all uint8. Chunks are full but for the last one
-of a stream, so their number and sizes follow from the declared sizes.
+Shapes: a chunk has c rows; points (c, 32), slots (c, 16), tags (c, 16), masks (c, w), all uint8; bits are packed.
+Chunks are full but for the last one of a stream, so their number and sizes follow from the declared sizes.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ modes = pytest.mark.parametrize("mode", MODES)
 
 
 @modes
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sets=consortia(), data=st.data())
 def test_all_parties_learn_exactly_the_intersection_in_one_order(mode: Mode, sets: Sets, data: st.DataObject) -> None:
     outcome = run(sets, pick=lambda links: data.draw(st.sampled_from(links)), minimum=0, mode=mode)
@@ -101,7 +101,7 @@ def test_all_parties_learn_exactly_the_intersection_in_one_order(mode: Mode, set
 
 
 @modes
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(sets=consortia(), data=st.data())
 def test_any_delivery_order_gives_the_same_bytes(mode: Mode, sets: Sets, data: st.DataObject) -> None:
     def bytes_sent(pick: Callable[[Sequence[Link]], Link] | None) -> dict[Link, list[bytes]]:
@@ -118,7 +118,7 @@ def test_any_delivery_order_gives_the_same_bytes(mode: Mode, sets: Sets, data: s
 
 
 @modes
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(sets=consortia())
 def test_receiver_only_tells_holders_nothing(mode: Mode, sets: Sets) -> None:
     outcome = run(sets, both_learn=False, minimum=0, mode=mode)

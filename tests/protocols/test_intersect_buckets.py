@@ -88,7 +88,7 @@ def of_the_whole(bucket: Lent, rows: np.ndarray, n: int) -> Lent:  # type: ignor
 
 
 @modes
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=2, max_size=4),
     count=st.integers(1, 5),
