@@ -77,6 +77,7 @@ class Progress:
         self._lines = {str(party): ("waits", 0, 0, time.monotonic()) for party in parties}
         self.tell: Any = None
         self._waits: dict[tuple[str, str], bool] = {}
+        self._slow: dict[tuple[str, str], bool] = {}
 
     def show(self, event: JobEvent) -> None:
         """Take in an event."""
@@ -92,6 +93,10 @@ class Progress:
             self._waits[event.party, event.culprit] = event.kind == "waiting"
             if self.tell is not None:
                 self.tell(_of_peer(event))
+        elif event.kind in ("slow", "caught_up"):
+            self._slow[event.party, event.culprit] = event.kind == "slow"
+            if self.tell is not None:
+                self.tell(_of_slow(event))
         elif self.tell is not None and event.kind in ("begun", "state") and stage != shown:
             self.tell(f"{event.party}: {stage}" + (f" ({event.code})" if event.code else ""))
 
@@ -104,7 +109,8 @@ class Progress:
             bar = ProgressBar(total or 1, done, width=30) if total else Text("")
             took = "" if ended else f"{time.monotonic() - since:5.1f} s"
             away = [peer for (waits, peer), lost in self._waits.items() if lost and waits == party]
-            took += f"  waits for {', '.join(away)}" if away and not ended else ""
+            slow = [f"{peer} (slow)" for (waits, peer), still in self._slow.items() if still and waits == party]
+            took += f"  waits for {', '.join(away + slow)}" if away + slow and not ended else ""
             grid.add_row(Text(party, "bold"), Text(stage, colour), bar, f"{done}/{total}" if total else "", took)
         return grid
 
@@ -114,6 +120,13 @@ def _of_peer(event: JobEvent) -> str:
     if event.kind == "back":
         return f"{event.party}: {event.culprit} is back after {event.done} s"
     return f"{event.party}: waits for {event.culprit}, out of reach for {event.done} s (at {phase_of(event.stage)})"
+
+
+def _of_slow(event: JobEvent) -> str:
+    """A live peer that keeps others waiting, or does no more, in words."""
+    if event.kind == "caught_up":
+        return f"{event.party}: {event.culprit} keeps up again"
+    return f"{event.party}: waiting for {event.culprit} in {phase_of(event.stage)} for {event.done} s"
 
 
 def _plain_words(rows: Sequence[LeakageRow]) -> Iterator[tuple[str, str, str]]:

@@ -68,6 +68,8 @@ def _everybody(out: Console, job: Mapping[str, Any]) -> None:
     if job["code"]:
         blamed = f" ({job['culprit']})" if job["culprit"] else ""
         out.print(f"ended with {job['code']}{blamed}", markup=False)
+    for line in _slow(job["slow"]):
+        out.print(line, style="yellow", markup=False)
     for name, seat in job["parties"].items():
         done = f" {seat['done']}/{seat['total']}" if seat["total"] else ""
         code = f" {seat['code']}" if seat["code"] else ""
@@ -96,6 +98,8 @@ def _own(out: Console, job: Mapping[str, Any]) -> None:
         waiting = job["waiting"]
         about = f" ({waiting['culprit']})" if waiting["culprit"] else ""
         out.print(f"stands still: {waiting['code']}{about} since {waiting['since']}", style="yellow", markup=False)
+    for line in _slow(job["slow"]):
+        out.print(line, style="yellow", markup=False)
     for problem in job["problems"]:
         fix = f" -> {problem['fix']}" if problem["fix"] else ""
         out.print(f"  {problem['code']}: {problem['where']}: {problem['what']}{fix}", style="red", markup=False)
@@ -104,6 +108,13 @@ def _own(out: Console, job: Mapping[str, Any]) -> None:
         out.print(f"  {stage['name']}: {stage['started']} to {finished} (start {stage['epoch']})", markup=False)
     if job["result"]:
         out.print(f"result: {job['result']}", markup=False)
+
+
+def _slow(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Who keeps others waiting; nothing is wrong with the job."""
+    for row in rows:
+        who = ", ".join(row["waiting"])
+        yield f"waiting for {row['peer']} in {row['stage']} for {row['seconds']} s: {who} cannot go on without it"
 
 
 def _shown(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:

@@ -166,6 +166,9 @@ def _agreement(job: PublicJob) -> Iterator[Disclosure]:
     )
     for party in _data_parties(job):
         yield Disclosure("coordination.watch", (party,), learns, _others(job, party), "following the job")
+    learns = "for which other party each one waits, and for how long; no data"
+    for party in (*_data_parties(job), job.platform):
+        yield Disclosure("coordination.waits", (party,), learns, _others(job, party), "following the job")
 
 
 def _alignment(job: PublicJob) -> Iterator[Disclosure]:

@@ -14,7 +14,7 @@ from fedcredit.errors import FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.admission import APPROVAL_PENDING
 from fedcredit.node.events import EventLog
-from fedcredit.node.jobs.peers import NAME_AFTER_S
+from fedcredit.node.jobs.peers import NAME_AFTER_S, slow_named
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.clock import Clock
@@ -33,6 +33,7 @@ async def approved_by_all(
     clock: Clock,
     submitted: datetime,
     peer_timeout_s: float,
+    slow_after_s: float = 30.0,
 ) -> list[FedcreditError]:
     """Wait until every party would take part; why some would not, which ends the job. Notes in `log` who is awaited.
 
@@ -46,7 +47,9 @@ async def approved_by_all(
     awaited: set[PartyId] = set()
     asked, pause_s = dict(clients), FIRST_PAUSE_S
     while True:
-        answers = await asyncio.gather(*(_ask(proposal, client, clock) for client in asked.values()))
+        answers = await asyncio.gather(
+            *(_ask(proposal, party, client, log, clock, slow_after_s) for party, client in asked.items())
+        )
         said = dict(zip(asked, answers, strict=True))
         pending = {party for party, error in said.items() if error is not None and error.code == APPROVAL_PENDING}
         away = {party for party, error in said.items() if isinstance(error, PeerLost)}
@@ -75,10 +78,13 @@ async def approved_by_all(
         pause_s = min(pause_s * GROWTH, LONGEST_PAUSE_S)
 
 
-async def _ask(proposal: JobSpecification, client: ControlClient, clock: Clock) -> FedcreditError | None:
+async def _ask(
+    proposal: JobSpecification, party: PartyId, client: ControlClient, log: EventLog, clock: Clock, slow_after_s: float
+) -> FedcreditError | None:
     request = ProposeJob(proposal.to_bytes(), b"{}", int(clock.now().timestamp() * 1000))
     try:
-        await client.call("Consider", request, Accepted, timeout_s=CONSIDER_TIMEOUT_S)
+        async with slow_named(log, "agreement", party, slow_after_s):
+            await client.call("Consider", request, Accepted, timeout_s=CONSIDER_TIMEOUT_S)
     except FedcreditError as error:
         return error
     return None

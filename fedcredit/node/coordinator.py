@@ -7,7 +7,7 @@ for good, the others are told to stop; of all the ends reported, the one nearest
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from fedcredit.errors import ConfigError, FedcreditError, PeerLost, Problem, Ref
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.approvals import approved_by_all
 from fedcredit.node.events import EventLog
-from fedcredit.node.jobs.peers import NAME_AFTER_S
+from fedcredit.node.jobs.peers import NAME_AFTER_S, slow_named
 from fedcredit.node.jobs.waits import PASSING
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.specification import JobSpecification, canonical, parse_canonical
@@ -63,10 +63,12 @@ class Coordinator:
         store: Store,
         clock: Clock,
         peer_timeout_s: float,
+        slow_after_s: float = 30.0,
     ) -> None:
         self._kept, self._clients, self._addresses = kept, clients, canonical(dict(addresses))
         self._proposal = JobSpecification.parse(kept.proposal)
         self._log, self._store, self._clock, self._timeout_s = log, store, clock, peer_timeout_s
+        self._slow_after_s = slow_after_s
 
     async def run(self) -> FedcreditError | None:
         """Take the job to its end; the error that ended it, or None."""
@@ -110,11 +112,10 @@ class Coordinator:
         self._log.stage("agreement", "begun")
         submitted = datetime.fromisoformat(self._kept.created)
         if refusals := await approved_by_all(
-            self._proposal, self._clients, self._log, self._clock, submitted, self._timeout_s
+            self._proposal, self._clients, self._log, self._clock, submitted, self._timeout_s, self._slow_after_s
         ):
             raise nearest_to_cause(refusals)
-        now_ms = int(self._clock.now().timestamp() * 1000)
-        offers = await self._ask_all("Propose", ProposeJob(self._kept.proposal, self._addresses, now_ms), JobOffer)
+        offers = await self._ask_all("Propose", self._proposal_now, JobOffer)
         entries = {
             party: self._proposal.party(party).offering(
                 rows=offer.rows,
@@ -130,10 +131,14 @@ class Coordinator:
         self._log.note("specification", specification.to_bytes())
         return specification
 
+    def _proposal_now(self) -> ProposeJob:
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        return ProposeJob(self._kept.proposal, self._addresses, now_ms)
+
     async def _sign(self, specification: JobSpecification) -> StartJob:
         signatures = self._kept.signatures
         if signatures is None:
-            signed = await self._ask_all("Sign", SignJob(specification.to_bytes()), JobSignature)
+            signed = await self._ask_all("Sign", lambda: SignJob(specification.to_bytes()), JobSignature)
             signatures = canonical({party: reply.signature.hex() for party, reply in signed.items()})
             await self._keep(signatures=signatures)
             failpoints.hit("platform.signatures.kept", self._kept.id)
@@ -142,7 +147,7 @@ class Coordinator:
     async def _start(self, start: StartJob) -> None:
         if self._kept.state is JobState.RUNNING:
             return
-        await self._ask_all("Start", start, Accepted)
+        await self._ask_all("Start", lambda: start, Accepted)
         await self._keep(JobState.RUNNING)
         failpoints.hit("platform.start.kept", self._kept.id)
         self._log.stage("agreement", "done")
@@ -169,7 +174,7 @@ class Coordinator:
                     raise
             await asyncio.sleep(next(pauses))
 
-    async def _ask_all(self, method: str, request: ProposeJob | SignJob | StartJob, reply: type[T]) -> dict[PartyId, T]:
+    async def _ask_all(self, method: str, request: Callable[[], Message], reply: type[T]) -> dict[PartyId, T]:
         asks = [self._ask(party, method, request, reply) for party in self._clients]
         found = await asyncio.gather(*asks, return_exceptions=True)
         if errors := [answer for answer in found if isinstance(answer, BaseException)]:
@@ -177,12 +182,16 @@ class Coordinator:
         answers = [answer for answer in found if not isinstance(answer, BaseException)]
         return dict(zip(self._clients, answers, strict=True))
 
-    async def _ask(self, party: PartyId, method: str, request: Message, reply: type[T]) -> T:
-        """The party's answer; one that is away is named and asked again, for as long as a peer may be lost."""
+    async def _ask(self, party: PartyId, method: str, request: Callable[[], Message], reply: type[T]) -> T:
+        """The party's answer to a request that is made anew each time it is sent, for it may tell the time.
+
+        One that is away is named and asked again, for as long as a peer may be lost.
+        """
         begun, pauses, named = self._clock.monotonic(), backoff(), False
         while True:
             try:
-                answer = await self._clients[party].call(method, request, reply, timeout_s=REPLY_TIMEOUT_S)
+                async with slow_named(self._log, "agreement", party, self._slow_after_s):
+                    answer = await self._clients[party].call(method, request(), reply, timeout_s=REPLY_TIMEOUT_S)
                 if named:
                     self._log.back("agreement", party, self._clock.monotonic() - begun)
                 return answer

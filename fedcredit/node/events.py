@@ -34,6 +34,10 @@ RESTART_GAP = 1 << 32
 
 RETRY_S = 1.0
 
+MOST_COPIED, MOST_COPIED_BYTES = 50_000, 8 << 20
+"""What is taken over of one other node in one job. A job of 10,000 trees has some 20,000 events in each start; beyond
+these the node is heard no more but for the end, so that it cannot fill the disk and memory of the one that listens."""
+
 
 class EventShelf(Protocol):
     """Where a node keeps the events of jobs: `fedcredit.node.store.events.Events`."""
@@ -65,6 +69,8 @@ class EventLog:
         """Of events copied from another node: the number of the last one there."""
         self.ends: dict[str, JobEvent] = {}
         """How the job ended at other nodes, as far as that was copied."""
+        self._copied: dict[str, tuple[int, int]] = {}
+        self._bounded: set[str] = set()
         self._begun: dict[str, float] = {}
 
     @classmethod
@@ -108,13 +114,37 @@ class EventLog:
         _log.info("job.peer_back", job=self._job, stage=stage, peer=peer, seconds=int(seconds))
         self._append("back", stage, done=int(seconds), culprit=peer)
 
+    def slow(self, stage: str, peer: str, seconds: float) -> None:
+        """Note that `peer`, which can be reached, has kept `stage` waiting for `seconds`; 0 when it does no more.
+
+        Nothing ends by it.
+        """
+        kind = "slow" if seconds else "caught_up"
+        _log.info(f"job.peer_{kind}", job=self._job, stage=stage, peer=peer, seconds=int(seconds))
+        self._append(kind, stage, done=int(seconds), culprit=peer)
+
     def note(self, name: str, detail: bytes) -> None:
         """Note a document that concerns the whole job, e.g. its specification."""
         self._append("note", name, detail=detail)
 
     def copy(self, event: JobEvent) -> None:
-        """Take over an event of another node, under a number of this log."""
-        self._add(replace(event, seq=self._next(), job=self._job, origin=event.seq))
+        """Take over an event of another node, under a number of this log.
+
+        Of one node that is `MOST_COPIED` events and `MOST_COPIED_BYTES`; after that only its end, and a note of this.
+        """
+        own = replace(event, seq=self._next(), job=self._job, origin=event.seq)
+        if own.kind == "progress":
+            own = replace(own, detail=b"")  # only the latest is remembered, so that each must be small
+        if not self._is_too_much(own):
+            self._add(own)
+        elif _is_end(own):
+            self._add(replace(own, detail=b""))
+        else:
+            self.origins[event.party] = event.seq
+            if event.party not in self._bounded:
+                self._bounded.add(event.party)
+                _log.warning("job.reports_bounded", job=self._job, party=event.party)
+                self._append("bounded", "", culprit=event.party)
 
     @property
     def events(self) -> tuple[JobEvent, ...]:
@@ -189,31 +219,46 @@ class EventLog:
         if self.ended:
             return
         self._last = event.seq
+        again = event.kind == "progress" and self._forget_older(event)
         if event.kind == "progress":
-            self._forget_older(event)
+            pass  # in memory alone
         elif self._shelf is not None:
             self._unkept.append(event)
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.get_running_loop().create_task(self._keep(), name=f"events {self._job}")
         self._events.append(event)
-        self._note(event)
+        self._note(event, again=again)
         # Everyone who waits holds the old event; the new one is for what comes next.
         self._grown.set()
         self._grown = asyncio.Event()
 
-    def _note(self, event: JobEvent) -> None:
+    def _note(self, event: JobEvent, *, again: bool = False) -> None:
         if event.origin:
             self.origins[event.party] = event.origin
-            if event.kind == "state" and event.stage in ENDS:
+            if not again:
+                n_events, n_bytes = self._copied.get(event.party, (0, 0))
+                self._copied[event.party] = (n_events + 1, n_bytes + _size(event))
+            if _is_end(event):
                 self.ends[event.party] = event
-        self.ended = self.ended or (event.kind == "state" and event.stage in ENDS and event.party == self._party)
+        if event.kind == "bounded":
+            self._bounded.add(event.culprit)
+        self.ended = self.ended or (_is_end(event) and event.party == self._party)
 
-    def _forget_older(self, event: JobEvent) -> None:
+    def _is_too_much(self, event: JobEvent) -> bool:
+        if event.kind == "progress" and (event.party, event.stage) in self._progress:
+            return False  # it takes the place of an older one
+        n_events, n_bytes = self._copied.get(event.party, (0, 0))
+        return n_events >= MOST_COPIED or n_bytes + _size(event) > MOST_COPIED_BYTES
+
+    def _forget_older(self, event: JobEvent) -> bool:
+        """Drop what `event` takes the place of; whether there was any."""
         older = self._progress.get((event.party, event.stage), 0)
         at = bisect.bisect_left(self._events, older, key=lambda kept: kept.seq)
         if at < len(self._events) and self._events[at].seq == older:
             del self._events[at]
+        again = (event.party, event.stage) in self._progress
         self._progress[event.party, event.stage] = event.seq
+        return again
 
     async def _keep(self) -> None:
         """Write behind: many events that come close together are one transaction."""
@@ -235,3 +280,14 @@ class EventLog:
         oldest_unkept = self._unkept[0].seq if self._unkept else self._last + 1
         while len(self._events) > REMEMBERED and self._events[0].seq < oldest_unkept:
             self._on_shelf = self._events.pop(0).seq
+
+
+def _is_end(event: JobEvent) -> bool:
+    return event.kind == "state" and event.stage in ENDS
+
+
+def _size(event: JobEvent) -> int:
+    """What an event takes, about: its texts and its detail, and a little for the numbers."""
+    return 64 + sum(
+        map(len, (event.party, event.job, event.kind, event.stage, event.code, event.culprit, event.detail))
+    )

@@ -11,6 +11,7 @@ from typing import Any
 
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.node.holdups import Holdups
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.specification import JobSpecification, canonical
 from fedcredit.node.store import JobRow, JobState, Store
@@ -47,6 +48,7 @@ def own_job(store: Store, row: JobRow, me: PartyId, folder: Path) -> dict[str, A
     except FedcreditError:
         decision = None
     result = folder / "result"
+    own = Holdups([entry.id for entry in proposal.parties])
     return own_summary(row, me) | {
         "label_party": proposal.label_party,
         "parties": [
@@ -59,6 +61,7 @@ def own_job(store: Store, row: JobRow, me: PartyId, folder: Path) -> dict[str, A
         "pending_reason": row.pending_reason if row.state is JobState.PENDING else "",
         "approved_by": row.approved_by,
         "waiting": {"code": row.waiting_code, "culprit": row.waiting_culprit, "since": row.waiting_since},
+        "slow": [] if row.state.final else _slow(own, [JobEvent.decode(data) for data in store.events.after(row.id)]),
         "epoch": row.epoch,
         "stages": [
             {"name": stage.name, "epoch": stage.epoch, "started": stage.started, "finished": stage.finished}
@@ -83,7 +86,10 @@ def platform_job(proposal: JobSpecification, events: Iterable[JobEvent]) -> dict
         for entry in proposal.parties
     }
     whole: dict[str, Any] = {"state": "proposed", "code": "", "culprit": "", "exit_status": 0}
+    holdups = Holdups(seats)
     for event in events:
+        if event.party != proposal.platform or event.stage == "agreement":  # later it says what is put together here
+            holdups.take(event)
         seat = whole if event.party == proposal.platform else seats.get(event.party)
         if seat is None:
             continue
@@ -104,7 +110,18 @@ def platform_job(proposal: JobSpecification, events: Iterable[JobEvent]) -> dict
         "submitter": proposal.submitter,
         "parties": seats,
         "waits_for": waits_for if whole["state"] not in ENDS else [],
+        "slow": _slow(holdups) if whole["state"] not in ENDS else [],
     }
+
+
+def _slow(holdups: Holdups, events: Iterable[JobEvent] = ()) -> list[dict[str, Any]]:
+    """Whom a job waits for that is there and slow, once `events` have been taken in, too."""
+    for event in events:
+        holdups.take(event)
+    return [
+        {"peer": found.peer, "stage": found.stage, "seconds": found.seconds, "waiting": list(found.waiting)}
+        for found in holdups.found()
+    ]
 
 
 def listed(reports: list[dict[str, Any]]) -> bytes:

@@ -127,7 +127,8 @@ class PlatformNode:
         parties = [party for party in proposal.data_parties if party in self._addresses]
         clients = {party: self._connect(party) for party in parties}
         addresses = {party: self._addresses[party] for party in parties}
-        coordinator = Coordinator(kept, clients, addresses, log, self._store, self._clock, self._limits.peer_timeout_s)
+        limits = self._limits.peer_timeout_s, self._limits.slow_after_s
+        coordinator = Coordinator(kept, clients, addresses, log, self._store, self._clock, *limits)
         self._logs[kept.id], self._coordinators[kept.id] = log, coordinator
         self._tasks[kept.id] = asyncio.create_task(self._run(kept.id, coordinator, log), name=kept.id)
 

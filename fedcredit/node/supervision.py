@@ -18,6 +18,7 @@ from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.events import EventLog
+from fedcredit.node.holdups import Holdups
 from fedcredit.node.jobs.checkpoints import Listing, common, digest_of, parse_listing
 from fedcredit.node.jobs.peers import NAME_AFTER_S
 from fedcredit.node.jobs.run import NOT_BELIEVED
@@ -31,7 +32,9 @@ from fedcredit.wire.resume import ResumeJob, StandingReply, StandingRequest
 __all__ = ["Supervision", "backoff", "nearest_to_cause"]
 
 JOB_TIMEOUT_S = 30 * 86_400.0
-ASK_S = 10.0
+ASK_S = 30.0
+"""A question and its answer may take 20 s on the way."""
+
 RESUME_S = 90.0
 """A party may first have to write its result, which is not interrupted."""
 
@@ -83,6 +86,8 @@ class Supervision:
         self._attention.set()
         self._restarts = self._most_kept = 0
         self._own_want: FedcreditError | None = None
+        self._holdups = Holdups(clients)
+        self._held_up: dict[str, int] = {}
 
     async def run(self) -> list[FedcreditError | None]:
         """Follow the job until all parties have ended it, or one has failed it or is given up; the ends so far."""
@@ -146,6 +151,18 @@ class Supervision:
             self._stages[party] = event.stage
         if event.kind == "state" and event.stage == JobState.WAITING:
             self._attention.set()
+        if self._holdups.take(event):
+            self._say_whom_all_wait_for()
+
+    def _say_whom_all_wait_for(self) -> None:
+        found = {holdup.peer: holdup for holdup in self._holdups.found()}
+        for peer in self._held_up.keys() - found.keys():
+            del self._held_up[peer]
+            self._log.slow(self._stages.get(PartyId(peer), "start"), peer, 0)
+        for peer, holdup in found.items():
+            if holdup.seconds >= 2 * self._held_up.get(peer, 0):
+                self._held_up[peer] = holdup.seconds
+                self._log.slow(holdup.stage, peer, holdup.seconds)
 
     async def _wait_for(self, party: PartyId) -> None:
         """Until `party` answers again. It is named when that takes a while. Raises what else it answers."""
@@ -155,19 +172,26 @@ class Supervision:
         self._attention.set()
         try:
             while True:
+                asking = asyncio.create_task(self._ask(party), name=f"ask {party}")
                 try:
-                    await self._ask(party)
-                    if named:
-                        self._log.back(self._stages.get(party, "start"), party, self._clock.monotonic() - since)
-                    return
-                except PeerLost:
+                    if not named:
+                        # A question that nobody answers takes longer than the name may.
+                        await asyncio.wait({asking}, timeout=since + NAME_AFTER_S - self._clock.monotonic())
                     seconds = self._clock.monotonic() - since
                     if not named and seconds >= NAME_AFTER_S:
                         self._log.waiting(self._stages.get(party, "start"), party, seconds)
                         named = True
+                    await asking
+                    if named:
+                        self._log.back(self._stages.get(party, "start"), party, self._clock.monotonic() - since)
+                    return
+                except PeerLost:
+                    pass
                 except FedcreditError as error:
                     if error.code not in PASSING:
                         raise
+                finally:
+                    asking.cancel()
                 await asyncio.sleep(next(pauses))
         finally:
             del self._away[party]

@@ -66,7 +66,7 @@ async def _pump(
         outgoing = await asyncio.get_running_loop().run_in_executor(worker, _turn, session, packet, meter)
         packet = None
         for to, tag, body in outgoing:
-            with meter.sending(stage):
+            with meter.sending(stage, to):
                 wire_bytes = await _in_time(
                     channel, to, deadline_s, "took nothing", partial(channel.send, to, tag, body)
                 )
@@ -75,7 +75,7 @@ async def _pump(
             return cast(T, session.result)
         if waiting := session.waiting_for:
             sender = waiting.sender
-            with meter.waiting(stage):
+            with meter.waiting(stage, sender):
                 packet = await _in_time(channel, sender, deadline_s, "was silent", partial(channel.receive, sender))
             meter.received(stage, sender, packet.wire_bytes)
 

@@ -47,6 +47,8 @@ class Meter:
         self._links: dict[tuple[str, PartyId], LinkUse] = {}
         self._times: dict[str, StageTime] = {}
         self._our_turn: dict[tuple[str, PartyId], bool] = {}
+        self._waited: dict[PartyId, float] = {}
+        self._waiting: dict[object, tuple[PartyId, float]] = {}
         self._lock = threading.Lock()
 
     def sent(self, stage: str, peer: PartyId, wire_bytes: int) -> None:
@@ -76,14 +78,24 @@ class Meter:
         yield from self._timed(stage, "compute_s")
 
     @contextmanager
-    def sending(self, stage: str) -> Iterator[None]:
-        """Time a wait for room in a peer's queue."""
-        yield from self._timed(stage, "sending_s")
+    def sending(self, stage: str, peer: PartyId) -> Iterator[None]:
+        """Time a wait for room in the queue of `peer`."""
+        with self._waiting_for(peer):
+            yield from self._timed(stage, "sending_s")
 
     @contextmanager
-    def waiting(self, stage: str) -> Iterator[None]:
-        """Time a wait for a peer's message."""
-        yield from self._timed(stage, "waiting_s")
+    def waiting(self, stage: str, peer: PartyId) -> Iterator[None]:
+        """Time a wait for a message of `peer`."""
+        with self._waiting_for(peer):
+            yield from self._timed(stage, "waiting_s")
+
+    def waited(self) -> dict[PartyId, float]:
+        """Seconds spent in waits for each peer so far, those that go on included."""
+        with self._lock:
+            found = dict(self._waited)
+            for peer, since in self._waiting.values():
+                found[peer] = found.get(peer, 0.0) + self._now() - since
+            return found
 
     def link(self, stage: str, peer: PartyId) -> LinkUse:
         """The traffic of `stage` with `peer` so far."""
@@ -100,6 +112,18 @@ class Meter:
 
     def _link(self, stage: str, peer: PartyId) -> LinkUse:
         return self._links.setdefault((stage, peer), LinkUse())
+
+    @contextmanager
+    def _waiting_for(self, peer: PartyId) -> Iterator[None]:
+        wait, since = object(), self._now()
+        with self._lock:
+            self._waiting[wait] = (peer, since)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._waiting[wait]
+                self._waited[peer] = self._waited.get(peer, 0.0) + self._now() - since
 
     def _timed(self, stage: str, what: str) -> Iterator[None]:
         start = self._now()

@@ -103,6 +103,7 @@ class LimitsSection(Section):
 
     peer_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     lost_after_s: Annotated[float, Field(gt=0, le=86_400)] = 75.0
+    slow_after_s: Annotated[float, Field(gt=0, le=86_400)] = 30.0
     clock_skew_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     memory_mib: Annotated[int, Field(ge=64)] = 1024
     threads: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -133,7 +133,9 @@ class JobSubmitted(Message, tag=0x10A, proto=node_pb2.JobSubmitted):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class JobEvent(Message, tag=0x10B, proto=node_pb2.JobEvent):
-    """Something happened in a job. Reveals: stage, progress, and of a failure its code and culprit.
+    """Something happened in a job.
+
+    Reveals: stage, progress, for which peer a party waits and how long, and of a failure its code and culprit.
 
     Assumes: mutual TLS, an allowed caller.
     """

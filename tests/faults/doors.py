@@ -23,6 +23,9 @@ class Way:
 
     open: asyncio.Event = field(default_factory=asyncio.Event)
     delay_s: float = 0.0
+    """Each piece takes so long, and the next one waits for it."""
+    latency_s: float = 0.0
+    """Each piece takes so long, as on a long line: others are on their way meanwhile."""
     bytes_per_s: float = 0.0
     flip: int = 0
     """Spoil a bit in each of that many pieces to come."""
@@ -37,8 +40,11 @@ class _Connection:
     caller: str
     callee: str
     writers: list[asyncio.StreamWriter]
+    pumps: list[asyncio.Task[None]] = field(default_factory=list)
 
     def abort(self) -> None:
+        for pump in self.pumps:
+            pump.cancel()
         for writer in self.writers:
             writer.transport.abort()
 
@@ -91,7 +97,7 @@ class Doors:
     def heal(self) -> None:
         """Undo everything."""
         for way in self._ways.values():
-            way.delay_s = way.bytes_per_s = way.flip = 0
+            way.delay_s = way.bytes_per_s = way.latency_s = way.flip = 0
             way.open.set()
 
     def passed(self, one: str, other: str) -> int:
@@ -117,7 +123,7 @@ class Doors:
             return
         connection = _Connection(caller, callee, [writer, behind_writer])
         self._connections.add(connection)
-        pumps = [
+        pumps = connection.pumps = [
             asyncio.create_task(self._pump(self._ways[caller, callee], reader, behind_writer)),
             asyncio.create_task(self._pump(self._ways[callee, caller], behind_reader, writer)),
         ]
@@ -131,6 +137,16 @@ class Doors:
             self._connections.discard(connection)
 
     async def _pump(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=256)
+        arriving = asyncio.create_task(self._arrive(line, writer))
+        try:
+            await self._take_in(way, reader, line)
+            await asyncio.wait({arriving}, timeout=way.latency_s)
+        finally:
+            arriving.cancel()
+        raise ConnectionAbortedError
+
+    async def _take_in(self, way: Way, reader: asyncio.StreamReader, line: asyncio.Queue[tuple[float, bytes]]) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
                 # A connection that breaks while it is held ends this pump by cancelling it: `abort` closes the writer.
@@ -143,9 +159,16 @@ class Doors:
                     way.flip -= 1
                     data = data[:-1] + bytes([data[-1] ^ 1])
                 way.passed += len(data)
+                await line.put((asyncio.get_running_loop().time() + way.latency_s, data))
+
+    async def _arrive(self, line: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                due, data = await line.get()
+                if (early_s := due - asyncio.get_running_loop().time()) > 0:
+                    await asyncio.sleep(early_s)
                 writer.write(data)
                 await writer.drain()
-        raise ConnectionAbortedError
 
 
 def owner_of(port: int, pids: dict[int, str]) -> int:

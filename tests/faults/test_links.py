@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from faults.town import BANK, PARTIES, REGISTRY, TAX, Town
+from faults.town import BANK, EVERYBODY, PARTIES, PLATFORM, REGISTRY, SIZES, TAX, Town
+
+from fedcredit.wire.control import JobEvent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(200)]
+
+ALIGNED = min(end for _, end in SIZES.values()) - max(begin for begin, _ in SIZES.values())
 
 SLOWER_S = 0.01
 """Each piece on its way takes so long, so that a job lasts long enough to be hurt in its middle."""
@@ -55,9 +59,11 @@ async def test_a_partition_of_five_seconds_is_a_delay(
 
 
 @asynccontextmanager
-async def patient(folder: Path) -> AsyncIterator[Town]:
-    """A town with the limits that a node has by default."""
+async def patient(folder: Path, before: Callable[[Town], None] | None = None) -> AsyncIterator[Town]:
+    """A town with the limits that a node has by default; `before` is done to it before its nodes start."""
     made = Town(folder, limits={"lost_after_s": 75.0})
+    if before is not None:
+        before(made)
     try:
         await made.start()
         yield made
@@ -113,6 +119,52 @@ async def test_a_slow_line_is_no_lost_peer(town: Town, oracle: dict[str, bytes])
     await succeeds(town, job, oracle, 150)
     after = memory(town)
     assert all(after[party] - before[party] < 64 for party in after), (before, after)
+
+
+async def test_a_live_peer_that_keeps_the_others_waiting_is_named(tmp_path: Path, oracle: dict[str, bytes]) -> None:
+    """Tax stands still for a while. Its connections live, the job goes on; everybody sees whom it waits for."""
+    town = Town(tmp_path / "town", limits={"lost_after_s": 75.0, "slow_after_s": 2.0})
+    try:
+        await town.start()
+        job = await begin(town)
+        town.signal(TAX, signal.SIGSTOP)
+        named = await town.until(job, lambda event: event.kind == "slow" and event.party == PLATFORM, 15)
+        shown = await town.operator.job(job)
+        town.signal(TAX, signal.SIGCONT)
+        assert (named.culprit, named.code) == (TAX, "")
+        assert named.done >= 2
+        assert named.stage
+        assert [(row["peer"], row["stage"]) for row in shown["slow"]] == [(TAX, named.stage)]
+        assert BANK in shown["slow"][0]["waiting"]
+        await still_running(town, job)
+        town.doors.heal()
+        await succeeds(town, job, oracle)
+        assert (await town.operator.job(job))["slow"] == []
+    finally:
+        await town.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(700)
+async def test_ten_seconds_each_way_are_a_long_line_and_no_loss(tmp_path: Path) -> None:
+    """Whatever tax says or hears takes ten seconds, from its first connection on: every answer takes twenty."""
+    async with patient(tmp_path / "town", before=ten_seconds_from_tax) as town:
+        job = await town.submit(models=[], split=None)
+        events: list[JobEvent] = []
+        async with asyncio.timeout(600):
+            async for event in town.watch(job):
+                events.append(event)
+        assert (events[-1].stage, events[-1].code) == ("succeeded", "")
+        for party in (BANK, TAX):
+            result = town.nodes[party].folder / "jobs" / job / "result"
+            assert len((result / "aligned.csv").read_text().splitlines()) == 1 + ALIGNED
+        assert TAX in {event.culprit for event in events if event.kind == "slow" and event.party == PLATFORM}
+        assert town.query(TAX, "SELECT epoch FROM jobs WHERE id = ?", job) == [(0,)], "started once"
+
+
+def ten_seconds_from_tax(town: Town) -> None:
+    for party in EVERYBODY:
+        town.doors.way(TAX, party).latency_s = town.doors.way(party, TAX).latency_s = 10.0
 
 
 @pytest.mark.slow

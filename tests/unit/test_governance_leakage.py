@@ -43,6 +43,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
     assert learned(table, BANK, TAX) == {
         "agreement.sizes",
         "coordination.watch",
+        "coordination.waits",
         "align.rows",
         "gbdt.shape",
         "gbdt.bins",
@@ -51,13 +52,20 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
     assert learned(table, TAX, BANK) == {
         "agreement.sizes",
         "coordination.watch",
+        "coordination.waits",
         "align.rows",
         "gbdt.choices",
         "gbdt.nodes",
     }
     # A node another feature party split shows on which side its rows fell.
-    assert learned(table, TAX, SOCIAL) == {"agreement.sizes", "coordination.watch", "align.rows", "gbdt.nodes"}
-    assert learned(table, PLATFORM, TAX) == {"agreement.sizes", "coordination.progress"}
+    assert learned(table, TAX, SOCIAL) == {
+        "agreement.sizes",
+        "coordination.watch",
+        "coordination.waits",
+        "align.rows",
+        "gbdt.nodes",
+    }
+    assert learned(table, PLATFORM, TAX) == {"agreement.sizes", "coordination.progress", "coordination.waits"}
 
 
 def test_hidden_nodes_take_the_memberships_out_of_the_table() -> None:
@@ -65,18 +73,19 @@ def test_hidden_nodes_take_the_memberships_out_of_the_table() -> None:
     assert learned(table, TAX, BANK) == {
         "agreement.sizes",
         "coordination.watch",
+        "coordination.waits",
         "align.rows",
         "gbdt.choices",
         "gbdt.counts",
     }
-    assert learned(table, TAX, SOCIAL) == {"agreement.sizes", "coordination.watch", "align.rows"}
+    assert learned(table, TAX, SOCIAL) == {"agreement.sizes", "coordination.watch", "coordination.waits", "align.rows"}
     assert "gbdt.sides" in learned(table, BANK, TAX)
 
 
 def test_an_intersection_for_the_receiver_alone_shows_the_others_no_rows() -> None:
     table = leakage_of(job(models=(), receiver_only=True))
     assert "align.rows" in learned(table, BANK, TAX)
-    assert learned(table, TAX, BANK) == {"agreement.sizes", "coordination.watch", "align.minimum"}
+    assert learned(table, TAX, BANK) == {"agreement.sizes", "coordination.watch", "coordination.waits", "align.minimum"}
 
 
 def test_a_split_by_time_tells_the_feature_parties_the_period() -> None:
@@ -97,6 +106,7 @@ PINNED = {
     "align.rows": "80329e8d3c9b",
     "coordination.progress": "3b01484254f3",
     "coordination.watch": "cd4f1ad91bd9",
+    "coordination.waits": "98a67a3a8f9f",
     "gbdt.choices": "00712fab3026",
     "gbdt.counts": "40c13c2cd07e",
     "gbdt.bins": "99ec9feecedc",

@@ -28,10 +28,12 @@ def test_times_add_up_and_snapshots_are_json() -> None:
     for _ in range(2):
         with meter.computing("align"):
             clock.advance(1.5)
-        with meter.waiting("align"):
+        with meter.waiting("align", TAX):
             clock.advance(0.25)
-    with meter.sending("align"):
+    with meter.sending("align", TAX):
         clock.advance(4)
+        assert meter.waited() == {TAX: 4.5}, "a wait counts while it lasts"
+    assert meter.waited() == {TAX: 4.5}
     meter.sent("align", TAX, 7)
     assert json.loads(json.dumps(meter.snapshot())) == {
         "links": [

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fedcredit.errors import DataError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node import events
 from fedcredit.node.events import REMEMBERED, EventLog
 from fedcredit.node.jobs import write_failure
 from fedcredit.node.processes import read_failure
@@ -216,3 +217,62 @@ def has_table_in_list(value: object) -> bool:
     if isinstance(value, list):
         return any(isinstance(inner, dict) or has_table_in_list(inner) for inner in value)
     return isinstance(value, dict) and any(has_table_in_list(inner) for inner in value.values())
+
+
+def told_by_tax(kind: str, stage: str, seq: int, detail: bytes = b"") -> JobEvent:
+    return JobEvent(
+        seq=seq,
+        party="tax",
+        job="job",
+        kind=kind,
+        stage=stage,
+        done=0,
+        total=0,
+        code="",
+        exit_status=0,
+        culprit="",
+        detail=detail,
+        origin=0,
+    )
+
+
+def kept_of(log: EventLog, party: str) -> list[JobEvent]:
+    return [event for event in log.events if event.party == party]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["begun", "progress"])
+async def test_what_another_node_reports_is_bounded_but_its_end_is_kept(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(events, "MOST_COPIED", 50)
+    shelf = Shelf()
+    log = EventLog(BANK, "job", shelf)
+    for seq in range(1, 200):
+        log.copy(told_by_tax(kind, f"stage.{seq}", seq))
+    assert len(kept_of(log, "tax")) == 50
+    assert log.origins == {"tax": 199}, "what was left out is not asked for again"
+    assert [(event.kind, event.culprit) for event in kept_of(log, "bank")] == [("bounded", "tax")], "said once"
+    await log.flushed()
+    # A node that was started again holds to the same bound; progress is not kept over a start.
+    again = EventLog.restored(BANK, "job", shelf)
+    if kind == "begun":
+        again.copy(told_by_tax(kind, "one more", 200))
+        assert [event.stage for event in kept_of(again, "tax")] == []
+    log.copy(told_by_tax("state", "failed", 200, b"x" * 1000))
+    assert (log.ends["tax"].stage, log.ends["tax"].detail) == ("failed", b"")
+    log.state("failed")
+    await log.flushed()
+
+
+@pytest.mark.anyio
+async def test_the_bytes_that_another_node_reports_are_bounded_too() -> None:
+    log = EventLog(BANK, "job")
+    for seq in range(1, 40):
+        log.copy(told_by_tax("note", "document", seq, bytes(1 << 20)))
+    assert sum(len(event.detail) for event in kept_of(log, "tax")) <= events.MOST_COPIED_BYTES
+    for seq in range(40, 80):
+        log.copy(told_by_tax("progress", "align", seq, bytes(1 << 20)))
+    assert sum(len(event.detail) for event in kept_of(log, "tax")) <= events.MOST_COPIED_BYTES
+    log.copy(told_by_tax("state", "succeeded", 80))
+    assert log.ends["tax"].stage == "succeeded"

@@ -12,7 +12,7 @@ from fedcredit.errors import ConfigError, DataError, FedcreditError, PeerError, 
 from fedcredit.ids import PartyId
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.checkpoints import common, digest_of, parse_listing, to_bytes
-from fedcredit.node.jobs.peers import NAME_AFTER_S, PeerWatch
+from fedcredit.node.jobs.peers import NAME_AFTER_S, STOPPED_S, PeerWatch, Slowness
 from fedcredit.node.jobs.result import MANIFEST, discard_partial, write_result
 from fedcredit.node.jobs.room import check_room, free_bytes
 from fedcredit.node.jobs.waits import reason_to_wait
@@ -111,10 +111,53 @@ class Away(MemoryTransport):
 @pytest.mark.anyio
 async def test_a_peer_that_is_out_of_reach_is_named_once_and_so_is_its_return() -> None:
     transport, log = Away(), EventLog(BANK, "job")
-    watch = PeerWatch(transport, [TAX], log, lambda: "align")
+    watch = PeerWatch(transport, [TAX], log, lambda: "align", dict, 30.0)
     for seconds in (0.0, NAME_AFTER_S / 2, NAME_AFTER_S, NAME_AFTER_S + 7, 0.0, 0.0):
         transport.away = {TAX: seconds} if seconds else {}
         watch.look()
     log.state("succeeded")
     told = [(e.kind, e.stage, e.culprit, e.done) async for e in log.watch() if e.kind != "state"]
-    assert told == [("waiting", "align", "tax", 5), ("back", "align", "tax", 12)]
+    assert told == [("waiting", "align", "tax", 2), ("back", "align", "tax", 9)]
+
+
+def said_of(waits: list[float], after_s: float = 10.0) -> list[tuple[int, float]]:
+    """What is said, and when, of a peer that is waited for so much of each second."""
+    slowness, waited, said = Slowness(after_s), 0.0, []
+    for second, share in enumerate(waits):
+        waited += share
+        if (told := slowness.take(second, waited)) is not None:
+            said.append((second, round(told, 6)))
+    return said
+
+
+def test_a_peer_that_keeps_others_waiting_is_named_and_named_again_when_that_has_doubled() -> None:
+    assert said_of([0.0] * 5 + [1.0] * 45) == [(14, 10.0), (24, 20.0), (44, 40.0)]
+    assert said_of([0.0] * 5 + [1.0] * 12 + [0.0] * 30) == [(14, 10.0), (32, 0.0)]
+
+
+def test_many_short_waits_count_as_one_long_one() -> None:
+    """As on a line of a long way, where every answer takes long."""
+    (second, seconds), *_ = said_of([0.0, *[0.9, 0.9, 0.0] * 20])
+    assert (second, seconds) == (17, 10.8)
+    assert said_of([0.4] * 100) == [], "most of the time goes elsewhere"
+
+
+@pytest.mark.anyio
+async def test_a_live_peer_that_is_slow_is_named_unless_this_party_itself_was_stopped() -> None:
+    transport, log = Away(), EventLog(BANK, "job")
+    now, waited = [0.0], {TAX: 0.0}
+    watch = PeerWatch(transport, [TAX], log, lambda: "align", lambda: waited, 10.0, now=lambda: now[0])
+
+    def second(waiting: float = 1.0, takes: float = 1.0) -> None:
+        now[0] += takes
+        waited[TAX] += waiting
+        watch.look()
+
+    second(STOPPED_S * 10, STOPPED_S * 10)  # this party did not run
+    for _ in range(12):
+        second()
+    transport.away = {TAX: 0.5}
+    second()  # out of reach is another matter
+    log.state("succeeded")
+    told = [(e.kind, e.stage, e.culprit, e.done) async for e in log.watch() if e.kind != "state"]
+    assert told == [("slow", "align", "tax", 10), ("caught_up", "align", "tax", 0)]

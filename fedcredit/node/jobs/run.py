@@ -97,7 +97,10 @@ class JobRun:
     async def run(self) -> Outcome:
         """Run the job, and write how it came out, here and in the log of events. Stop it by its methods alone."""
         self._log.state(JobState.RUNNING, detail={"epoch": self.epoch})
-        watch = PeerWatch(self._premises.transport, self._job_work.peers, self._log, lambda: self.stage)
+        work, premises = self._job_work, self._premises
+        watch = PeerWatch(
+            premises.transport, work.peers, self._log, lambda: self.stage, work.waited, premises.limits.slow_after_s
+        )
         watching = asyncio.create_task(watch.run(), name=f"peers of {self._specification.id}")
         try:
             outcome = await self._try()

@@ -63,6 +63,10 @@ class JobWork:
         parties = (specification.label_party, *specification.feature_parties)
         return tuple(party for party in parties if party != self._premises.me)
 
+    def waited(self) -> Mapping[PartyId, float]:
+        """Seconds spent waiting for each peer so far."""
+        return self._meter.waited()
+
     async def run(self, table: Table, fingerprint: bytes) -> None:
         """Do all of it. `table` must have the `fingerprint` that this party committed to. Raises FedcreditError."""
         specification, keep = self._specification, self._keep
