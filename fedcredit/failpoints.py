@@ -95,6 +95,7 @@ NAMES: dict[str, str] = {
     "init.authority.written": "A new party has its authority's key; nothing else yet.",
     "trust.pin.written": "A party is pinned; the caller does not know yet.",
     "trust.distrust.written": "A party is distrusted; the node has not read it yet.",
+    "trust.change.recorded": "The audit log has a change of trust; the node does not know yet that it has.",
     "trust.platform.kept": "Which platform was joined is kept; its directory is not yet.",
     "trust.directory.kept": "A newer directory is kept; its new members are not pinned yet.",
     "trust.withdrawal.kept": "The party has withdrawn its certificates; the platform does not know yet.",

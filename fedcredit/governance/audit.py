@@ -50,6 +50,7 @@ class Event(StrEnum):
     JOB_APPROVED = "job_approved"  # facts: who said yes
     JOB_ADMITTED = "job_admitted"  # facts: the rule, the policy's hash, the submitter, who approved
     POLICY_CHANGED = "policy_changed"  # facts: the hash of the file before and now, and whether it can be used
+    TRUST_CHANGED = "trust_changed"  # facts: what of which peer, before and now: pins, certificates, members
     STAGE_DONE = "stage_done"
     JOB_RESUMED = "job_resumed"  # facts: the epoch, how many checkpoints were kept
     RESULT_RELEASED = "result_released"

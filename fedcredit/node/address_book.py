@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedcredit.errors import ConfigError
 from fedcredit.ids import PartyId, party_id
+from fedcredit.node.durable_files import replace_file
 
 __all__ = ["AddressBook"]
 
@@ -33,9 +34,7 @@ class AddressBook:
         self._tell(peer, address)
         if self._known.get(peer) != address:
             self._known[peer] = address
-            fresh = self._path.with_suffix(".new")
-            fresh.write_text(json.dumps(self._known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            fresh.replace(self._path)
+            replace_file(self._path, (json.dumps(self._known, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _read(path: Path) -> dict[PartyId, str]:

@@ -18,6 +18,7 @@ from typing import Self
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.governance.audit import AuditBroken, Entry, Event, Fact, Head, SignedHead, check_log, continues
 from fedcredit.governance.merkle import Tree, leaf_hash
+from fedcredit.node.durable_files import replace_file
 from fedcredit.runtime.clock import Clock
 
 __all__ = ["AuditFile", "Verifier", "read_log"]
@@ -132,13 +133,7 @@ class AuditFile:
     def _write_head(self, tree: Tree) -> SignedHead:
         head = Head(self._origin, tree.size, tree.root)
         signed = SignedHead(head, self._sign(head.body()))
-        fresh = self._folder / f"{_CHECKPOINT}.new"
-        with fresh.open("wb") as file:
-            file.write(signed.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._folder / _CHECKPOINT)
-        os.fsync(self._lock)  # the directory: without it the rename itself can be lost
+        replace_file(self._folder / _CHECKPOINT, signed.encode())
         return signed
 
     def _set_aside(self, torn: bytes, acknowledged_bytes: int) -> None:

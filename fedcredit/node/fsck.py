@@ -45,10 +45,8 @@ def check_folder(config: PartyFile, verifier: Callable[[], Verifier]) -> Checked
             raise DataError(error.problems) from None
         try:
             problems = check_store(store) + check_results(store, config.folder / "jobs")
-            entries = 0
-            if config.party.kind != "platform":
-                entries, wrong = check_audit(store, config.folder / "audit", config.me, verifier)
-                problems += wrong
+            entries, wrong = check_audit(store, config.folder / "audit", config.me, verifier)
+            problems += wrong
             if problems:
                 raise DataError(problems)
             jobs = store.jobs.all()

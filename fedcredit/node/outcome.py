@@ -16,6 +16,7 @@ from typing import Any
 from fedcredit import report
 from fedcredit.errors import Problem, UsageError
 from fedcredit.ids import PartyId
+from fedcredit.node.durable_files import replace_file
 from fedcredit.runtime.config import JobFile
 
 __all__ = ["prepare_folder", "prepare_own", "publish", "publish_own"]
@@ -117,6 +118,4 @@ def _traffic(results: Mapping[PartyId, Path]) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    replace_file(path, text.encode())

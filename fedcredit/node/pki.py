@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.node.durable_files import create_file
 from fedcredit.transport.identity import (
     CERTIFICATE_ERRORS,
     LINK_USES,
@@ -364,8 +365,6 @@ def _read(path: Path) -> bytes:
 
 def _write(path: Path, data: bytes, mode: int) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except FileExistsError:
+        create_file(path, data, mode)
+    except ConfigError:
         raise ConfigError(Problem("KEY_EXISTS", str(path), "is there already", "remove it to make a new key")) from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)

@@ -23,6 +23,7 @@ from fedcredit.governance.audit import Head
 from fedcredit.ids import PartyId
 from fedcredit.node.address_book import AddressBook
 from fedcredit.node.audit_file import AuditFile, Verifier
+from fedcredit.node.durable_files import replace_file
 from fedcredit.node.fsck import Checked, check_folder
 from fedcredit.node.jobs import Premises, write_failure
 from fedcredit.node.own_desk import OwnDesk
@@ -36,6 +37,7 @@ from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.serve.ending import DRAIN_S, LEFTOVER_S, Running, drain, leave_within
 from fedcredit.node.serve.figures import served
 from fedcredit.node.serve.health import Health, Look
+from fedcredit.node.serve.watchdog import Watchdog
 from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
 from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
@@ -103,6 +105,7 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
     clock, shut_down = SystemClock(), asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(lock_folder(config.folder))
+        stack.callback(Watchdog(config.me).stop)
         _stop_on_signals(shut_down)
         if with_parent:
             _stop_with_parent(shut_down)
@@ -150,7 +153,7 @@ async def _start_party(
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
     await health.start((*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)))
     await _connect(transport, side, stack)
-    await beside.start(transport, store, signing, transport.add_peer)
+    await beside.start(transport, store, signing, transport.add_peer, recorder)
     figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, lambda: recorder.entries))
     return Running(transport, service, health, node.stop, figures)
 
@@ -176,9 +179,13 @@ async def _start_platform(
     service.bind(node.methods(_operators(config)))
     await health.start(_looks(keyring, store))
     await _connect(transport, side, stack)
-    await beside.start(transport, store, signing, learn)
+    recorder = None
+    if config.identity.authority is not None:
+        recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
+    await beside.start(transport, store, signing, learn, recorder)
     node.recover()
-    figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, lambda: 0))
+    entries = (lambda: 0) if recorder is None else (lambda: recorder.entries)
+    figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, entries))
     return Running(transport, service, health, node.stop, figures)
 
 
@@ -265,8 +272,6 @@ def _say_ready(config: PartyFile, transport: GrpcTransport, figures: int) -> Pat
         said["metrics"] = f"http://{config.metrics.host}:{figures}/metrics"
     text = json.dumps(said)
     path = config.folder / "ready.json"
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text + "\n")
-    fresh.replace(path)
+    replace_file(path, text.encode() + b"\n")
     print(text, flush=True)
     return path

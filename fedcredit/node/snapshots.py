@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from fedcredit.node.durable_files import replace_file
 from fedcredit.observe import logs
 from fedcredit.tables import Table, open_table
 from fedcredit.tables.engine import SPILL_PREFIX
@@ -80,6 +81,5 @@ def _describe(table: Table, path: Path, job: str) -> None:
     quality = table.profiled()
     _log.info("table.profiled", job=job, **quality.counts())
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(quality.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-    fresh.replace(path)
+    text = json.dumps(quality.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    replace_file(path, text.encode())

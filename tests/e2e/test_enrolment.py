@@ -251,3 +251,62 @@ async def test_a_job_runs_through_rotations_of_all_keys_without_a_restart(tmp_pa
 def renewals(folder: Path, name: str) -> int:
     """How often the node of `name` has shown a new certificate."""
     return (folder / f"{name}.log").read_text().count("certificate.renewed")
+
+
+async def recorded(folder: Path, name: str, *, what: str, peer: str = "", now: str | None = None) -> dict[str, str]:
+    """The facts of the last such change of trust in the audit log of `name`, once it is there."""
+    async with asyncio.timeout(30):
+        while True:
+            path = folder / name / "audit" / "entries.jsonl"
+            entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            changes = [entry["facts"] for entry in entries if entry["event"] == "trust_changed"]
+            about = [facts for facts in changes if (facts["what"], facts.get("peer", "")) == (what, peer)]
+            if about and now in (None, about[-1]["now"]):
+                return dict(about[-1])
+            await asyncio.sleep(0.1)
+
+
+async def test_every_change_of_trust_is_in_the_audit_log(tmp_path: Path) -> None:
+    async with installed(tmp_path) as town:
+        pinned = await recorded(tmp_path, "bank", what="pin", peer="tax")
+        assert re.fullmatch("[0-9a-f]{64}", pinned["now"])
+        assert pinned["before"] == ""
+        await recorded(tmp_path, "tax", what="platform", now="platform")
+        await recorded(tmp_path, "platform", what="member", peer="tax", now="active")
+
+        first = await recorded(tmp_path, "tax", what="certificate")
+        renew(tmp_path / "tax")
+        async with asyncio.timeout(30):
+            while (second := await recorded(tmp_path, "tax", what="certificate"))["before"] != first["now"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert second["now"] != first["now"]
+
+        assert run_cli("party", "distrust", tmp_path / "bank", "tax").returncode == 0
+        await recorded(tmp_path, "bank", what="distrusted", peer="tax", now="yes")
+        said = next(line for line in pins_of(tmp_path / "bank") if line.startswith("tax"))
+        fingerprint_of_tax = said.removeprefix("tax").partition("refused")[0].strip()
+        again = run_cli("party", "trust", tmp_path / "bank", "tax", "--fingerprint", fingerprint_of_tax)
+        assert again.returncode == 0, again.stderr
+        await recorded(tmp_path, "bank", what="distrusted", peer="tax", now="")
+
+        assert run_cli("party", "revoke", tmp_path / "tax").returncode == 0
+        await recorded(tmp_path, "tax", what="withdrawn")
+        await recorded(tmp_path, "platform", what="member_withdrawn", peer="tax")
+
+        # What is changed while a node is down is recorded by its next start; a platform's log is checked as any.
+        await town.children.stop()
+        assert run_cli("party", "distrust", tmp_path / "bank", "tax").returncode == 0
+        revoked = run_cli("platform", "revoke", tmp_path / "platform", "tax", "--reason", "left the scheme")
+        assert revoked.returncode == 0, revoked.stderr
+        town.children = Children()
+        await town.up("platform")
+        await town.up("bank")
+        await recorded(tmp_path, "bank", what="distrusted", peer="tax", now="yes")
+        await recorded(tmp_path, "platform", what="member", peer="tax", now="revoked")
+        await recorded(tmp_path, "bank", what="member", peer="tax", now="revoked")
+        await town.children.stop()
+        for name in ("bank", "platform"):
+            checked = run_cli("node", "fsck", tmp_path / name)
+            assert checked.returncode == 0, checked.stderr
+            assert " 0 audit entries" not in checked.stdout
+        town.children = Children()

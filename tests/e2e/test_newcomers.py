@@ -15,10 +15,10 @@ from cryptography import x509
 from e2e.conftest import run_cli, write_job
 from e2e.newcomers import BANK, PARTIES, PLATFORM, REGISTRY, TAX, Newcomers, newcomers
 
+from fedcredit.node.durable_files import replace_file
 from fedcredit.node.local import simulate
 from fedcredit.node.pki import LOOPBACK, Authority, load_certificate, private_pem
 from fedcredit.node.trust.confirm import believe, distrust, renew, revoke
-from fedcredit.node.trust.files import replace_file
 from fedcredit.node.trust.folder import fingerprint
 from fedcredit.node.trust.members import revoke_member
 from fedcredit.runtime.config import load_job

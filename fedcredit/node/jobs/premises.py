@@ -10,6 +10,7 @@ from typing import Any
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.durable_files import replace_file
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
@@ -81,9 +82,7 @@ def write_failure(folder: Path, error: FedcreditError) -> None:
     """Leave the problems where this party's own people find them; peers are told the code alone."""
     folder.mkdir(parents=True, exist_ok=True)
     problems = [{"code": p.code, "where": p.where, "what": p.what, "fix": p.fix} for p in error.problems]
-    fresh = folder / "failure.json.new"
-    fresh.write_bytes(pretty({"exit_status": error.exit_status, "problems": problems}))
-    fresh.replace(folder / "failure.json")
+    replace_file(folder / "failure.json", pretty({"exit_status": error.exit_status, "problems": problems}))
 
 
 def pretty(value: Any) -> bytes:

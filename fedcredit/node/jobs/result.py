@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, Problem
+from fedcredit.node.durable_files import sync_folder, write_synced
 from fedcredit.node.jobs.premises import pretty
 
 __all__ = ["MANIFEST", "Listed", "discard_partial", "listed", "write_result"]
@@ -36,18 +36,19 @@ def write_result(folder: Path, files: Mapping[str, bytes], release: Callable[[st
     discard_partial(folder)
     made: Listed = []
     for name, data in sorted(files.items()):
-        _write(partial / name, data)
+        (partial / name).parent.mkdir(parents=True, exist_ok=True)
+        write_synced(partial / name, data)
         made.append(_entry(name, data))
     manifest = pretty([{"path": name, "sha256": digest.hex(), "bytes": size} for name, digest, size in made])
-    _write(partial / MANIFEST, manifest)
+    write_synced(partial / MANIFEST, manifest)
     made.append(_entry(MANIFEST, manifest))
     for path in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
-        _sync_folder(path)
+        sync_folder(path)
     failpoints.hit("job.result.written", folder.name)
     release(hashlib.sha256(manifest).hexdigest(), len(files))
     failpoints.hit("job.result.recorded", folder.name)
     partial.rename(final)
-    _sync_folder(folder)
+    sync_folder(folder)
     failpoints.hit("job.result.renamed", folder.name)
     return made
 
@@ -71,19 +72,3 @@ def listed(final: Path) -> Listed:
 
 def _entry(name: str, data: bytes) -> tuple[str, bytes, int]:
     return name, hashlib.sha256(data).digest(), len(data)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

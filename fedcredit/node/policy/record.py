@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.governance.policy import Action, Decision
+from fedcredit.node.durable_files import replace_file
 
 __all__ = ["DecisionRecord", "record_of"]
 
@@ -33,18 +33,8 @@ class DecisionRecord:
     def write(self, folder: Path) -> None:
         """Keep it in the job's folder; durable when this returns."""
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f"{FILE_NAME}.new"
-        with fresh.open("wb") as file:
-            file.write((json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
-        failpoints.hit("policy.decision.written", self.action)
-        fresh.replace(folder / FILE_NAME)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        data = (json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+        replace_file(folder / FILE_NAME, data, written=lambda: failpoints.hit("policy.decision.written", self.action))
 
     @classmethod
     def read(cls, folder: Path) -> DecisionRecord | None:

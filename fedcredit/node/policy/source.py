@@ -9,6 +9,7 @@ from pathlib import Path
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError
 from fedcredit.governance.audit import Event
+from fedcredit.node.durable_files import replace_file
 from fedcredit.node.recorder import Recorder
 from fedcredit.observe import logs
 from fedcredit.runtime.policy_file import PolicyFile, digest_of, load_policy
@@ -58,6 +59,4 @@ class PolicySource:
             return
         self._recorder.record(Event.POLICY_CHANGED, "", before=before, policy=digest, usable=usable)
         failpoints.hit("policy.change.recorded")
-        fresh = seen.with_suffix(".new")
-        fresh.write_text(digest + "\n", encoding="ascii")
-        fresh.replace(seen)
+        replace_file(seen, digest.encode("ascii") + b"\n")

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from fedcredit.errors import ConfigError, Problem
+from fedcredit.node.durable_files import sync_folder
 
 __all__ = ["WAIT_S", "make_engine"]
 
@@ -61,11 +62,7 @@ def _make_file(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _make_durable(connection: Any, _record: Any) -> None:

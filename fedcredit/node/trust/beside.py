@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from fedcredit.ids import PartyId
+from fedcredit.node.recorder import Recorder
 from fedcredit.node.rpc import ControlClient, ControlService, Method
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.store import Store
@@ -15,6 +16,7 @@ from fedcredit.node.trust.keeper import TrustKeeper
 from fedcredit.node.trust.keys import trust_folder
 from fedcredit.node.trust.office import Office
 from fedcredit.node.trust.port import EnrolmentPort
+from fedcredit.node.trust.record import TrustRecord
 from fedcredit.node.trust.spool import Spool
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
@@ -40,12 +42,20 @@ class Beside:
         """Whether `party` is a member that may ask for the directory."""
         return party in self._members
 
-    async def start(self, transport: GrpcTransport, store: Store, signing: SigningIdentity, learn: Learn) -> None:
-        """Begin. `learn` hears where members are. Raises ConfigError."""
+    async def start(
+        self,
+        transport: GrpcTransport,
+        store: Store,
+        signing: SigningIdentity,
+        learn: Learn,
+        recorder: Recorder | None = None,
+    ) -> None:
+        """Begin. `learn` hears where members are, `recorder` what changes. Raises ConfigError."""
         config = self._config
         if (folder := trust_folder(config)) is not None:
             folder.create()
-        keeper = TrustKeeper(config, self._keyring, self._clock, learn)
+        record = None if folder is None or recorder is None else TrustRecord(config, folder, recorder)
+        keeper = TrustKeeper(config, self._keyring, self._clock, learn, record)
         office = None
         if self._directory is not None and folder is not None:
 

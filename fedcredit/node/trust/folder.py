@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.ids import PartyId, party_id
+from fedcredit.node.durable_files import folder_locked, replace_file, sync_folder
 from fedcredit.node.pki import check_authority
 from fedcredit.node.signing import verify_with
 from fedcredit.node.trust.directory import DIRECTORY, REVOKED, Directory
-from fedcredit.node.trust.files import folder_locked, replace_file, sync_folder
 from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid
 from fedcredit.transport.trust import Pin, Trust, TrustRefused
 from fedcredit.wire.enrol import EnrolReply

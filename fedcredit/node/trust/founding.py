@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.node.durable_files import create_file
 from fedcredit.node.pki import LOOPBACK, PARTY_LIFETIME, Authority, private_pem
-from fedcredit.node.trust.files import create_file
 from fedcredit.node.trust.folder import TrustFolder
 from fedcredit.node.trust.request import certificate_request
 from fedcredit.runtime.party_file import PartySection
@@ -60,8 +60,8 @@ def found(folder: Path, new: NewParty) -> x509.Certificate:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = _make_keys(folder, new.id, new.hosts)
     if new.kind != "platform":
-        create_file(folder / "policy.toml", template(new.kind).encode())
-    create_file(folder / "party.toml", party_toml(new).encode())
+        create_file(folder / "policy.toml", template(new.kind).encode(), 0o644)
+    create_file(folder / "party.toml", party_toml(new).encode(), 0o644)
     return authority.certificate
 
 
@@ -94,15 +94,15 @@ def _make_keys(folder: Path, me: PartyId, more_hosts: Sequence[str]) -> Authorit
     signing = Ed25519PrivateKey.generate()
     leaf = authority.credentials(me, hosts, lifetime=LEAF_LIFETIME)
     signer = authority.certify_signer(me, signing.public_key(), lifetime=PARTY_LIFETIME - timedelta(minutes=10))
-    create_file(keys / "authority.key", private_pem(authority.key), 0o600)
+    create_file(keys / "authority.key", private_pem(authority.key))
     failpoints.hit("init.authority.written", me)
-    create_file(keys / "authority.crt", authority.pem)
+    create_file(keys / "authority.crt", authority.pem, 0o644)
     request = certificate_request(authority, me)
-    create_file(keys / "request.csr", request.public_bytes(Encoding.PEM))
-    create_file(keys / "signing.key", private_pem(signing), 0o600)
-    create_file(keys / "signing.crt", signer)
-    create_file(keys / "tls.key", leaf.private_key, 0o600)
-    create_file(keys / "tls.crt", leaf.certificate)
+    create_file(keys / "request.csr", request.public_bytes(Encoding.PEM), 0o644)
+    create_file(keys / "signing.key", private_pem(signing))
+    create_file(keys / "signing.crt", signer, 0o644)
+    create_file(keys / "tls.key", leaf.private_key)
+    create_file(keys / "tls.crt", leaf.certificate, 0o644)
     TrustFolder(folder, me, authority.certificate).create()
     return authority
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.durable_files import replace_file
 from fedcredit.node.pki import Authority, load_certificate, read_secret
 from fedcredit.node.trust.directory import Directory
-from fedcredit.node.trust.files import replace_file
 from fedcredit.node.trust.folder import Joined, fingerprint
 from fedcredit.node.trust.keys import trust_folder
 from fedcredit.node.trust.port import send_request
@@ -37,7 +37,7 @@ async def enrol(
     kept = folder.path / "request.bin"
     request = _kept(config, token) or _make(config, token, address or _address(config))
     # What was sent is kept until it is answered, so that the token, used up by then, is still good for this.
-    replace_file(kept, request.encode(), 0o600)
+    replace_file(kept, request.encode())
     failpoints.hit("enrol.request.kept", config.me)
     pinned = folder.pins().get(token.platform)
     if pinned is not None and pinned != token.authority:

@@ -15,6 +15,7 @@ from fedcredit.node.trust.directory import REVOKED, Directory
 from fedcredit.node.trust.folder import TrustFolder
 from fedcredit.node.trust.keys import trust_folder
 from fedcredit.node.trust.office import Office
+from fedcredit.node.trust.record import TrustRecord
 from fedcredit.node.trust.renewal import Renewal
 from fedcredit.node.trust.request import withdrawal
 from fedcredit.observe import logs
@@ -37,7 +38,11 @@ Learn = Callable[[PartyId, str], None]
 class TrustKeeper:
     """Runs beside a node. `learn` hears where members are; `platform` reaches the platform, if this is not it."""
 
-    def __init__(self, config: PartyFile, keyring: Keyring, clock: Clock, learn: Learn) -> None:
+    def __init__(
+        self, config: PartyFile, keyring: Keyring, clock: Clock, learn: Learn, record: TrustRecord | None = None
+    ) -> None:
+        """`record` notes every change in the audit log."""
+        self._record = record
         self._config, self._keyring, self._clock, self._learn = config, keyring, clock, learn
         self._folder = trust_folder(config)
         self._renewal = Renewal(config, keyring, clock)
@@ -76,11 +81,19 @@ class TrustKeeper:
             await asyncio.sleep(LOOK_S)
             for look in (self._renewal.look, self._look_at_pins):
                 await _safely(look)
+            await self._look_for_changes()
             if self._office is not None:
                 try:
                     await self._office.look()
                 except Exception as error:  # noqa: BLE001 - it is tried again in a second
                     _log.error("office.failed", **_code(error))
+
+    async def _look_for_changes(self) -> None:
+        if self._record is not None:
+            try:
+                await asyncio.to_thread(self._record.look)
+            except Exception as error:  # noqa: BLE001 - what is believed does not wait for the log
+                _log.error("trust.unrecorded", **_code(error))
 
     def _look_at_pins(self) -> None:
         if self._folder is not None and self._folder.stamp() != self._stamp:

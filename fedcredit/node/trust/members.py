@@ -8,9 +8,9 @@ from pathlib import Path
 
 from fedcredit.errors import ConfigError, Problem, UsageError
 from fedcredit.ids import PartyId, party_id
+from fedcredit.node.durable_files import create_file
 from fedcredit.node.pki import load_certificate
 from fedcredit.node.trust.directory import Directory
-from fedcredit.node.trust.files import create_file
 from fedcredit.node.trust.keys import trust_folder
 from fedcredit.node.trust.spool import NewToken, Revoke, Spool
 from fedcredit.node.trust.token import TokenFile
@@ -46,7 +46,7 @@ def make_token(folder: Path, party: str, kind: str, out: Path, valid: str) -> To
         (clock.now() + lifetime).replace(microsecond=0),
         TokenFile.new_secret(),
     )
-    create_file(out, made.to_bytes(), 0o600)
+    create_file(out, made.to_bytes())
     Spool(config.folder).add_token(NewToken(made.hash, made.party, made.kind, made.expires))
     return made
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
@@ -46,7 +46,13 @@ _OPTIONS = (
 )
 
 
-class EnrolmentPort(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+if TYPE_CHECKING:
+    _Handlers = grpc.GenericRpcHandler[bytes, bytes]
+else:
+    _Handlers = grpc.GenericRpcHandler
+
+
+class EnrolmentPort(_Handlers):
     """Listens at `address` (host:port) for `office`."""
 
     def __init__(self, office: Office, keyring: Keyring, address: str) -> None:

@@ -14,8 +14,8 @@ from cryptography import x509
 
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError
+from fedcredit.node.durable_files import replace_file
 from fedcredit.node.pki import LOOPBACK, SKEW, Authority, load_credentials
-from fedcredit.node.trust.files import replace_file
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
@@ -44,9 +44,9 @@ def issue_leaf(config: PartyFile, clock: Clock, *, after: datetime | None = None
     moment = clock.now() if after is None else max(clock.now(), after + SKEW + timedelta(seconds=1))
     lifetime = timedelta(hours=identity.lifetime_h)
     fresh = authority.credentials(config.me, _hosts(config.path(identity.certificate)), lifetime=lifetime, now=moment)
-    replace_file(config.path(identity.key), fresh.private_key, 0o600)
+    replace_file(config.path(identity.key), fresh.private_key)
     failpoints.hit("rotation.key.written", config.me)
-    replace_file(config.path(identity.certificate), fresh.certificate)
+    replace_file(config.path(identity.certificate), fresh.certificate, 0o644)
     failpoints.hit("rotation.certificate.renamed", config.me)
 
 

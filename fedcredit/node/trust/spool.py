@@ -16,7 +16,7 @@ from typing import Any
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
-from fedcredit.node.trust.files import create_file, replace_file
+from fedcredit.node.durable_files import create_file, replace_file
 from fedcredit.observe import logs
 
 __all__ = ["NewToken", "Revoke", "Spool"]
@@ -78,9 +78,9 @@ class Spool:
         self.path.mkdir(mode=0o700, exist_ok=True)
         data = json.dumps(value).encode()
         if name.startswith("token-"):
-            create_file(self.path / name, data, 0o600)
+            create_file(self.path / name, data)
         else:
-            replace_file(self.path / name, data, 0o600)
+            replace_file(self.path / name, data)
         failpoints.hit("enrol.order.left", name.partition("-")[0])
 
 

@@ -1,4 +1,7 @@
-"""Small files that are whole or not there: written beside, synced, renamed, and the folder synced too."""
+"""Small files that are whole or not there: written beside, synced, renamed, and the folder synced too.
+
+They are for their owner alone unless a caller says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,25 @@ from pathlib import Path
 
 from fedcredit.errors import ConfigError, Problem
 
-__all__ = ["create_file", "folder_locked", "replace_file", "sync_folder"]
+__all__ = ["create_file", "folder_locked", "replace_file", "sync_folder", "write_synced"]
 
 Between = Callable[[], None]
 
 
-def replace_file(path: Path, data: bytes, mode: int = 0o644, *, written: Between | None = None) -> None:
+def replace_file(path: Path, data: bytes, mode: int = 0o600, *, written: Between | None = None) -> None:
     """Put `data` at `path`, durably, in place of what was there. `written` is called between writing and renaming."""
-    fresh = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
-    _write(fresh, data, mode)
+    fresh = _beside(path)
+    write_synced(fresh, data, mode)
     if written is not None:
         written()
     fresh.replace(path)
     sync_folder(path.parent)
 
 
-def create_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+def create_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Put `data` at `path`, durably. Raises ConfigError (EXISTS) rather than overwrite anything."""
-    fresh = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
-    _write(fresh, data, mode)
+    fresh = _beside(path)
+    write_synced(fresh, data, mode)
     try:
         os.link(fresh, path)
     except FileExistsError:
@@ -64,10 +63,22 @@ def folder_locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def write_synced(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Make a file of `data`; its bytes are durable when this returns, its name is once its folder is synced.
+
+    Raises: FileExistsError.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _beside(path: Path) -> Path:
+    """The name under which a file is written before it is renamed; what a crash left there is removed."""
+    fresh = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        fresh.unlink()
+    return fresh
