@@ -1,7 +1,7 @@
 """`fedcredit`: one file per command. Heavy modules are imported by the command that needs them, so help is quick.
 
-Exit statuses: 0 done, 2 usage, 65 bad data, 69 peer lost, 70 a bug of ours, 76 peer broke the protocol,
-77 refused by policy or consent, 78 bad configuration.
+Exit statuses: 0 done, 2 usage, 65 bad data, 69 peer lost, 70 a bug of ours, 75 a node cut short (`node up` alone),
+76 peer broke the protocol, 77 refused by policy or consent, 78 bad configuration.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ app = typer.Typer(
         "your own tables."
     ),
     epilog=(
-        "Exit statuses: 0 done, 2 usage, 65 bad data, 69 peer lost, 70 a bug, 76 peer broke the protocol, "
-        "77 refused by policy or consent, 78 bad configuration."
+        "Exit statuses: 0 done, 2 usage, 65 bad data, 69 peer lost, 70 a bug, 75 a node cut short (start it again), "
+        "76 peer broke the protocol, 77 refused by policy or consent, 78 bad configuration."
     ),
     no_args_is_help=True,
     add_completion=False,

@@ -23,6 +23,9 @@ def up(
 
     It listens on the one port of party.toml, with mutual TLS, and writes one line with its address when it is ready.
     Only the platform named in party.toml may start jobs on it.
+
+    Exit status 0 when it was told to stop and stopped in good order; 75 when that took more than nine seconds, or when
+    it stood still for a minute and a half: start it again, it finds all that it has acknowledged.
     """
     from fedcredit import failpoints
     from fedcredit.node.server import run_node

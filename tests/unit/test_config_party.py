@@ -196,7 +196,7 @@ def test_a_relay_that_does_not_fit_is_refused(folder: Path, text: str, where: st
     assert (where, code) in problems(folder, text)
 
 
-URL = "postgresql://fedcredit:hunter2@db.example:5432/fedcredit"
+URL = "postgresql://fedcredit:hunter2@db.example:5432/fedcredit?sslmode=verify-full"
 
 
 def test_the_stores_address_stands_in_a_file_or_in_the_environment(folder: Path) -> None:
@@ -224,6 +224,47 @@ def test_an_address_that_is_none_is_refused_and_not_repeated(folder: Path, conte
             load(folder, text, environment)
         assert [problem.code for problem in refused.value.problems] == ["CONFIG_VALUE"]
         assert "hunter2" not in str(refused.value)
+
+
+HERE = "postgresql://u:hunter2@127.0.0.1:5432/d"
+ELSEWHERE = "postgresql://u:hunter2@db.example:5432/d"
+
+
+@pytest.mark.parametrize(
+    ("url", "by_default", "by_choice"),
+    [
+        (HERE, True, True),
+        ("postgresql:///d?host=/run/postgresql", True, True),
+        (f"{ELSEWHERE}?sslmode=verify-full", True, True),
+        (f"{ELSEWHERE}?sslmode=verify-ca", False, True),
+        (f"{ELSEWHERE}?sslmode=require", False, True),
+        (f"{ELSEWHERE}?sslmode=prefer", False, False),
+        (f"{ELSEWHERE}?sslmode=disable", False, False),
+        (ELSEWHERE, False, False),
+        (f"{HERE}?hostaddr=192.0.2.1", False, False),
+        ("postgresql://u:hunter2@127.0.0.1,db.example/d", False, False),
+        ("postgresql://u:hunter2@/d?service=elsewhere", False, False),
+        (f"{HERE}?unknown=1", False, False),
+    ],
+)
+def test_a_store_on_another_machine_is_reached_over_tls_that_proves_it(
+    folder: Path, url: str, by_default: bool, by_choice: bool
+) -> None:
+    for text, taken in ((GOOD, by_default), (GOOD + '[store]\ntls = "require"\n', by_choice)):
+        environment = {"FEDCREDIT_STORE__URL": url}
+        if taken:
+            assert load(folder, text, environment).store_url == url
+            continue
+        with pytest.raises(ConfigError) as refused:
+            load(folder, text, environment)
+        assert [problem.code for problem in refused.value.problems] == ["CONFIG_INSECURE"]
+        assert "hunter2" not in str(refused.value)
+
+
+def test_what_the_environment_adds_to_a_stores_address_counts(folder: Path) -> None:
+    given = {"FEDCREDIT_STORE__URL": "postgresql://u:hunter2@/d", "PGHOST": "db.example"}
+    with pytest.raises(ConfigError, match="CONFIG_INSECURE"):
+        load(folder, GOOD, given)
 
 
 def test_the_stores_address_does_not_belong_into_the_party_file(folder: Path) -> None:

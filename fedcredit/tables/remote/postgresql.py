@@ -11,7 +11,6 @@ to settings of the transaction and are at no time part of a statement.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.tables.engine import quoted
 from fedcredit.tables.remote import failures
+from fedcredit.tables.remote.hosts import on_this_machine
 from fedcredit.tables.remote.sources import Condition, PostgresqlSource, ValueKind
 
 __all__ = ["ServerColumn", "ServerTable", "connected"]
@@ -217,7 +217,7 @@ def _target(source: PostgresqlSource) -> str:
         raise ConfigError(problem) from None
     # libpq connects to `hostaddr` where there is one, and looks for what the URL leaves out in the environment.
     target = parts.get("hostaddr") or parts.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
-    if source.tls in ("disable", "require") and not _is_here(str(target or "")):
+    if source.tls in ("disable", "require") and not on_this_machine(str(target or "")):
         what = "does not prove who the server is, and it is not on this machine"
         raise ConfigError(Problem("CONFIG_INSECURE", "tls", what, "set 'verify-full' and ca"))
     authorities = {"sslrootcert": "system"} if source.tls == "verify-full" else {}
@@ -236,16 +236,3 @@ def _target(source: PostgresqlSource) -> str:
             "application_name": "fedcredit",
         }
     )
-
-
-def _is_here(hosts: str) -> bool:
-    return all(_is_loopback(host) for host in hosts.split(","))
-
-
-def _is_loopback(host: str) -> bool:
-    if host in ("", "localhost") or host.startswith("/"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
