@@ -18,6 +18,7 @@ from fedcredit.governance.audit import Event
 from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, meters, refusal
 from fedcredit.ids import PartyId
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
+from fedcredit.node.jobs.memory import check_memory, needed_memory
 from fedcredit.node.jobs.room import check_room, needed_bytes
 from fedcredit.node.policy.asked import earlier_rows, request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
@@ -58,7 +59,8 @@ async def admit(premises: Premises, caller: PartyId, proposal: JobSpecification,
 
 
 def confirm(premises: Premises, specification: JobSpecification) -> None:
-    """Check, before it is signed, that the policy still lets in what all parties have offered.
+    """Check, before it is signed, that the policy still lets in what all parties have offered, and that there is the
+    memory for as much.
 
     Raises: FedcreditError, recorded. Budgets are not looked at again: this job has spent its part.
     """
@@ -66,6 +68,7 @@ def confirm(premises: Premises, specification: JobSpecification) -> None:
     def check() -> None:
         rows = specification.party(premises.me).rows
         _judge(premises, specification, rows=rows, spent=False)
+        check_memory(needed_memory(specification, premises.me))
 
     _recorded(premises, specification, check)
 

@@ -241,6 +241,8 @@ def error_of_status(peer: PartyId, step: str, error: grpc.aio.AioRpcError) -> Fe
 def _typed(method: Method, error: Exception) -> FedcreditError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RefusedError(Problem("DISK_FULL", method.name, "the disk of the node has no room left", "make room"))
+    if isinstance(error, MemoryError):
+        return RefusedError(Problem("OUT_OF_MEMORY", method.name, "the node has no memory left", "give it more"))
     return _internal(method, error)
 
 

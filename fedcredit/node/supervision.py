@@ -26,6 +26,7 @@ from fedcredit.node.jobs.waits import INTERRUPTED, PASSING
 from fedcredit.node.rpc import ControlClient, remote_error
 from fedcredit.node.store import JobState, Store
 from fedcredit.runtime.clock import Clock
+from fedcredit.transport.backoff import Backoff
 from fedcredit.wire.control import Accepted, JobEvent, StartJob, WatchJob
 from fedcredit.wire.resume import ResumeJob, StandingReply, StandingRequest
 
@@ -328,22 +329,8 @@ class Supervision:
 
 
 def backoff(first_s: float = FIRST_PAUSE_S, longest_s: float = LONGEST_PAUSE_S) -> Backoff:
-    """Pauses that grow, with jitter, so that whoever lost the same peer does not come back in step."""
-    return Backoff(first_s, longest_s)
-
-
-class Backoff:
-    """An endless iterator of pauses in seconds."""
-
-    def __init__(self, first_s: float, longest_s: float) -> None:
-        self._pause_s, self._longest_s = first_s, longest_s
-
-    def __iter__(self) -> Backoff:
-        return self
-
-    def __next__(self) -> float:
-        pause_s, self._pause_s = self._pause_s, min(1.6 * self._pause_s, self._longest_s)
-        return pause_s * random.uniform(0.6, 1.0)  # noqa: S311
+    """Pauses between two questions to a party."""
+    return Backoff(first_s, longest_s, growth=1.6, least=0.6)
 
 
 def _passes(error: FedcreditError) -> bool:

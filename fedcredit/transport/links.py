@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
 from fedcredit.observe import metrics
+from fedcredit.transport.backoff import Backoff
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED
 from fedcredit.transport.outflow import OutFlow
@@ -225,7 +225,7 @@ class Link:
 
     async def _keep_stream(self) -> None:
         loop = asyncio.get_running_loop()
-        down_since, pause_s = loop.time(), _FIRST_PAUSE_S
+        down_since, pauses = loop.time(), Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while self._needed():
             heard = self._heard
             self._down_since = down_since
@@ -240,7 +240,7 @@ class Link:
             except _Moved:
                 # Keys were renewed, or the peer has moved: where it was within reach, this is no outage.
                 down_since = loop.time() if self._down_since is None else down_since
-                pause_s = _FIRST_PAUSE_S
+                pauses.reset()
                 continue
             except _StreamEnded:
                 down_since = loop.time() if self._down_since is None else down_since
@@ -257,9 +257,9 @@ class Link:
                 self._end(partial(self._hung_up, refused.code))
                 return
             metrics.link_broke(self.peer)
-            pause_s = _FIRST_PAUSE_S if self._heard > heard else min(2 * pause_s, _LONGEST_PAUSE_S)
-            # Jitter keeps parties that lost the same peer from coming back in step.
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            if self._heard > heard:
+                pauses.reset()
+            await asyncio.sleep(next(pauses))
 
     async def _connect(self) -> Call:
         """A stream that the peer has accepted. Raises TimeoutError by the caller's clock."""

@@ -142,3 +142,26 @@ async def test_a_line_that_is_dead_without_a_word_is_dialled_again(linked) -> No
         # Keepalive takes up to 20 s to find out; what was sent is kept until it has arrived.
         assert bytes((await into.receive(A)).body) == b"into the void at first"
         assert sum(wire.accepted for wire in wires) > len(wires)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("linking", "delay_s"), [(direct, 10.0), (relayed, 5.0)], ids=["direct", "relayed"])
+async def test_a_line_of_seconds_is_connected_and_stays_so(
+    monkeypatch: pytest.MonkeyPatch, linking: Callable[[Line], AbstractAsyncContextManager[dict]], delay_s: float
+) -> None:
+    """An answer takes ten seconds through the relay, twenty without it; no connection is given up on the way."""
+    monkeypatch.setattr(f"{__name__}.LIMITS", Limits(lost_after_s=75, drain_s=1.0))
+    wires: list[Wire] = []
+
+    def line(port: int) -> Wire:
+        wires.append(Wire(port, delay_s=delay_s))
+        return wires[-1]
+
+    async with linking(line) as transports:
+        ends = [transports[me].open(SSID, "far", peers=[peer]) for me, peer in ((A, B), (B, A))]
+        for _ in range(2):
+            await ends[0].send(B, 1, os.urandom(100_000))
+            await ends[1].receive(A)
+            await ends[1].send(A, 1, b"answer")
+            await ends[0].receive(B)
+        assert sum(wire.accepted for wire in wires) == len(wires), "each was dialled once"

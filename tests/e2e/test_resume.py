@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from e2e.town import Town, town
 
 from fedcredit.ids import PartyId
 from fedcredit.node.local import PLATFORM
+from fedcredit.protocols.intersect.buckets import BUCKET_ROWS
 from fedcredit.wire.control import JobEvent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -209,3 +212,46 @@ async def test_a_party_that_stands_still_is_named_within_half_a_minute_and_nothi
     assert events[-1].stage == "succeeded", told(events)
     assert any(e.kind == "back" and e.culprit == TAX for e in events)
     assert place.models(job) == wanted
+
+
+@pytest.fixture
+async def large(tmp_path: Path) -> AsyncIterator[Town]:
+    """A town whose bank has more rows than one bucket of the intersection holds."""
+    write_tables(tmp_path, {"bank": (0, BUCKET_ROWS + 1000), "tax": (BUCKET_ROWS - 1000, BUCKET_ROWS + 2000)})
+    job = write_job(tmp_path, ["bank", "tax"])
+    async with town(job, tmp_path / "out", lost_after_s=60.0, peer_timeout_s=240.0) as made:
+        yield made
+
+
+def begun(events: list[JobEvent], party: PartyId) -> Counter[str]:
+    return Counter(e.stage for e in events if e.party == party and e.kind == "begun" and e.stage.startswith("align"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("victim", [TAX, BANK])
+async def test_an_intersection_goes_on_from_the_buckets_that_are_kept(large: Town, victim: PartyId) -> None:
+    """Killed in the second bucket, which nobody begins before the first is kept: the first is not run again."""
+    job = await large.submit()
+    whole = await large.outcome(job)
+    assert whole[-1].stage == "succeeded", told(whole)
+    once = Counter({"align/bucket.0": 1, "align/bucket.1": 1, "align": 1})
+    assert begun(whole, BANK) == begun(whole, TAX) == once
+
+    await large.crash(victim, "job.stage.computed[align/bucket.1]=kill")
+    again = await large.submit()
+    await large.died(victim)
+    await large.start(victim)
+    events = await large.outcome(again)
+    assert events[-1].stage == "succeeded", told(events)
+    for party in (BANK, TAX):
+        stages = begun(events, party)
+        assert stages["align/bucket.0"] == 1, told(events)
+        assert 1 <= stages["align/bucket.1"] <= 2, told(events)
+    assert begun(events, victim)["align/bucket.1"] == 2, told(events)
+    (resumed,) = [json.loads(e.detail) for e in events if e.party == PLATFORM and e.stage == "resuming"]
+    assert resumed["kept"] >= 2, "the check of the table and the first bucket"
+    for party in (BANK, TAX):
+        files = [large.folder(party) / "jobs" / name / "result" / "aligned.csv" for name in (job, again)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        assert len(files[0].read_text().splitlines()) == 1 + 2000

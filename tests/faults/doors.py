@@ -141,7 +141,7 @@ class Doors:
         arriving = asyncio.create_task(self._arrive(line, writer))
         try:
             await self._take_in(way, reader, line)
-            await asyncio.wait({arriving}, timeout=way.latency_s)
+            await asyncio.wait({arriving}, timeout=way.latency_s + 1)
         finally:
             arriving.cancel()
         raise ConnectionAbortedError
@@ -160,6 +160,7 @@ class Doors:
                     data = data[:-1] + bytes([data[-1] ^ 1])
                 way.passed += len(data)
                 await line.put((asyncio.get_running_loop().time() + way.latency_s, data))
+        await line.put((asyncio.get_running_loop().time() + way.latency_s, b""))
 
     async def _arrive(self, line: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -167,6 +168,8 @@ class Doors:
                 due, data = await line.get()
                 if (early_s := due - asyncio.get_running_loop().time()) > 0:
                     await asyncio.sleep(early_s)
+                if not data:
+                    return
                 writer.write(data)
                 await writer.drain()
 

@@ -16,6 +16,7 @@ from faults.town import BANK, PARTIES, PLATFORM, REGISTRY, TAX, Town
 from free_ports import free_port
 
 from fedcredit import failpoints
+from fedcredit.ids import PartyId
 from fedcredit.runtime.toml import dump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
@@ -163,6 +164,59 @@ async def test_a_party_short_of_descriptors_refuses_or_waits_and_recovers(town: 
         if end.stage == "succeeded":
             assert town.result(job) == oracle
     await succeeds(town, await town.submit(), oracle)
+
+
+def squeeze(town: Town, party: str, spare_mib: int) -> None:
+    """From now on the system gives a node's process no more than so much memory on top of what it has."""
+    process = town.nodes[PartyId(party)].process
+    assert process is not None
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    has_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmSize:"))
+    limit = (has_kib << 10) + (spare_mib << 20)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
+def relax(town: Town, party: str) -> None:
+    process = town.nodes[PartyId(party)].process
+    assert process is not None
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+async def test_a_job_that_needs_more_memory_than_there_is_does_not_begin(town: Town, oracle: dict[str, bytes]) -> None:
+    squeeze(town, TAX, 40)
+    end = await town.end(await town.submit())
+    assert (end.stage, end.code) == ("failed", "MEMORY_SHORT")
+    (problem,) = [problem for problem in town.failure(TAX, end.job) if problem["code"] == "MEMORY_SHORT"]
+    assert "bytes are needed" in problem["what"]
+    relax(town, TAX)
+    await succeeds(town, await town.submit(), oracle)
+
+
+@pytest.mark.slow
+async def test_a_node_that_gets_no_more_memory_loses_nothing(town: Town, oracle: dict[str, bytes]) -> None:
+    """Its job waits, or the process ends or stands still; nobody else is harmed, and with memory the job goes on."""
+    for peer in (BANK, REGISTRY):
+        town.doors.way(TAX, peer).delay_s = town.doors.way(peer, TAX).delay_s = 0.02
+    job = await town.submit()
+    await town.until(job, lambda event: (event.party, event.kind, event.stage) == (TAX, "done", "split"))
+    before = len(town.log(TAX))
+    squeeze(town, TAX, 0)
+    async with asyncio.timeout(60):
+        while not lacks_memory(town, town.log(TAX)[before:]):  # noqa: ASYNC110 - another process meets it
+            await asyncio.sleep(0.1)
+    assert all(town.nodes[party].running for party in (BANK, REGISTRY, PLATFORM))
+    assert town.state(BANK, job) in ("running", "waiting")
+    await town.kill(TAX)
+    status, said = await town.command("node", "fsck", str(town.nodes[TAX].folder))
+    assert status == 0, said
+    town.doors.heal()
+    await town.up(TAX)
+    await succeeds(town, job, oracle)
+    await succeeds(town, await town.submit(), oracle)
+
+
+def lacks_memory(town: Town, said: str) -> bool:
+    return not town.nodes[TAX].running or "OUT_OF_MEMORY" in said or "MemoryError" in said
 
 
 @pytest.mark.slow

@@ -20,10 +20,11 @@ from fedcredit.ids import PartyId
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs import checkpoints
 from fedcredit.node.jobs.damage import set_aside_damaged
+from fedcredit.node.jobs.memory import check_memory, free_memory, needed_memory
 from fedcredit.node.jobs.premises import Premises
 from fedcredit.node.jobs.room import check_room, free_bytes, needed_bytes
 from fedcredit.node.jobs.run import NOT_BELIEVED, JobRun, Outcome, end_job, told_to_end
-from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, disk_full, interrupted
+from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, OUT_OF_MEMORY, disk_full, interrupted, out_of_memory
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.node.store.faults import stale_epoch
@@ -132,7 +133,7 @@ class JobDesk:
             job.log.state(JobState.FAILED, error)
 
     async def start(self, row: JobRow, specification: JobSpecification, signatures: bytes) -> None:
-        """Begin a job that everybody has signed. Raises: RefusedError (DISK_FULL) with the bytes that it needs."""
+        """Begin a job that everybody has signed. Raises: RefusedError (DISK_FULL, MEMORY_SHORT) with the bytes."""
         job = self._job(row.id)
         async with job.lock:
             self.refuse_when_stopping(row.id)
@@ -356,11 +357,15 @@ class JobDesk:
             return False  # the log is settled when the node starts again
         if error.code == "CERT_EXPIRED":
             return not self._premises.expired()
+        if error.code == OUT_OF_MEMORY:
+            specification = JobSpecification.parse(row.specification or row.proposal)
+            return free_memory() >= needed_memory(specification, self._premises.me)
         return error.code != DISK_FULL or free_bytes(self._premises.folder) >= self._need(row)
 
     def _check_room(self, specification: JobSpecification) -> None:
         rows = specification.party(self._premises.me).rows or 0
         check_room(self._premises.folder, needed_bytes(specification, self._premises.me, rows))
+        check_memory(needed_memory(specification, self._premises.me))
 
     def _need(self, row: JobRow) -> int:
         specification = JobSpecification.parse(row.specification or row.proposal)
@@ -383,6 +388,8 @@ def _reason_of(row: JobRow) -> FedcreditError:
         return PeerLost(row.waiting_culprit or "a peer", "the job", "was lost and has not come back")
     if row.waiting_code == DISK_FULL:
         return disk_full(0)
+    if row.waiting_code == OUT_OF_MEMORY:
+        return out_of_memory()
     if row.waiting_code == INTERRUPTED:
         return interrupted(row.id)
     return FedcreditError(Problem(row.waiting_code or INTERRUPTED, f"job {row.id}", "waits"))

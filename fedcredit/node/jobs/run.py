@@ -178,7 +178,7 @@ async def end_job(specification: JobSpecification, premises: Premises, log: Even
     """
     try:
         await asyncio.to_thread(_write_end, specification.id, premises, outcome)
-    except (FedcreditError, OSError) as error:
+    except Exception as error:
         if (reason := reason_to_wait(error)) is None:
             raise
         return Outcome(JobState.WAITING, reason)
@@ -210,8 +210,11 @@ async def keep_waiting(specification: JobSpecification, premises: Premises, log:
     try:
         await asyncio.to_thread(premises.store.jobs.wait, job, error.code, culprit)
         failpoints.hit("job.waiting.kept", error.code)
-    except (FedcreditError, OSError) as refused:
-        code = refused.code if isinstance(refused, FedcreditError) else DISK_FULL
+    except Exception as refused:
+        reason = refused if isinstance(refused, FedcreditError) else reason_to_wait(refused)
+        if reason is None and not isinstance(refused, OSError):
+            raise
+        code = DISK_FULL if reason is None else reason.code
         _log.warning("job.wait_unkept", job=job, code=code)
     detail = None
     if error.code == DISK_FULL:

@@ -1,4 +1,4 @@
-"""Which errors end a job, and which only make it wait: for a peer, for room on a disk, for this node itself."""
+"""Which errors end a job, and which only make it wait: for a peer, for room on a disk or in memory, for this node."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import errno
 
 from fedcredit.errors import ConfigError, FedcreditError, PeerError, PeerLost, Problem
 
-__all__ = ["DISK_FULL", "INTERRUPTED", "PASSING", "disk_full", "interrupted", "reason_to_wait"]
+__all__ = [
+    "DISK_FULL",
+    "INTERRUPTED",
+    "OUT_OF_MEMORY",
+    "PASSING",
+    "disk_full",
+    "interrupted",
+    "lacks_memory",
+    "out_of_memory",
+    "reason_to_wait",
+]
 
-DISK_FULL, INTERRUPTED = "DISK_FULL", "INTERRUPTED"
+DISK_FULL, INTERRUPTED, OUT_OF_MEMORY = "DISK_FULL", "INTERRUPTED", "OUT_OF_MEMORY"
 
 PASSING = frozenset(
     {
         DISK_FULL,
         INTERRUPTED,
+        OUT_OF_MEMORY,
         "AUDIT_UNAVAILABLE",
         "CERT_EXPIRED",
         "STORE_FULL",
@@ -36,11 +47,26 @@ def reason_to_wait(error: BaseException) -> FedcreditError | None:
         return PeerLost(error.culprit, error.step, f"has stopped for now ({error.code})") if stopped else None
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(0)
+    if lacks_memory(error):
+        return out_of_memory()
     if isinstance(error, FedcreditError):
         if error.code == "STORE_FULL":
             return disk_full(0)
         return error if error.code in PASSING else None
     return None
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the system refused memory, or a thread, for which it needs memory, too."""
+    if isinstance(error, RuntimeError):
+        return str(error) == "can't start new thread"  # what CPython says, and nothing more
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+
+
+def out_of_memory() -> ConfigError:
+    """The system gave this node no more memory while the job ran."""
+    fix = "give the node more, or run fewer jobs at once; the job then goes on by itself"
+    return ConfigError(Problem(OUT_OF_MEMORY, "memory of the node", "could have no more", fix))
 
 
 def interrupted(job: str) -> FedcreditError:

@@ -39,10 +39,10 @@ class RelayLimits:
     connections: int = 32
     """Connections of one member at once, in both roles together. A pair of parties in a job needs two."""
     connections_in_all: int = 256
-    accept_s: float = 4.0
-    """How long a call waits for the member to be there and to take it. gRPC gives up a connection after 5 s."""
+    accept_s: float = 12.0
+    """How long a call waits for the member to be there and to take it: on a line of five seconds each way, ten."""
     idle_s: float = 60.0
-    """A connection on which nothing moves. A live one has gRPC's pings every ten seconds."""
+    """A connection on which nothing moves. A live one has gRPC's pings every five seconds."""
     bytes_per_s: int = 0
     """What one member may send, averaged over a second; 0 for no bound."""
 

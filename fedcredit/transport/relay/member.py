@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +18,7 @@ import grpc.aio
 from fedcredit import failpoints
 from fedcredit.ids import PartyId
 from fedcredit.observe import logs
+from fedcredit.transport.backoff import Backoff
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
 from fedcredit.transport.relay.pipe import WHOLE, SocketEnd, StreamEnd, pipe
@@ -75,7 +75,8 @@ class RelayMember:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _stay(self) -> None:
-        loop, pause_s = asyncio.get_running_loop(), _FIRST_PAUSE_S
+        # With jitter, so that the departments of a platform that has restarted do not come back in step.
+        loop, pauses = asyncio.get_running_loop(), Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             since = loop.time()
             try:
@@ -87,10 +88,8 @@ class RelayMember:
                 if (task := asyncio.current_task()) is None or task.cancelling():
                     raise
             if loop.time() - since > _SETTLED_S:
-                pause_s = _FIRST_PAUSE_S
-            # Jitter keeps the departments of a platform that has restarted from coming back in step.
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                pauses.reset()
+            await asyncio.sleep(next(pauses))
 
     async def _join(self) -> None:
         call: Call = self._channel().stream_stream(RELAY_JOIN, None, None)(None, wait_for_ready=True)

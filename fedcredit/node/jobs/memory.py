@@ -1,0 +1,88 @@
+"""Memory: how much a job may need, and whether this process may have it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+from fedcredit.credit.params import TreeParams
+from fedcredit.errors import Problem, RefusedError
+from fedcredit.ids import PartyId
+from fedcredit.node.specification import JobSpecification
+
+__all__ = ["check_memory", "free_memory", "needed_memory"]
+
+BASE_BYTES = 48 << 20
+"""Threads, buffers of links, what is copied while a checkpoint is made."""
+
+INTERSECT_BYTES = 256
+"""For each row of the own table; measured 230 at a million rows."""
+
+SEED_BYTES = 16
+"""Of a tree of the group-by-sum; see `docs/protocols/groupsum.md`, memory."""
+
+
+def needed_memory(specification: JobSpecification, me: PartyId) -> int:
+    """An estimate of the bytes that a job takes at `me` beside its table, if all parties have the same subjects.
+
+    Assumes: the numbers of rows and features that every party has stated. What a party keeps to be faster, up to
+    512 MiB, is not in it.
+    """
+    own = specification.party(me)
+    common = min(party.rows or 0 for party in specification.parties)
+    others = sum(party.features or 0 for party in specification.parties if party.id != me)
+    most = 0
+    for model in specification.models:
+        depth = max(1, (TreeParams.from_mapping(model.params).max_bin - 1).bit_length())
+        of_holder = (own.features or 0) * (SEED_BYTES * depth + 1)
+        of_asker = others * SEED_BYTES
+        # The memory of one model is free again when the next one begins.
+        most = max(most, common * (of_asker if me == specification.label_party else of_holder))
+    return BASE_BYTES + (own.rows or 0) * INTERSECT_BYTES + most
+
+
+def free_memory() -> int:
+    """Bytes that this process can still have: of its own limits, of its control group's, of the machine."""
+    return min(_room(), default=1 << 62)
+
+
+def check_memory(need: int) -> None:
+    """Raises: RefusedError (MEMORY_SHORT) with the number of bytes, unless they can be had."""
+    if (free := free_memory()) < need:
+        what, fix = f"{need} bytes are needed, {free} can be had", "give the node more, or run fewer jobs at once"
+        raise RefusedError(Problem("MEMORY_SHORT", "memory of the node", what, fix))
+
+
+def _room() -> Iterator[int]:
+    status = _read(Path("/proc/self/status"))
+    for limit, used in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        soft, _ = resource.getrlimit(limit)
+        found = re.search(rf"^{used}:\s*(\d+) kB$", status, re.MULTILINE)
+        if soft != resource.RLIM_INFINITY and found is not None:
+            yield max(0, soft - (int(found[1]) << 10))
+    if (available := re.search(r"^MemAvailable:\s*(\d+) kB$", _read(Path("/proc/meminfo")), re.MULTILINE)) is not None:
+        yield int(available[1]) << 10
+    mine = re.search(r"^0::(/.*)$", _read(Path("/proc/self/cgroup")), re.MULTILINE)
+    top = Path("/sys/fs/cgroup")
+    group = top if mine is None else top / mine[1].strip("/")
+    while group == top or top in group.parents:
+        yield from _of_group(group)
+        group = group.parent
+
+
+def _of_group(group: Path) -> Iterator[int]:
+    """What a control group (version 2) leaves; pages of files that it can drop do not count as used."""
+    with contextlib.suppress(ValueError):  # "max", or no such file
+        limit, used = int(_read(group / "memory.max")), int(_read(group / "memory.current"))
+        dropped = re.search(r"^inactive_file (\d+)$", _read(group / "memory.stat"), re.MULTILINE)
+        yield max(0, limit - used + (0 if dropped is None else int(dropped[1])))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

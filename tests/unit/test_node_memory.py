@@ -1,0 +1,88 @@
+"""Memory that the system refuses: known beforehand where it can be, typed where it is met, a stuck process ended."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from fedcredit.ids import PartyId
+from fedcredit.node.jobs.memory import needed_memory
+from fedcredit.node.jobs.waits import reason_to_wait
+
+BANK, TAX = "bank", "tax"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.ENOMEM, "no memory"), RuntimeError("can't start new thread")]
+)
+def test_a_job_waits_for_memory_that_the_system_refuses(error: Exception) -> None:
+    found = reason_to_wait(error)
+    assert found is not None
+    assert found.code == "OUT_OF_MEMORY"
+    assert reason_to_wait(RuntimeError("a bug")) is None
+
+
+SCARCE = """
+import resource
+from fedcredit.errors import RefusedError
+from fedcredit.node.jobs.memory import check_memory, free_memory
+status = dict(line.split(":") for line in open("/proc/self/status").read().splitlines())
+has = int(status["VmSize"].split()[0]) << 10
+resource.setrlimit(resource.RLIMIT_AS, (has + (100 << 20), resource.RLIM_INFINITY))
+assert free_memory() <= 100 << 20, free_memory()
+check_memory(10 << 20)
+try:
+    check_memory(200 << 20)
+except RefusedError as refused:
+    print(refused)
+"""
+
+
+def test_what_a_process_may_still_have_is_known_before_it_is_asked_for() -> None:
+    ran = subprocess.run([sys.executable, "-c", SCARCE], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("MEMORY_SHORT: memory of the node: 209715200 bytes are needed,")
+
+
+def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
+    def need(me: str, rows: int, features: int, max_bin: int) -> int:
+        entries = [
+            {"id": party, "role": "label" if party == BANK else "feature", "rows": rows, "features": features}
+            for party in (BANK, TAX)
+        ]
+        model = {"name": "gbdt.0", "kind": "gbdt", "params": {"max_bin": max_bin}}
+        job = SimpleNamespace(
+            parties=[SimpleNamespace(**entry) for entry in entries], models=[SimpleNamespace(**model)], label_party=BANK
+        )
+        job.party = lambda wanted: next(entry for entry in job.parties if entry.id == wanted)
+        return needed_memory(cast(Any, job), PartyId(me))
+
+    assert need(TAX, 100_000, 300, 32) == (48 << 20) + 100_000 * 256 + 100_000 * 300 * 81
+    assert need(BANK, 100_000, 300, 32) == (48 << 20) + 100_000 * 256 + 100_000 * 300 * 16
+    assert need(TAX, 1000, 2, 8) < need(TAX, 1000, 2, 9) < need(TAX, 1001, 2, 9) < need(TAX, 1001, 3, 9)
+
+
+STUCK = """
+import asyncio, sys, time
+from fedcredit.node.serve.watchdog import Watchdog
+async def main():
+    dog = Watchdog("tax", look_s=0.05, most_missed=20)
+    await asyncio.sleep(2)
+    print("alive", flush=True)
+    if sys.argv[1] == "stuck":
+        time.sleep(60)
+    dog.stop()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("how", "status"), [("stuck", 75), ("well", 0)])
+def test_a_process_whose_event_loop_stands_still_ends(how: str, status: int) -> None:
+    ran = subprocess.run([sys.executable, "-c", STUCK, how], capture_output=True, text=True, timeout=50, check=False)
+    assert (ran.returncode, ran.stdout) == (status, "alive\n"), ran.stderr
+    assert ("node.stuck" in ran.stderr) == (how == "stuck")
