@@ -68,7 +68,7 @@ def _everybody(out: Console, job: Mapping[str, Any]) -> None:
     if job["code"]:
         blamed = f" ({job['culprit']})" if job["culprit"] else ""
         out.print(f"ended with {job['code']}{blamed}", markup=False)
-    for line in _slow(job["slow"]):
+    for line in _slow(job.get("slow", ())):
         out.print(line, style="yellow", markup=False)
     for name, seat in job["parties"].items():
         done = f" {seat['done']}/{seat['total']}" if seat["total"] else ""
@@ -98,7 +98,7 @@ def _own(out: Console, job: Mapping[str, Any]) -> None:
         waiting = job["waiting"]
         about = f" ({waiting['culprit']})" if waiting["culprit"] else ""
         out.print(f"stands still: {waiting['code']}{about} since {waiting['since']}", style="yellow", markup=False)
-    for line in _slow(job["slow"]):
+    for line in _slow(job.get("slow", ())):
         out.print(line, style="yellow", markup=False)
     for problem in job["problems"]:
         fix = f" -> {problem['fix']}" if problem["fix"] else ""
