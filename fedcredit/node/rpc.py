@@ -10,7 +10,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -29,6 +29,7 @@ from fedcredit.ids import PartyId
 from fedcredit.observe import logs, metrics
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.trust import OUT_OF_DATE, TrustRefused
+from fedcredit.transport.typed_grpc import Context, Handler, Handlers
 from fedcredit.wire.control import service_methods
 from fedcredit.wire.message import Message, MessageInvalid
 
@@ -67,14 +68,6 @@ class Method:
     stream: HandleStream | None = None
 
 
-if TYPE_CHECKING:
-    _Handlers = grpc.GenericRpcHandler[bytes, bytes]
-    _Handler = grpc.RpcMethodHandler[bytes, bytes]
-    _Context = grpc.aio.ServicerContext[bytes, bytes]
-else:
-    _Handlers, _Handler, _Context = grpc.GenericRpcHandler, grpc.RpcMethodHandler, grpc.aio.ServicerContext
-
-
 _WHILE_DRAINING = frozenset({"Cancel", "CancelAll", "CancelOwn", "Health", "List", "Show", "Shutdown", "Stop"})
 RETRY_KEY, RETRY_S = "fedcredit-retry-after-s", 10
 
@@ -88,12 +81,12 @@ class Draining(FedcreditError):
         super().__init__(Problem(self.default_code, method, "this node is about to stop", "try again in a few seconds"))
 
 
-class ControlService(_Handlers):
+class ControlService(Handlers):
     """The methods of `fedcredit.v1.<service>`; hand it to the node's gRPC server, and `bind` it before that starts."""
 
     def __init__(self, service: str, caller_of: CallerOf) -> None:
         self._service, self._caller_of = service, caller_of
-        self._handlers: dict[str, _Handler] = {}
+        self._handlers: dict[str, Handler] = {}
         self._draining = False
 
     def drain(self) -> None:
@@ -107,18 +100,18 @@ class ControlService(_Handlers):
             raise FedcreditError(Problem("RULE_MISSING", f"service {self._service}", what))
         self._handlers = {f"/fedcredit.v1.{self._service}/{method.name}": self._handler(method) for method in methods}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """gRPC's question for the handler of a call."""
         return self._handlers.get(handler_call_details.method)
 
-    def _handler(self, method: Method) -> _Handler:
+    def _handler(self, method: Method) -> Handler:
         if method.stream is not None:
             return grpc.unary_stream_rpc_method_handler(self._answer_stream(method, method.stream))
         assert method.handle is not None, "a method answers once or streams"
         return grpc.unary_unary_rpc_method_handler(self._answer(method, method.handle))
 
     def _answer(self, method: Method, handle: Handle) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def answer(data: bytes, context: _Context) -> bytes:
+        async def answer(data: bytes, context: Context) -> bytes:
             try:
                 reply = (await handle(*self._admit(method, data, context))).encode()
                 metrics.CALLS.labels(method.name, "OK").inc()
@@ -133,7 +126,7 @@ class ControlService(_Handlers):
         return answer
 
     def _answer_stream(self, method: Method, stream: HandleStream) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
-        async def answer(data: bytes, context: _Context) -> AsyncIterator[bytes]:
+        async def answer(data: bytes, context: Context) -> AsyncIterator[bytes]:
             try:
                 async for reply in stream(*self._admit(method, data, context)):
                     yield reply.encode()
@@ -260,7 +253,7 @@ def _note(method: Method, error: FedcreditError) -> None:
     _log.info("call.refused", method=method.name, code=error.code, **field)
 
 
-async def _abort(context: _Context, error: FedcreditError) -> None:
+async def _abort(context: Context, error: FedcreditError) -> None:
     status = _STATUS.get(error.exit_status, grpc.StatusCode.INTERNAL)
     metadata: tuple[tuple[str, str], ...] = ((CODE_KEY, error.code), (EXIT_KEY, str(error.exit_status)))
     if isinstance(error, Draining):

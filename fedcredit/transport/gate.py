@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
@@ -26,12 +26,11 @@ from fedcredit.transport.keyring import Keyring
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.pace import Pace
 from fedcredit.transport.trust import TrustRefused
+from fedcredit.transport.typed_grpc import Context, Handler
 
 __all__ = ["Gate", "caller_of"]
 
 if TYPE_CHECKING:
-    Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
-    Handler: TypeAlias = grpc.RpcMethodHandler[bytes, bytes]
     _Interceptor = grpc.aio.ServerInterceptor[bytes, bytes]
 else:
     _Interceptor = grpc.aio.ServerInterceptor

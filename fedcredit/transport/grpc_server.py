@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -16,6 +16,7 @@ from fedcredit.transport.gate import caller_of
 from fedcredit.transport.inbox import Inbox
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED, CARRY
+from fedcredit.transport.typed_grpc import Context, Handler, Handlers
 from fedcredit.wire.frame import PEER_LEFT, Frame, Receipt
 from fedcredit.wire.message import MessageInvalid
 
@@ -25,13 +26,6 @@ __all__ = ["FrameService"]
 _RECEIPT_DELAY_S = 0.002
 # How long a sender in the wrong may take to notice.
 _HANG_UP_S = 1.0
-
-if TYPE_CHECKING:
-    Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
-    Handler: TypeAlias = grpc.RpcMethodHandler[bytes, bytes]
-    _Handlers = grpc.GenericRpcHandler[bytes, bytes]
-else:
-    _Handlers = grpc.GenericRpcHandler
 
 _STATUS = {
     "DATA_CORRUPT": grpc.StatusCode.DATA_LOSS,
@@ -83,7 +77,7 @@ class _Stream:
         self._due.set()
 
 
-class FrameService(_Handlers):
+class FrameService(Handlers):
     """Takes the frames of `peers` into an inbox and sends receipts back. One stream a peer: a new one ends the old."""
 
     def __init__(self, limits: Limits, may_send: Callable[[PartyId], bool], on_end: Callable[[], None]) -> None:

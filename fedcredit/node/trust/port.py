@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -20,6 +20,7 @@ from fedcredit.node.trust.token import TokenFile
 from fedcredit.observe import logs
 from fedcredit.transport.grpc import Keyring
 from fedcredit.transport.identity import party_host
+from fedcredit.transport.typed_grpc import Handlers
 from fedcredit.wire.enrol import EnrolReply, EnrolRequest
 from fedcredit.wire.message import MessageInvalid
 
@@ -46,13 +47,7 @@ _OPTIONS = (
 )
 
 
-if TYPE_CHECKING:
-    _Handlers = grpc.GenericRpcHandler[bytes, bytes]
-else:
-    _Handlers = grpc.GenericRpcHandler
-
-
-class EnrolmentPort(_Handlers):
+class EnrolmentPort(Handlers):
     """Listens at `address` (host:port) for `office`."""
 
     def __init__(self, office: Office, keyring: Keyring, address: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -16,6 +16,7 @@ from fedcredit.transport.gate import caller_of
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
 from fedcredit.transport.relay.hub import RelayHub
 from fedcredit.transport.relay.pipe import StreamEnd
+from fedcredit.transport.typed_grpc import Context, Handler, Handlers
 from fedcredit.wire.relay import RelayJoin, call_of, target_of
 
 __all__ = ["RelayService"]
@@ -24,13 +25,6 @@ _log = logs.get("relay")
 
 _OPENING_S = 5.0
 """How long a caller may take to say what it wants."""
-
-if TYPE_CHECKING:
-    Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
-    Handler: TypeAlias = grpc.RpcMethodHandler[bytes, bytes]
-    _Handlers = grpc.GenericRpcHandler[bytes, bytes]
-else:
-    _Handlers = grpc.GenericRpcHandler
 
 _STATUS = {
     "NOT_A_MEMBER": grpc.StatusCode.PERMISSION_DENIED,
@@ -44,7 +38,7 @@ _STATUS = {
 }
 
 
-class RelayService(_Handlers):
+class RelayService(Handlers):
     """Hand it to the platform's `GrpcTransport` among its `services`."""
 
     def __init__(self, hub: RelayHub) -> None:
