@@ -120,7 +120,7 @@ class EventLog:
         Nothing ends by it.
         """
         kind = "slow" if seconds else "caught_up"
-        _log.info(f"job.peer_{kind}", job=self._job, stage=stage, peer=peer, seconds=int(seconds))
+        _log.info("job.peer_slow", job=self._job, stage=stage, peer=peer, state=kind, seconds=int(seconds))
         self._append(kind, stage, done=int(seconds), culprit=peer)
 
     def note(self, name: str, detail: bytes) -> None:
@@ -143,7 +143,7 @@ class EventLog:
             self.origins[event.party] = event.seq
             if event.party not in self._bounded:
                 self._bounded.add(event.party)
-                _log.warning("job.reports_bounded", job=self._job, party=event.party)
+                _log.warning("job.reports_bounded", job=self._job, peer=event.party)
                 self._append("bounded", "", culprit=event.party)
 
     @property
