@@ -8,7 +8,8 @@ core when it began: with others at work only `cpu_seconds` means something), `ma
 fixed, so are the inputs.
 
 `read csv` is from a CSV file of one column to identifiers in normal form, valid and unique, `items` from there to
-digests that are unique; `write csv` the way back for aligned rows in random order. `okvs` stores hold as many pairs as
+digests that are unique; `order` sorts all rows by identifier and
+`write csv` is the way back to disk, for rows in random order. `okvs` stores hold as many pairs as
 there are rows, and are read at as many keys.
 """
 
@@ -30,7 +31,7 @@ import numpy.typing as npt
 
 from fedcredit import uscc
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.kernels import digest, okvs
+from fedcredit.kernels import digest, identifiers, okvs
 from fedcredit.protocols.intersect.alignment import item_digests
 from fedcredit.tables import TableSpec, open_table
 from fedcredit.tables.export import write_identifiers
@@ -62,6 +63,7 @@ def files(n: int, threads: int, folder: Path) -> Iterator[tuple[str, Callable[[]
     rows = np.random.default_rng(8).permutation(n)
     yield "read csv", read
     yield "items", lambda: item_digests(ids, SEED, n)
+    yield "order", lambda: identifiers.in_order(ids, rows)
     yield "write csv", lambda: write_identifiers(folder / "aligned.csv", "uscc", ids, rows)
 
 

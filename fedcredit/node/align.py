@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.ids import PartyId
+from fedcredit.kernels import identifiers
 from fedcredit.node.specification import JobSpecification
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, Lent, Mode, Sieved
@@ -106,7 +107,7 @@ class Aligner:
         alignment = await self._drive(stage, steps)
         if alignment is None:
             return Aligned(np.empty(0, np.int64))
-        return Aligned(alignment.rows[np.argsort(ids[alignment.rows], kind="stable")])
+        return Aligned(identifiers.in_order(ids, alignment.rows))
 
     async def _sieve(self, stage: str, items: U8, rows: I64, size: int) -> BucketKept:
         filled = fill_up(items, size, SystemRandomness())

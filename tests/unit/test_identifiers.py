@@ -228,6 +228,13 @@ def test_the_kernel_knows_the_categories_of_all_characters() -> None:
             assert (rule, found) == (4, b""), hex(point)
 
 
+@given(st.lists(st.binary(max_size=12).filter(lambda b: not b.endswith(b"\0")), min_size=1, max_size=30))
+def test_rows_come_in_the_order_of_their_identifiers(values: list[bytes]) -> None:
+    ids = np.array([b"91" + value for value in values], "S14")
+    rows = np.arange(len(ids))[::-1]
+    assert identifiers.in_order(ids, rows).tolist() == rows[np.argsort(ids[rows], kind="stable")].tolist()
+
+
 @given(st.lists(st.text(st.sampled_from("=+-@\t\r ＝,\"'a1.eE5中"), max_size=8), max_size=20))
 def test_a_column_is_written_as_a_csv_writer_does(texts: list[str]) -> None:
     ids = np.array([t.encode() for t in texts], "S32")
@@ -256,6 +263,7 @@ def test_identifiers_are_written_whole(tmp_path: Path) -> None:
         lambda: identifiers.normalise(np.zeros(2, np.uint8), 1, "text", 64),
         lambda: identifiers.normalise(np.full(2, 255, np.uint8), 1, "text", 64),
         lambda: identifiers.repeats(np.zeros(2, np.uint8)),
+        lambda: identifiers.in_order(np.array([b"a"]), np.array([1])),
         lambda: identifiers.csv_lines(np.array([b"a"]), np.array([0.5])),
         lambda: identifiers.csv_lines(np.array([b"a"]), np.array([-1])),
     ],

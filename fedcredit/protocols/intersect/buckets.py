@@ -54,9 +54,11 @@ def rows_of_buckets(items: U8, count: int) -> list[I64]:
     if count == 1:
         return [np.arange(len(items))]
     # The low half of a digest as a number; its remainder is uniform up to count / 2^64.
-    numbers = np.ascontiguousarray(items[:, :8]).view("<u8")[:, 0] % np.uint64(count)
+    halves = np.ascontiguousarray(items[:, :8]).view("<u8")[:, 0]
+    # There are few buckets: numbers of 16 bits are sorted digit by digit.
+    numbers = (halves % np.uint64(count)).astype(np.uint16)
     order = np.argsort(numbers, kind="stable")
-    edges = np.searchsorted(numbers[order], np.arange(count + 1, dtype=np.uint64))
+    edges = np.searchsorted(numbers[order], np.arange(count + 1))
     return [order[edges[k] : edges[k + 1]] for k in range(count)]
 
 

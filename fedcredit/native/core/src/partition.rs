@@ -1,4 +1,4 @@
-//! Rows told apart, and found again, in time linear in their number: rows are dealt out by a hash into parts that fit a
+//! Rows told apart, and found again, in time linear in their number, and put in order. Rows are dealt out by a hash into parts that fit a
 //! core's cache, and each part is sorted on its own.
 //!
 //! A row takes 8 bytes: what is left of its hash, and its number. Equal hashes are compared in full, so a hash may be
@@ -95,6 +95,30 @@ pub fn lookup(table: Table<'_>, wanted: Table<'_>) -> Result<Vec<i64>, KernelErr
         rows[question as usize] = i64::from(row);
     }
     Ok(rows)
+}
+
+/// `rows` of `table` in the order of their bytes; those with equal bytes stay in order.
+pub fn order(table: Table<'_>, rows: &[i64]) -> Result<Vec<i64>, KernelError> {
+    let n = table.len();
+    let checked: Option<Vec<u32>> =
+        rows.par_iter().map(|&row| u32::try_from(row).ok().filter(|&row| (row as usize) < n)).collect();
+    let rows = checked.ok_or(KernelError::Range { what: "rows", index: n })?;
+    let Some(&first) = rows.first() else {
+        return Ok(Vec::new());
+    };
+    // Identifiers of one register begin alike; what tells them apart comes behind.
+    let alike = |row: u32| table.get(row).iter().zip(table.get(first)).take_while(|(a, b)| a == b).count();
+    let prefix = rows.par_iter().map(|&row| alike(row)).min().unwrap_or(0);
+    let key = |row: u32| {
+        let mut key = [0; 8];
+        let rest = &table.get(row)[prefix..];
+        let length = rest.len().min(8);
+        key[..length].copy_from_slice(&rest[..length]);
+        u64::from_be_bytes(key)
+    };
+    let mut keyed: Vec<(u64, u32)> = rows.par_iter().map(|&row| (key(row), row)).collect();
+    keyed.par_sort_by(|a, b| a.0.cmp(&b.0).then_with(|| table.get(a.1).cmp(table.get(b.1))));
+    Ok(keyed.into_iter().map(|(_, row)| i64::from(row)).collect())
 }
 
 /// All rows by the first bits of their hash, in pieces of `ROWS_AT_ONCE`: the rest of the hash and the row's number.
@@ -211,6 +235,19 @@ mod tests {
         let rows = vec![row(7); 100_000];
         assert_eq!(repeats(table(&rows), false), (1..100_000).collect::<Vec<u32>>());
         assert!(lookup(table(&rows), table(&rows[..50])).unwrap().iter().all(|&found| found == 0));
+    }
+
+    #[test]
+    fn orders_by_bytes_and_keeps_the_order_of_equals() {
+        let rows: Vec<_> = (0..50_000u32).map(|i| row(i.wrapping_mul(0x9e37_79b9) % 40_000)).collect();
+        let asked: Vec<i64> = (0..50_000).rev().filter(|i| i % 3 != 0).collect();
+        let mut expected = asked.clone();
+        expected.sort_by_key(|&i| rows[i as usize]);
+        assert_eq!(order(table(&rows), &asked).unwrap(), expected);
+        assert_eq!(order(table(&rows), &[]).unwrap(), []);
+        assert_eq!(order(table(&rows[..1]), &[0, 0]).unwrap(), [0, 0]);
+        assert!(order(table(&rows), &[-1]).is_err());
+        assert!(order(table(&rows), &[50_000]).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::refuse;
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(identifiers_normalise, m)?)?;
     m.add_function(wrap_pyfunction!(identifiers_repeats, m)?)?;
+    m.add_function(wrap_pyfunction!(identifiers_in_order, m)?)?;
     m.add_function(wrap_pyfunction!(identifiers_csv_lines, m)?)?;
     Ok(())
 }
@@ -47,6 +48,18 @@ fn identifiers_normalise<'py>(
 fn identifiers_repeats<'py>(py: Python<'py>, ids: PyReadonlyArray2<'py, u8>) -> PyResult<Bound<'py, PyArray1<u32>>> {
     let table = Table::new("ids", ids.as_slice()?, ids.shape()[1]).map_err(refuse)?;
     Ok(py.detach(|| partition::repeats(table, true)).into_pyarray(py))
+}
+
+/// `rows` of `ids` (n, width) in the order of their bytes.
+#[pyfunction]
+fn identifiers_in_order<'py>(
+    py: Python<'py>,
+    ids: PyReadonlyArray2<'py, u8>,
+    rows: PyReadonlyArray1<'py, i64>,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let table = Table::new("ids", ids.as_slice()?, ids.shape()[1]).map_err(refuse)?;
+    let rows = rows.as_slice()?;
+    Ok(py.detach(|| partition::order(table, rows)).map_err(refuse)?.into_pyarray(py))
 }
 
 /// The lines of a CSV file with the identifiers `rows` of `ids` (n, width).
