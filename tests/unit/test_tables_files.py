@@ -95,6 +95,7 @@ def test_file_size_limit(tmp_path: Path) -> None:
     assert codes_of(spec_of(tmp_path, PLAIN), Limits(max_file_bytes=10)) == ["LIMIT_FILE_BYTES"]
 
 
+@pytest.mark.slow
 def test_memory_limit(tmp_path: Path) -> None:
     rows = b"".join(b"%d,%s\n" % (i, os.urandom(500).hex().encode()) for i in range(60_000))
     spec = spec_of(tmp_path, b"id,x\n" + rows)

@@ -60,6 +60,7 @@ SETS: list[tuple[str, int, int, dict[str, Any]]] = [
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n_rows", "n_features", "declared"), SETS, ids=[s[0] for s in SETS])
 def test_real_data_sets(name: str, n_rows: int, n_features: int, declared: dict[str, Any]) -> None:
     path = DATA.resolve() / name
