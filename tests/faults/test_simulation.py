@@ -33,6 +33,7 @@ ONCE_FAILED = [
     600016,
     600022,
     800060,
+    900065,
     69635876,
     80919971,
     213910060,
@@ -42,7 +43,8 @@ ONCE_FAILED = [
 """Seeds of stories in which something did not hold once. A frame was blamed on a peer that had done nothing wrong; a
 party that was away when a job began ended it; a platform asked without a pause, or never heard of an end again. A clock
 that went back ended a job, or kept its node from starting again; whoever was interrupted was taken for the cause; a
-platform with a full disk could not end a job; a party waited a day for the start of a job that was given up."""
+platform with a full disk could not end a job; a party waited a day for the start of a job that was given up; one that
+was away for a minute when a job was proposed found the clocks apart."""
 
 
 NAMED_WITHIN_S = 30.1
