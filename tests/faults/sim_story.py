@@ -45,7 +45,9 @@ from faults.store_view import jobs_in
 from fedcredit.errors import FedcreditError, PeerLost
 from fedcredit.node.local import OPERATOR, PLATFORM
 from fedcredit.node.operator import Operator
+from fedcredit.node.own_node import OwnNode
 from fedcredit.node.pki import load_credentials
+from fedcredit.runtime.config import load_party
 from fedcredit.wire.control import JobEvent
 from fedcredit.wire.frame import Frame
 
@@ -88,7 +90,7 @@ class Deed:
         long = {"hold": 60.0, "hold one way": 60.0} | dict.fromkeys(
             ("kill", "kill there", "vanish", "terminate"), 120.0
         )
-        return self.what not in ("cancel", "jump", "full") and self.seconds <= long.get(self.what, 1e9)
+        return self.what not in ("cancel", "jump", "full", "refuse") and self.seconds <= long.get(self.what, 1e9)
 
 
 @dataclass(slots=True)
@@ -155,6 +157,10 @@ def invent(seed: int, measure: Measure) -> list[Deed]:
         if not gentle and rng.random() < 0.15:
             seconds = rng.choice((90.0, 300.0, 1500.0))
         deeds.append(Deed(what, at, who, other, seconds))
+    # In a quarter of the stories a person decides. A story that is kept because it failed once must stay as it was.
+    if seed % 8 in (2, 7):
+        word = "refuse" if not gentle and rng.random() < 0.3 else "approve"
+        deeds.append(Deed(word, 0, *rng.sample(PARTIES, 2), rng.choice((0.0, 1.0, 20.0, 100.0, 1000.0))))
     return deeds
 
 
@@ -165,13 +171,15 @@ class Story:
         self.loop = SimLoop()
         self.world = World(template, folder, self.loop)
         self._template, self._deeds = template, deeds
-        self._due = sorted((d for d in deeds if d.what != "kill there"), key=lambda deed: -deed.at)
+        self._words = [deed for deed in deeds if deed.what in ("approve", "refuse")]
+        elsewhere = ("kill there", "approve", "refuse")
+        self._due = sorted((d for d in deeds if d.what not in elsewhere), key=lambda deed: -deed.at)
         self._passed: Counter[str] = Counter()
         self._operator: Operator | None = None
         self.job = ""
         self.done: list[Deed] = []
         self.refusals: list[str] = []
-        """Of nodes that ended by themselves though nothing was wrong with their machines."""
+        """Of nodes that ended by themselves, or refused their people, though nothing was wrong with their machines."""
         self._settling = False
         self.chronicle: list[str] = []
 
@@ -203,6 +211,8 @@ class Story:
         return {party: jobs_in(self.world.folder / party / "store.sqlite").get(self.job, "") for party in PARTIES}
 
     async def _run(self) -> JobEvent:
+        for word in self._words:
+            self.world.let_a_person_decide(word.who)
         for node in NODES:
             self.world.start(node)
         keys = self.world.folder / "operator" / "keys"
@@ -211,9 +221,31 @@ class Story:
         self._operator = Operator(OPERATOR, credentials, PLATFORM, address)
         async with asyncio.timeout(HORIZON_S):
             self.job = await self._submit(self._operator)
+            for word in self._words:
+                context = self.world.outside(f"people of {word.who}")
+                self.loop.create_task(self._decide(word), context=context)
             end = await self._watch(self._operator)
         await self._settle()
         return end
+
+    async def _decide(self, word: Deed) -> None:
+        """A person says yes or no after a while, at the own desk of a party, and again until that has heard it."""
+        await asyncio.sleep(word.seconds)
+        while not self._settling:
+            try:
+                async with OwnNode(load_party(self.world.folder / word.who)) as own:
+                    await own.approve(self.job, "somebody", refuse=word.what == "refuse")
+                self._note(f"{word.what.upper()} {word.who}")
+                self.done.append(word)
+                return
+            except FedcreditError as error:
+                if error.code == "JOB_STATE":
+                    return  # it has ended
+                # Away, without room, or the job has not come yet: all of it passes.
+                if error.code not in ("NODE_DOWN", "DRAINING", "STORE_FULL", "JOB_UNKNOWN"):
+                    self.refusals.append(f"{word.who} answered its people with {error.code}")
+                    return
+            await asyncio.sleep(1)
 
     async def _submit(self, operator: Operator) -> str:
         while True:
@@ -418,7 +450,7 @@ def judge(story: Story, outcome: Outcome, uninterrupted: Measure) -> list[str]:
             problems.append("another result")
         if set(states.values()) != {"succeeded"}:
             problems.append(f"the platform has it as succeeded, parties as {states}")
-    elif outcome.code not in FAILURES:
+    elif outcome.code not in FAILURES | {"POLICY_REFUSED" for deed in story.done if deed.what == "refuse"}:
         problems.append(f"ended with {outcome.code or 'no code'}")
     elif all(deed.survivable for deed in story.done):
         problems.append(f"had to end well, and ended with {outcome.code}")

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import errno
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -35,6 +36,9 @@ from fedcredit.node.serve import ending
 from fedcredit.node.store import lease
 from fedcredit.node.store.lease import Holder
 from fedcredit.runtime.config import PartyFile, load_job, load_party
+from fedcredit.runtime.policy_file import POLICY_FILE
+from fedcredit.runtime.policy_template import open_policy
+from fedcredit.transport.grpc import GrpcTransport
 
 PARTIES = (PartyId("bank"), PartyId("tax"), PartyId("registry"))
 NODES = (*PARTIES, PLATFORM)
@@ -134,6 +138,10 @@ class World:
         context = contextvars.Context()
         context.run(PROCESS.set, process)
         self.loop.create_task(self._serve(process), context=context, name=f"serve {process}")
+
+    def let_a_person_decide(self, party: str) -> None:
+        """Have each job wait for a person of `party`."""
+        (self.folder / party / POLICY_FILE).write_text(open_policy().replace('"admit"', '"approve"'))
 
     def kill(self, party: str, *, silent: bool = False) -> None:
         """End a node at once; `silent`: with its machine, so that nobody hears a connection break."""
@@ -249,8 +257,10 @@ def _remember_shut_down(shut_down: asyncio.Event) -> None:
     current()._shut_down[_me()] = shut_down
 
 
-def _ready(config: PartyFile, *_: Any) -> Path:
-    return config.folder / "ready.json"
+def _ready(config: PartyFile, transport: GrpcTransport, *_: Any) -> Path:
+    path = config.folder / "ready.json"
+    path.write_text(json.dumps({"ready": config.me, "address": f"127.0.0.1:{transport.port}"}))
+    return path
 
 
 _real_flock = fcntl.flock
