@@ -219,7 +219,7 @@ class Story:
         credentials = load_credentials(keys / "tls.key", keys / "tls.crt", keys / "authorities.pem", me=OPERATOR)
         address = f"127.0.0.1:{self._template.ports[PLATFORM]}"
         self._operator = Operator(OPERATOR, credentials, PLATFORM, address)
-        async with asyncio.timeout(HORIZON_S):
+        async with asyncio.timeout(HORIZON_S + sum(word.seconds for word in self._words)):
             self.job = await self._submit(self._operator)
             for word in self._words:
                 context = self.world.outside(f"people of {word.who}")

@@ -176,6 +176,20 @@ def test_whoever_is_lost_is_named_by_those_too_that_have_nothing_to_do_with_it(d
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_person_may_take_longer_than_an_agreement_at_a_node_that_was_started_again() -> None:
+    agreement = "--set=FEDCREDIT_LIMITS__PEER_TIMEOUT_S=60"  # three calls of 600 + 60 s
+    [outcome], said = tell(
+        agreement,
+        "--deed=terminate:40:tax:bank:1",
+        "--deed=kill:385:registry:bank:20",
+        "--deed=approve:0:tax:bank:2100",
+    )
+    hold([outcome], said)
+    assert (outcome["end"], outcome["done"]) == ("succeeded", 3)
+
+
+@pytest.mark.slow
 def test_a_seed_tells_the_same_story_again() -> None:
     once, _ = tell("8")
     again, _ = tell("8")

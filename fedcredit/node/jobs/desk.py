@@ -119,8 +119,9 @@ class JobDesk:
         return log
 
     def hold(self, job: str, table: Table) -> None:
-        """Keep the table of a proposed job open until it starts."""
+        """Keep the table of a proposed job open until it starts; from here on its agreement must come to an end."""
         held = self._job(job)
+        held.since = self._now()  # the job may have waited here for a person before, for days
         if held.table is not None:
             held.table.close()
         held.table = table
