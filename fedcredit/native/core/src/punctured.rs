@@ -143,7 +143,7 @@ pub fn equal(a: u32, b: u32) -> u64 {
 
 /// The second of a pair where `mask` is all ones, the first where it is zero.
 #[inline(always)]
-fn choose(mask: u64, pair: [Element; 2]) -> Element {
+pub fn choose(mask: u64, pair: [Element; 2]) -> Element {
     // Hides from the compiler that the mask is one of two, so that it makes no branch of it.
     let mask = black_box(mask);
     [0, 1].map(|w| pair[0][w] ^ (mask & (pair[0][w] ^ pair[1][w])))

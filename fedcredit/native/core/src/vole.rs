@@ -20,7 +20,7 @@ use crate::cot::COLUMN;
 use crate::error::KernelError;
 use crate::expand_convolute::{Cell, convolve, expand};
 use crate::gf128::{Element, add, compose};
-use crate::punctured::{Grower, depth, equal};
+use crate::punctured::{Grower, choose, depth, equal};
 
 /// What both sides know of a piece. `key` is public and no other piece has it.
 pub struct Piece<'a> {
@@ -157,8 +157,7 @@ pub fn regrow(
                 let offered = &offer.levels[2 * number..][..2];
                 // The side off the path: left, number 0, where the path goes right.
                 let left = u64::from(place >> (depth - 1 - l) & 1).wrapping_neg();
-                let sum = [0, 1].map(|w| offered[1][w] ^ (left & (offered[0][w] ^ offered[1][w])));
-                add(sum, piece.pad(number, choices[number]))
+                add(choose(left, [offered[1], offered[0]]), piece.pad(number, choices[number]))
             });
             let base = add(offer.totals[tree], compose(&values[tree * COLUMN..][..COLUMN]));
             let hole = leaves.iter().fold(base, |sum, leaf| add(sum, *leaf));
