@@ -113,15 +113,15 @@ def choice_words(piece: Piece, noise: U64, places: U32) -> U64:
     return words
 
 
-def sender_cells(piece: Piece, delta: int, q: U64, roots: U64) -> tuple[U64, Offer]:
-    """Grow the sender's trees: its cells, and what to send.
+def sender_cells(piece: Piece, delta: int, q: U64, roots: U64, scratch: U64 | None = None) -> tuple[U64, Offer]:
+    """Grow the sender's trees: its cells, and what to send. The cells lie in `scratch`, if that is given.
 
-    Shapes: q (128 columns, 2) blocks of the transfers; roots (t, 2), secret and uniform; returns cells (t l, 2).
-    Raises: ValueError.
+    Shapes: q (128 columns, 2) blocks of the transfers; roots (t, 2), secret and uniform; scratch (at least t l, 2);
+    returns cells (t l, 2). Raises: ValueError.
     """
     _shape("q", q, (COLUMN * piece.columns, 2), np.uint64)
     _shape("roots", roots, (piece.trees, 2), np.uint64)
-    cells = np.empty((piece.cells, 2), np.uint64)
+    cells = _room(piece, 2, scratch)
     words = (delta & ((1 << 64) - 1), delta >> 64)
     levels, totals = _native.vole_plant(
         piece.key, piece.trees, piece.leaves, words, _flat(q), _flat(roots), cells.reshape(-1)
@@ -137,18 +137,18 @@ def sender_share(piece: Piece, cells: U64, b: U8) -> None:
     )
 
 
-def receiver_cells(piece: Piece, t: U64, places: U32, noise: U64, offer: Offer) -> U64:
-    """Grow the receiver's trees around its places.
+def receiver_cells(piece: Piece, t: U64, places: U32, noise: U64, offer: Offer, scratch: U64 | None = None) -> U64:
+    """Grow the receiver's trees around its places. The cells lie in `scratch`, if that is given.
 
-    Shapes: t (128 columns, 2) blocks of the transfers; places (t,) below l; noise (t, 2); returns cells (t l, 4).
-    Raises: ValueError.
+    Shapes: t (128 columns, 2) blocks of the transfers; places (t,) below l; noise (t, 2); scratch (at least t l, 4);
+    returns cells (t l, 4). Raises: ValueError.
     """
     _shape("t", t, (COLUMN * piece.columns, 2), np.uint64)
     _shape("places", places, (piece.trees,), np.uint32)
     _shape("noise", noise, (piece.trees, 2), np.uint64)
     _shape("levels", offer.levels, (piece.trees, piece.depth, 2, 2), np.uint64)
     _shape("totals", offer.totals, (piece.trees, 2), np.uint64)
-    cells = np.empty((piece.cells, 4), np.uint64)
+    cells = _room(piece, 4, scratch)
     _native.vole_regrow(
         piece.key,
         piece.trees,
@@ -168,6 +168,14 @@ def receiver_share(piece: Piece, cells: U64, a: U8, c: U8) -> None:
     _shape("cells", cells, (piece.cells, 4), np.uint64)
     rows = (flat_rows("a", a, piece.count), flat_rows("c", c, piece.count))
     _native.vole_compress_receiver(piece.key, piece.trees, piece.leaves, cells.reshape(-1), *rows)
+
+
+def _room(piece: Piece, words: int, scratch: U64 | None) -> U64:
+    if scratch is None:
+        return np.empty((piece.cells, words), np.uint64)
+    # Memory that is used again is not cleared again by the system, which costs as much as growing the trees.
+    _shape("scratch", scratch, (max(len(scratch), piece.cells), words), np.uint64)
+    return scratch[: piece.cells]
 
 
 def _flat(array: U64) -> U64:

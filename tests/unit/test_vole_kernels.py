@@ -210,3 +210,22 @@ def test_another_key_makes_another_code() -> None:
     one, other = Made(200, 16, 4, "one"), Made(200, 16, 4, "one")
     other.piece = replace(other.piece, key=bytes(32))
     assert not np.array_equal(one.play()[1], other.play()[1])
+
+
+def test_scratch_is_used_again_and_must_be_large_enough() -> None:
+    made = Made(300, 16, 4)
+    want = made.play()
+    piece, places = made.piece, np.array(made.places, np.uint32)
+    narrow, wide = (np.full((piece.cells + 9, words), 5, np.uint64) for words in (2, 4))
+    sender, offer = vole.sender_cells(piece, DELTA, blocks(made.q), blocks(made.roots), narrow)
+    receiver = vole.receiver_cells(piece, blocks(made.t), places, blocks(made.noise), offer, wide)
+    assert np.shares_memory(sender, narrow)
+    assert np.shares_memory(receiver, wide)
+    a, b, c = (np.empty((300, 16), np.uint8) for _ in range(3))
+    vole.sender_share(piece, sender, b)
+    vole.receiver_share(piece, receiver, a, c)
+    assert all(np.array_equal(x, y) for x, y in zip((a, b, c), want[1:], strict=True))
+    with pytest.raises(ValueError, match="scratch"):
+        vole.sender_cells(piece, DELTA, blocks(made.q), blocks(made.roots), narrow[: piece.cells - 1])
+    with pytest.raises(ValueError, match="scratch"):
+        vole.receiver_cells(piece, blocks(made.t), places, blocks(made.noise), offer, narrow)

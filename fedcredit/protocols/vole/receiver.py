@@ -54,6 +54,7 @@ class VoleReceiver:
         with self.progress.going(self.shape.step):
             a, c = (np.empty((count, ELEMENT_BYTES), np.uint8) for _ in range(2))
             pieces = self.shape.pieces(self.progress.pieces, count)
+            scratch = self.shape.scratch(pieces, 4)
             chosen: deque[_Chosen] = deque()
             start = 0
             for i, piece in enumerate(pieces):
@@ -61,7 +62,7 @@ class VoleReceiver:
                 while len(chosen) < AHEAD and i + len(chosen) < len(pieces):
                     chosen.append((yield from self._choose(pieces[i + len(chosen)])))
                 rows = slice(start, start + piece.count)
-                yield from self._open(piece, chosen.popleft(), a[rows], c[rows])
+                yield from self._open(piece, chosen.popleft(), scratch, a[rows], c[rows])
                 start = rows.stop
         return a, c
 
@@ -78,14 +79,14 @@ class VoleReceiver:
         self.progress.columns += piece.columns
         return _Chosen(number, noise, places, t)
 
-    def _open(self, piece: Piece, chosen: _Chosen, a: U8, c: U8) -> Steps[None]:
+    def _open(self, piece: Piece, chosen: _Chosen, scratch: U64, a: U8, c: U8) -> Steps[None]:
         got = yield from recv(self.shape.sender, VoleOffer)
         if got.piece != chosen.number or got.blocks.shape != (piece.trees, 2 * piece.depth + 1, 2):
             what = "sent the trees of another size or piece"
             raise PeerError(self.shape.sender, self.shape.step, what, "OT_CHECK_FAILED")
         levels = got.blocks[:, :-1].reshape(piece.trees, piece.depth, 2, 2)
         offer = Offer(levels, got.blocks[:, -1])
-        cells = kernels.receiver_cells(piece, chosen.t, chosen.places, chosen.noise, offer)
+        cells = kernels.receiver_cells(piece, chosen.t, chosen.places, chosen.noise, offer, scratch)
         kernels.receiver_share(piece, cells, a, c)
 
 

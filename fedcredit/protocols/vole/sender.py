@@ -11,7 +11,7 @@ from fedcredit.errors import PeerError
 from fedcredit.kernels import vole as kernels
 from fedcredit.kernels.gf128 import ELEMENT_BYTES
 from fedcredit.kernels.onehot import NIBBLES, transfer_send
-from fedcredit.kernels.vole import U8, Piece
+from fedcredit.kernels.vole import U8, U64, Piece
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.transfers import ChooserSeeds, choose
 from fedcredit.protocols.vole.shape import Correlation, Progress
@@ -46,13 +46,14 @@ class VoleSender:
         """
         with self.progress.going(self.shape.step):
             b = np.empty((count, ELEMENT_BYTES), np.uint8)
-            start = 0
-            for piece in self.shape.pieces(self.progress.pieces, count):
-                yield from self._piece(piece, b[start : start + piece.count])
+            pieces, start = self.shape.pieces(self.progress.pieces, count), 0
+            scratch = self.shape.scratch(pieces, 2)
+            for piece in pieces:
+                yield from self._piece(piece, b[start : start + piece.count], scratch)
                 start += piece.count
         return b
 
-    def _piece(self, piece: Piece, b: U8) -> Steps[None]:
+    def _piece(self, piece: Piece, b: U8, scratch: U64) -> Steps[None]:
         got = yield from recv(self.shape.receiver, VoleChoices)
         if got.piece != self.progress.pieces or got.words.shape != (NIBBLES, piece.columns, 2):
             raise self._refuse("sent choices of another size or piece", "OT_CHECK_FAILED")
@@ -60,7 +61,7 @@ class VoleSender:
             raise self._refuse(f"makes {got.elements} elements where {piece.count} were due", "SET_SIZE")
         q = transfer_send(self.base.seeds, self.base.delta, self.progress.columns, got.words)
         roots = self.randomness.words(2 * piece.trees).reshape(piece.trees, 2)
-        cells, offer = kernels.sender_cells(piece, self.base.delta, q, roots)
+        cells, offer = kernels.sender_cells(piece, self.base.delta, q, roots, scratch)
         blocks = np.concatenate([offer.levels.reshape(piece.trees, -1, 2), offer.totals[:, None]], axis=1)
         yield from send(self.shape.receiver, VoleOffer(self.progress.pieces, blocks))
         self.progress.pieces += 1

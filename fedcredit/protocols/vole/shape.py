@@ -5,19 +5,25 @@ Reveals: nothing that is not in it already; all of it is public to the pair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
+
+import numpy as np
 
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
-from fedcredit.kernels.vole import MAX_ELEMENTS, PIECE_KEY_BYTES, Piece
+from fedcredit.kernels.vole import MAX_ELEMENTS, PIECE_KEY_BYTES, U64, Piece
 from fedcredit.protocols.transfers import Transfers
 from fedcredit.wire.vole import MAX_PIECE
 
 __all__ = ["Correlation", "Progress"]
+
+PIECE_ELEMENTS: Final = 1 << 20
+"""Elements of a piece unless told otherwise: one twice as large halves the traffic and outgrows a common cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Correlation:
     session: bytes
     sender: PartyId
     receiver: PartyId
-    piece_elements: int = MAX_ELEMENTS
+    piece_elements: int = PIECE_ELEMENTS
 
     def __post_init__(self) -> None:
         if len(self.session) != digest.KEY_BYTES:
@@ -60,6 +66,10 @@ class Correlation:
             raise ValueError(f"Correlation: {n} more pieces after {first}")
         bounds = [count * i // n for i in range(n + 1)] if n else [0]
         return [Piece(self._key(first + i), stop - start) for i, (start, stop) in enumerate(pairwise(bounds))]
+
+    def scratch(self, pieces: Sequence[Piece], words: int) -> U64:
+        """Memory for the cells of one piece after the other, `words` words each."""
+        return np.empty((max((piece.cells for piece in pieces), default=0), words), np.uint64)
 
     def _key(self, number: int) -> bytes:
         names = f"{self.sender}/{self.receiver}".encode()
