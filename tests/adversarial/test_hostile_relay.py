@@ -143,7 +143,7 @@ CHANGES: dict[str, Change] = {
 
 
 # Bytes that are missing are noticed when the rest is waited for: a handshake has seventy seconds, for lines on which an
-# answer takes twenty, and a connection has gRPC's keepalive, 27 s.
+# answer takes twenty, and a connection has gRPC's keepalive, 26 s.
 SLOW = {("drops", 1), ("drops", 2), ("truncates", 1)}
 
 

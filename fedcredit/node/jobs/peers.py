@@ -16,7 +16,7 @@ __all__ = ["NAME_AFTER_S", "PeerWatch", "Slowness", "slow_named"]
 
 NAME_AFTER_S = 2.0
 """A link that is back within this is not worth a word. A peer that vanishes without a sound is noticed by keepalive
-after 27 s at most (`transport.options`), so that it is named within 30 s of its death."""
+after 26 s at most (`transport.options`), so that it is named within 30 s of its death."""
 
 LOOK_S = 1.0
 STOPPED_S = 5 * LOOK_S

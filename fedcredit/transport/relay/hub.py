@@ -42,7 +42,7 @@ class RelayLimits:
     accept_s: float = 12.0
     """How long a call waits for the member to be there and to take it: on a line of five seconds each way, ten."""
     idle_s: float = 60.0
-    """A connection on which nothing moves. A live one has gRPC's pings every five seconds."""
+    """A connection on which nothing moves. A live one has gRPC's pings every four seconds."""
     bytes_per_s: int = 0
     """What one member may send, averaged over a second; 0 for no bound."""
 
