@@ -6,36 +6,37 @@ dtype S, a shorter one padded with NULs.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcredit import _native
 
-__all__ = ["CHANGES", "csv_lines", "in_order", "normalise", "repeats"]
+__all__ = ["csv_lines", "in_order", "normalise", "repeats"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 U32: TypeAlias = npt.NDArray[np.uint32]
 Ids: TypeAlias = npt.NDArray[np.bytes_]
 
-CHANGES: Final = (1, 2, 4)
-"""Bits of what changed a cell: blanks went, full-width became ASCII, letters became upper case."""
 
-
-def normalise(cells: U8, n: int, kind: Literal["uscc", "digits", "text"], max_bytes: int) -> tuple[Ids, U8, U8]:
-    """The identifiers in `cells`, which rules they break, and what changed them. On all cores; releases the GIL.
+def normalise(
+    cells: U8, n: int, kind: Literal["uscc", "digits", "text"], max_bytes: int
+) -> tuple[Ids, U8, tuple[int, int, int]]:
+    """The identifiers in `cells`, which rules they break, and how many were changed. On all cores; releases the GIL.
 
     Shapes: cells (bytes,), `n` cells in UTF-8 joined by NULs; ids (n,) of dtype S18 for `uscc`, else as wide as the
-    longest, empty where a rule is broken; rules (n,), numbers as in `fedcredit.tables.identifiers`, 0 for none; changes
-    (n,), sums of `CHANGES`.
+    longest, empty where a rule is broken; rules (n,), numbers as in `fedcredit.tables.identifiers`, 0 for none; how
+    many lost blanks around them, had full-width characters, and (`uscc`) had lower-case letters.
     Units: max_bytes bytes of an identifier that is `digits` or `text`. Raises: ValueError.
     """
     if cells.dtype != np.uint8 or cells.ndim != 1:
         raise ValueError(f"cells: got {cells.shape} {cells.dtype}, not (bytes,) uint8")
-    ids, rules, changes = _native.identifiers_normalise(np.ascontiguousarray(cells), n, kind, max_bytes)
-    return ids.view(f"S{ids.shape[1]}").reshape(-1), rules, changes
+    ids, rules, (blanks, full_width, lower_case) = _native.identifiers_normalise(
+        np.ascontiguousarray(cells), n, kind, max_bytes
+    )
+    return ids.view(f"S{ids.shape[1]}").reshape(-1), rules, (blanks, full_width, lower_case)
 
 
 def repeats(ids: Ids) -> U32:

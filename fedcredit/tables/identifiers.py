@@ -90,10 +90,10 @@ def read_identifiers(
     """
     pieces: list[Ids] = []
     rules = np.empty(n_rows, np.uint8)
-    changes = np.zeros(8, np.int64)
+    changes = np.zeros(3, np.int64)
     for rows, cells in engine.joined_pieces(n_rows, column):
         ids, broken, changed = identifiers.normalise(cells, len(rows), id_type, limits.max_id_bytes)
-        changes += np.bincount(changed, minlength=8)
+        changes += changed
         rules[rows] = broken
         pieces.append(ids)
         if (rows[1:] < rows[:-1]).any():
@@ -111,11 +111,9 @@ def read_identifiers(
             "keep one row per subject",
             column=name,
         )
-    blanks, full_width, lower_case = (
-        int(changes[[i for i in range(8) if i & bit]].sum()) for bit in identifiers.CHANGES
-    )
+    blanks, full_width, lower_case = (int(count) for count in changes)
     names = {rule: what for rule, (what, _) in _RULES.items()} | {_SCIENCE: "scientific notation"}
-    counts = np.bincount(rules, minlength=len(names) + 1)
+    counts = np.bincount(rules[rules != _OK], minlength=len(names) + 1)
     invalid = {what: int(counts[rule]) for rule, what in names.items() if counts[rule]}
     return Identifiers(out, blanks, full_width, lower_case, invalid, count)
 
@@ -150,7 +148,7 @@ def _rule(form: str, id_type: IdType, max_bytes: int) -> int:
 
 
 def _report(rules: npt.NDArray[np.uint8], problems: Problems, name: str) -> None:
-    counts = np.bincount(rules)
+    counts = np.bincount(rules[rules != _OK])
     for rule in (rule for rule in (*_RULES, _SCIENCE) if rule < len(counts) and counts[rule]):
         rows = np.flatnonzero(rules == rule)
         first = [int(row) for row in rows[:_SHOWN_ROWS]]

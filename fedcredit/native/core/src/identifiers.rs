@@ -31,10 +31,10 @@ pub enum Rule {
     Check = 5,
 }
 
-/// What changed a cell: bits of [`Normal::changed`].
-pub const TRIMMED: u8 = 1;
-pub const NARROWED: u8 = 2;
-pub const RAISED: u8 = 4;
+/// What changed a cell, as bits.
+const TRIMMED: u8 = 1;
+const NARROWED: u8 = 2;
+const RAISED: u8 = 4;
 
 /// A column in normal form.
 pub struct Normal {
@@ -42,7 +42,8 @@ pub struct Normal {
     pub ids: Vec<u8>,
     pub width: usize,
     pub rules: Vec<u8>,
-    pub changed: Vec<u8>,
+    /// How many cells lost blanks, had full-width characters, and had lower-case letters in a code.
+    pub changed: [usize; 3],
 }
 
 const ROWS_PER_TASK: usize = 4096;
@@ -77,7 +78,8 @@ pub fn normalise(cells: &[u8], n: usize, kind: Kind, max_bytes: usize) -> Result
         (Rule::Kept, _) => id[..*length].copy_from_slice(form(cell, kind).0.as_bytes()),
         _ => {}
     });
-    let (rules, changed) = found.iter().map(|(rule, changed, _)| (*rule as u8, *changed)).unzip();
+    let rules = found.iter().map(|(rule, _, _)| *rule as u8).collect();
+    let changed = [TRIMMED, NARROWED, RAISED].map(|bit| found.iter().filter(|(_, c, _)| c & bit != 0).count());
     Ok(Normal { ids, width, rules, changed })
 }
 
@@ -307,7 +309,8 @@ mod tests {
 
     fn one(cell: &str, kind: Kind) -> (Vec<u8>, u8, u8) {
         let normal = normalise(cell.as_bytes(), 1, kind, 64).unwrap();
-        (normal.ids, normal.rules[0], normal.changed[0])
+        let [trimmed, narrowed, raised] = normal.changed.map(|count| count as u8);
+        (normal.ids, normal.rules[0], TRIMMED * trimmed + NARROWED * narrowed + RAISED * raised)
     }
 
     #[test]

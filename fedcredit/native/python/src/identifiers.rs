@@ -18,9 +18,9 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-type Normal<'py> = (Bound<'py, PyArray2<u8>>, Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u8>>);
+type Normal<'py> = (Bound<'py, PyArray2<u8>>, Bound<'py, PyArray1<u8>>, [usize; 3]);
 
-/// Normal forms (n, width), broken rules (n,) and changes (n,) of `n` cells joined by NULs.
+/// Normal forms (n, width), broken rules (n,) and numbers of changes of `n` cells joined by NULs.
 #[pyfunction]
 fn identifiers_normalise<'py>(
     py: Python<'py>,
@@ -40,7 +40,7 @@ fn identifiers_normalise<'py>(
     let found = normal.ids.len();
     let ids = Array2::from_shape_vec((n, normal.width), normal.ids)
         .map_err(|_| refuse(KernelError::Shape { what: "ids", expected: n, found }))?;
-    Ok((ids.into_pyarray(py), normal.rules.into_pyarray(py), normal.changed.into_pyarray(py)))
+    Ok((ids.into_pyarray(py), normal.rules.into_pyarray(py), normal.changed))
 }
 
 /// The rows of `ids` (n, width) that repeat an earlier one, ascending; rows of zeros are left out.
