@@ -49,8 +49,9 @@ was away for a minute when a job was proposed found the clocks apart."""
 
 NAMED_WITHIN_S = 30.1
 """30 s from the loss, and what a message takes."""
-GIVEN_UP_WITHIN_S = 30.0 + 600.0 + 30.0
-"""A link is given up after 30 s in stories, its peer after 600 s; and every end comes within 30 s of when it is due."""
+GIVEN_UP_WITHIN_S = 20.0 + 30.0 + 600.0 + 30.0
+"""Silence is noticed after 20 s, a link given up 30 s later in stories, its peer after 600 s of waiting for it; and
+every end comes within 30 s of when it is due."""
 
 
 def first_seed() -> int:
