@@ -217,8 +217,9 @@ async def test_a_party_that_stands_still_is_named_within_half_a_minute_and_nothi
 @pytest.fixture
 async def large(tmp_path: Path) -> AsyncIterator[Town]:
     """A town whose bank has more rows than one bucket of the intersection holds."""
-    write_tables(tmp_path, {"bank": (0, BUCKET_ROWS + 1000), "tax": (BUCKET_ROWS - 1000, BUCKET_ROWS + 2000)})
-    job = write_job(tmp_path, ["bank", "tax"])
+    rows = BUCKET_ROWS["ecdh"]
+    write_tables(tmp_path, {"bank": (0, rows + 1000), "tax": (rows - 1000, rows + 2000)})
+    job = write_job(tmp_path, ["bank", "tax"], '[intersect]\nmode = "ecdh"\n')
     async with town(job, tmp_path / "out", lost_after_s=60.0, peer_timeout_s=240.0) as made:
         yield made
 
