@@ -48,7 +48,8 @@ def evaluate_at_receiver(
     Reveals: to the holder the number of items; to the receiver the function at its items.
     Assumes: semi-honest parties; what the evaluation assumes (`VoleSender`); a random oracle.
     """
-    seed, store = encode(items, items, randomness)
+    # What is in the slots that no item fixes does not matter: A hides all of them, and P[y] + y is not zero either way.
+    seed, store = encode(items, items, randomness, fill=np.zeros((okvs.slots(len(items)), okvs.VALUE_BYTES), np.uint8))
     yield from send(holder, StoreSeed(seed))
     session = yield from set_up_receiver(_correlation(ssid, me, holder), randomness)
     a, c = yield from session.take(len(store))
@@ -85,13 +86,16 @@ def evaluate_at_holder(
     return _function(ssid, receiver, me, values, items, width)
 
 
-def encode(items: U8, values: U8, randomness: Randomness) -> tuple[bytes, U8]:
-    """A store of `values` (n, 16) at distinct `items` (n, 16), and its public seed."""
+def encode(items: U8, values: U8, randomness: Randomness, fill: U8 | None = None) -> tuple[bytes, U8]:
+    """A store of `values` (n, 16) at distinct `items` (n, 16), and its public seed.
+
+    Free slots are random, unless `fill` says what is in them: a store that is sent as it is needs that.
+    """
     for _ in range(SEEDS_TRIED):
         seed = randomness.bytes(okvs.SEED_BYTES)
-        fill = randomness.array(okvs.slots(len(items)), okvs.VALUE_BYTES)
+        free = randomness.array(okvs.slots(len(items)), okvs.VALUE_BYTES) if fill is None else fill.copy()
         try:
-            return seed, okvs.encode(items, values, seed, fill)
+            return seed, okvs.encode(items, values, seed, free)
         except okvs.NoAssignment:
             continue
     raise FedcreditError(f"{len(items)} distinct keys have no store under {SEEDS_TRIED} seeds")
