@@ -32,7 +32,7 @@ def send_list(receiver: PartyId, masks: U8) -> Steps[I64]:
     head[:, : masks.shape[1]] = masks[:, :8]
     order = np.argsort(head.view("<u8")[:, 0])
     for part in chunks(len(masks), SLOTS_PER_CHUNK):
-        yield from send(receiver, ItemMasks(masks[order[part]]))
+        yield from send(receiver, ItemMasks(masks.take(order[part], axis=0)))
     return order
 
 
