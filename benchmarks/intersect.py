@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from fedcredit.cli.benches.jobs import identifiers, peak_memory, write_table
+from fedcredit.cli.benches.jobs import align_seconds, identifiers, peak_memory, write_table
 from fedcredit.node.figures import environment
 from fedcredit.node.local import Consortium, prepare_folder, publish
 from fedcredit.runtime.config import load_job
@@ -141,7 +141,7 @@ async def _ours(job: Any, out: Path) -> dict[str, Any]:
     lines = (out / "aligned.csv").read_bytes().count(b"\n") - 1
     return {
         "total": total,
-        "protocol": metrics["seconds"]["align"],
+        "protocol": align_seconds(metrics),
         "rss_mib": peak_memory(metrics),
         "common": lines,
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import identifiers, median, peak_memory, run_job, scratch, write_table
+from fedcredit.cli.benches.jobs import align_seconds, identifiers, median, peak_memory, run_job, scratch, write_table
 from fedcredit.protocols.intersect.choice import MODES
 
 __all__ = ["run"]
@@ -43,9 +43,9 @@ def _measure(rows: int, repeat: int, section: dict[str, Any]) -> dict[str, Any]:
             begun = time.perf_counter()
             metrics = run_job(folder, _job(section))
             totals.append(time.perf_counter() - begun)
-            aligned.append(metrics["seconds"]["align"])
+            aligned.append(align_seconds(metrics))
             memory.append(peak_memory(metrics))
-            traffic.append(sum(row["bytes"] for row in metrics["traffic"] if row["phase"] == "align"))
+            traffic.append(sum(row["bytes"] for row in metrics["traffic"] if row["phase"].split("/")[0] == "align"))
         if metrics["rows"]["aligned"] != rows // 2:
             raise AssertionError(json.dumps(metrics["rows"]))
     return {

@@ -19,7 +19,7 @@ from fedcredit.runtime.config import load_job
 from fedcredit.runtime.toml import dump
 from fedcredit.uscc import codes
 
-__all__ = ["identifiers", "median", "peak_memory", "run_job", "scratch", "write_table"]
+__all__ = ["align_seconds", "identifiers", "median", "peak_memory", "run_job", "scratch", "write_table"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 Ids: TypeAlias = npt.NDArray[np.bytes_]
@@ -60,6 +60,12 @@ def peak_memory(metrics: Mapping[str, Any]) -> float | None:
     """The most memory that a party of the job had, in MiB."""
     found = [cost["peak_memory_mib"] for cost in metrics["cost"].values()]
     return None if None in found else max(found)
+
+
+def align_seconds(metrics: Mapping[str, Any]) -> float:
+    """Seconds that the label party aligned for, in one piece or bucket by bucket."""
+    spent: float = sum(seconds for phase, seconds in metrics["seconds"].items() if phase.split("/")[0] == "align")
+    return round(spent, 4)
 
 
 @contextmanager
