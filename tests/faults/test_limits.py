@@ -17,6 +17,7 @@ from free_ports import free_port
 
 from fedcredit import failpoints
 from fedcredit.ids import PartyId
+from fedcredit.node.serve import watchdog
 from fedcredit.runtime.toml import dump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
@@ -193,6 +194,7 @@ async def test_a_job_that_needs_more_memory_than_there_is_does_not_begin(town: T
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 async def test_a_node_that_gets_no_more_memory_loses_nothing(town: Town, oracle: dict[str, bytes]) -> None:
     """Its job waits, or the process ends or stands still; nobody else is harmed, and with memory the job goes on."""
     for peer in (BANK, REGISTRY):
@@ -201,7 +203,8 @@ async def test_a_node_that_gets_no_more_memory_loses_nothing(town: Town, oracle:
     await town.until(job, lambda event: (event.party, event.kind, event.stage) == (TAX, "done", "split"))
     before = len(town.log(TAX))
     squeeze(town, TAX, 0)
-    async with asyncio.timeout(60):
+    # A process that stands still is ended by its own watchdog, and not before.
+    async with asyncio.timeout(watchdog.LOOK_S * watchdog.MOST_MISSED + 60):
         while not lacks_memory(town, town.log(TAX)[before:]):  # noqa: ASYNC110 - another process meets it
             await asyncio.sleep(0.1)
     assert all(town.nodes[party].running for party in (BANK, REGISTRY, PLATFORM))
