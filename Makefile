@@ -37,6 +37,9 @@ endif
 # `tests/conftest.py` says which tests stay together.
 ON_ALL_CORES := -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
+# Which failpoints the whole suite reached can be told when all of it has run.
+REPORT := tests/faults/test_reached.py::test_every_failpoint_was_reached
+
 .PHONY: help setup demo test test-fast test-slow test-long soak fuzz bench check check-python check-protos check-rust fmt protos clean
 
 help: ## list the targets
@@ -55,7 +58,8 @@ test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, a
 	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(ON_ALL_CORES) -m "not slow"
 
 test-slow: $(VENV)/developer $(EXTENSION) ## the slow tests alone, after `make test-fast`: which failpoints both reached is checked
-	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q -m slow
+	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(ON_ALL_CORES) -m slow --deselect $(REPORT)
+	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q -s -m slow $(REPORT)
 
 test-long: $(VENV)/developer $(EXTENSION) ## a thousand random stories of a job and its faults, about half an hour
 	FEDCREDIT_STORIES=$(STORIES) $(BIN)/python -m pytest -q -s tests/faults/test_simulation.py
