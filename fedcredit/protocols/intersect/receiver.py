@@ -33,7 +33,7 @@ from fedcredit.protocols.intersect.alignment import (
 )
 from fedcredit.protocols.intersect.listing import find_in_list, send_places
 from fedcredit.protocols.intersect.pairing import add_zero_share, agree_on_keys
-from fedcredit.protocols.intersect.vole_oprf import evaluate_at_receiver
+from fedcredit.protocols.intersect.vole_oprf import OwnStore, evaluate_at_receiver
 from fedcredit.wire.intersect import (
     MAX_ROWS,
     POINTS_PER_CHUNK,
@@ -147,7 +147,8 @@ class IntersectReceiver:
         """With one holder there are no shares to add up: its items come as a list of masks."""
         n_holder = (yield from self._exchange_sizes(len(items)))[holder]
         width = mask_bytes(len(items), n_holder)
-        masks = yield from evaluate_at_receiver(self.me, holder, self.ssid, items, width, self.randomness)
+        store = OwnStore.of(items, self.randomness)
+        masks = yield from evaluate_at_receiver(self.me, holder, self.ssid, store, width, self.randomness)
         rows, places = yield from find_in_list(holder, n_holder, masks)
         return Sieved(rows, {}, places, n_holder)
 
@@ -161,11 +162,10 @@ class IntersectReceiver:
 
     def _evaluate_fast(self, items: U8, residue: U8) -> Steps[Mapping[PartyId, U8]]:
         """As `_evaluate`, holder by holder."""
-        kept = {}
+        kept, width = {}, VALUE_BYTES + ITEM_BYTES
+        store = OwnStore.of(items, self.randomness)
         for holder in self.holders:
-            values = yield from evaluate_at_receiver(
-                self.me, holder, self.ssid, items, VALUE_BYTES + ITEM_BYTES, self.randomness
-            )
+            values = yield from evaluate_at_receiver(self.me, holder, self.ssid, store, width, self.randomness)
             residue ^= values[:, :VALUE_BYTES]
             if self.both_learn:
                 kept[holder] = values[:, VALUE_BYTES:].copy()

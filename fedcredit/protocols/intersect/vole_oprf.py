@@ -17,6 +17,7 @@ nothing. An item is a digest under a random oracle, so it is its own random valu
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -31,7 +32,7 @@ from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STEP, chunks
 from fedcredit.protocols.vole import Correlation, set_up_receiver, set_up_sender
 from fedcredit.wire.intersect import SLOTS_PER_CHUNK, BlindedSlots, StoreSeed
 
-__all__ = ["encode", "evaluate_at_holder", "evaluate_at_receiver"]
+__all__ = ["OwnStore", "encode", "evaluate_at_holder", "evaluate_at_receiver"]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 
@@ -39,26 +40,39 @@ SEEDS_TRIED: Final = 4
 """Distinct keys fail under one seed with probability far below 2^-40; a second failure is a bug."""
 
 
-def evaluate_at_receiver(
-    me: PartyId, holder: PartyId, ssid: bytes, items: U8, width: int, randomness: Randomness
-) -> Steps[U8]:
-    """F(x) under the function of `holder` for the receiver's `items`: (n, width).
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnStore:
+    """The receiver's P, encoded once for all holders: the A of each hides it anew. Shapes: items (n, 16), distinct."""
 
-    Shapes: items (n, 16), distinct.
+    items: U8 = field(repr=False)
+    seed: bytes
+    slots: U8 = field(repr=False)
+
+    @classmethod
+    def of(cls, items: U8, randomness: Randomness) -> OwnStore:
+        """P over `items`."""
+        # What is in the slots that no item fixes does not matter: A hides all of them, and P[y] + y is not zero
+        # either way.
+        return cls(items, *encode(items, items, randomness, sent_as_it_is=False))
+
+
+def evaluate_at_receiver(
+    me: PartyId, holder: PartyId, ssid: bytes, store: OwnStore, width: int, randomness: Randomness
+) -> Steps[U8]:
+    """F(x) under the function of `holder` for the items of the receiver's `store`: (n, width).
+
     Reveals: to the holder the number of items; to the receiver the function at its items.
     Assumes: semi-honest parties; what the evaluation assumes (`VoleSender`); a random oracle.
     """
-    # What is in the slots that no item fixes does not matter: A hides all of them, and P[y] + y is not zero either way.
-    seed, store = encode(items, items, randomness, fill=np.zeros((okvs.slots(len(items)), okvs.VALUE_BYTES), np.uint8))
-    yield from send(holder, StoreSeed(seed))
+    items = store.items
+    yield from send(holder, StoreSeed(store.seed))
     session = yield from set_up_receiver(_correlation(ssid, me, holder), randomness)
-    a, c = yield from session.take(len(store))
-    store ^= a
+    a, c = yield from session.take(len(store.slots))
+    for part in chunks(len(a), SLOTS_PER_CHUNK):
+        yield from send(holder, BlindedSlots(store.slots[part] ^ a[part]))
     del a
-    for part in chunks(len(store), SLOTS_PER_CHUNK):
-        yield from send(holder, BlindedSlots(store[part]))
     values = np.zeros((len(items), okvs.VALUE_BYTES), np.uint8)
-    okvs.decode_xor(c, len(items), items, seed, values)
+    okvs.decode_xor(c, len(items), items, store.seed, values)
     return _function(ssid, me, holder, values, items, width)
 
 
@@ -86,14 +100,15 @@ def evaluate_at_holder(
     return _function(ssid, receiver, me, values, items, width)
 
 
-def encode(items: U8, values: U8, randomness: Randomness, fill: U8 | None = None) -> tuple[bytes, U8]:
-    """A store of `values` (n, 16) at distinct `items` (n, 16), and its public seed.
+def encode(items: U8, values: U8, randomness: Randomness, *, sent_as_it_is: bool = True) -> tuple[bytes, U8]:
+    """The public seed of a store of `values` (n, 16) at distinct `items` (n, 16), and the store.
 
-    Free slots are random, unless `fill` says what is in them: a store that is sent as it is needs that.
+    Slots that no item fixes are random where the store is sent as it is, and zero where it is not.
     """
+    shape = (okvs.slots(len(items)), okvs.VALUE_BYTES)
     for _ in range(SEEDS_TRIED):
         seed = randomness.bytes(okvs.SEED_BYTES)
-        free = randomness.array(okvs.slots(len(items)), okvs.VALUE_BYTES) if fill is None else fill.copy()
+        free = randomness.array(*shape) if sent_as_it_is else np.zeros(shape, np.uint8)
         try:
             return seed, okvs.encode(items, values, seed, free)
         except okvs.NoAssignment:
