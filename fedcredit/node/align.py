@@ -23,7 +23,6 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, Lent, Mode, Sieved
 from fedcredit.protocols.intersect.alignment import ITEM_BYTES, item_digests
 from fedcredit.protocols.intersect.buckets import bucket_count, bucket_size, fill_up, rows_of_buckets
-from fedcredit.protocols.intersect.choice import choose
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.runtime.sessions import session_id
@@ -159,8 +158,7 @@ class Aligner:
 
     @property
     def _mode(self) -> Mode:
-        specification = self.specification
-        return choose(specification.intersect.mode, [party.rows or 0 for party in specification.parties]).mode
+        return self.specification.intersect_choice.mode
 
     @property
     def _most_rows(self) -> int:

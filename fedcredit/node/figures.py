@@ -17,7 +17,6 @@ import numpy.typing as npt
 from fedcredit.ids import PartyId
 from fedcredit.node.models import ModelResult
 from fedcredit.node.specification import JobSpecification
-from fedcredit.protocols.intersect.choice import choose
 from fedcredit.runtime.meter import Meter
 
 __all__ = ["environment", "job_figures", "peak_memory_mib", "phase_of", "seconds_of", "traffic_of"]
@@ -39,7 +38,7 @@ def job_figures(
     Shapes: test (aligned,) marks the rows held out; None where nothing is trained.
     """
     held_out = 0 if test is None else int(test.sum())
-    choice = choose(specification.intersect.mode, [party.rows or 0 for party in specification.parties])
+    choice = specification.intersect_choice
     return {
         "job": {
             "name": specification.job.name,

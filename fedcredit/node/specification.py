@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
-from fedcredit.protocols.intersect.choice import MODES, choose
+from fedcredit.protocols.intersect.choice import MODES, Choice, choose
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
 
@@ -218,10 +218,14 @@ class JobSpecification(Section):
     @property
     def intersect_modes(self) -> frozenset[str]:
         """The modes that the intersection may run in: one once all parties have said how many rows they bring."""
-        rows = [party.rows for party in self.parties if party.rows is not None]
-        if self.intersect.mode == "auto" and len(rows) < len(self.parties):
+        if self.intersect.mode == "auto" and any(party.rows is None for party in self.parties):
             return frozenset(MODES)
-        return frozenset({choose(self.intersect.mode, rows).mode})
+        return frozenset({self.intersect_choice.mode})
+
+    @property
+    def intersect_choice(self) -> Choice:
+        """The mode of the intersection, and why it is that one. Where it is left open, of a job with all offers in."""
+        return choose(self.intersect.mode, [party.rows or 0 for party in self.parties])
 
     def proposal(self) -> JobSpecification:
         """This specification without the offers."""
