@@ -1,4 +1,7 @@
-"""Which mode an intersection runs in where the job leaves it open: decided by public sizes alone, so all agree."""
+"""Which mode an intersection runs in where the job leaves it open: decided by public sizes alone, so all agree.
+
+Reveals: nothing; numbers of rows are in the job that all sign. Assumes: nothing beyond that job.
+"""
 
 from __future__ import annotations
 
