@@ -56,7 +56,7 @@ def run(
     if out is not None and out.exists():
         raise UsageError(Problem("OUT_NOT_EMPTY", str(out), "is there already", "give a new file as --out"))
     config = node_of(node)
-    own = MAIN_TABLE if table is None else _declared(config, table)
+    own = _declared(config, table or MAIN_TABLE)
     _check_column(config, own, id_)
     section = {"mode": mode, "min_size": min_size, "receiver_only": receiver_only}
     job = intersection({str(config.me): own} | dict(map(_peer, peer)), section, purpose)
@@ -95,10 +95,7 @@ def _check_column(config: PartyFile, table: str, column: str | None) -> None:
     """The node reads its identifiers where party.toml says; a command cannot have it read another column."""
     from fedcredit.errors import ConfigError, Problem
 
-    section = config.tables.get(table)
-    if section is None:
-        what = "this node declares no such table"
-        raise ConfigError(Problem("TABLE_UNKNOWN", f"table {table}", what, "give --table, or declare it in party.toml"))
+    section = config.tables[table]
     if column not in (None, section.id):
         what, fix = f"party.toml names {section.id!r}", f"give --id {section.id}, or declare another table"
         raise ConfigError(Problem("CONFIG_CONFLICT", f"--id {column}", what, fix))

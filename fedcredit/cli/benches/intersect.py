@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.jobs import align_seconds, identifiers, median, peak_memory, run_job, scratch, write_table
+from fedcredit.errors import Problem, UsageError
 from fedcredit.protocols.intersect.choice import MODES
 
 __all__ = ["run"]
@@ -29,10 +30,18 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     """Yield one row a size."""
     receiver_only = bool(options.number("receiver_only", 0))
     for rows in options.rows or SIZES:
-        for mode in [options.settings["mode"]] if "mode" in options.settings else MODES:
-            if "mode" in options.settings or mode == "fast" or rows <= SIZES[1]:
-                repeat = options.repeat if rows < LARGE[mode] else 1
-                yield _measure(rows, repeat, {"mode": mode, "receiver_only": receiver_only})
+        for mode in _modes(options, rows):
+            repeat = options.repeat if rows < LARGE[mode] else 1
+            yield _measure(rows, repeat, {"mode": mode, "receiver_only": receiver_only})
+
+
+def _modes(options: Options, rows: int) -> Sequence[str]:
+    asked = options.settings.get("mode")
+    if asked is None:
+        return [mode for mode in MODES if mode == "fast" or rows <= SIZES[1]]
+    if asked not in MODES:
+        raise UsageError(Problem("USAGE", "--set mode", "is no mode", f"one of {', '.join(MODES)}"))
+    return [asked]
 
 
 def _measure(rows: int, repeat: int, section: dict[str, Any]) -> dict[str, Any]:
