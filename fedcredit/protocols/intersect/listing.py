@@ -4,7 +4,7 @@ With one holder there is nothing to share but the pseudorandom function itself, 
 what the sizes need, and the receiver looks its own up. The order of the list is that of the masks, which says nothing
 of the holder's rows; both ends know it, so it is the common order as well.
 
-Reveals: to the receiver which of its items the holder has; to the holder, where both learn, which of its rows those are.
+Reveals: to the receiver which of its items the holder has; to the holder, where both learn, which of its own these are.
 Assumes: semi-honest parties; masks of items that the receiver does not have look uniform to it (`vole_oprf`).
 """
 
