@@ -25,6 +25,7 @@ from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import PROTOCOLS, JobSpecification
 from fedcredit.node.store import JobRow, JobState
+from fedcredit.node.timely import CLOCK_SKEW
 from fedcredit.runtime.job_file import MIN_ROWS_FLOOR
 from fedcredit.tables import Table
 
@@ -45,17 +46,19 @@ class Admitted:
     policy: str
 
 
-async def consider(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
+async def consider(premises: Premises, caller: PartyId, proposal: JobSpecification, skew_s: float) -> None:
     """Whether the party would take part, as far as that can be said without its table.
+
+    Units: `skew_s` in seconds, by which our clock was ahead of the caller's when its call came.
 
     Raises: FedcreditError, recorded; RefusedError (APPROVAL_PENDING) while a person has to decide, which is kept.
     """
-    await asyncio.to_thread(_recorded, premises, proposal, lambda: _consider(premises, caller, proposal, time_ms))
+    await asyncio.to_thread(_recorded, premises, proposal, lambda: _consider(premises, caller, proposal, skew_s))
 
 
-async def admit(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> Admitted:
+async def admit(premises: Premises, caller: PartyId, proposal: JobSpecification, skew_s: float) -> Admitted:
     """This party's table for the job, open; budgets are spent. Raises: as `consider`."""
-    return await asyncio.to_thread(_recorded, premises, proposal, lambda: _admit(premises, caller, proposal, time_ms))
+    return await asyncio.to_thread(_recorded, premises, proposal, lambda: _admit(premises, caller, proposal, skew_s))
 
 
 def confirm(premises: Premises, specification: JobSpecification) -> None:
@@ -111,18 +114,32 @@ def _record_refusal(premises: Premises, proposal: JobSpecification, error: Fedcr
         jobs.end(proposal.id, JobState.FAILED, error)
 
 
-def _consider(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> None:
-    row = premises.store.jobs.job(proposal.id)
+def _consider(premises: Premises, caller: PartyId, proposal: JobSpecification, skew_s: float) -> None:
+    row = _standing(premises, proposal, skew_s)
     if row is not None and row.proposal == proposal.to_bytes() and row.state is not JobState.PENDING:
         if row.state.final:
             raise RefusedError(row.problems or Problem("CONFLICT", f"job {proposal.id}", "has ended here"))
         return
-    _check_proposal(premises, caller, proposal, time_ms, row)
+    _check_proposal(premises, caller, proposal, skew_s, row)
     _judge(premises, proposal)
 
 
-def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int) -> Admitted:
-    _check_proposal(premises, caller, proposal, time_ms, premises.store.jobs.job(proposal.id))
+def _standing(premises: Premises, proposal: JobSpecification, skew_s: float) -> JobRow | None:
+    """What is kept of the job. One that was refused for the clock alone is taken up again now that the clock is right:
+    the call that brought the wrong time may have stood for a minute somewhere, and the platform asks again."""
+    jobs = premises.store.jobs
+    row = jobs.job(proposal.id)
+    if row is None or row.state is not JobState.FAILED or row.proposal != proposal.to_bytes():
+        return row
+    if [problem.code for problem in row.problems] != [CLOCK_SKEW] or abs(skew_s) > premises.limits.clock_skew_s:
+        return row
+    jobs.reopen(proposal.id)
+    (premises.folder / "jobs" / proposal.id / "failure.json").unlink(missing_ok=True)
+    return jobs.job(proposal.id)
+
+
+def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, skew_s: float) -> Admitted:
+    _check_proposal(premises, caller, proposal, skew_s, _standing(premises, proposal, skew_s))
     _judge(premises, proposal)
     table = open_own_table(premises, proposal)
     try:
@@ -206,16 +223,15 @@ def _spend(premises: Premises, proposal: JobSpecification, decision: Decision) -
 
 
 def _check_proposal(
-    premises: Premises, caller: PartyId, proposal: JobSpecification, time_ms: int, row: JobRow | None
+    premises: Premises, caller: PartyId, proposal: JobSpecification, skew_s: float, row: JobRow | None
 ) -> None:
     problems: list[Problem] = []
 
     def problem(code: str, where: str, what: str, fix: str = "") -> None:
         problems.append(Problem(code, where, what, fix))
 
-    skew_s = abs(premises.clock.now().timestamp() - time_ms / 1000)
-    if skew_s > premises.limits.clock_skew_s:
-        problem("CLOCK_SKEW", "platform", f"its clock and ours are {skew_s:.0f} s apart", "synchronise the clocks")
+    if abs(skew_s) > premises.limits.clock_skew_s:
+        problem(CLOCK_SKEW, "platform", f"its clock and ours are {abs(skew_s):.0f} s apart", "synchronise the clocks")
     if proposal.platform != caller:
         problem("SPEC_INVALID", "platform", "is not the one that asks")
     if proposal.protocols != PROTOCOLS:

@@ -17,6 +17,7 @@ from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.peers import NAME_AFTER_S, slow_named
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.specification import JobSpecification
+from fedcredit.node.timely import timely_call
 from fedcredit.runtime.clock import Clock
 from fedcredit.wire.control import Accepted, JobEvent, ProposeJob
 
@@ -84,7 +85,7 @@ async def _ask(
     request = ProposeJob(proposal.to_bytes(), b"{}", int(clock.now().timestamp() * 1000))
     try:
         async with slow_named(log, "agreement", party, slow_after_s):
-            await client.call("Consider", request, Accepted, timeout_s=CONSIDER_TIMEOUT_S)
+            await timely_call(client, "Consider", request, Accepted, timeout_s=CONSIDER_TIMEOUT_S, now=clock.monotonic)
     except FedcreditError as error:
         return error
     return None

@@ -22,6 +22,7 @@ from fedcredit.node.rpc import ControlClient
 from fedcredit.node.specification import JobSpecification, canonical, parse_canonical
 from fedcredit.node.store import JobState, PlatformJob, Store
 from fedcredit.node.supervision import Supervision, backoff, nearest_to_cause
+from fedcredit.node.timely import timely_call
 from fedcredit.runtime.clock import Clock
 from fedcredit.transport.address import RELAYED, is_address
 from fedcredit.wire.control import (
@@ -191,7 +192,14 @@ class Coordinator:
         while True:
             try:
                 async with slow_named(self._log, "agreement", party, self._slow_after_s):
-                    answer = await self._clients[party].call(method, request(), reply, timeout_s=REPLY_TIMEOUT_S)
+                    answer = await timely_call(
+                        self._clients[party],
+                        method,
+                        request(),
+                        reply,
+                        timeout_s=REPLY_TIMEOUT_S,
+                        now=self._clock.monotonic,
+                    )
                 if named:
                     self._log.back("agreement", party, self._clock.monotonic() - begun)
                 return answer

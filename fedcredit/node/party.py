@@ -105,14 +105,16 @@ class PartyNode:
         return HealthReply(self._premises.me, "party", metadata.version("fedcredit"), self._now_ms())
 
     async def _consider(self, caller: PartyId, request: ProposeJob) -> Accepted:
+        skew_s = self._skew_s(request)
         proposal = JobSpecification.parse(request.proposal)
         async with self._locks.setdefault(proposal.id, asyncio.Lock()):
             row = await asyncio.to_thread(self._premises.store.jobs.job, proposal.id)
             self._count(proposal.id, request.proposal, row)
-            await consider(self._premises, caller, proposal, request.time_ms)
+            await consider(self._premises, caller, proposal, skew_s)
         return Accepted()
 
     async def _propose(self, caller: PartyId, request: ProposeJob) -> JobOffer:
+        skew_s = self._skew_s(request)
         proposal = JobSpecification.parse(request.proposal)
         addresses = addresses_of(request.addresses, proposal.data_parties)
         # The platform's clock and the addresses are no part of the call: a repeated call may have others.
@@ -122,21 +124,21 @@ class PartyNode:
             request.proposal,
             caller,
             JobOffer,
-            lambda: self._make_offer(caller, proposal, request),
+            lambda: self._make_offer(caller, proposal, request.proposal, skew_s),
         )
         for peer, address in addresses.items():
             self._learn(peer, address)
         return offer
 
-    async def _make_offer(self, caller: PartyId, proposal: JobSpecification, request: ProposeJob) -> JobOffer:
-        store, body = self._premises.store, request.proposal
+    async def _make_offer(self, caller: PartyId, proposal: JobSpecification, body: bytes, skew_s: float) -> JobOffer:
+        store = self._premises.store
         self._desk.refuse_when_stopping(proposal.id)
         row = await asyncio.to_thread(store.jobs.job, proposal.id)
         if row is not None and row.proposal == body and row.commitment_nonce is not None and not row.state.final:
             # The offer was made, and the node died before it could say so.
             return await self._offer(proposal, row.commitment_nonce, row.fingerprint or b"")
         self._count(proposal.id, body, row)
-        admitted = await admit(self._premises, caller, proposal, request.time_ms)
+        admitted = await admit(self._premises, caller, proposal, skew_s)
         nonce = secrets.token_bytes(32)
         await asyncio.to_thread(keep_admitted, self._premises, proposal, nonce, admitted)
         failpoints.hit("job.proposed.kept", proposal.id)
@@ -265,6 +267,10 @@ class PartyNode:
         if row is None:
             raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "was not proposed here"))
         return row
+
+    def _skew_s(self, request: ProposeJob) -> float:
+        # Taken as soon as the call is here: what waits before it for a lock or a thread is no fault of a clock.
+        return (self._now_ms() - request.time_ms) / 1000
 
     def _now_ms(self) -> int:
         return int(self._premises.clock.now().timestamp() * 1000)

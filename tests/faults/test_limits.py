@@ -130,6 +130,22 @@ async def test_clocks_too_far_apart_are_found_before_any_data(town: Town, tmp_pa
 
 
 @pytest.mark.slow
+async def test_a_proposal_that_stood_still_on_its_way_is_made_again(tmp_path: Path, oracle: dict[str, bytes]) -> None:
+    """Its time is old when it comes, by more than the clocks may be apart; they are not apart."""
+    town = Town(tmp_path / "town", limits={"clock_skew_s": 3.0})
+    try:
+        await town.start()
+        town.doors.hold(PLATFORM, TAX)
+        job = await town.submit()
+        await asyncio.sleep(5)  # that the call takes this long is what is tested
+        town.doors.release(PLATFORM, TAX)
+        await succeeds(town, job, oracle)
+        assert "CLOCK_SKEW" in town.log(TAX), "the first call was refused"
+    finally:
+        await town.close()
+
+
+@pytest.mark.slow
 async def test_a_clock_that_jumps_while_a_job_runs_changes_nothing(
     town: Town, oracle: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -61,9 +61,9 @@ class Office:
             {"job": {"name": name, "purpose": "research"} | job, "parties": seats} | sections, PLATFORM
         )
 
-    def admit(self, proposal: JobSpecification) -> Admitted:
+    def admit(self, proposal: JobSpecification, skew_s: float = 0) -> Admitted:
         """Let it in, up to the moment before it is kept."""
-        admitted = asyncio.run(admit(self.premises, PLATFORM, proposal, self._now_ms()))
+        admitted = asyncio.run(admit(self.premises, PLATFORM, proposal, skew_s))
         admitted.table.close()
         return admitted
 
@@ -80,23 +80,20 @@ class Office:
         self.premises.store.jobs.sign(specification.id, specification.to_bytes(), specification.hash)
         return specification
 
-    def refusal(self, proposal: JobSpecification) -> FedcreditError:
+    def refusal(self, proposal: JobSpecification, skew_s: float = 0) -> FedcreditError:
         """Why it is not let in."""
         with pytest.raises(FedcreditError) as refused:
-            self.admit(proposal)
+            self.admit(proposal, skew_s)
         return refused.value
 
-    def consider(self, proposal: JobSpecification) -> None:
+    def consider(self, proposal: JobSpecification, skew_s: float = 0) -> None:
         """What the platform asks first."""
-        asyncio.run(consider(self.premises, PLATFORM, proposal, self._now_ms()))
+        asyncio.run(consider(self.premises, PLATFORM, proposal, skew_s))
 
     def audit(self) -> list[Entry]:
         """What the audit log holds."""
         lines = (self.folder / "audit" / "entries.jsonl").read_bytes().splitlines()
         return [Entry.decode(line) for line in lines]
-
-    def _now_ms(self) -> int:
-        return int(self.clock.now().timestamp() * 1000)
 
 
 @pytest.fixture
@@ -222,6 +219,51 @@ def test_an_approval_is_for_the_rule_as_it_was(office: Office) -> None:
     office.consider(proposal)
     office.policy("max_trees = 7", action="approve")
     assert codes(office.refusal(proposal))[0] == "POLICY_REFUSED"
+
+
+@pytest.mark.parametrize("skew_s", [61.0, -61.0])
+def test_a_refusal_for_the_clock_alone_is_taken_back(office: Office, skew_s: float) -> None:
+    proposal = office.proposal()
+    failure = office.folder / "jobs" / proposal.id / "failure.json"
+    for _ in range(2):
+        with pytest.raises(RefusedError) as refused:
+            office.consider(proposal, skew_s)
+        assert codes(refused.value)[0] == "CLOCK_SKEW"
+    row = office.premises.store.jobs.job(proposal.id)
+    assert row is not None
+    assert row.state is JobState.FAILED
+    assert failure.exists()
+    refusals = [entry for entry in office.audit() if entry.event is Event.JOB_REFUSED]
+    assert len(refusals) == 1
+    office.consider(proposal)
+    assert not failure.exists()
+    assert codes(office.refusal(proposal, skew_s)) == ["CLOCK_SKEW"]
+    office.let_in(proposal)
+    assert codes(office.refusal(proposal, skew_s)) == ["CLOCK_SKEW", "CONFLICT"]
+    row = office.premises.store.jobs.job(proposal.id)
+    assert row is not None
+    assert row.state is JobState.SIGNED
+
+
+def test_an_approval_outlives_a_refusal_for_the_clock(office: Office) -> None:
+    office.policy(action="approve")
+    proposal = office.proposal()
+    with pytest.raises(RefusedError):
+        office.consider(proposal)
+    office.premises.store.jobs.approve(proposal.id, "somebody")
+    assert codes(office.refusal(proposal, 61.0)) == ["CLOCK_SKEW"]
+    office.let_in(proposal)
+
+
+def test_what_was_refused_for_more_than_the_clock_stays_refused(office: Office) -> None:
+    office.policy("min_rows = 201")
+    proposal = office.proposal()
+    office.refusal(proposal)
+    office.policy()
+    assert codes(office.refusal(proposal)) == ["CONFLICT"]
+    misstated = office.proposal("second").model_copy(update={"leakage": ()})
+    assert codes(office.refusal(misstated, 61.0)) == ["CLOCK_SKEW", "LEAKAGE_MISSTATED"]
+    assert codes(office.refusal(misstated)) == ["LEAKAGE_MISSTATED", "CONFLICT"]
 
 
 def test_a_changed_policy_is_recorded_once(office: Office) -> None:

@@ -176,6 +176,15 @@ class Jobs:
                 self._move(connection, job, _sources(state), state, **values)
                 connection.execute(_stages.update().where(_stages.c.job == job).values(state=None))
 
+    def reopen(self, job: str) -> None:
+        """Take back that a job was refused to which this party had committed to nothing yet: it may be proposed again.
+        What a person approved stays approved. No effect on any other job."""
+        with self._writing(JobState.PENDING) as connection:
+            refused = (_jobs.c.id == job) & (_jobs.c.state == JobState.FAILED) & _jobs.c.commitment_nonce.is_(None)
+            connection.execute(_jobs.delete().where(refused & (_jobs.c.approved_by == "")))
+            values = {"problems": problems_text(None), "exit_status": 0, "updated": self._database.now()}
+            connection.execute(_jobs.update().where(refused).values(state=JobState.PENDING, **values))
+
     def job(self, job: str) -> JobRow | None:
         """The job, if it is known."""
         with self._database.reading() as connection:
