@@ -129,9 +129,11 @@ def _summary(quality: Quality) -> list[str]:
     ]
     if normalised:
         lines.append(f"identifiers normalised: {', '.join(normalised)}")
-    if quality.ids_invalid or quality.ids_duplicate:
+    collapsed = any(warning.code == "ID_COLLAPSED" for warning in quality.warnings)
+    if quality.ids_invalid or (quality.ids_duplicate and not collapsed):
         broken = [f"{count:,} {what}" for what, count in quality.ids_invalid.items()]
-        lines.append(f"identifiers refused: {', '.join([*broken, f'{quality.ids_duplicate:,} duplicate'])}")
+        repeated = [] if collapsed else [f"{quality.ids_duplicate:,} duplicate"]
+        lines.append(f"identifiers refused: {', '.join([*broken, *repeated])}")
     if quality.positives is not None:
         lines.append(f"label: {quality.positives:,} ones ({quality.positives / max(1, quality.rows):.2%})")
     if quality.newest is not None:

@@ -54,7 +54,7 @@ from fedcredit.tables.remote.sources import (
     Tls,
     ValueKind,
 )
-from fedcredit.tables.spec import ColumnKind, ColumnSpec, Encoding, Format, IdType, TableSpec, Useless
+from fedcredit.tables.spec import ColumnKind, ColumnSpec, Duplicates, Encoding, Format, IdType, TableSpec, Useless
 
 __all__ = [
     "MAIN_TABLE",
@@ -255,6 +255,7 @@ class TableSection(Section):
     label: Column | None = None
     drop: Texts = ()
     id_type: IdType = "uscc"
+    duplicates: Duplicates = "refuse"
     format: Format = "auto"
     encoding: Encoding = "utf-8"
     delimiter: Literal[",", ";", "\t", "|"] = ","
@@ -281,6 +282,7 @@ class TableSection(Section):
             source=source,
             id=self.id,
             id_type=self.id_type,
+            duplicates=self.duplicates,
             label=self.label,
             drop=self.drop,
             time=time,

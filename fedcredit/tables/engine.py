@@ -190,6 +190,20 @@ class Engine:
                 raise FedcreditError("the table engine returned other rows than those asked for")
             yield rows, np.frombuffer(found["cells"][0], np.uint8)
 
+    def leave_out(self, rows: npt.NDArray[np.uint32]) -> None:
+        """Take `rows` out of `raw`; those behind them move up. Needs room for a second copy while it works."""
+        with self._lock, self._typed(None):
+            self._connection.register("left_out", {"r": rows})
+            try:
+                # A join may have rows in any order; the order of the file is what makes the first row the first.
+                self._connection.execute(
+                    "CREATE TABLE kept AS SELECT * FROM raw WHERE rowid NOT IN (SELECT r FROM left_out) ORDER BY rowid"
+                )
+            finally:
+                self._connection.unregister("left_out")
+            self._connection.execute("DROP TABLE raw")
+            self._connection.execute("ALTER TABLE kept RENAME TO raw")
+
     def close(self) -> None:
         """Close the connection and remove what it spilled."""
         with self._lock:

@@ -36,7 +36,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A table's contents, and what is wrong with them; `spec` is complete."""
+    """A table's contents, and what is wrong with them; `spec` is complete. Rows left out are not in `ids`."""
 
     problems: Problems
     spec: TableSpec
@@ -49,10 +49,13 @@ def examine(
     loaded: Loaded, spec: TableSpec, limits: Limits, notes: Sequence[str], today: datetime.date | None
 ) -> Examined:
     """Everything about the contents, problems gathered. `notes` are those of a snapshot; `today`: see `open_table`."""
-    engine, layout, n_rows = loaded.engine, loaded.layout, loaded.n_rows
+    engine, layout = loaded.engine, loaded.layout
     problems = Problems(spec.title, lines_known=loaded.lines_known)
-    identifiers = read_identifiers(engine, layout.id, spec.id_type, n_rows, limits, problems, spec.id)
+    identifiers = read_identifiers(
+        engine, layout.id, spec.id_type, loaded.n_rows, limits, problems, spec.id, spec.duplicates
+    )
     identifiers.ids.flags.writeable = False
+    n_rows = len(identifiers.ids)
     positives = _check_label(engine, layout, spec, n_rows, problems)
     declared = {c.name: c for c in spec.columns}
     others = (i for i in (layout.time, layout.updated) if i is not None)
@@ -75,6 +78,11 @@ def examine(
         columns=tuple(s.spec for s in settled if s.index not in left_out or s in (time, updated)),
     )
     warnings = [] if stale is None else [stale]
+    if n_rows < loaded.n_rows:
+        what = f"{loaded.n_rows - n_rows} rows repeat the identifier of an earlier row and are left out"
+        warnings.append(
+            Problem("ID_COLLAPSED", problems.place(spec.id), what, "keep one row per subject at the source")
+        )
     if ROLE_WRITES in notes:
         what, fix = "the role of the database could change the table", "use a role that may SELECT and nothing else"
         warnings.append(Problem(ROLE_WRITES, spec.title, what, fix))

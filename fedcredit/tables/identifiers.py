@@ -24,7 +24,7 @@ from fedcredit import uscc
 from fedcredit.kernels import identifiers
 from fedcredit.tables.engine import Engine
 from fedcredit.tables.problems import Problems, refuse
-from fedcredit.tables.spec import BLANKS, IdType, Limits
+from fedcredit.tables.spec import BLANKS, Duplicates, IdType, Limits
 
 __all__ = ["Identifiers", "SubjectId", "duplicates", "read_identifiers", "subject_id"]
 
@@ -56,6 +56,7 @@ _SHOWN_ROWS = 3
 class Identifiers:
     """The identifiers of a table in file order, unique, and how many each step of normalising changed.
 
+    `duplicate` rows repeat an earlier one; where these are left out, they are not among `ids`.
     Shapes: ids (n,) of dtype S<width>: S18 for `uscc`, else as wide as the longest; a shorter one is zero-padded, so
     the width may differ between parties and is no part of an identifier.
     """
@@ -82,10 +83,18 @@ def subject_id(text: str, id_type: IdType = "uscc", limits: Limits | None = None
 
 
 def read_identifiers(
-    engine: Engine, column: int, id_type: IdType, n_rows: int, limits: Limits, problems: Problems, name: str
+    engine: Engine,
+    column: int,
+    id_type: IdType,
+    n_rows: int,
+    limits: Limits,
+    problems: Problems,
+    name: str,
+    repeated: Duplicates = "refuse",
 ) -> Identifiers:
     """The identifiers in column `column` of the table; what is wrong with them goes to `problems`.
 
+    With `repeated` "first", rows that repeat an earlier identifier are taken out of the table, and are no problem.
     Rows with an invalid identifier hold an empty one, which is never among the duplicates.
     """
     pieces: list[Ids] = []
@@ -101,21 +110,27 @@ def read_identifiers(
             pieces[-1][rows - rows.min()] = ids
     out = np.concatenate(pieces)
     _report(rules, problems, name)
-    count, repeated = duplicates(out)
-    if count:
+    repeats = identifiers.repeats(out)
+    if len(repeats) and repeated == "first":
+        left = np.ones(n_rows, np.bool_)
+        left[repeats] = False
+        out = out[left]
+        engine.leave_out(repeats)
+        problems.kept = np.flatnonzero(left)
+    elif len(repeats):
         problems.add_rows(
             "ID_DUPLICATE",
-            repeated,
-            count,
+            _first(repeats),
+            len(repeats),
             "an earlier row has the same identifier",
-            "keep one row per subject",
+            "keep one row per subject, or set duplicates = 'first'",
             column=name,
         )
     blanks, full_width, lower_case = (int(count) for count in changes)
     names = {rule: what for rule, (what, _) in _RULES.items()} | {_SCIENCE: "scientific notation"}
     counts = np.bincount(rules[rules != _OK], minlength=len(names) + 1)
     invalid = {what: int(counts[rule]) for rule, what in names.items() if counts[rule]}
-    return Identifiers(out, blanks, full_width, lower_case, invalid, count)
+    return Identifiers(out, blanks, full_width, lower_case, invalid, len(repeats))
 
 
 def duplicates(ids: Ids) -> tuple[int, list[int]]:
@@ -124,7 +139,7 @@ def duplicates(ids: Ids) -> tuple[int, list[int]]:
     Shapes: ids (n,) of any dtype S.
     """
     repeated = identifiers.repeats(ids)
-    return len(repeated), [int(row) for row in repeated[:_SHOWN_ROWS]]
+    return len(repeated), _first(repeated)
 
 
 def _rule(form: str, id_type: IdType, max_bytes: int) -> int:
@@ -145,6 +160,10 @@ def _rule(form: str, id_type: IdType, max_bytes: int) -> int:
             return _OK if re.fullmatch(r"[0-9]+", form) else _CHARACTER
         case "text":
             return _CHARACTER if any(unicodedata.category(c) in _CONTROL for c in form) else _OK
+
+
+def _first(rows: npt.NDArray[np.uint32]) -> list[int]:
+    return [int(row) for row in rows[:_SHOWN_ROWS]]
 
 
 def _report(rules: npt.NDArray[np.uint8], problems: Problems, name: str) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "OTHER",
     "ColumnKind",
     "ColumnSpec",
+    "Duplicates",
     "IdType",
     "Limits",
     "Resources",
@@ -33,6 +34,7 @@ Format = Literal["auto", "csv", "parquet"]
 Encoding = Literal["utf-8", "gbk", "gb18030", "utf-16"]
 Useless = Literal["refuse", "drop", "keep"]
 Stale = Literal["warn", "refuse"]
+Duplicates = Literal["refuse", "first"]
 
 OTHER = "(other)"
 """The level that stands for all values too rare to have one of their own; always the last level."""
@@ -70,6 +72,7 @@ class TableSpec:
     path: Path
     id: str
     id_type: IdType = "uscc"
+    duplicates: Duplicates = "refuse"  # "first": of rows with one identifier, the first in the table's order alone
     label: str | None = None
     drop: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None  # the only columns that may be features, where not all of them may
@@ -176,7 +179,14 @@ def _contradictions(spec: TableSpec) -> Iterable[Problem]:
     def problem(key: str, what: str, fix: str = "") -> Problem:
         return Problem("CONFIG_TABLE", f"{spec.title}: {key}", what, fix)
 
-    choices_of = {"id_type": IdType, "format": Format, "encoding": Encoding, "useless": Useless, "stale": Stale}
+    choices_of = {
+        "id_type": IdType,
+        "duplicates": Duplicates,
+        "format": Format,
+        "encoding": Encoding,
+        "useless": Useless,
+        "stale": Stale,
+    }
     for key, choices in choices_of.items():
         if getattr(spec, key) not in get_args(choices):
             yield problem(key, "is none of the choices", f"use one of {', '.join(get_args(choices))}")

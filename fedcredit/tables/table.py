@@ -78,7 +78,7 @@ class Table:
     def __init__(self, loaded: Loaded, limits: Limits, examined: Examined, held: contextlib.ExitStack) -> None:
         """`held` is closed with the table."""
         self.spec = examined.spec  # complete: kinds and levels of all features
-        self.n_rows = loaded.n_rows
+        self.n_rows = len(examined.ids)
         self.fingerprint = loaded.fingerprint  # SHA-256 of the file's bytes; of the contents for a snapshot
         self.quality = examined.quality
         self.features = tuple(s.spec.name for s in examined.contents.features)
