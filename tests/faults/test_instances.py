@@ -29,6 +29,7 @@ async def test_a_second_process_of_a_party_is_told_who_has_it(town: Town, oracle
 SKEWED = "import fedcredit.node.specification as s; s.PROTOCOLS['groupsum'] = 99"
 
 
+@pytest.mark.slow
 async def test_versions_that_do_not_fit_are_found_before_any_data(town: Town) -> None:
     await town.kill(TAX)
     await town.up(TAX, before=SKEWED)

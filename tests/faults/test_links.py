@@ -121,6 +121,7 @@ async def test_a_slow_line_is_no_lost_peer(town: Town, oracle: dict[str, bytes])
     assert all(after[party] - before[party] < 64 for party in after), (before, after)
 
 
+@pytest.mark.slow
 async def test_a_live_peer_that_keeps_the_others_waiting_is_named(tmp_path: Path, oracle: dict[str, bytes]) -> None:
     """Tax stands still for a while. Its connections live, the job goes on; everybody sees whom it waits for."""
     town = Town(tmp_path / "town", limits={"lost_after_s": 75.0, "slow_after_s": 4.0})
