@@ -2,11 +2,9 @@
 //!
 //! A point is its 32-byte encoding and a batch is a flat buffer of them. Decoding refuses what is not canonical and the
 //! identity, so every point that goes on is a generator of the prime-order group. Everything here is constant time in
-//! scalars and points. Batches are cut into blocks that rayon spreads over the cores; within a block one field
-//! inversion serves all encodings: `double_and_compress_batch` encodes 2P without a square root each, so points are
-//! multiplied by half the scalar first.
+//! scalars and points. Batches are cut into blocks that rayon spreads over the cores; [`crate::ristretto`] computes a block.
 
-use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 use rayon::prelude::*;
@@ -14,7 +12,9 @@ use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use crate::error::KernelError;
+use crate::expand::Dst;
 use crate::items::Items;
+use crate::ristretto::{Arithmetic, BLOCK, BadRow, Halves, decode};
 
 pub const POINT_BYTES: usize = 32;
 pub const SCALAR_BYTES: usize = 32;
@@ -25,11 +25,8 @@ pub const OUTPUT_BYTES: usize = 64;
 /// The domain separation tag of hash-to-group in RFC 9497, section 4.1 and 3.2: "HashToGroup-" || contextString.
 pub const OPRF_DST: &[u8] = b"HashToGroup-OPRFV1-\x00-ristretto255-SHA512";
 
-/// Points a rayon task takes at a time: one inversion in 128 is noise beside 128 multiplications.
-const POINTS_PER_TASK: usize = 128;
-
-/// SHA-512's input block, `s_in_bytes` of RFC 9380.
-const SHA512_BLOCK: usize = 128;
+/// Rows a rayon task takes at a time at least, of what costs little a row.
+const ROWS_PER_TASK: usize = 128;
 
 /// `expand_message_xmd` of RFC 9380, section 5.3.1, with SHA-512.
 pub fn expand_message_xmd(message: &[u8], dst: &[u8], out: &mut [u8]) -> Result<(), KernelError> {
@@ -43,51 +40,86 @@ pub fn expand_message_xmd(message: &[u8], dst: &[u8], out: &mut [u8]) -> Result<
 }
 
 /// Hash-to-group of RFC 9497 for ristretto255-SHA512: `n` items to `n` points.
+///
+/// Raises `Range` for an item that hashes to the identity, as RFC 9497 `Blind` does; nobody knows one. So do the
+/// functions below that hash.
 pub fn hash_to_group(items: &Items<'_>, dst: &[u8]) -> Result<Vec<u8>, KernelError> {
-    let dst = Dst::new(dst);
-    let mut out = vec![0; items.len() * POINT_BYTES];
-    let (cells, _) = out.as_chunks_mut::<POINT_BYTES>();
-    cells.par_iter_mut().with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
-        *cell = dst.hash_to_group(items.get(row), row)?.compress().to_bytes();
-        Ok(())
-    })?;
-    Ok(out)
+    let (dst, arithmetic) = (Dst::new(dst), Arithmetic::best());
+    in_blocks(items.len(), |first, cells| {
+        arithmetic.map(&uniform(items, &dst, first, cells.len()), cells).map_err(bad_item(first))
+    })
 }
 
 /// RFC 9497 `Blind` with one scalar for the whole batch: `scalar * H(item)`.
 ///
 /// Unlike the RFC's fresh scalar per item this hides the items only under DDH, with H a random oracle.
 pub fn oprf_blind(items: &Items<'_>, scalar: &[u8; 32]) -> Result<Vec<u8>, KernelError> {
-    let (dst, half) = (Dst::new(OPRF_DST), parse_half(scalar, 0)?);
-    in_blocks(items.len(), |row| Ok(dst.hash_to_group(items.get(row), row)? * *half))
+    let (dst, half, arithmetic) = (Dst::new(OPRF_DST), parse_half(scalar, 0)?, Arithmetic::best());
+    in_blocks(items.len(), |first, cells| {
+        let uniform = uniform(items, &dst, first, cells.len());
+        arithmetic.map_and_multiply(&uniform, Halves::One(&half), cells).map_err(bad_item(first))
+    })
 }
 
 /// RFC 9497 `Blind` with a scalar for every item.
 pub fn oprf_blind_each(items: &Items<'_>, scalars: &[u8]) -> Result<Vec<u8>, KernelError> {
     let scalars = split(scalars, "scalars")?;
     same_length("scalars", items.len(), scalars.len())?;
-    let dst = Dst::new(OPRF_DST);
-    in_blocks(items.len(), |row| Ok(dst.hash_to_group(items.get(row), row)? * *parse_half(&scalars[row], row)?))
+    let (dst, arithmetic) = (Dst::new(OPRF_DST), Arithmetic::best());
+    in_blocks(items.len(), |first, cells| {
+        let halves = parse_halves(&scalars[first..first + cells.len()], first)?;
+        let uniform = uniform(items, &dst, first, cells.len());
+        arithmetic.map_and_multiply(&uniform, Halves::Each(&halves), cells).map_err(bad_item(first))
+    })
 }
 
 /// RFC 9497 `BlindEvaluate`: each point times the key. Also plain multiplication by one scalar.
 pub fn multiply(points: &[u8], scalar: &[u8; 32]) -> Result<Vec<u8>, KernelError> {
+    multiply_times(Arithmetic::best(), points, scalar, 1)
+}
+
+/// Each point times the scalar to the power of `times`: so many multiplications between one decoding and one encoding.
+/// For measuring what a multiplication alone costs.
+pub fn multiply_times(
+    arithmetic: Arithmetic,
+    points: &[u8],
+    scalar: &[u8; 32],
+    times: usize,
+) -> Result<Vec<u8>, KernelError> {
+    if times == 0 {
+        return Err(KernelError::Range { what: "times", index: 0 });
+    }
     let points = split(points, "points")?;
     let half = parse_half(scalar, 0)?;
-    in_blocks(points.len(), |row| Ok(decode(&points[row], row)? * *half))
+    in_blocks(points.len(), |first, cells| {
+        let points = &points[first..first + cells.len()];
+        arithmetic.multiply(points, Halves::One(&half), times, cells).map_err(bad_point(first))
+    })
 }
 
 /// Each point times its own scalar.
 pub fn multiply_each(points: &[u8], scalars: &[u8]) -> Result<Vec<u8>, KernelError> {
     let (points, scalars) = (split(points, "points")?, split(scalars, "scalars")?);
     same_length("scalars", points.len(), scalars.len())?;
-    in_blocks(points.len(), |row| Ok(decode(&points[row], row)? * *parse_half(&scalars[row], row)?))
+    let arithmetic = Arithmetic::best();
+    in_blocks(points.len(), |first, cells| {
+        let rows = first..first + cells.len();
+        let halves = parse_halves(&scalars[rows.clone()], first)?;
+        arithmetic.multiply(&points[rows], Halves::Each(&halves), 1, cells).map_err(bad_point(first))
+    })
 }
 
 /// The generator times each scalar.
 pub fn multiply_base(scalars: &[u8]) -> Result<Vec<u8>, KernelError> {
     let scalars = split(scalars, "scalars")?;
-    in_blocks(scalars.len(), |row| Ok(RistrettoPoint::mul_base(&*parse_half(&scalars[row], row)?)))
+    in_blocks(scalars.len(), |first, cells| {
+        let halves = parse_halves(&scalars[first..first + cells.len()], first)?;
+        let points: Vec<_> = halves.iter().map(RistrettoPoint::mul_base).collect();
+        for (cell, encoded) in cells.iter_mut().zip(RistrettoPoint::double_and_compress_batch(&points)) {
+            *cell = encoded.to_bytes();
+        }
+        Ok(())
+    })
 }
 
 /// `a[i] + b[i]`. A sum that is the identity is refused like an identity that came in.
@@ -102,8 +134,9 @@ pub fn subtract(a: &[u8], b: &[u8]) -> Result<Vec<u8>, KernelError> {
 
 /// Decodes every point and drops the result: the check alone.
 pub fn check_points(points: &[u8]) -> Result<(), KernelError> {
-    let points = split(points, "points")?;
-    points.par_iter().with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, p)| decode(p, row).map(|_| ()))
+    let (points, arithmetic) = (split(points, "points")?, Arithmetic::best());
+    let blocks = points.par_chunks(BLOCK).enumerate();
+    blocks.try_for_each(|(block, points)| arithmetic.check(points).map_err(bad_point(block * BLOCK)))
 }
 
 /// RFC 9497 `Finalize` for a batch blinded with one scalar: unblinds, hashes, cuts to `out_width` bytes an item.
@@ -170,8 +203,8 @@ fn combine(
     same_length("points", a.len(), b.len())?;
     let mut out = vec![0; a.len() * POINT_BYTES];
     let (cells, _) = out.as_chunks_mut::<POINT_BYTES>();
-    cells.par_iter_mut().with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
-        let result = op(decode(&a[row], row)?, decode(&b[row], row)?);
+    cells.par_iter_mut().with_min_len(ROWS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
+        let result = op(decode(a, row).map_err(bad_point(0))?, decode(b, row).map_err(bad_point(0))?);
         if result.is_identity() {
             return Err(KernelError::BadPoint { index: row });
         }
@@ -181,24 +214,24 @@ fn combine(
     Ok(out)
 }
 
-/// Encodes `2 * point(row)` for every row, in parallel blocks.
+/// Points of `n` rows, computed in parallel blocks: `block` gets the first row and where to write.
 fn in_blocks(
     n: usize,
-    point: impl Fn(usize) -> Result<RistrettoPoint, KernelError> + Sync,
+    block: impl Fn(usize, &mut [[u8; 32]]) -> Result<(), KernelError> + Sync,
 ) -> Result<Vec<u8>, KernelError> {
     let mut out = vec![0; n * POINT_BYTES];
-    out.par_chunks_mut(POINTS_PER_TASK * POINT_BYTES).enumerate().try_for_each(|(block, cells)| {
-        let start = block * POINTS_PER_TASK;
-        let rows = start..start + cells.len() / POINT_BYTES;
-        let points = rows.map(&point).collect::<Result<Vec<_>, _>>()?;
-        for (cell, encoded) in
-            cells.chunks_exact_mut(POINT_BYTES).zip(RistrettoPoint::double_and_compress_batch(&points))
-        {
-            cell.copy_from_slice(encoded.as_bytes());
-        }
-        Ok(())
-    })?;
+    let (cells, _) = out.as_chunks_mut::<POINT_BYTES>();
+    cells.par_chunks_mut(BLOCK).enumerate().try_for_each(|(number, cells)| block(number * BLOCK, cells))?;
     Ok(out)
+}
+
+/// 64 uniform bytes for each of `n` items from `first` on.
+fn uniform(items: &Items<'_>, dst: &Dst, first: usize, n: usize) -> Vec<[u8; 64]> {
+    let mut uniform = vec![[0; 64]; n];
+    for (row, uniform) in (first..).zip(&mut uniform) {
+        dst.expand(items.get(row), uniform);
+    }
+    uniform
 }
 
 /// The last line of RFC 9497 `Finalize`, over already unblinded points.
@@ -208,7 +241,7 @@ fn finish(items: &Items<'_>, unblinded: &[u8], out_width: usize) -> Result<Vec<u
     }
     let points = split(unblinded, "points")?;
     let mut out = vec![0; items.len() * out_width];
-    out.par_chunks_mut(out_width).with_min_len(POINTS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
+    out.par_chunks_mut(out_width).with_min_len(ROWS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
         let item = items.get(row);
         // RFC 9497: PublicInput and PrivateInput are at most 2^16 - 1 bytes.
         let length = u16::try_from(item.len()).map_err(|_| KernelError::Range { what: "item", index: row })?;
@@ -225,63 +258,6 @@ fn finish(items: &Items<'_>, unblinded: &[u8], out_width: usize) -> Result<Vec<u
     Ok(out)
 }
 
-/// A domain separation tag, with what of `expand_message_xmd` does not depend on the message.
-struct Dst {
-    /// DST_prime: the tag and its length in one byte.
-    prime: Vec<u8>,
-    /// SHA-512 after Z_pad, one block of zeros.
-    padded: Sha512,
-}
-
-impl Dst {
-    fn new(dst: &[u8]) -> Self {
-        // RFC 9380, section 5.3.3: a tag over 255 bytes is hashed first.
-        let mut prime = if dst.len() > 255 {
-            Sha512::new().chain_update(b"H2C-OVERSIZE-DST-").chain_update(dst).finalize().to_vec()
-        } else {
-            dst.to_vec()
-        };
-        prime.push(u8::try_from(prime.len()).unwrap_or(u8::MAX));
-        Self { prime, padded: Sha512::new().chain_update([0; SHA512_BLOCK]) }
-    }
-
-    /// RFC 9380, section 5.3.1, steps 5 to 11. `out` is 1 to 255 * 64 bytes long.
-    fn expand(&self, message: &[u8], out: &mut [u8]) {
-        let b0 = self
-            .padded
-            .clone()
-            .chain_update(message)
-            .chain_update((out.len() as u16).to_be_bytes())
-            .chain_update([0])
-            .chain_update(&self.prime)
-            .finalize();
-        let mut previous = [0u8; 64];
-        for (i, block) in (1u8..=255).zip(out.chunks_mut(64)) {
-            for (p, b) in previous.iter_mut().zip(&b0) {
-                *p ^= b;
-            }
-            let next = Sha512::new().chain_update(previous).chain_update([i]).chain_update(&self.prime).finalize();
-            previous.copy_from_slice(&next);
-            block.copy_from_slice(&previous[..block.len()]);
-        }
-    }
-
-    /// Raises `Range` for an item that hashes to the identity, as RFC 9497 `Blind` does; nobody knows one.
-    fn hash_to_group(&self, message: &[u8], row: usize) -> Result<RistrettoPoint, KernelError> {
-        let mut uniform = [0; 64];
-        self.expand(message, &mut uniform);
-        let point = RistrettoPoint::from_uniform_bytes(&uniform);
-        if point.is_identity() { Err(KernelError::Range { what: "item", index: row }) } else { Ok(point) }
-    }
-}
-
-fn decode(bytes: &[u8; 32], index: usize) -> Result<RistrettoPoint, KernelError> {
-    match CompressedRistretto(*bytes).decompress() {
-        Some(point) if !point.is_identity() => Ok(point),
-        _ => Err(KernelError::BadPoint { index }),
-    }
-}
-
 /// A scalar in its canonical encoding, not zero.
 fn parse_scalar(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
     match Option::<Scalar>::from(Scalar::from_canonical_bytes(*bytes)) {
@@ -290,9 +266,27 @@ fn parse_scalar(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, Ker
     }
 }
 
-/// Half of the scalar in `bytes`, for `in_blocks`.
+/// Half of the scalar in `bytes`.
 fn parse_half(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
     Ok(Zeroizing::new(parse_scalar(bytes, index)?.div_by_2()))
+}
+
+/// Half of each scalar; the first one has the number `first`.
+fn parse_halves(scalars: &[[u8; 32]], first: usize) -> Result<Zeroizing<Vec<Scalar>>, KernelError> {
+    let mut halves = Zeroizing::new(Vec::with_capacity(scalars.len()));
+    for (index, scalar) in (first..).zip(scalars) {
+        halves.push(*parse_half(scalar, index)?);
+    }
+    Ok(halves)
+}
+
+fn bad_point(first: usize) -> impl Fn(BadRow) -> KernelError {
+    move |BadRow(row)| KernelError::BadPoint { index: first + row }
+}
+
+/// An item that hashes to the identity.
+fn bad_item(first: usize) -> impl Fn(BadRow) -> KernelError {
+    move |BadRow(row)| KernelError::Range { what: "item", index: first + row }
 }
 
 fn bad_scalar(index: usize) -> KernelError {

@@ -6,7 +6,9 @@
 //! - [`hash`], [`vaes`]: the correlation-robust hash that all symmetric protocols here rest on, twice.
 //! - [`items`], [`digest`]: batches of byte strings, and keyed functions of them.
 //! - [`partition`]: rows told apart and found again. [`identifiers`]: columns of identifiers in normal form, and as CSV.
-//! - [`group`]: ristretto255, hash-to-group and the OPRF of RFC 9497.
+//! - [`ristretto`]: ristretto255 in blocks of points, by one of two arithmetics. `field8`, `edwards8` and `ristretto8`
+//!   are the second one, eight points at a time.
+//! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
 //! - [`cot`]: correlated oblivious transfer by extension (SoftSpoken).
@@ -22,8 +24,13 @@
 pub mod clmul;
 pub mod cot;
 pub mod digest;
+#[cfg(target_arch = "x86_64")]
+mod edwards8;
 pub mod error;
+mod expand;
 pub mod expand_convolute;
+#[cfg(target_arch = "x86_64")]
+mod field8;
 pub mod gf128;
 pub mod group;
 pub mod hash;
@@ -36,6 +43,9 @@ mod okvs_solve;
 pub mod onehot;
 pub mod partition;
 pub mod punctured;
+pub mod ristretto;
+#[cfg(target_arch = "x86_64")]
+mod ristretto8;
 pub mod sums;
 pub mod tree;
 #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,8 @@
 //! The hash of [`crate::hash`] on 256-bit vector AES (x86-64 with AVX2 and VAES), all in registers.
 //!
-//! Unsafe code, like [`crate::clmul`] and nothing else here. Two obligations, kept here: every call into it happens after
-//! [`available`] said yes, and every load and store stays inside its slice (`chunks_exact` gives the bounds).
+//! Unsafe code, like [`crate::clmul`] and the arithmetic of eight points (`field8`, `ristretto8`), and nothing else here.
+//! Two obligations, kept here: every call into it happens after [`available`] said yes, and every load and store stays
+//! inside its slice (`chunks_exact` gives the bounds).
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
