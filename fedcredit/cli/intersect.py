@@ -27,7 +27,8 @@ def run(
         typer.Option(help="This node's table: its name in party.toml, or the file that is declared there."),
     ] = None,
     id_: Annotated[
-        str | None, typer.Option("--id", help="The column with the identifiers; checked against party.toml.")
+        str | None,
+        typer.Option("--id", help="The columns of the identifier, e.g. uscc or name,phone; as in party.toml."),
     ] = None,
     node: Node = None,
     out: Annotated[
@@ -57,8 +58,9 @@ def run(
         raise UsageError(Problem("OUT_NOT_EMPTY", str(out), "is there already", "give a new file as --out"))
     config = node_of(node)
     own = _declared(config, table or MAIN_TABLE)
-    _check_column(config, own, id_)
-    section = {"mode": mode, "min_size": min_size, "receiver_only": receiver_only}
+    _check_columns(config, own, id_)
+    id_type = list(config.tables[own].id_types)
+    section = {"mode": mode, "min_size": min_size, "receiver_only": receiver_only, "id_type": id_type}
     job = intersection({str(config.me): own} | dict(map(_peer, peer)), section, purpose)
     name, result = hand_in(job, node, quiet=json_)
     place = result / "aligned.csv"
@@ -91,13 +93,13 @@ def _declared(config: PartyFile, table: str) -> str:
     raise ConfigError(Problem("TABLE_UNKNOWN", f"--table {table}", f"is not declared; declared are: {known}", fix))
 
 
-def _check_column(config: PartyFile, table: str, column: str | None) -> None:
+def _check_columns(config: PartyFile, table: str, column: str | None) -> None:
     """The node reads its identifiers where party.toml says; a command cannot have it read another column."""
     from fedcredit.errors import ConfigError, Problem
 
-    section = config.tables[table]
-    if column not in (None, section.id):
-        what, fix = f"party.toml names {section.id!r}", f"give --id {section.id}, or declare another table"
+    named = ",".join(config.tables[table].id)
+    if column not in (None, named):
+        what, fix = f"party.toml names {named!r}", f"give --id {named}, or declare another table"
         raise ConfigError(Problem("CONFIG_CONFLICT", f"--id {column}", what, fix))
 
 

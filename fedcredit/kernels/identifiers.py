@@ -6,6 +6,7 @@ dtype S, a shorter one padded with NULs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from fedcredit import _native
 
-__all__ = ["csv_lines", "in_order", "normalise", "repeats"]
+__all__ = ["csv_lines", "in_order", "join", "normalise", "repeats"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -39,6 +40,16 @@ def normalise(
     return ids.view(f"S{ids.shape[1]}").reshape(-1), rules, (blanks, full_width, lower_case)
 
 
+def join(columns: Sequence[Ids]) -> Ids:
+    """One key of several columns: each part behind a byte with its length, so that no two rows of parts make one key.
+
+    A row with an empty part has an empty key. On all cores; releases the GIL.
+    Shapes: columns of (n,) each, a part up to 255 bytes long; returns (n,). Raises: ValueError.
+    """
+    keys = _native.identifiers_join([_rows(column) for column in columns])
+    return keys.view(f"S{keys.shape[1]}").reshape(-1)
+
+
 def repeats(ids: Ids) -> U32:
     """The rows whose identifier stands in an earlier row too, ascending; empty identifiers do not count.
 
@@ -55,13 +66,16 @@ def in_order(ids: Ids, rows: I64) -> I64:
     return _native.identifiers_in_order(_rows(ids), _numbers(rows))
 
 
-def csv_lines(ids: Ids, rows: I64) -> bytes:
-    """Lines of a CSV file (RFC 4180) with one cell each: the identifiers `rows` of `ids`.
+def csv_lines(ids: Ids, rows: I64, parts: int = 1, beside: Sequence[U8] = (), at: I64 | None = None) -> bytes:
+    """Lines of a CSV file (RFC 4180): the identifiers `rows` of `ids`, and behind each the cells `beside` it.
 
-    A cell that a spreadsheet would run gets a quote before it, unless it is a plain number.
-    Shapes: ids (n,); rows (m,) from 0 to n - 1. Raises: ValueError.
+    Identifiers that `join` made of several `parts` get a cell for each. Line i has cell `at[i]` of every column in
+    `beside`. A cell that a spreadsheet would run gets a quote before it, unless it is a plain number.
+    Shapes: ids (n,); rows, at (m,), rows from 0 to n - 1; of beside each (bytes,), cells joined by NULs.
+    Raises: ValueError.
     """
-    return _native.identifiers_csv_lines(_rows(ids), _numbers(rows))
+    places = np.empty(0, np.int64) if at is None else _numbers(at)
+    return _native.identifiers_csv_lines(_rows(ids), parts, _numbers(rows), list(beside), places)
 
 
 def _rows(ids: Ids) -> U8:

@@ -244,6 +244,13 @@ def _check_proposal(
     if proposal.models and (mine_entry.role == "label") != table.is_label:
         has = "has" if table.is_label else "has no"
         problem("ROLE_MISMATCH", f"parties.{premises.me}.role", f"this party's table {has} label", "mend party.toml")
+    if (stated := proposal.intersect.id_type) is not None and stated != table.id_types:
+        # Keys that are made in different ways never meet: the intersection would be empty, and nobody would know why.
+        what = f"the job's is {_key(stated)}, this party's table has {_key(table.id_types)}"
+        problem("KEY_MISMATCH", "intersect.id_type", what, "declare the same columns at all parties, in the same order")
+    elif stated is None and len(table.id_types) > 1:
+        fix = f"[intersect] id_type = {list(table.id_types)}"
+        problem("KEY_MISMATCH", "intersect.id_type", f"this party's table has {_key(table.id_types)}", fix)
     if proposal.leakage != proposal.derive_leakage():
         problem("LEAKAGE_MISSTATED", "leakage", "is not what the job's own parameters lead to")
     for model in proposal.models:
@@ -260,6 +267,10 @@ def _check_proposal(
         problem("CONFLICT", f"job {proposal.id}", "is known here already")
     if problems:
         raise RefusedError(problems)
+
+
+def _key(types: tuple[str, ...]) -> str:
+    return f"a key of {len(types)} columns: {', '.join(types)}" if len(types) > 1 else f"a key of type {types[0]}"
 
 
 def _versions(protocols: dict[str, int]) -> str:

@@ -19,7 +19,15 @@ from pydantic import Field, field_validator, model_validator
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
-from fedcredit.runtime.table_file import Column, ColumnSection, DeclaredSection, Name, TableSection, refuse
+from fedcredit.runtime.table_file import (
+    Column,
+    ColumnSection,
+    DeclaredSection,
+    IdTypes,
+    Name,
+    TableSection,
+    refuse,
+)
 from fedcredit.runtime.toml import Reader, Section
 
 __all__ = [
@@ -69,11 +77,15 @@ class JobSection(Section):
 
 
 class IntersectSection(Section):
-    """`[intersect]`: how the parties find their common subjects, and how few of them are too few."""
+    """`[intersect]`: how the parties find their common subjects, and how few of them are too few.
+
+    `id_type` has the type of each column of the identifier; every party's table has to be like that.
+    """
 
     mode: Literal["auto", "ecdh", "fast"] = "auto"
     min_size: int = 100
     receiver_only: bool = False
+    id_type: IdTypes | None = None
 
     @model_validator(mode="after")
     def _floor(self) -> IntersectSection:
@@ -142,10 +154,17 @@ class JobFile(Section):
                 {"id": name, "role": "label" if name == self.receiver else "feature", "table": table.declared}
                 for name, table in self.parties.items()
             ],
-            "intersect": self.intersect.model_dump(),
+            "intersect": self.intersect.model_dump() | {"id_type": self._id_type()},
             "split": None if self.split is None else self.split.model_dump(by_alias=True, exclude_none=True),
             "models": [model_mapping(model, index) for index, model in enumerate(self.models)],
         }
+
+    def _id_type(self) -> list[str] | None:
+        """The types of the identifier's columns: of the tables where they are known here, else as the job says."""
+        for table in self.parties.values():
+            if isinstance(table, TableSection):
+                return list(table.id_types)
+        return None if self.intersect.id_type is None else list(self.intersect.id_type)
 
     def file_table(self, party: PartyId) -> TableSection:
         """The file that the job names for `party`. Raises ConfigError for a job whose parties read their own tables."""
@@ -206,6 +225,7 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     split_value = raw.get("split", default_split)
     split = None if split_value is None else reader.section("split", split_value, SplitSection)
     _check_parties(reader, parties, modelling=bool(models), receiver_only=bool(intersect and intersect.receiver_only))
+    _check_keys(reader, parties, intersect)
     _check_names(reader, models)
     reader.finish()
     # A section that could not be read has noted a problem, so none is None from here on.
@@ -307,9 +327,16 @@ def _check_parties(
     if modelling and receiver_only:
         what = "receiver_only leaves the other parties without aligned rows to model on"
         reader.report("CONFIG_CONFLICT", "intersect.receiver_only", what, "drop it, or the [[model]] sections")
-    types = {table.id_type for table in parties.values() if isinstance(table, TableSection)}
+
+
+def _check_keys(reader: Reader, parties: Mapping[str, PartyTable | None], intersect: IntersectSection | None) -> None:
+    types = {table.id_types for table in parties.values() if isinstance(table, TableSection)}
     if len(types) > 1:
-        reader.report("CONFIG_CONFLICT", "parties", "id_type differs between parties", "use the same at all")
+        what = "id_type, or the number of columns in id, differs between parties"
+        reader.report("CONFIG_CONFLICT", "parties", what, "use the same at all")
+    stated = None if intersect is None else intersect.id_type
+    if stated is not None and types and types != {stated}:
+        reader.report("CONFIG_CONFLICT", "intersect.id_type", "is not that of the tables", "leave it out")
 
 
 def _check_names(reader: Reader, models: list[GbdtSection | None]) -> None:

@@ -31,30 +31,26 @@ Credentials stand in files or in the environment; a file of ours that holds one 
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import re
-import urllib.parse
+import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
-from fedcredit.runtime.toml import SECRET_KEYS, Section
-from fedcredit.tables.remote.secret import Secret
-from fedcredit.tables.remote.sources import (
-    Authentication,
-    Condition,
-    HttpSource,
-    Operator,
-    Paging,
-    PostgresqlSource,
-    Source,
-    Tls,
-    ValueKind,
+from fedcredit.runtime.source_file import Column, HttpSection, PostgresqlSection, refusal, refuse
+from fedcredit.runtime.toml import Section
+from fedcredit.tables.remote.sources import Source
+from fedcredit.tables.spec import (
+    MAX_KEY_COLUMNS,
+    ColumnKind,
+    ColumnSpec,
+    Duplicates,
+    Encoding,
+    Format,
+    IdType,
+    TableSpec,
+    Useless,
 )
-from fedcredit.tables.spec import ColumnKind, ColumnSpec, Duplicates, Encoding, Format, IdType, TableSpec, Useless
 
 __all__ = [
     "MAIN_TABLE",
@@ -62,6 +58,7 @@ __all__ = [
     "ColumnSection",
     "DeclaredSection",
     "HttpSection",
+    "IdTypes",
     "Name",
     "PostgresqlSection",
     "TableSection",
@@ -72,18 +69,31 @@ __all__ = [
 MAIN_TABLE = "main"
 """The name of the table that `[table]` declares, and that a job means when it names none."""
 
-MAX_CONDITIONS = 100
-
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Texts = Annotated[tuple[str, ...], Field(strict=False, max_length=10_000)]
 Numbers = Annotated[tuple[float, ...], Field(strict=False, max_length=1_000)]
-Column = Annotated[str, Field(min_length=1, max_length=256)]
-Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,127}$")]
-FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
-Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\[\]-]{1,64}$")]
-JsonPath = Annotated[str, Field(max_length=256)]
 
-Value = bool | int | float | str | datetime.datetime | datetime.date
+
+def _one_or_several(value: object) -> tuple[str, ...]:
+    """What is given as a text, or as a list of texts, as a tuple; a list of one says what a text would."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise refusal("CONFIG_TYPE", "is neither a text nor a list of texts", 'e.g. "uscc", or ["name", "phone"]')
+    if not 1 <= len(texts) <= MAX_KEY_COLUMNS:
+        refuse("CONFIG_VALUE", f"is not 1 to {MAX_KEY_COLUMNS} of them", "name the columns of a subject's key")
+    return tuple(texts)
+
+
+def _id_types(value: object) -> tuple[str, ...]:
+    types = _one_or_several(value)
+    if not set(types) <= set(typing.get_args(IdType)):
+        refuse("CONFIG_VALUE", "is not a type of identifier", f"known: {', '.join(typing.get_args(IdType))}")
+    return types
+
+
+KeyColumns = Annotated[tuple[Column, ...], BeforeValidator(_one_or_several)]
+IdTypes = Annotated[tuple[IdType, ...], BeforeValidator(_id_types)]
+"""The types of a key's columns, in their order. One stands for the only column, or for all of them."""
 
 
 class ColumnSection(Section):
@@ -105,156 +115,15 @@ class ColumnSection(Section):
         return self
 
 
-class ConditionSection(Section):
-    """One entry of `where`: a column, a comparison, a value; never SQL."""
-
-    column: Column
-    op: Operator
-    value: Value | None = None
-    values: Annotated[tuple[Value, ...], Field(strict=False, max_length=1_000)] | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ConditionSection:
-        wants = {"in": "values", "is null": None, "is not null": None}.get(self.op, "value")
-        given = {name for name in ("value", "values") if getattr(self, name) is not None}
-        if given != ({wants} if wants else set()):
-            refuse("CONFIG_CONFLICT", f"op {self.op!r} takes {wants or 'no value'}", "give that and nothing else")
-        if len({_kind(value) for value in self._values()}) > 1:
-            refuse("CONFIG_CONFLICT", "values are of several types", "write all of them alike")
-        if self.values == ():
-            refuse("CONFIG_CONFLICT", "values is empty, so no row would be read", "name a value")
-        return self
-
-    def _values(self) -> tuple[Value, ...]:
-        return self.values or (() if self.value is None else (self.value,))
-
-    def condition(self) -> Condition:
-        """As `fedcredit.tables` takes it."""
-        values = self._values()
-        return Condition(self.column, self.op, _kind(values[0]) if values else "text", tuple(map(_text, values)))
-
-
-class PostgresqlSection(Section):
-    """`[tables.NAME.postgresql]`: a table or view, read in one read-only transaction."""
-
-    relation: Annotated[str, Field(pattern=r"^[^.\x00]{1,63}\.[^.\x00]{1,63}$")]
-    url_file: FilePath | None = None
-    url_env: Variable | None = None
-    where: Annotated[tuple[ConditionSection, ...], Field(strict=False, max_length=MAX_CONDITIONS)] = ()
-    tls: Tls = "verify-full"
-    ca: FilePath | None = None
-    connect_timeout_s: Annotated[int, Field(ge=1, le=600)] = 10
-    statement_timeout_s: Annotated[int, Field(ge=1, le=86_400)] = 600
-
-    @model_validator(mode="after")
-    def _consistent(self) -> PostgresqlSection:
-        if (self.url_file is None) == (self.url_env is None):
-            refuse("CONFIG_CONFLICT", "needs one of url_file and url_env", "e.g. url_file = 'keys/db.url'")
-        if self.tls == "verify-ca" and self.ca is None:
-            refuse("CONFIG_CONFLICT", "tls = 'verify-ca' needs ca", "name the file of the server's authority")
-        return self
-
-    def source(self, folder: Path) -> PostgresqlSource:
-        """As `fedcredit.tables` takes it; relative paths start at `folder`."""
-        schema, _, relation = self.relation.partition(".")
-        return PostgresqlSource(
-            schema=schema,
-            relation=relation,
-            url=_secret(folder, self.url_file, self.url_env),
-            where=tuple(entry.condition() for entry in self.where),
-            tls=self.tls,
-            ca=_path(folder, self.ca),
-            connect_timeout_s=self.connect_timeout_s,
-            statement_timeout_s=self.statement_timeout_s,
-        )
-
-
-class HttpSection(Section):
-    """`[tables.NAME.http]`: an interface that answers GET with JSON records, page by page."""
-
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]{1,2000}$")]
-    parameters: dict[Parameter, str | int] = Field(default_factory=dict)
-    records: JsonPath = ""
-    paging: Literal["none", "page", "cursor", "link"] = "none"
-    page_parameter: Parameter = "page"
-    size_parameter: Parameter | None = None
-    page_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    first_page: Annotated[int, Field(ge=0, le=1)] = 1
-    cursor_parameter: Parameter = "cursor"
-    next: JsonPath = ""
-    total: JsonPath | None = None
-    auth: Literal["none", "bearer", "basic", "header"] = "none"
-    user: Annotated[str, Field(max_length=256)] = ""
-    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,64}$")] = ""
-    secret_file: FilePath | None = None
-    secret_env: Variable | None = None
-    ca: FilePath | None = None
-    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    retries: Annotated[int, Field(ge=0, le=10)] = 3
-    max_pages: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    max_page_mib: Annotated[int, Field(ge=1, le=1024)] = 16
-
-    @model_validator(mode="after")
-    def _consistent(self) -> HttpSection:
-        try:
-            url = urllib.parse.urlsplit(self.url)
-            loopback = _is_loopback(url.hostname or "")
-        except ValueError:
-            refuse("CONFIG_VALUE", "url is no URL", "e.g. https://share.example.gov.cn/permits")
-        if url.scheme == "http" and not loopback:
-            refuse("CONFIG_INSECURE", "url is without TLS beyond this machine", "use https")
-        if url.username is not None or url.password is not None:
-            refuse("CONFIG_SECRET", "url holds a user or password", "set auth = 'basic', user and secret_file")
-        names = [name for name, _ in urllib.parse.parse_qsl(url.query)] + list(self.parameters)
-        if any(SECRET_KEYS.search(name.lower()) for name in names):
-            refuse("CONFIG_SECRET", "a parameter of the request is a secret", "set auth = 'header' and secret_file")
-        if self.paging == "cursor" and not self.next:
-            refuse("CONFIG_CONFLICT", "paging by cursor needs next", "e.g. next = 'data.next'")
-        if (self.auth == "none") != (self.secret_file is None and self.secret_env is None):
-            refuse("CONFIG_CONFLICT", "auth goes with secret_file or secret_env", "give both, or neither")
-        if self.secret_file is not None and self.secret_env is not None:
-            refuse("CONFIG_CONFLICT", "secret_file and secret_env name two secrets", "keep one of them")
-        if (self.auth == "basic") != bool(self.user) or (self.auth == "header") != bool(self.header):
-            refuse("CONFIG_CONFLICT", "user goes with auth = 'basic', header with 'header'", "set what auth needs")
-        return self
-
-    def source(self, folder: Path) -> HttpSource:
-        """As `fedcredit.tables` takes it; relative paths start at `folder`."""
-        authentication = None
-        if self.auth != "none":
-            secret = _secret(folder, self.secret_file, self.secret_env)
-            authentication = Authentication(kind=self.auth, secret=secret, user=self.user, header=self.header)
-        return HttpSource(
-            url=self.url,
-            parameters=tuple((name, str(value)) for name, value in self.parameters.items()),
-            records=_steps(self.records),
-            paging=Paging(
-                kind=self.paging,
-                parameter=self.cursor_parameter if self.paging == "cursor" else self.page_parameter,
-                size_parameter=self.size_parameter,
-                size=self.page_size,
-                first=self.first_page,
-                next=_steps(self.next),
-                total=None if self.total is None else _steps(self.total),
-            ),
-            authentication=authentication,
-            ca=_path(folder, self.ca),
-            timeout_s=self.timeout_s,
-            retries=self.retries,
-            max_pages=self.max_pages,
-            max_page_bytes=self.max_page_mib << 20,
-        )
-
-
 class TableSection(Section):
     """`[tables.NAME]` or `[parties.NAME]`: a table and how to read it. All columns but id, label, updated and drop are
     features."""
 
     table: Annotated[str, Field(min_length=1)] | None = None
-    id: Column
+    id: KeyColumns
     label: Column | None = None
     drop: Texts = ()
-    id_type: IdType = "uscc"
+    id_type: IdTypes = ("uscc",)
     duplicates: Duplicates = "refuse"
     format: Format = "auto"
     encoding: Encoding = "utf-8"
@@ -280,8 +149,8 @@ class TableSection(Section):
             path=folder.absolute() if self.table is None else (folder / self.table).absolute(),
             name=name if source is not None else None,
             source=source,
-            id=self.id,
-            id_type=self.id_type,
+            id=self.id[0] if len(self.id) == 1 else self.id,
+            id_type=self.id_types[0] if len(self.id) == 1 else self.id_types,
             duplicates=self.duplicates,
             label=self.label,
             drop=self.drop,
@@ -301,6 +170,15 @@ class TableSection(Section):
             ),
         )
 
+    @field_serializer("id", "id_type")
+    def _as_written(self, value: tuple[str, ...]) -> str | tuple[str, ...]:
+        return value[0] if len(value) == 1 else value
+
+    @property
+    def id_types(self) -> tuple[IdType, ...]:
+        """The type of each column of the identifier."""
+        return self.id_type * len(self.id) if len(self.id_type) == 1 else self.id_type
+
     @property
     def is_label(self) -> bool:
         """Whether the table has the label."""
@@ -318,13 +196,17 @@ class TableSection(Section):
             refuse("CONFIG_SOURCE", what, "e.g. table = 'tax.csv'")
         if self.table is None and {"format", "encoding", "delimiter"} & self.model_fields_set:
             refuse("CONFIG_CONFLICT", "format, encoding and delimiter are for files", "take them out")
-        if self.label is not None and self.label == self.id:
+        if len(self.id_types) != len(self.id):
+            refuse("CONFIG_CONFLICT", "id_type is not one for each column of id", "give one for all, or a list of them")
+        if len(set(self.id)) != len(self.id):
+            refuse("CONFIG_CONFLICT", "id names a column twice", "name each column once")
+        if self.label is not None and self.label in self.id:
             refuse("CONFIG_CONFLICT", "id and label are the same column", "name two columns")
-        if self.id in self.drop or (self.label is not None and self.label in self.drop):
+        if set(self.id) & set(self.drop) or (self.label is not None and self.label in self.drop):
             refuse("CONFIG_CONFLICT", "drop names the id or label column", "take it out of drop")
-        if self.columns.keys() & {self.id, self.label}:
+        if self.columns.keys() & {*self.id, self.label}:
             refuse("CONFIG_CONFLICT", "columns describes the id or label column", "take it out of columns")
-        if self.updated is not None and self.updated in (self.id, self.label, *self.drop):
+        if self.updated is not None and self.updated in (*self.id, self.label, *self.drop):
             refuse("CONFIG_CONFLICT", "updated names the id, the label or a dropped column", "it is no feature anyway")
         if self.updated is None and {"max_age_days", "stale"} & self.model_fields_set:
             refuse("CONFIG_CONFLICT", "max_age_days and stale need updated", "name the column of the last change")
@@ -346,44 +228,3 @@ class DeclaredSection(Section):
     def declared(self) -> str:
         """The name under which its node declares the table."""
         return self.table
-
-
-def refuse(code: str, what: str, fix: str) -> None:
-    """Make a validator fail with a problem of ours."""
-    raise PydanticCustomError(code, "{text}", {"text": f"{what} -> {fix}"})
-
-
-def _kind(value: Value) -> ValueKind:
-    # The order matters: a flag is an int, and a point in time is a date.
-    kinds: tuple[tuple[type[Any], ValueKind], ...] = (
-        (bool, "boolean"),
-        (int, "integer"),
-        (float, "number"),
-        (datetime.datetime, "time"),
-        (datetime.date, "date"),
-    )
-    return next((kind for type_, kind in kinds if isinstance(value, type_)), "text")
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.isoformat() if isinstance(value, datetime.date) else str(value)
-
-
-def _secret(folder: Path, file: str | None, env: str | None) -> Secret:
-    return Secret(file=_path(folder, file), env=env)
-
-
-def _path(folder: Path, relative: str | None) -> Path | None:
-    return None if relative is None else (folder / relative).absolute()
-
-
-def _steps(path: str) -> tuple[str, ...]:
-    return tuple(path.split(".")) if path else ()
-
-
-def _is_loopback(host: str) -> bool:
-    if re.fullmatch(r"[0-9.]+|[0-9a-fA-F:]+", host):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"

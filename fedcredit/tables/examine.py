@@ -51,9 +51,7 @@ def examine(
     """Everything about the contents, problems gathered. `notes` are those of a snapshot; `today`: see `open_table`."""
     engine, layout = loaded.engine, loaded.layout
     problems = Problems(spec.title, lines_known=loaded.lines_known)
-    identifiers = read_identifiers(
-        engine, layout.id, spec.id_type, loaded.n_rows, limits, problems, spec.id, spec.duplicates
-    )
+    identifiers = read_identifiers(engine, layout.key, spec, loaded.n_rows, limits, problems)
     identifiers.ids.flags.writeable = False
     n_rows = len(identifiers.ids)
     positives = _check_label(engine, layout, spec, n_rows, problems)
@@ -81,7 +79,7 @@ def examine(
     if n_rows < loaded.n_rows:
         what = f"{loaded.n_rows - n_rows} rows repeat the identifier of an earlier row and are left out"
         warnings.append(
-            Problem("ID_COLLAPSED", problems.place(spec.id), what, "keep one row per subject at the source")
+            Problem("ID_COLLAPSED", problems.place(spec.key_title), what, "keep one row per subject at the source")
         )
     if ROLE_WRITES in notes:
         what, fix = "the role of the database could change the table", "use a role that may SELECT and nothing else"

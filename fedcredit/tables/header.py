@@ -18,10 +18,11 @@ MAX_NAME_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Column numbers by use. `features` keep the order of the file; `time` may be one of them."""
+    """Column numbers by use; `key` are those of the identifier. `features` keep the order of the file; `time` may be
+    one of them."""
 
     names: tuple[str, ...]
-    id: int
+    key: tuple[int, ...]
     label: int | None
     time: int | None
     updated: int | None
@@ -31,7 +32,7 @@ class Layout:
     def used(self) -> tuple[int, ...]:
         """The columns that are read at all."""
         return tuple(
-            sorted({i for i in (self.id, self.label, self.time, self.updated, *self.features) if i is not None})
+            sorted({i for i in (*self.key, self.label, self.time, self.updated, *self.features) if i is not None})
         )
 
 
@@ -48,17 +49,17 @@ def lay_out(spec: TableSpec, names: list[str], problems: Problems) -> Layout:
     """
     trimmed = [name.strip(BLANKS) for name in names]
     _check_names(trimmed, problems)
-    found = [spec.id, spec.label, spec.time, spec.updated]
+    found = [*spec.key, spec.label, spec.time, spec.updated]
     declared = [*found, *spec.drop, *(c.name for c in spec.columns)]
     for name in dict.fromkeys(n for n in declared if n is not None):
         if name not in trimmed:
             problems.add("COLUMN_MISSING", "there is no such column", _nearest(name, trimmed), column=name)
     problems.check()
     number = {name: i for i, name in enumerate(trimmed)}
-    no_feature = {spec.id, spec.label, spec.updated, *spec.drop}
+    no_feature = {*spec.key, spec.label, spec.updated, *spec.drop}
     return Layout(
         names=tuple(trimmed),
-        id=number[spec.id],
+        key=tuple(number[name] for name in spec.key),
         label=None if spec.label is None else number[spec.label],
         time=None if spec.time is None else number[spec.time],
         updated=None if spec.updated is None else number[spec.updated],

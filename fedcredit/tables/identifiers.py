@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -24,7 +26,7 @@ from fedcredit import uscc
 from fedcredit.kernels import identifiers
 from fedcredit.tables.engine import Engine
 from fedcredit.tables.problems import Problems, refuse
-from fedcredit.tables.spec import BLANKS, Duplicates, IdType, Limits
+from fedcredit.tables.spec import BLANKS, IdType, Limits, TableSpec
 
 __all__ = ["Identifiers", "SubjectId", "duplicates", "read_identifiers", "subject_id"]
 
@@ -49,7 +51,9 @@ _RULES = {
     _CHARACTER: ("a character that the identifier type does not have", "correct it at the source"),
     _CHECK: ("wrong check character", "correct it at the source: a character is mistyped"),
 }
+_NAMES = {rule: what for rule, (what, _) in _RULES.items()} | {_SCIENCE: "scientific notation"}
 _SHOWN_ROWS = 3
+_MAX_PART_BYTES = 255  # of one column of several, as `kernels.identifiers.join` takes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,35 +87,28 @@ def subject_id(text: str, id_type: IdType = "uscc", limits: Limits | None = None
 
 
 def read_identifiers(
-    engine: Engine,
-    column: int,
-    id_type: IdType,
-    n_rows: int,
-    limits: Limits,
-    problems: Problems,
-    name: str,
-    repeated: Duplicates = "refuse",
+    engine: Engine, columns: Sequence[int], spec: TableSpec, n_rows: int, limits: Limits, problems: Problems
 ) -> Identifiers:
-    """The identifiers in column `column` of the table; what is wrong with them goes to `problems`.
+    """The identifiers in `columns` of the table, as `spec` declares them; what is wrong with them goes to `problems`.
 
-    With `repeated` "first", rows that repeat an earlier identifier are taken out of the table, and are no problem.
-    Rows with an invalid identifier hold an empty one, which is never among the duplicates.
+    Those of several columns are joined, each in its own normal form (`kernels.identifiers.join`). Where the owner wants
+    the first of repeated rows, the others are taken out of the table, and are no problem. Rows with an invalid
+    identifier hold an empty one, which is never among the duplicates.
     """
-    pieces: list[Ids] = []
-    rules = np.empty(n_rows, np.uint8)
+    parts: list[Ids] = []
     changes = np.zeros(3, np.int64)
-    for rows, cells in engine.joined_pieces(n_rows, column):
-        ids, broken, changed = identifiers.normalise(cells, len(rows), id_type, limits.max_id_bytes)
+    invalid: Counter[str] = Counter()
+    for column, name, id_type in zip(columns, spec.key, spec.key_types, strict=True):
+        longest = limits.max_id_bytes if len(columns) == 1 else min(limits.max_id_bytes, _MAX_PART_BYTES)
+        ids, rules, changed = _normalised(engine, column, id_type, n_rows, longest)
+        _report(rules, problems, name)
+        counts = np.bincount(rules[rules != _OK], minlength=len(_NAMES) + 1)
+        invalid.update({what: int(counts[rule]) for rule, what in _NAMES.items() if counts[rule]})
         changes += changed
-        rules[rows] = broken
-        pieces.append(ids)
-        if (rows[1:] < rows[:-1]).any():
-            pieces[-1] = np.empty_like(ids)
-            pieces[-1][rows - rows.min()] = ids
-    out = np.concatenate(pieces)
-    _report(rules, problems, name)
+        parts.append(ids)
+    out = parts[0] if len(parts) == 1 else identifiers.join(parts)
     repeats = identifiers.repeats(out)
-    if len(repeats) and repeated == "first":
+    if len(repeats) and spec.duplicates == "first":
         left = np.ones(n_rows, np.bool_)
         left[repeats] = False
         out = out[left]
@@ -124,13 +121,28 @@ def read_identifiers(
             len(repeats),
             "an earlier row has the same identifier",
             "keep one row per subject, or set duplicates = 'first'",
-            column=name,
+            column=spec.key_title,
         )
     blanks, full_width, lower_case = (int(count) for count in changes)
-    names = {rule: what for rule, (what, _) in _RULES.items()} | {_SCIENCE: "scientific notation"}
-    counts = np.bincount(rules[rules != _OK], minlength=len(names) + 1)
-    invalid = {what: int(counts[rule]) for rule, what in names.items() if counts[rule]}
-    return Identifiers(out, blanks, full_width, lower_case, invalid, len(repeats))
+    return Identifiers(out, blanks, full_width, lower_case, dict(invalid), len(repeats))
+
+
+def _normalised(
+    engine: Engine, column: int, id_type: IdType, n_rows: int, max_bytes: int
+) -> tuple[Ids, npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """A column in normal form, the rules that its cells break, and how many cells each step changed."""
+    pieces: list[Ids] = []
+    rules = np.empty(n_rows, np.uint8)
+    changes = np.zeros(3, np.int64)
+    for rows, cells in engine.joined_pieces(n_rows, column):
+        ids, broken, changed = identifiers.normalise(cells, len(rows), id_type, max_bytes)
+        changes += changed
+        rules[rows] = broken
+        pieces.append(ids)
+        if (rows[1:] < rows[:-1]).any():
+            pieces[-1] = np.empty_like(ids)
+            pieces[-1][rows - rows.min()] = ids
+    return np.concatenate(pieces), rules, changes
 
 
 def duplicates(ids: Ids) -> tuple[int, list[int]]:

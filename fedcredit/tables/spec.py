@@ -16,6 +16,7 @@ from fedcredit.tables.remote.sources import Source
 
 __all__ = [
     "BLANKS",
+    "MAX_KEY_COLUMNS",
     "OTHER",
     "ColumnKind",
     "ColumnSpec",
@@ -44,6 +45,7 @@ BLANKS = " \t\r\n"
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_LEVELS = 4096
+MAX_KEY_COLUMNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class TableSpec:
     """
 
     path: Path
-    id: str
-    id_type: IdType = "uscc"
+    id: str | tuple[str, ...]  # one column, or up to MAX_KEY_COLUMNS that are a subject's key together
+    id_type: IdType | tuple[IdType, ...] = "uscc"  # of each of these columns, or one for all
     duplicates: Duplicates = "refuse"  # "first": of rows with one identifier, the first in the table's order alone
     label: str | None = None
     drop: tuple[str, ...] = ()
@@ -94,6 +96,21 @@ class TableSpec:
     def __post_init__(self) -> None:
         if problems := list(_contradictions(self)):
             raise ConfigError(problems)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns of the identifier, one or several."""
+        return (self.id,) if isinstance(self.id, str) else self.id
+
+    @property
+    def key_types(self) -> tuple[IdType, ...]:
+        """The type of each column of `key`."""
+        return (self.id_type,) * len(self.key) if isinstance(self.id_type, str) else self.id_type
+
+    @property
+    def key_title(self) -> str:
+        """What errors and files call the columns of the identifier."""
+        return ",".join(self.key)
 
     @property
     def title(self) -> str:
@@ -129,8 +146,13 @@ class Resources:
 
 def dump_spec(spec: TableSpec) -> dict[str, Any]:
     """`spec` as plain values for JSON or TOML: defaults left out. `load_spec` reads it back."""
-    out: dict[str, Any] = {"path": str(spec.path), "id": spec.id, "id_type": spec.id_type}
-    out |= _not_default(spec, TableSpec(path=spec.path, id=spec.id), ("path", "id", "id_type", "columns", "source"))
+    out: dict[str, Any] = {"path": str(spec.path)}
+    out |= {key: list(v) if isinstance(v := getattr(spec, key), tuple) else v for key in ("id", "id_type")}
+    out |= _not_default(
+        spec,
+        TableSpec(path=spec.path, id=spec.id, id_type=spec.id_type),
+        ("path", "id", "id_type", "columns", "source"),
+    )
     if spec.columns:
         bare = ColumnSpec("")
         out["columns"] = {c.name: _not_default(c, bare, ("name",)) for c in spec.columns}
@@ -164,6 +186,8 @@ def _arguments(kind: type[ColumnSpec] | type[TableSpec], raw: Mapping[str, Any])
     for key, value in raw.items():
         if key in ("path", "root") and isinstance(value, str):
             out[key] = Path(value)
+        elif key in ("id", "id_type"):
+            out[key] = tuple(value) if isinstance(value, list) else value
         elif key in ("drop", "only", "missing", "levels", "special"):
             if not isinstance(value, list | tuple):
                 problems.append(Problem("CONFIG_TYPE", f"table.{key}", "is not a list"))
@@ -179,8 +203,13 @@ def _contradictions(spec: TableSpec) -> Iterable[Problem]:
     def problem(key: str, what: str, fix: str = "") -> Problem:
         return Problem("CONFIG_TABLE", f"{spec.title}: {key}", what, fix)
 
+    if not 1 <= len(spec.key) <= MAX_KEY_COLUMNS:
+        yield problem("id", f"is not 1 to {MAX_KEY_COLUMNS} columns")
+    if len(spec.key_types) != len(spec.key):
+        yield problem("id_type", "is not one for each column of id", "give one for all, or a list as long as id's")
+    if not set(spec.key_types) <= set(get_args(IdType)):
+        yield problem("id_type", "is none of the choices", f"use one of {', '.join(get_args(IdType))}")
     choices_of = {
-        "id_type": IdType,
         "duplicates": Duplicates,
         "format": Format,
         "encoding": Encoding,
@@ -194,7 +223,7 @@ def _contradictions(spec: TableSpec) -> Iterable[Problem]:
         yield problem("delimiter", "is none of the choices", "use a comma, a semicolon, a tab or a vertical bar")
     if not 2 <= spec.max_levels <= MAX_LEVELS:
         yield problem("max_levels", f"is not in [2, {MAX_LEVELS}]")
-    names = [name for name in (spec.id, spec.label, *spec.drop) if name is not None]
+    names = [name for name in (*spec.key, spec.label, *spec.drop) if name is not None]
     if len(set(names)) != len(names):
         yield problem("id, label, drop", "name one column twice", "name each column once")
     if any(
@@ -204,14 +233,14 @@ def _contradictions(spec: TableSpec) -> Iterable[Problem]:
         yield problem("column names", "an empty name, or one with spaces around it")
     if spec.updated is not None and spec.updated in names:
         yield problem("updated", "is the id, the label or a dropped column")
-    if spec.time is not None and spec.time in (spec.id, spec.label):
+    if spec.time is not None and spec.time in (*spec.key, spec.label):
         yield problem("time", "is the id or label column")
     if any("\0" in m or m != m.strip(BLANKS) for m in spec.missing):
         yield problem("missing", "a marker with a NUL or with spaces around it", "cells are compared without them")
     described = [c.name for c in spec.columns]
     if len(set(described)) != len(described):
         yield problem("columns", "describe one column twice")
-    if {spec.id, spec.label} & set(described):
+    if {*spec.key, spec.label} & set(described):
         yield problem("columns", "describe the id or label column", "take it out of columns")
     for column in spec.columns:
         yield from _column_contradictions(spec, column)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -53,10 +53,10 @@ class Office:
         lines = [f"{i:012d},{i % 7},{i % 5}" for i in range(n)]
         (self.folder / "tax.csv").write_text("\n".join(["id,x,y", *lines]) + "\n")
 
-    def proposal(self, name: str = "job", **job: Any) -> JobSpecification:
+    def proposal(self, name: str = "job", id_type: list[str] | None = None, **job: Any) -> JobSpecification:
         """A job as the platform would propose it."""
         seats = [{"id": "bank", "role": "label"}, {"id": "tax", "role": "feature"}]
-        sections = {"intersect": {}, "split": None, "models": []}
+        sections = {"intersect": {"id_type": id_type}, "split": None, "models": []}
         return make_proposal(
             {"job": {"name": name, "purpose": "research"} | job, "parties": seats} | sections, PLATFORM
         )
@@ -123,6 +123,23 @@ def office(tmp_path: Path) -> Iterator[Office]:
 
 def codes(error: FedcreditError) -> list[str]:
     return [problem.code for problem in error.problems]
+
+
+@pytest.mark.parametrize("stated", [["text"], ["digits", "digits"], ["uscc"]])
+def test_keys_that_could_never_meet_are_refused(office: Office, stated: list[str]) -> None:
+    office.admit(office.proposal("unsaid"))
+    office.admit(office.proposal("same", id_type=["digits"]))
+    refused = office.refusal(office.proposal("other", id_type=stated))
+    assert codes(refused) == ["KEY_MISMATCH"]
+
+
+def test_a_key_of_several_columns_has_to_be_stated_by_the_job(office: Office) -> None:
+    table = TableSection(table="tax.csv", id=("id", "x"), id_type=("digits", "text"), duplicates="first")
+    office.premises = replace(office.premises, tables={"main": table})
+    office.admit(office.proposal("same", id_type=["digits", "text"]))
+    (problem,) = office.refusal(office.proposal("unsaid")).problems
+    assert (problem.code, problem.fix) == ("KEY_MISMATCH", "[intersect] id_type = ['digits', 'text']")
+    assert codes(office.refusal(office.proposal("turned", id_type=["text", "digits"]))) == ["KEY_MISMATCH"]
 
 
 def test_a_crash_between_spending_and_keeping_costs_nothing_twice(office: Office) -> None:

@@ -170,11 +170,19 @@ def test_the_names_of_variables_are_no_secrets(folder: Path) -> None:
 def test_the_examples_of_the_documentation_are_read(folder: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "tables.md").read_text()
     blocks = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
-    assert len(blocks) == 3
-    for name in ("registry.csv", "keys/tax-db.url", "keys/db-ca.pem", "keys/share.token", "keys/share-ca.pem"):
+    assert len(blocks) == 4
+    for name in (
+        "registry.csv",
+        "people.csv",
+        "keys/tax-db.url",
+        "keys/db-ca.pem",
+        "keys/share.token",
+        "keys/share-ca.pem",
+    ):
         (folder / name).write_text("-")
         (folder / name).chmod(0o600)
     party = load(folder, "\n".join(blocks))
-    assert party.tables.keys() == {"registry", "enterprise_tax", "permits"}
+    assert party.tables.keys() == {"registry", "people", "enterprise_tax", "permits"}
     for name, table in party.tables.items():
         table.spec(folder, name=name)
+    assert party.tables["people"].spec(folder).key_types == ("text", "digits")

@@ -31,7 +31,7 @@ from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.tables import Rows, Table
-from fedcredit.tables.export import safe_cell
+from fedcredit.tables.export import identifier_lines
 
 __all__ = ["JobWork"]
 
@@ -186,7 +186,4 @@ def _validate(table: Table, fingerprint: bytes) -> Validated:
 
 
 def _id_file(table: Table, rows: npt.NDArray[np.int64]) -> bytes:
-    ids = table.ids()[rows].tolist()
-    if table.spec.id_type == "text":
-        ids = [safe_cell(name.decode()).encode() for name in ids]  # a spreadsheet must not run an identifier
-    return b"\n".join([safe_cell(table.spec.id).encode(), *ids]) + b"\n"
+    return b"".join(identifier_lines(table.spec.key, table.ids(), rows))

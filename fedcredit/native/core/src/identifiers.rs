@@ -1,4 +1,4 @@
-//! Identifiers of subjects, a column at a time: their normal form and what is wrong with them, and the column as CSV.
+//! Identifiers of subjects, a column at a time: their normal form and what is wrong with them, and columns as one key.
 //!
 //! The rules are those of `fedcredit.tables.identifiers`, which has a slow twin for one identifier.
 
@@ -233,74 +233,64 @@ fn is_unprintable(c: char) -> bool {
     UNPRINTABLE.get(UNPRINTABLE.partition_point(|&(_, last)| last < c)).is_some_and(|&(first, _)| first <= c)
 }
 
-/// A column of identifiers as the lines of a CSV file (RFC 4180), by `rows` of `ids`, which holds `width` bytes a row.
+/// Longest part of a joined key: what a byte can say.
+const MAX_PART_BYTES: usize = 255;
+
+/// Keys of several columns as one, `n` rows of each: every part behind a byte with its length, so that no two different
+/// rows of parts make one key. A row with an empty part has no key, and is nothing but NULs.
 ///
-/// A cell that a spreadsheet would run gets a quote before it, as in `fedcredit.tables.export`.
-pub fn csv_lines(ids: &[u8], width: usize, rows: &[i64]) -> Result<Vec<u8>, KernelError> {
-    if width == 0 || !ids.len().is_multiple_of(width) {
-        return Err(KernelError::Shape { what: "ids", expected: width, found: ids.len() });
+/// `columns` are rows and their width; gives the keys and their width.
+pub fn join(columns: &[(&[u8], usize)], n: usize) -> Result<(Vec<u8>, usize), KernelError> {
+    if columns.is_empty() {
+        return Err(KernelError::Shape { what: "columns", expected: 1, found: 0 });
     }
-    let n = ids.len() / width;
-    if let Some(index) = rows.iter().position(|&row| !usize::try_from(row).is_ok_and(|row| row < n)) {
-        return Err(KernelError::Range { what: "rows", index });
+    for &(bytes, width) in columns {
+        if width == 0 || bytes.len() != n * width {
+            return Err(KernelError::Shape { what: "columns", expected: n * width, found: bytes.len() });
+        }
     }
-    let pieces: Vec<Vec<u8>> = rows
-        .par_chunks(ROWS_PER_TASK)
-        .map(|rows| {
-            let mut out = Vec::with_capacity(rows.len() * (width + 2));
-            for &row in rows {
-                let id = &ids[row as usize * width..][..width];
-                let length = id.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-                push_cell(&mut out, &id[..length]);
-                out.extend_from_slice(b"\r\n");
-            }
-            out
+    let parts = |row: usize| columns.iter().map(move |&(bytes, width)| text_of(&bytes[row * width..][..width]));
+    let lengths: Vec<Option<usize>> = (0..n)
+        .into_par_iter()
+        .with_min_len(ROWS_PER_TASK)
+        .map(|row| parts(row).try_fold(0, |sum, part| (!part.is_empty()).then_some(sum + 1 + part.len())))
+        .collect();
+    if let Some(index) = (0..n).into_par_iter().find_first(|&row| parts(row).any(|part| part.len() > MAX_PART_BYTES)) {
+        return Err(KernelError::Range { what: "columns", index });
+    }
+    let width = lengths.par_iter().map(|length| length.unwrap_or(0)).max().unwrap_or(0).max(1);
+    let mut keys = vec![0; n * width];
+    keys.par_chunks_mut(width).enumerate().with_min_len(ROWS_PER_TASK).for_each(|(row, key)| {
+        if lengths[row].is_none() {
+            return;
+        }
+        let mut at = 0;
+        for part in parts(row) {
+            key[at] = part.len() as u8;
+            key[at + 1..][..part.len()].copy_from_slice(part);
+            at += 1 + part.len();
+        }
+    });
+    Ok((keys, width))
+}
+
+/// The parts of a key that `join` made of so many, or None if it is none of those.
+pub(crate) fn split(key: &[u8], parts: usize) -> Option<Vec<&[u8]>> {
+    let mut rest = key;
+    let found: Option<Vec<&[u8]>> = (0..parts)
+        .map(|_| {
+            let (&length, behind) = rest.split_first()?;
+            let (part, behind) = behind.split_at_checked(usize::from(length))?;
+            rest = behind;
+            (!part.is_empty()).then_some(part)
         })
         .collect();
-    Ok(pieces.concat())
+    found.filter(|_| rest.iter().all(|&byte| byte == 0))
 }
 
-fn push_cell(out: &mut Vec<u8>, cell: &[u8]) {
-    let formula = is_formula(cell);
-    if !cell.is_empty() && !cell.iter().any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n')) {
-        out.extend_from_slice(if formula { b"'" } else { b"" });
-        out.extend_from_slice(cell);
-        return;
-    }
-    out.extend_from_slice(if formula { b"\"'" } else { b"\"" });
-    for &byte in cell {
-        out.extend_from_slice(if byte == b'"' { b"\"\"" } else { std::slice::from_ref(&byte) });
-    }
-    out.push(b'"');
-}
-
-fn is_formula(cell: &[u8]) -> bool {
-    if cell.first().is_some_and(u8::is_ascii_alphanumeric) {
-        return false;
-    }
-    let start = cell.iter().position(|&byte| byte != b' ').unwrap_or(cell.len());
-    let starts = ["=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠"];
-    starts.iter().any(|begin| cell[start..].starts_with(begin.as_bytes())) && !is_number(cell)
-}
-
-/// `[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?`
-fn is_number(cell: &[u8]) -> bool {
-    let signless = |bytes: &'_ [u8]| usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
-    let cell = &cell[signless(cell)..];
-    let (mantissa, exponent) = match cell.iter().position(|byte| matches!(byte, b'e' | b'E')) {
-        Some(e) => (&cell[..e], Some(&cell[e + 1..])),
-        None => (cell, None),
-    };
-    let digits = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_digit);
-    let (whole, fraction) = match mantissa.iter().position(|&byte| byte == b'.') {
-        Some(point) => (&mantissa[..point], &mantissa[point + 1..]),
-        None => (mantissa, &[][..]),
-    };
-    let power = exponent.map(|exponent| &exponent[signless(exponent)..]);
-    digits(whole)
-        && digits(fraction)
-        && whole.len() + fraction.len() > 0
-        && power.is_none_or(|power| !power.is_empty() && digits(power))
+/// A row without the NULs that pad it.
+pub(crate) fn text_of(row: &[u8]) -> &[u8] {
+    &row[..row.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)]
 }
 
 #[cfg(test)]
@@ -357,14 +347,24 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_no_spreadsheet_runs() {
-        let cells: [&[u8; 6]; 6] =
-            [b"91\0\0\0\0", b"=1\0\0\0\0", b"-1.5e3", b"a,\"b\0\0", b" @x\0\0\0", b"\0\0\0\0\0\0"];
-        let ids: Vec<u8> = cells.into_iter().flatten().copied().collect();
-        let lines = csv_lines(&ids, 6, &[5, 4, 3, 2, 1, 0]).unwrap();
-        assert_eq!(lines, b"\"\"\r\n' @x\r\n\"a,\"\"b\"\r\n-1.5e3\r\n'=1\r\n91\r\n");
-        assert!(csv_lines(&ids, 6, &[6]).is_err());
-        assert!(csv_lines(&ids, 6, &[-1]).is_err());
-        assert!(csv_lines(&ids, 5, &[]).is_err());
+    fn joined_keys_are_different_where_a_part_is() {
+        let (keys, width) = join(&[(b"ab\0a\0\0x\0\0", 3), (b"c\0bcd\0", 2)], 3).unwrap();
+        assert_eq!(width, 5);
+        assert_eq!(&keys[..], b"\x02ab\x01c\x01a\x02bc\x01x\x01d\0");
+        assert_eq!(split(&keys[10..], 2).unwrap(), [b"x", b"d"]);
+        assert!(split(&keys[10..], 3).is_none());
+        assert!(split(b"\x09ab", 1).is_none());
+        assert!(split(b"\x01ab", 1).is_none());
+        let (keys, width) = join(&[(b"a\0", 1), (b"bc", 1)], 2).unwrap();
+        assert_eq!((&keys[..], width), (&b"\x01a\x01b\0\0\0\0"[..], 4));
+    }
+
+    #[test]
+    fn what_cannot_be_joined() {
+        assert!(join(&[], 0).is_err());
+        assert!(join(&[(b"abc", 2)], 1).is_err());
+        assert!(join(&[(b"ab", 1), (b"a", 1)], 2).is_err());
+        assert!(join(&[(&[b'x'; 256], 256)], 1).is_err());
+        assert_eq!(join(&[(b"", 1), (b"", 3)], 0).unwrap(), (vec![], 1));
     }
 }

@@ -5,7 +5,7 @@
 //! - [`error`]: why a kernel refuses its input.
 //! - [`hash`], [`vaes`]: the correlation-robust hash that all symmetric protocols here rest on, twice.
 //! - [`items`], [`digest`]: batches of byte strings, and keyed functions of them.
-//! - [`partition`]: rows told apart and found again. [`identifiers`]: columns of identifiers in normal form, and as CSV.
+//! - [`partition`]: rows told apart and found again. [`identifiers`]: columns of identifiers in normal form; [`lines`]: as CSV.
 //! - [`ristretto`]: ristretto255 in blocks of points, by one of two arithmetics. `field8`, `edwards8` and `ristretto8`
 //!   are the second one, eight points at a time.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
@@ -37,6 +37,7 @@ pub mod hash;
 pub mod histogram;
 pub mod identifiers;
 pub mod items;
+pub mod lines;
 pub mod okvs;
 mod okvs_place;
 mod okvs_solve;
