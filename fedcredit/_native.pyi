@@ -10,6 +10,9 @@ __version__: Final[str]
 class BadPoint(ValueError):
     """Bytes that are not a canonical, non-identity group element."""
 
+class BadFilter(ValueError):
+    """Bytes that are not a compact set, or an update that does not fit one."""
+
 class NoAssignment(ValueError):
     """No OKVS for these keys under this seed."""
 
@@ -76,6 +79,29 @@ def okvs_encode(
 def okvs_decode_xor(
     store: npt.NDArray[np.uint8], n: int, keys: npt.NDArray[np.uint8], seed: bytes, out: npt.NDArray[np.uint8]
 ) -> None: ...
+
+# Compact sets of pseudorandom values: kernels/filter.py. A set is flat bytes.
+
+def filter_size(n: int, bits: int) -> int: ...
+def filter_encode(values: npt.NDArray[np.uint8], bits: int, out: npt.NDArray[np.uint8]) -> None: ...
+def filter_check(set: npt.NDArray[np.uint8], n: int, bits: int) -> None: ...
+def filter_contains(
+    set: npt.NDArray[np.uint8], n: int, bits: int, wanted: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]: ...
+def filter_difference(
+    old: npt.NDArray[np.uint8], n_old: int, new: npt.NDArray[np.uint8], n_new: int, bits: int
+) -> tuple[int, npt.NDArray[np.uint8], int, npt.NDArray[np.uint8]]: ...
+def filter_apply(
+    old: npt.NDArray[np.uint8],
+    n_old: int,
+    removed: npt.NDArray[np.uint8],
+    n_removed: int,
+    added: npt.NDArray[np.uint8],
+    n_added: int,
+    bits: int,
+    out: npt.NDArray[np.uint8],
+) -> None: ...
+def filter_digest(set: npt.NDArray[np.uint8]) -> bytes: ...
 
 # Transfers, one-hot sharing, sums per bin: kernels/onehot.py. Arrays are flat; blocks are pairs of words.
 

@@ -17,6 +17,7 @@ from fedcredit.wire.message import Message, MessageInvalid, array, blob, count, 
 
 __all__ = [
     "BITS_PER_CHUNK",
+    "FILTER_KEY_BYTES",
     "MAX_ROWS",
     "POINTS_PER_CHUNK",
     "SLOTS_PER_CHUNK",
@@ -25,6 +26,10 @@ __all__ = [
     "BlindedItems",
     "BlindedSlots",
     "EvaluatedItems",
+    "FilterHeld",
+    "FilterOffer",
+    "FilterPiece",
+    "FilterProgress",
     "ItemMasks",
     "PairKey",
     "Release",
@@ -42,6 +47,13 @@ SLOT_BYTES: Final = 16
 POINTS_PER_CHUNK: Final = CHUNK_BYTES // POINT_BYTES
 SLOTS_PER_CHUNK: Final = CHUNK_BYTES // SLOT_BYTES
 BITS_PER_CHUNK: Final = CHUNK_BYTES * 8
+
+FILTER_KEY_BYTES: Final = 16
+"""Bytes of the name of a key under which a filter was made; all zero where none is meant."""
+
+MAX_FILTER_BITS: Final = 8 * SLOT_BYTES
+MAX_VERSION: Final = 1 << 40
+MAX_PIECES: Final = 1 << 16
 
 U8 = npt.NDArray[np.uint8]
 
@@ -203,6 +215,79 @@ class AlignedPlaces(Message, tag=0x1A, proto=pb.AlignedPlaces):
     """
 
     bits: U8 = array(np.uint8, 1, CHUNK_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FilterHeld(Message, tag=0x1C, proto=pb.FilterHeld):
+    """Which filter of the holder the receiver has from earlier sessions; a key of zeros for none.
+
+    Reveals: that, which the holder knows but for a copy that was lost.
+    Assumes: an authenticated link.
+    """
+
+    key: bytes = blob(FILTER_KEY_BYTES)
+    version: int = count(MAX_VERSION)
+    digest: bytes = blob(32)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FilterProgress(Message, tag=0x1D, proto=pb.FilterProgress):
+    """How far the holder is with bringing its filter up to date: `done` of `total` pieces of work; equal at the end.
+
+    Reveals: how many of the holder's rows are new to its filter, to 131,072 of them.
+    Assumes: an authenticated link.
+    """
+
+    done: int = count(MAX_PIECES)
+    total: int = count(MAX_PIECES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        if self.done > self.total:
+            raise MessageInvalid("FilterProgress.done", "more than there is to do")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FilterOffer(Message, tag=0x1E, proto=pb.FilterOffer):
+    """The holder's filter as it is now, and what follows of it: all, or what went and what came, or nothing.
+
+    Reveals: the holder's number of rows; unless the whole follows, how many of them went and came since the version
+    that the receiver holds.
+    Assumes: an authenticated link; a semi-honest holder, which uses the key that the filter names.
+    """
+
+    key: bytes = blob(FILTER_KEY_BYTES)
+    version: int = count(MAX_VERSION, 1)
+    entries: int = count(MAX_ROWS, 1)
+    bits: int = count(MAX_FILTER_BITS, 1)
+    digest: bytes = blob(32)
+    whole: bool = flag()
+    removed: int = count(MAX_ROWS)
+    added: int = count(MAX_ROWS)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        if not any(self.key):
+            raise MessageInvalid("FilterOffer.key", "names no key")
+        if self.whole and (self.removed or self.added):
+            raise MessageInvalid("FilterOffer.whole", "a change beside the whole")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FilterPiece(Message, tag=0x1F, proto=pb.FilterPiece):
+    """A piece of the holder's filter, or of a change of it, in order.
+
+    Reveals: nothing but through the pseudorandom function at the receiver's items; over several versions of a filter
+    under one key, which of its entries are the same.
+    Assumes: entries of items that the receiver did not ask for look uniform to it (one-more gap Diffie-Hellman).
+    """
+
+    data: U8 = array(np.uint8, 1, CHUNK_BYTES)
+
+    def validate(self) -> None:
+        """See `Message.validate`."""
+        if not len(self.data):
+            raise MessageInvalid("FilterPiece.data", "an empty piece", "ARRAY_INVALID")
 
 
 def _rows_of(where: str, chunk: U8, width: int) -> None:

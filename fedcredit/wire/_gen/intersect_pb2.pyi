@@ -73,3 +73,47 @@ class AlignedPlaces(_message.Message):
     BITS_FIELD_NUMBER: _ClassVar[int]
     bits: _array_pb2.Array
     def __init__(self, bits: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class FilterHeld(_message.Message):
+    __slots__ = ("key", "version", "digest")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    version: int
+    digest: bytes
+    def __init__(self, key: _Optional[bytes] = ..., version: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
+
+class FilterProgress(_message.Message):
+    __slots__ = ("done", "total")
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    done: int
+    total: int
+    def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
+class FilterOffer(_message.Message):
+    __slots__ = ("key", "version", "entries", "bits", "digest", "whole", "removed", "added")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    version: int
+    entries: int
+    bits: int
+    digest: bytes
+    whole: bool
+    removed: int
+    added: int
+    def __init__(self, key: _Optional[bytes] = ..., version: _Optional[int] = ..., entries: _Optional[int] = ..., bits: _Optional[int] = ..., digest: _Optional[bytes] = ..., whole: _Optional[bool] = ..., removed: _Optional[int] = ..., added: _Optional[int] = ...) -> None: ...
+
+class FilterPiece(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: _array_pb2.Array
+    def __init__(self, data: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...

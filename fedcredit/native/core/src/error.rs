@@ -11,6 +11,8 @@ pub enum KernelError {
     Range { what: &'static str, index: usize },
     /// Bytes that are not a canonical, non-identity group element.
     BadPoint { index: usize },
+    /// Bytes that are not the code of anything.
+    BadEncoding { what: &'static str },
     /// No assignment was found for this seed; try another.
     NoAssignment,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for KernelError {
             }
             Self::Range { what, index } => write!(f, "{what}: element {index} is out of range"),
             Self::BadPoint { index } => write!(f, "element {index} is not a valid group element"),
+            Self::BadEncoding { what } => write!(f, "{what}"),
             Self::NoAssignment => write!(f, "no assignment for this seed"),
         }
     }

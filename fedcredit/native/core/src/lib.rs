@@ -9,6 +9,7 @@
 //! - [`ristretto`]: ristretto255 in blocks of points, by one of two arithmetics. `field8`, `edwards8` and `ristretto8`
 //!   are the second one, eight points at a time.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
+//! - [`filter`]: a compact set that one party publishes and another looks its own values up in.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
 //! - [`cot`]: correlated oblivious transfer by extension (SoftSpoken).
@@ -31,6 +32,7 @@ mod expand;
 pub mod expand_convolute;
 #[cfg(target_arch = "x86_64")]
 mod field8;
+pub mod filter;
 pub mod gf128;
 pub mod group;
 pub mod hash;

@@ -3,6 +3,7 @@
 //! Arrays come in as contiguous numpy arrays and are only borrowed; results are new arrays. Shapes, dtypes and ranges
 //! are checked twice: with good messages in `fedcredit.kernels`, and again here so that nothing can panic.
 
+mod filter;
 mod group;
 mod identifiers;
 mod onehot;
@@ -13,6 +14,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 pyo3::create_exception!(_native, BadPoint, PyValueError, "Bytes that are not a canonical, non-identity group element.");
+pyo3::create_exception!(
+    _native,
+    BadFilter,
+    PyValueError,
+    "Bytes that are not a compact set, or an update that does not fit one."
+);
 pyo3::create_exception!(_native, NoAssignment, PyValueError, "No OKVS for these keys under this seed.");
 
 /// A kernel's refusal as a ValueError; `fedcredit.kernels` gives it the caller's context. A peer's fault and a failed
@@ -21,6 +28,7 @@ fn refuse(error: KernelError) -> PyErr {
     let text = error.to_string();
     match error {
         KernelError::BadPoint { .. } => BadPoint::new_err(text),
+        KernelError::BadEncoding { .. } => BadFilter::new_err(text),
         KernelError::NoAssignment => NoAssignment::new_err(text),
         _ => PyValueError::new_err(text),
     }
@@ -30,7 +38,9 @@ fn refuse(error: KernelError) -> PyErr {
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("BadPoint", m.py().get_type::<BadPoint>())?;
+    m.add("BadFilter", m.py().get_type::<BadFilter>())?;
     m.add("NoAssignment", m.py().get_type::<NoAssignment>())?;
+    filter::register(m)?;
     group::register(m)?;
     identifiers::register(m)?;
     onehot::register(m)?;
