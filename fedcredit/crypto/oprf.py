@@ -2,7 +2,8 @@
 
 The holder of a key and the holder of items compute F_k(item) so that the first learns nothing of the items but their
 number, and the second nothing of the key but the values it asked for. `OprfKey` and `OprfBlind` are single-session:
-make them fresh, and drop them with the session.
+make them fresh, and drop them with the session. A filter alone outlives its session, and its key with it, in a private
+file of its owner (`docs/protocols/intersect.md`).
 
 Shapes: n items of w bytes, (n, w) uint8; points (n, 32); values (n, width), the first bytes of the RFC's 64 an item.
 Assumes: the one-more gap Diffie-Hellman assumption and a random oracle (RFC 9497, section 7); and, since a blind serves
@@ -36,6 +37,16 @@ class OprfKey:
     def generate(cls, randomness: Randomness) -> OprfKey:
         """A fresh key."""
         return cls(randomness.scalar())
+
+    @classmethod
+    def from_bytes(cls, secret: bytes) -> OprfKey:
+        """The key that `to_bytes` gave. Raises: ValueError for what is no key."""
+        group.invert(np.frombuffer(secret, np.uint8).reshape(1, -1))
+        return cls(secret)
+
+    def to_bytes(self) -> bytes:
+        """The key itself, for its owner's private file."""
+        return self._scalar
 
     def blind_evaluate(self, blinded: U8) -> U8:
         """RFC 9497 `BlindEvaluate`: points to points. Raises: BadPoint."""

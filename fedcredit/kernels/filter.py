@@ -1,7 +1,7 @@
 """Compact sets of pseudorandom values: what one party publishes once and another looks its own values up in.
 
-The first `bits` bits of a value count. A set of n values takes at most `bits - log2 n + 2` bits a value; its size follows
-from n and `bits` alone, and one set has one code. All cores, the GIL released.
+The first `bits` bits of a value count. A set of n values takes at most `bits - log2 n + 2` bits a value; its size
+follows from n and `bits` alone, and one set has one code. All functions release the GIL.
 
 Shapes: values (n, 16) uint8, e.g. the first bytes of an OPRF's; a set (bytes,) uint8, which may be a mapped file.
 Source: P. Elias 1974, R. Fano 1971 (quasi-succinct coding of monotone sequences).

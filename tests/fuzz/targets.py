@@ -38,6 +38,7 @@ from fedcredit.estimators.parts import FeaturePart, LabelPart, part_from_bytes
 from fedcredit.governance.audit import Entry, Event, Head, SignedHead
 from fedcredit.governance.policy_rules import Action
 from fedcredit.ids import PartyId
+from fedcredit.kernels import filter as compact
 from fedcredit.kernels import group
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.party import _signatures
@@ -417,6 +418,21 @@ def _kernels() -> Iterator[Target]:
 
     def scalars(data: bytes) -> None:
         group.multiply(points[:1], data)
+
+    shared = compact.encode(np.frombuffer(bytes(range(256)) * 2, np.uint8).reshape(-1, 16), 84)
+
+    def filter_of(data: bytes) -> None:
+        n = data[0] if data else 0
+        found = np.resize(np.frombuffer(data[1:] or b"x", np.uint8), compact.size(n, 84))
+        # Answers to no purpose, but answers.
+        compact.contains(found, n, 84, points[:1, :16])
+        change = compact.Change(n, found, n, found)
+        compact.check(found, n, 84)
+        if compact.apply(found, n, change, 84).tobytes() != found.tobytes():
+            raise AssertionError("what goes and comes again is not there")
+
+    seeds = (bytes([32]) + shared.tobytes(), b"")
+    yield Target("kernel.filter", seeds, filter_of, mutate.blind, (compact.BadFilter,))
 
     yield Target("kernel.scalar", (bytes([7]) + bytes(31),), scalars, mutate.blind, (ValueError,))
 

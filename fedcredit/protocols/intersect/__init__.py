@@ -1,11 +1,22 @@
 """Which subjects all parties hold, in one common order, and nothing about the others.
 
-One protocol for two and more parties: `IntersectReceiver` and any number of `IntersectHolder`s around it.
+One protocol for two and more parties: `IntersectReceiver` and any number of `IntersectHolder`s around it. Another for a
+few subjects of one party and many of a second: `UnbalancedReceiver` and `UnbalancedHolder`.
 See `docs/protocols/intersect.md`.
 """
 
 from fedcredit.protocols.intersect.alignment import Alignment, Mode
 from fedcredit.protocols.intersect.holder import IntersectHolder, Lent
 from fedcredit.protocols.intersect.receiver import IntersectReceiver, Sieved
+from fedcredit.protocols.intersect.unbalanced import UnbalancedHolder, UnbalancedReceiver
 
-__all__ = ["Alignment", "IntersectHolder", "IntersectReceiver", "Lent", "Mode", "Sieved"]
+__all__ = [
+    "Alignment",
+    "IntersectHolder",
+    "IntersectReceiver",
+    "Lent",
+    "Mode",
+    "Sieved",
+    "UnbalancedHolder",
+    "UnbalancedReceiver",
+]

@@ -40,24 +40,24 @@ fn filter_encode(
     py.detach(|| filter::encode(values, bits, out)).map_err(refuse)
 }
 
-/// Raises BadFilter unless `set` is one of `n` numbers of `bits` bits.
+/// Raises BadFilter unless `packed` is one of `n` numbers of `bits` bits.
 #[pyfunction]
-fn filter_check(py: Python<'_>, set: Bytes<'_>, n: usize, bits: u32) -> PyResult<()> {
-    let set = set.as_slice()?;
-    py.detach(|| Filter::parse(set, n, bits).map(|_| ())).map_err(refuse)
+fn filter_check(py: Python<'_>, packed: Bytes<'_>, n: usize, bits: u32) -> PyResult<()> {
+    let packed = packed.as_slice()?;
+    py.detach(|| Filter::parse(packed, n, bits).map(|_| ())).map_err(refuse)
 }
 
-/// Which of `wanted` (m, 16) are in `set`.
+/// Which of `wanted` (m, 16) are in `packed`.
 #[pyfunction]
 fn filter_contains<'py>(
     py: Python<'py>,
-    set: Bytes<'py>,
+    packed: Bytes<'py>,
     n: usize,
     bits: u32,
     wanted: PyReadonlyArray2<'py, u8>,
 ) -> PyResult<Bound<'py, PyArray1<bool>>> {
-    let (set, wanted) = (set.as_slice()?, rows(&wanted)?);
-    let found = py.detach(|| Filter::trust(set, n, bits)?.contains(wanted)).map_err(refuse)?;
+    let (packed, wanted) = (packed.as_slice()?, rows(&wanted)?);
+    let found = py.detach(|| Filter::trust(packed, n, bits)?.contains(wanted)).map_err(refuse)?;
     Ok(found.into_pyarray(py))
 }
 
@@ -106,9 +106,9 @@ fn filter_apply(
 
 /// BLAKE3 of a set, hashed where it lies.
 #[pyfunction]
-fn filter_digest<'py>(py: Python<'py>, set: Bytes<'py>) -> PyResult<Bound<'py, PyBytes>> {
-    let set = set.as_slice()?;
-    let found = py.detach(|| digest::blake3(set));
+fn filter_digest<'py>(py: Python<'py>, packed: Bytes<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    let packed = packed.as_slice()?;
+    let found = py.detach(|| digest::blake3(packed));
     Ok(PyBytes::new(py, &found))
 }
 
