@@ -57,7 +57,8 @@ def _values(spec: Any) -> tuple[Any, ...]:
         case wire._Kind.BLOB:
             sizes = dict.fromkeys((spec.low, min(spec.high, max(spec.low, 40))))
             fitting = [text for text in (b"{}", POINT) if spec.low <= len(text) <= spec.high]
-            return (*fitting, *(bytes(range(1, 256)) * (n // 255) + bytes(n % 255) for n in sizes))
+            counted = (bytes(range(1, n + 1)) for n in sizes if n < 255)
+            return (*fitting, *(bytes(range(1, 256)) * (n // 255) + bytes(n % 255) for n in sizes), *counted)
     made = [np.ones(shape, spec.dtype) for shape in SHAPES.get(spec.rank, ()) if np.prod(shape) <= spec.high]
     return (
         *made,
