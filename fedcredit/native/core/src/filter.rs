@@ -10,6 +10,7 @@
 
 use rayon::prelude::*;
 
+use crate::bit_fields::{low_mask, read_bits, write_bits};
 use crate::error::KernelError;
 
 /// Bytes of a number as it comes in: its first `bits` bits count, the first byte being the most significant.
@@ -288,36 +289,6 @@ fn select_zero(word: u64, before: usize) -> usize {
         zeros &= zeros - 1;
     }
     zeros.trailing_zeros() as usize
-}
-
-fn low_mask(bits: u32) -> u128 {
-    u128::MAX.checked_shr(128 - bits).unwrap_or(0)
-}
-
-/// `count` bits, at most 128, from bit `start` on; what lies behind the end is zero.
-fn read_bits(bytes: &[u8], start: usize, count: u32) -> u128 {
-    let mut window = [0; 17];
-    let rest = bytes.get(start / 8..).unwrap_or_default();
-    let length = rest.len().min(17);
-    window[..length].copy_from_slice(&rest[..length]);
-    let (head, shift) = (u128::from_le_bytes(*window.first_chunk().unwrap_or(&[0; 16])), (start % 8) as u32);
-    let tail = u128::from(window[16]).checked_shl(128 - shift).unwrap_or(0);
-    (head >> shift | tail) & low_mask(count)
-}
-
-/// Adds `count` bits of `value` at bit `start`; they are zero before.
-fn write_bits(bytes: &mut [u8], start: usize, value: u128, count: u32) {
-    if count == 0 {
-        return;
-    }
-    let shift = (start % 8) as u32;
-    let head = (value << shift).to_le_bytes();
-    let tail = value.checked_shr(128 - shift).unwrap_or(0) as u8;
-    let length = (shift + count).div_ceil(8) as usize;
-    let cells = &mut bytes[start / 8..][..length];
-    for (cell, byte) in cells.iter_mut().zip(head.into_iter().chain([tail])) {
-        *cell |= byte;
-    }
 }
 
 #[cfg(test)]

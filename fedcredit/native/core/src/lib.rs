@@ -9,7 +9,7 @@
 //! - [`ristretto`]: ristretto255 in blocks of points, by one of two arithmetics. `field8`, `edwards8` and `ristretto8`
 //!   are the second one, eight points at a time.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
-//! - [`filter`]: a compact set that one party publishes and another looks its own values up in.
+//! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
 //! - [`cot`]: correlated oblivious transfer by extension (SoftSpoken).
@@ -21,6 +21,7 @@
 //! - [`histogram`]: sums per bin in the clear, for a party's own columns.
 #![deny(unsafe_code)]
 
+mod bit_fields;
 #[cfg(target_arch = "x86_64")]
 pub mod clmul;
 pub mod cot;
