@@ -1,4 +1,4 @@
-"""Small files that are whole or not there: written beside, synced, renamed, and the folder synced too.
+"""Files that are whole or not there: written beside, synced, renamed, and the folder synced too.
 
 They are for their owner alone unless a caller says otherwise.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,15 +63,15 @@ def folder_locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def write_synced(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Make a file of `data`; its bytes are durable when this returns, its name is once its folder is synced.
+def write_synced(path: Path, data: bytes | Iterable[bytes], mode: int = 0o600) -> None:
+    """Make a file of `data`, or of its pieces; its bytes are durable on return, its name is once its folder is synced.
 
     Raises: FileExistsError.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(file.fileno(), mode)
-        file.write(data)
+        file.writelines([data] if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from fedcredit.kernels import identifiers
 
-__all__ = ["header_line", "identifier_lines", "safe_cell", "write_csv", "write_identifiers"]
+__all__ = ["header_line", "identifier_lines", "safe_cell", "write_csv"]
 
 Ids = npt.NDArray[np.bytes_]
 I64 = npt.NDArray[np.int64]
@@ -49,12 +49,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerows([safe_cell(value) for value in row] for row in rows)
         text.flush()
         text.detach()
-
-
-def write_identifiers(path: Path, name: str | Sequence[str], ids: Ids, rows: I64) -> None:
-    """Write what `identifier_lines` gives, as `write_csv` would, a million rows a breath."""
-    with _appearing(path) as file:
-        file.writelines(identifier_lines((name,) if isinstance(name, str) else name, ids, rows))
 
 
 def identifier_lines(names: Sequence[str], ids: Ids, rows: I64) -> Iterator[bytes]:

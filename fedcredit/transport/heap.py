@@ -8,8 +8,9 @@ from fedcredit.wire.frame import MAX_FRAME_BYTES
 
 __all__ = ["keep_frame_memory"]
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8  # malloc.h of glibc
 _KEPT_BYTES = 64 << 20
+_ARENAS = 2
 
 
 def keep_frame_memory() -> None:
@@ -18,6 +19,9 @@ def keep_frame_memory() -> None:
     Every MiB that comes fresh from the kernel costs 256 page faults, more than its hash and its encryption together:
     a stream of 1 MiB frames runs a third faster. At most 64 MiB of free memory stay with the process; blocks larger
     than a frame are mapped and unmapped as before. Without glibc this does nothing.
+
+    Threads share two arenas. By default there are eight a core, and what is freed in one is of no use to the threads of
+    the others: aligning ten million rows left 300 MiB so, which nobody used and nobody got back.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -26,3 +30,4 @@ def keep_frame_memory() -> None:
     mallopt(_M_MMAP_THRESHOLD, MAX_FRAME_BYTES + (1 << 20))
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
     mallopt(_M_TOP_PAD, 4 << 20)
+    mallopt(_M_ARENA_MAX, _ARENAS)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fedcredit import uscc
 from fedcredit.errors import DataError
 from fedcredit.kernels import identifiers
-from fedcredit.tables import TableSpec, open_table, subject_id
-from fedcredit.tables.export import safe_cell, write_identifiers
+from fedcredit.tables import TableSpec, export, open_table, subject_id
+from fedcredit.tables.export import safe_cell
 from fedcredit.tables.identifiers import duplicates
 from fedcredit.tables.spec import IdType
 
@@ -245,15 +245,13 @@ def test_a_column_is_written_as_a_csv_writer_does(texts: list[str]) -> None:
     assert identifiers.csv_lines(ids, rows[::-1]).count(b"\n") == expected.getvalue().count("\n")
 
 
-def test_identifiers_are_written_whole(tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
+def test_a_file_of_identifiers_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_ROWS_AT_ONCE", 2)
     ids = np.array([b"91350100M000100Y43", b"=x", b"7"])
-    write_identifiers(path, "uscc", ids, np.array([1, 0, 1]))
-    assert path.read_bytes() == b"uscc\r\n'=x\r\n91350100M000100Y43\r\n'=x\r\n"
+    pieces = list(export.identifier_lines(["=uscc"], ids, np.array([1, 0, 1])))
+    assert pieces == [b"'=uscc\r\n", b"'=x\r\n91350100M000100Y43\r\n", b"'=x\r\n"]
     with pytest.raises(ValueError, match="rows"):
-        write_identifiers(path, "uscc", ids, np.array([3]))
-    assert len(path.read_bytes()) > 6
-    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
+        list(export.identifier_lines(["uscc"], ids, np.array([3])))
 
 
 @pytest.mark.parametrize(

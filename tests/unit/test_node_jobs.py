@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 from pathlib import Path
 
@@ -95,6 +96,14 @@ def test_a_result_appears_whole_and_once(tmp_path: Path) -> None:
     assert (folder / "result" / "metrics.json").read_bytes() == b"{}"
     assert len(released) == 1
     discard_partial(folder)
+
+
+def test_a_large_file_of_a_result_comes_in_pieces(tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    listed = write_result(folder, {"aligned.csv": iter([b"uscc\r\n", b"", b"1\r\n"])}, lambda manifest, n: None)
+    assert listed[0] == ("aligned.csv", hashlib.sha256(b"uscc\r\n1\r\n").digest(), 9)
+    assert (folder / "result" / "aligned.csv").read_bytes() == b"uscc\r\n1\r\n"
 
 
 class Away(MemoryTransport):

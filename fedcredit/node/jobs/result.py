@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from fedcredit import failpoints
@@ -16,15 +16,18 @@ from fedcredit.errors import FedcreditError, Problem
 from fedcredit.node.durable_files import sync_folder, write_synced
 from fedcredit.node.jobs.premises import pretty
 
-__all__ = ["MANIFEST", "Listed", "discard_partial", "listed", "write_result"]
+__all__ = ["MANIFEST", "Content", "Listed", "discard_partial", "listed", "write_result"]
 
 MANIFEST = "manifest.json"
+
+Content = bytes | Iterable[bytes]
+"""A file of a result, or the pieces of a large one, in turn."""
 
 Listed = list[tuple[str, bytes, int]]
 """Files of a result, the manifest last: relative path, SHA-256, size."""
 
 
-def write_result(folder: Path, files: Mapping[str, bytes], release: Callable[[str, int], None]) -> Listed:
+def write_result(folder: Path, files: Mapping[str, Content], release: Callable[[str, int], None]) -> Listed:
     """Write `files` as `folder/result` and give the list of them. `release(manifest, files)` records the release
     durably before anybody can see it.
 
@@ -35,13 +38,11 @@ def write_result(folder: Path, files: Mapping[str, bytes], release: Callable[[st
         return listed(final)
     discard_partial(folder)
     made: Listed = []
-    for name, data in sorted(files.items()):
+    for name in sorted(files):
         (partial / name).parent.mkdir(parents=True, exist_ok=True)
-        write_synced(partial / name, data)
-        made.append(_entry(name, data))
+        made.append(_written(partial / name, name, files[name]))
     manifest = pretty([{"path": name, "sha256": digest.hex(), "bytes": size} for name, digest, size in made])
-    write_synced(partial / MANIFEST, manifest)
-    made.append(_entry(MANIFEST, manifest))
+    made.append(_written(partial / MANIFEST, MANIFEST, manifest))
     for path in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
         sync_folder(path)
     failpoints.hit("job.result.written", folder.name)
@@ -68,6 +69,20 @@ def listed(final: Path) -> Listed:
         what, fix = "cannot be read", "run the job again; `fedcredit node fsck` says what else is damaged"
         raise FedcreditError(Problem("RESULT_DAMAGED", f"{final.parent.name}/result/{MANIFEST}", what, fix)) from None
     return [*found, _entry(MANIFEST, manifest)]
+
+
+def _written(path: Path, name: str, content: Content) -> tuple[str, bytes, int]:
+    digest, size = hashlib.sha256(), 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for piece in (content,) if isinstance(content, bytes) else content:
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+
+    write_synced(path, counted())
+    return name, digest.digest(), size
 
 
 def _entry(name: str, data: bytes) -> tuple[str, bytes, int]:

@@ -11,9 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-import numpy as np
-import numpy.typing as npt
-
 from fedcredit import failpoints
 from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Event
@@ -22,7 +19,7 @@ from fedcredit.node.align import Aligned, Aligner
 from fedcredit.node.events import EventLog
 from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.jobs.premises import Premises, pretty
-from fedcredit.node.jobs.result import write_result
+from fedcredit.node.jobs.result import Content, write_result
 from fedcredit.node.jobs.stages import Finished, Split, StageKeeper, Validated
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
 from fedcredit.node.specification import JobSpecification
@@ -140,7 +137,7 @@ class JobWork:
         self._keep.stage = "publish"
         self._log.stage("publish", "begun")
         specification, me = self._specification, self._premises.me
-        files: dict[str, bytes] = {
+        files: dict[str, Content] = {
             "leakage.json": pretty([row.model_dump() for row in specification.leakage]),
             "specification.json": specification.to_bytes(),
             "traffic.json": pretty(traffic_of(me, self._meter)),
@@ -156,7 +153,7 @@ class JobWork:
             figures["job"]["starts"] = self._epoch + 1
             files["metrics.json"] = pretty(figures)
         if not specification.models and aligned.rows.size:
-            files["aligned.csv"] = await asyncio.to_thread(_id_file, table, aligned.rows)
+            files["aligned.csv"] = identifier_lines(table.spec.key, table.ids(), aligned.rows)
         self._ending()  # a result is published whole or not at all
         listed = await asyncio.to_thread(write_result, self._folder, files, self._release)
         await asyncio.to_thread(self._premises.store.results.add, specification.id, listed)
@@ -183,7 +180,3 @@ def _validate(table: Table, fingerprint: bytes) -> Validated:
         raise DataError(Problem("DATASET_CHANGED", table.spec.title, what, fix))
     table.verify_unchanged()
     return Validated(table.n_rows, len(table.features), table.fingerprint.hex())
-
-
-def _id_file(table: Table, rows: npt.NDArray[np.int64]) -> bytes:
-    return b"".join(identifier_lines(table.spec.key, table.ids(), rows))
