@@ -7,7 +7,7 @@ the receiver learns the result, as it is with the peers. Ours and the peers take
 Prints one JSON object a case: `seconds` (median of the repeats) of `total`, from the moment the running parties are
 asked to the receiver's file on disk, and `protocol`, our align stage alone; `bytes` that loopback carried meanwhile,
 TLS and all; `bytes_per_item`; `rss_mib` of the larger party; `ratio`, the median over the turns of our total by SPU's
-in its best setting; `load`, `machine`, `commit`.
+in its best setting; `by_two`, the same by our time between two parties, for three; `load`, `machine`, `commit`.
 
 Ours run with mutual TLS, a signed job and an audit log; SPU's link has no TLS. Peers live in benchmarks/peers.
 """
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def measure(rows: int, repeat: int, skip: list[str]) -> list[dict[str, Any]]:
     """All runs at one size, in turns."""
     runs: dict[str, Run] = {
         "fedcredit fast": lambda folder: ours(folder, "fast"),
+        "fedcredit fast, three parties": lambda folder: ours(folder, "fast", ("bank", "tax", "registry")),
         "SPU RR22 best": lambda folder: spu(folder, "rr22", "best"),
         "SPU RR22 default": lambda folder: spu(folder, "rr22", "default"),
     }
@@ -84,11 +85,12 @@ def measure(rows: int, repeat: int, skip: list[str]) -> list[dict[str, Any]]:
                 if one.pop("common") != rows // 2:
                     raise AssertionError(f"{run} found another intersection")
                 found[run].append(one)
-    return [line_of(run, rows, turns, found.get("SPU RR22 best", []), load) for run, turns in found.items()]
+    beside = {"ratio": found.get("SPU RR22 best", []), "by_two": found.get("fedcredit fast", [])}
+    return [line_of(run, rows, turns, beside, load) for run, turns in found.items()]
 
 
 def line_of(
-    run: str, rows: int, turns: list[dict[str, Any]], best: list[dict[str, Any]], load: float
+    run: str, rows: int, turns: list[dict[str, Any]], beside: dict[str, list[dict[str, Any]]], load: float
 ) -> dict[str, Any]:
     """One case, as it is printed."""
     where = environment()
@@ -101,9 +103,11 @@ def line_of(
         "bytes": n_bytes,
         "bytes_per_item": round(n_bytes / rows, 1),
         "rss_mib": max(turn["rss_mib"] for turn in turns),
-        "ratio": round(statistics.median(a["total"] / b["total"] for a, b in zip(turns, best, strict=True)), 3)
-        if best
-        else None,
+        **{
+            name: round(statistics.median(a["total"] / b["total"] for a, b in zip(turns, others, strict=True)), 3)
+            for name, others in beside.items()
+            if others and (name == "ratio" or "three" in run)
+        },
         "load": round(load, 2),
         "machine": where["machine"],
         "commit": where["commit"],
@@ -111,18 +115,19 @@ def line_of(
 
 
 def write_tables(folder: Path, rows: int) -> None:
-    """Two files with half of their identifiers in common, in different orders."""
+    """Two files with half of their identifiers in common, and a third with those of the second, in different orders."""
     rng = np.random.default_rng(7)
     mine, theirs = identifiers(0, rows), identifiers(rows - rows // 2, rows)
     write_table(folder / "bank.csv", rng.permutation(mine), {"x": rng.integers(0, 9, rows, dtype=np.uint8)})
-    write_table(folder / "tax.csv", rng.permutation(theirs), {"x": rng.integers(0, 9, rows, dtype=np.uint8)})
+    for party in ("tax", "registry"):
+        write_table(folder / f"{party}.csv", rng.permutation(theirs), {"x": rng.integers(0, 9, rows, dtype=np.uint8)})
 
 
-def ours(folder: Path, mode: str) -> dict[str, Any]:
+def ours(folder: Path, mode: str, parties: Sequence[str] = ("bank", "tax")) -> dict[str, Any]:
     """A job without a model between running nodes."""
     job = {
         "job": {"name": "bench-intersect", "purpose": "research", "seed": 7},
-        "parties": {"bank": {"table": "bank.csv", "id": "uscc"}, "tax": {"table": "tax.csv", "id": "uscc"}},
+        "parties": {party: {"table": f"{party}.csv", "id": "uscc"} for party in parties},
         "intersect": {"mode": mode, "receiver_only": True},
     }
     (folder / "JOB.toml").write_text(dump(job), encoding="utf-8")
