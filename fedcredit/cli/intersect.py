@@ -40,13 +40,16 @@ def run(
     ] = "auto",
     min_size: Annotated[int, typer.Option(help="With fewer subjects in common nothing is released.")] = 100,
     receiver_only: Annotated[bool, typer.Option("--receiver-only", help="Only this party learns the result.")] = False,
+    size_only: Annotated[
+        bool, typer.Option("--size-only", help="How many are in common, and nobody learns which; with one --peer.")
+    ] = False,
     purpose: Annotated[str, typer.Option(help="financing, research or supervision.")] = "financing",
     json_: Json = False,
 ) -> None:
     """Find the subjects that this party and every --peer hold, and nothing about the others.
 
     Runs between the parties' nodes, as a job without a model: each party's policy decides on it. All parties learn
-    which of their own subjects are common; with --receiver-only, this one alone.
+    which of their own subjects are common, or with --size-only how many; with --receiver-only, this one alone.
 
         fedcredit intersect --node parties/bank --peer tax --out aligned.csv
     """
@@ -54,6 +57,9 @@ def run(
     from fedcredit.node.own_node import node_of
     from fedcredit.runtime.config import MAIN_TABLE, intersection
 
+    if out is not None and size_only:
+        what = "there are no identifiers to write where the size alone is asked for"
+        raise UsageError(Problem("OPTIONS_CONFLICT", "--out --size-only", what, "leave one of them out"))
     if out is not None and out.exists():
         raise UsageError(Problem("OUT_NOT_EMPTY", str(out), "is there already", "give a new file as --out"))
     config = node_of(node)
@@ -61,21 +67,29 @@ def run(
     _check_columns(config, own, id_)
     id_type = list(config.tables[own].id_types)
     section = {"mode": mode, "min_size": min_size, "receiver_only": receiver_only, "id_type": id_type}
+    if size_only:
+        section["size_only"] = True
     job = intersection({str(config.me): own} | dict(map(_peer, peer)), section, purpose)
     name, result = hand_in(job, node, quiet=json_)
-    place = result / "aligned.csv"
-    if out is not None:
+    place = None if size_only else result / "aligned.csv"
+    if out is not None and place is not None:
         with place.open("rb") as made, out.open("xb") as file:
             shutil.copyfileobj(made, file)
         place = out
     metrics = json.loads((result / "metrics.json").read_bytes())
     if json_:
-        found = {"job": name, "rows": metrics["rows"]["aligned"], **metrics["intersect"], "aligned": str(place)}
+        found = {
+            "job": name,
+            "rows": metrics["rows"]["aligned"],
+            **metrics["intersect"],
+            "aligned": None if place is None else str(place),
+        }
         typer.echo(json.dumps(found))
     else:
         chosen = metrics["intersect"]
         typer.echo(f"{metrics['rows']['aligned']:,} subjects are at all parties ({chosen['mode']}: {chosen['why']}).")
-        typer.echo(f"Aligned subjects: {place}")
+        if place is not None:
+            typer.echo(f"Aligned subjects: {place}")
 
 
 def _declared(config: PartyFile, table: str) -> str:

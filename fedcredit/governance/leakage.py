@@ -19,7 +19,7 @@ from fedcredit.ids import PartyId
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
 from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.protocols.groupsum import Asker, Holder
-from fedcredit.protocols.intersect import IntersectHolder, IntersectReceiver
+from fedcredit.protocols.intersect import IntersectHolder, IntersectReceiver, SizeHolder, SizeReceiver
 from fedcredit.protocols.split import SplitFollower, SplitLeader
 
 __all__ = [
@@ -53,6 +53,7 @@ class PublicJob:
     label_party: PartyId
     feature_parties: tuple[PartyId, ...]
     receiver_only: bool = False
+    size_only: bool = False
     time_split: bool = False
     models: tuple[PublicModel, ...] = ()
 
@@ -108,7 +109,8 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     """The roles that the protocols of `job` are played in."""
     split = (SplitLeader, SplitFollower) if job.time_split else ()
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer, Asker, Holder) if job.models else ()
-    return (IntersectReceiver, IntersectHolder, *split, *boosting, FinishLeader, FinishFollower)
+    intersect = (SizeReceiver, SizeHolder) if job.size_only else (IntersectReceiver, IntersectHolder)
+    return (*intersect, *split, *boosting, FinishLeader, FinishFollower)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:
@@ -178,7 +180,11 @@ def _alignment(job: PublicJob) -> Iterator[Disclosure]:
             "how many subjects all parties have in common, and which of its own rows are among them: "
             "each of those subjects is known to every party"
         )
-        yield Disclosure("align.rows", (party,), learns, _others(job, party), "intersection of identifiers")
+        if job.size_only:
+            learns = "how many subjects both parties have in common, not which they are"
+            yield Disclosure("align.size", (party,), learns, _others(job, party), "size of the intersection")
+        else:
+            yield Disclosure("align.rows", (party,), learns, _others(job, party), "intersection of identifiers")
     if job.receiver_only:
         for party in job.feature_parties:
             learns = "whether the subjects in common reach the agreed minimum, not which or how many they are"

@@ -64,6 +64,7 @@ class Request:
     table: str
     intersect_modes: frozenset[str]
     receiver_only: bool
+    size_only: bool = False
     min_intersection: int
     models: tuple[ModelAsk, ...]
     leakage: tuple[Disclosure, ...]
@@ -122,6 +123,7 @@ class Scope:
     groupsum: frozenset[str] | None = None
     hide_nodes: bool | None = None
     receiver_only: bool | None = None
+    size_only: bool | None = None
     hours: tuple[Window, ...] = ()
     valid_until: date | None = None
 
@@ -149,6 +151,8 @@ class Scope:
             found.append(f"hide_nodes: {_flag(self.hide_nodes)}; the job {shows} which rows sit in a node")
         if self.receiver_only is not None and self.receiver_only != request.receiver_only:
             found.append(f"receiver_only: {_flag(self.receiver_only)}; the job has {_flag(request.receiver_only)}")
+        if self.size_only is not None and self.size_only != request.size_only:
+            found.append(f"size_only: {_flag(self.size_only)}; the job has {_flag(request.size_only)}")
         if self.hours and not any(here in window for window in self.hours):
             found.append(f"hours: {', '.join(map(str, self.hours))}; it is {WEEKDAYS[here.weekday()]} {here:%H:%M}")
         if self.valid_until is not None and here.date() > self.valid_until:

@@ -20,7 +20,16 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels import identifiers
 from fedcredit.node.specification import JobSpecification
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.intersect import Alignment, IntersectHolder, IntersectReceiver, Lent, Mode, Sieved
+from fedcredit.protocols.intersect import (
+    Alignment,
+    IntersectHolder,
+    IntersectReceiver,
+    Lent,
+    Mode,
+    Sieved,
+    SizeHolder,
+    SizeReceiver,
+)
 from fedcredit.protocols.intersect.alignment import ITEM_BYTES, item_digests
 from fedcredit.protocols.intersect.buckets import bucket_count, bucket_size, fill_up, rows_of_buckets
 from fedcredit.runtime.driver import drive
@@ -29,7 +38,7 @@ from fedcredit.runtime.sessions import session_id
 from fedcredit.runtime.state import StageRunner, StageState
 from fedcredit.transport.channel import Transport
 
-__all__ = ["Aligned", "Aligner", "BucketKept"]
+__all__ = ["Aligned", "Aligner", "BucketKept", "Counted"]
 
 T = TypeVar("T")
 
@@ -47,6 +56,14 @@ class Aligned(StageState):
 
     schema = "aligned/1"
     rows: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(StageState):
+    """How many subjects are common; 0 where only the receiver learns it."""
+
+    schema = "counted/1"
+    common: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +118,24 @@ class Aligner:
             kept.append(await self.step(stage, BucketKept, work))
             self.progress("align", number + 1, count)
         return await self.step("align", Aligned, lambda: self._run("align", self._release(kept, ids), ids))
+
+    async def count(self, ids: Ids) -> Counted:
+        """How many subjects are common, of a job that asks for no more. In one piece, and from its beginning each time.
+
+        Shapes: ids (n,). Raises: RefusedError (INTERSECTION_TOO_SMALL), PeerError, PeerLost.
+        """
+        return await self.step("align", Counted, lambda: self._count(ids))
+
+    async def _count(self, ids: Ids) -> Counted:
+        specification, me = self.specification, self.me
+        both, minimum = not specification.intersect.receiver_only, specification.intersect.min_size
+        receiver, (holder,) = specification.label_party, specification.feature_parties
+        common = (self._session("align"), ids, SystemRandomness(), both, minimum, self._most_rows)
+        if me == receiver:
+            return Counted(await self._drive("align", SizeReceiver(me, holder, *common).steps()))
+        steps: Steps[int | None] = SizeHolder(me, receiver, *common).steps()
+        found = await self._drive("align", steps)
+        return Counted(found or 0)
 
     async def _run(self, stage: str, steps: Steps[Alignment | None], ids: Ids) -> Aligned:
         alignment = await self._drive(stage, steps)

@@ -47,6 +47,7 @@ PROTOCOLS: dict[str, int] = {
     "frame": 1,
     "intersect.ecdh": 1,
     "intersect.fast": 1,
+    "intersect.size": 1,
     "groupsum.onehot": 1,
     "gbdt": 1,
     "resume": 1,
@@ -141,6 +142,8 @@ class JobSpecification(Section):
         labels = sum(party.role == "label" for party in self.parties)
         if len(set(names)) != len(names) or labels != 1 or self.platform in names:
             raise ValueError("names or roles do not fit")
+        if self.intersect.size_only and (self.models or len(names) != 2):
+            raise ValueError("the size alone is for two parties and no model")
         return self
 
     @classmethod
@@ -210,6 +213,7 @@ class JobSpecification(Section):
             label_party=self.label_party,
             feature_parties=self.feature_parties,
             receiver_only=self.intersect.receiver_only,
+            size_only=self.intersect.size_only,
             time_split=self.split is not None and self.split.time is not None,
             models=tuple(PublicModel(name=model.name, hide_nodes=model.hide_nodes) for model in self.models),
         )
@@ -218,14 +222,16 @@ class JobSpecification(Section):
     @property
     def intersect_modes(self) -> frozenset[str]:
         """The modes that the intersection may run in: one once all parties have said how many rows they bring."""
-        if self.intersect.mode == "auto" and any(party.rows is None for party in self.parties):
+        open_ = self.intersect.mode == "auto" and not self.intersect.size_only
+        if open_ and any(party.rows is None for party in self.parties):
             return frozenset(MODES)
         return frozenset({self.intersect_choice.mode})
 
     @property
     def intersect_choice(self) -> Choice:
         """The mode of the intersection, and why it is that one. Where it is left open, of a job with all offers in."""
-        return choose(self.intersect.mode, [party.rows or 0 for party in self.parties])
+        rows = [party.rows or 0 for party in self.parties]
+        return choose(self.intersect.mode, rows, size_only=self.intersect.size_only)
 
     def proposal(self) -> JobSpecification:
         """This specification without the offers."""

@@ -49,6 +49,9 @@ __all__ = [
 MIN_INTERSECTION_FLOOR = 10
 """No job may release an intersection of fewer subjects; a party's own floor may be higher."""
 
+SIZE_MODES = ("auto", "ecdh")
+"""The modes in which the size of an intersection can be found alone (`fedcredit.protocols.intersect.sizing`)."""
+
 MIN_ROWS_FLOOR = 10
 """No bin and no leaf of a joint model may stand on fewer rows (security: bin statistics, leaf purity)."""
 
@@ -79,18 +82,23 @@ class JobSection(Section):
 class IntersectSection(Section):
     """`[intersect]`: how the parties find their common subjects, and how few of them are too few.
 
-    `id_type` has the type of each column of the identifier; every party's table has to be like that.
+    `size_only`: how many subjects two parties have in common, and for nobody which. `id_type` has the type of each
+    column of the identifier; every party's table has to be like that.
     """
 
     mode: Literal["auto", "ecdh", "fast"] = "auto"
     min_size: int = 100
     receiver_only: bool = False
+    size_only: bool = False
     id_type: IdTypes | None = None
 
     @model_validator(mode="after")
     def _floor(self) -> IntersectSection:
         if self.min_size < MIN_INTERSECTION_FLOOR:
             refuse("CONFIG_FLOOR", f"min_size is below {MIN_INTERSECTION_FLOOR}", "a smaller set singles people out")
+        if self.size_only and self.mode not in SIZE_MODES:
+            what = f"size_only cannot be had with mode = {self.mode!r}, in which nobody can shuffle"
+            refuse("CONFIG_CONFLICT", what, f"set mode = 'auto' or '{SIZE_MODES[-1]}'")
         return self
 
 
@@ -226,6 +234,9 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     split = None if split_value is None else reader.section("split", split_value, SplitSection)
     _check_parties(reader, parties, modelling=bool(models), receiver_only=bool(intersect and intersect.receiver_only))
     _check_keys(reader, parties, intersect)
+    if intersect is not None and intersect.size_only and (models or len(parties) != 2):
+        what = "size_only is for two parties and no [[model]]: nobody has rows to model on"
+        reader.report("CONFIG_CONFLICT", "intersect.size_only", what, "drop it, or the rest")
     _check_names(reader, models)
     reader.finish()
     # A section that could not be read has noted a problem, so none is None from here on.

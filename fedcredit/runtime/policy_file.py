@@ -93,6 +93,7 @@ class RuleSection(Section):
     groupsum: Names | None = None
     hide_nodes: bool | None = None
     receiver_only: bool | None = None
+    size_only: bool | None = None
     hours: Names = ()
     valid_until: date | None = None
     columns: Names | None = None
@@ -115,6 +116,7 @@ class RuleSection(Section):
             **{key: _set(getattr(self, key)) for key in _SCOPE_SETS},
             hide_nodes=self.hide_nodes,
             receiver_only=self.receiver_only,
+            size_only=self.size_only,
             hours=tuple(_window(text) for text in self.hours),
             valid_until=self.valid_until,
         )

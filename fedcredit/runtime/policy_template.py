@@ -78,12 +78,13 @@ def open_policy() -> str:
 def known_leakage() -> frozenset[str]:
     """The ids of everything that a job of this version can show about a party."""
     ids: set[str] = set()
-    for hide_nodes, receiver_only, time_split in itertools.product((False, True), repeat=3):
+    for hide_nodes, receiver_only, time_split, size_only in itertools.product((False, True), repeat=4):
         job = PublicJob(
             platform=PartyId("platform"),
             label_party=PartyId("label"),
             feature_parties=(PartyId("one"), PartyId("two")),
             receiver_only=receiver_only,
+            size_only=size_only,
             time_split=time_split,
             models=(PublicModel(name="model", hide_nodes=hide_nodes),),
         )

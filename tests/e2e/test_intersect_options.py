@@ -88,6 +88,45 @@ def test_the_rows_left_out_are_counted_for_their_owner_alone(consortium: Consort
     assert b"phone" not in (result / "specification.json").read_bytes()
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_size_alone_and_nothing_to_say_which(consortium: Consortium, alone: bool) -> None:
+    done = intersect(consortium, "--size-only", "--json", *(["--receiver-only"] if alone else []))
+    assert done.returncode == 0, done.stderr
+    assert "align.rows" not in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["mode"], found["aligned"]) == (COMMON, "ecdh", None)
+    assert "size alone" in found["why"]
+    results = {party: consortium.folder(party) / "jobs" / found["job"] / "result" for party in (BANK, TAX)}
+    assert {party: (result / "size.json").exists() for party, result in results.items()} == {BANK: True, TAX: not alone}
+    assert json.loads((results[BANK] / "size.json").read_text()) == {"common": COMMON}
+    assert not [path for result in results.values() for path in result.rglob("aligned.csv")]
+    shown = {row["id"] for row in json.loads((results[TAX] / "leakage.json").read_text())}
+    assert ("align.size" in shown, "align.rows" in shown) == (True, False)
+
+
+def test_a_size_says_itself_in_words_and_has_its_minimum(consortium: Consortium) -> None:
+    done = intersect(consortium, "--size-only")
+    assert "300 subjects are at all parties (ecdh: the size alone is asked for" in done.stdout, done.stderr
+    assert "Aligned subjects" not in done.stdout
+    refused = intersect(consortium, "--size-only", "--min-size", "301")
+    assert (refused.returncode, "INTERSECTION_TOO_SMALL" in refused.stderr) == (77, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "code"),
+    [
+        (["--mode", "fast"], 78, "CONFIG_CONFLICT"),
+        (["--peer", "registry"], 78, "CONFIG_CONFLICT"),
+        (["--out", "x.csv"], 2, "OPTIONS_CONFLICT"),
+    ],
+)
+def test_a_size_that_cannot_be_had_is_refused_before_anything_starts(
+    consortium: Consortium, more: list[str], status: int, code: str
+) -> None:
+    done = intersect(consortium, "--size-only", *more)
+    assert (done.returncode, code in done.stderr) == (status, True), done.stderr
+
+
 def test_other_columns_than_those_declared_are_refused(consortium: Consortium) -> None:
     done = intersect(consortium, "--id", "phone,name")
     assert (done.returncode, "CONFIG_CONFLICT" in done.stderr) == (78, True), done.stderr

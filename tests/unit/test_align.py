@@ -55,11 +55,13 @@ class Memory:
         return kind.thaw(self.kept[stage])
 
 
-def specification(receiver_only: bool, sets: Sets = SETS, mode: str = "ecdh") -> JobSpecification:
+def specification(
+    receiver_only: bool, sets: Sets = SETS, mode: str = "ecdh", size_only: bool = False
+) -> JobSpecification:
     definition = {
         "job": {"name": "alignment", "purpose": "research", "seed": 1, "trust": "semi-honest"},
         "parties": [{"id": p, "role": "label" if p == BANK else "feature"} for p in sets],
-        "intersect": {"mode": mode, "min_size": 10, "receiver_only": receiver_only},
+        "intersect": {"mode": mode, "min_size": 10, "receiver_only": receiver_only, "size_only": size_only},
         "split": None,
         "models": [],
     }
@@ -79,7 +81,7 @@ def ids(party: PartyId) -> npt.NDArray[np.bytes_]:
 
 
 async def align(
-    job: JobSpecification, memories: dict[PartyId, Memory], epoch: int = 0
+    job: JobSpecification, memories: dict[PartyId, Memory], epoch: int = 0, count: bool = False
 ) -> tuple[dict[PartyId, Any], dict[PartyId, list[tuple[str, int, int]]]]:
     network = MemoryNetwork(memories, insecure_in_process=True)
     progress: dict[PartyId, list[tuple[str, int, int]]] = {party: [] for party in memories}
@@ -95,7 +97,7 @@ async def align(
             progress=lambda *done: progress[party].append(done),
             peer_timeout_s=30.0,
         )
-        return await aligner.align(ids(party))
+        return await (aligner.count if count else aligner.align)(ids(party))
 
     results = await asyncio.gather(*map(one, memories), return_exceptions=True)
     return dict(zip(memories, results, strict=True)), progress
@@ -150,3 +152,15 @@ async def test_every_start_draws_its_buckets_anew(small_buckets: None) -> None:
     # The holder's tags come from a fresh key; which rows lie in the bucket does not.
     assert first[TAX].kept[stage] != second[TAX].kept[stage]
     assert len(first[TAX].kept[stage]) == len(second[TAX].kept[stage])
+
+
+@pytest.mark.parametrize("receiver_only", [False, True])
+async def test_the_size_alone_is_kept_as_a_number_and_never_by_bucket(receiver_only: bool, small_buckets: None) -> None:
+    job = specification(receiver_only, PAIR, "auto", size_only=True)
+    memories = {party: Memory() for party in PAIR}
+    found, progress = await align(job, memories, count=True)
+    assert (found[BANK].common, found[TAX].common) == (200, 0 if receiver_only else 200)
+    assert memories[BANK].ran == memories[TAX].ran == ["align"]
+    assert progress == {BANK: [], TAX: []}
+    again, _ = await align(job, memories, epoch=1, count=True)
+    assert again == found

@@ -164,6 +164,8 @@ def test_an_unknown_key_names_the_nearest_known_one(folder: Path, old: str, new:
         ('mode = "auto"', 'mode = "hash"', "intersect.mode", "CONFIG_VALUE"),
         ('mode = "auto"', "min_size = 3", "intersect", "CONFIG_FLOOR"),
         ('mode = "auto"', "receiver_only = true", "intersect.receiver_only", "CONFIG_CONFLICT"),
+        ('mode = "auto"', "size_only = true", "intersect.size_only", "CONFIG_CONFLICT"),
+        ('mode = "auto"', 'mode = "fast"\nsize_only = true', "intersect", "CONFIG_CONFLICT"),
         ("holdout = 0.2", "holdout = 0.0", "split.holdout", "CONFIG_VALUE"),
         ("holdout = 0.2", "holdout = nan", "split.holdout", "CONFIG_VALUE"),
         ("holdout = 0.2", "", "split", "CONFIG_CONFLICT"),

@@ -88,6 +88,19 @@ def test_an_intersection_for_the_receiver_alone_shows_the_others_no_rows() -> No
     assert learned(table, TAX, BANK) == {"agreement.sizes", "coordination.watch", "coordination.waits", "align.minimum"}
 
 
+def test_the_size_alone_shows_no_rows() -> None:
+    for alone in (False, True):
+        table = leakage_of(
+            dataclasses.replace(job(models=(), size_only=True, receiver_only=alone), feature_parties=(TAX,))
+        )
+        shown = {row.id for row in table}
+        assert "align.rows" not in shown
+        assert "align.size" in learned(table, BANK, TAX)
+        assert ("align.size" in learned(table, TAX, BANK)) != alone
+        assert [name for name in shown if name.startswith("Intersect")] == []
+        assert sum(name.startswith(("SizeReceiver.", "SizeHolder.")) for name in shown) == 2
+
+
 def test_a_split_by_time_tells_the_feature_parties_the_period() -> None:
     assert "split.time" in learned(leakage_of(job(time_split=True)), TAX, BANK)
 
@@ -104,6 +117,7 @@ PINNED = {
     "align.minimum": "a6ee30c18a70",
     "agreement.sizes": "a21201767eec",
     "align.rows": "80329e8d3c9b",
+    "align.size": "c6b48b9dc48a",
     "coordination.progress": "3b01484254f3",
     "coordination.watch": "cd4f1ad91bd9",
     "coordination.waits": "98a67a3a8f9f",
@@ -120,6 +134,7 @@ PINNED = {
 def test_accepted_texts_do_not_change_under_their_ids() -> None:
     models = PublicModel(name="a"), PublicModel(name="b", hide_nodes=True)
     tables = [leakage_of(job(models=models, time_split=True, receiver_only=alone), []) for alone in (False, True)]
+    tables.append(leakage_of(job(models=(), size_only=True), []))
     texts = {(row.id, row.learns) for table in tables for row in table}
     assert {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts} == PINNED
     assert len(texts) == len(PINNED)

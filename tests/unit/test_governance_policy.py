@@ -135,6 +135,7 @@ def test_what_no_rule_is_about_is_refused_and_the_nearest_rule_named() -> None:
         ({"hide_nodes": True}, {"models": model(hide_nodes=False)}),
         ({"hide_nodes": False}, {}),
         ({"receiver_only": True}, {}),
+        ({"size_only": True}, {}),
         ({"valid_until": date(2027, 2, 28)}, {}),
         ({"hours": (Window(frozenset({1, 2}), 0, 1440),)}, {}),
         ({"hours": (Window(frozenset({0}), 12 * 60 + 1, 1440),)}, {}),

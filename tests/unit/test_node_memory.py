@@ -57,7 +57,10 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
         ]
         model = {"name": "gbdt.0", "kind": "gbdt", "params": {"max_bin": max_bin}}
         job = SimpleNamespace(
-            parties=[SimpleNamespace(**entry) for entry in entries], models=[SimpleNamespace(**model)], label_party=BANK
+            parties=[SimpleNamespace(**entry) for entry in entries],
+            models=[SimpleNamespace(**model)],
+            label_party=BANK,
+            intersect=SimpleNamespace(size_only=False),
         )
         job.party = lambda wanted: next(entry for entry in job.parties if entry.id == wanted)
         return needed_memory(cast(Any, job), PartyId(me))

@@ -21,6 +21,9 @@ BASE_BYTES = 48 << 20
 INTERSECT_BYTES = 256
 """For each row of the own table; measured 230 at a million rows."""
 
+SIZE_BYTES = 80
+"""For each row of either party where the size alone is asked for: two points, and a place in an order."""
+
 SEED_BYTES = 16
 """Of a tree of the group-by-sum; see `docs/protocols/groupsum.md`, memory."""
 
@@ -41,7 +44,11 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
         of_asker = others * SEED_BYTES
         # The memory of one model is free again when the next one begins.
         most = max(most, common * (of_asker if me == specification.label_party else of_holder))
-    return BASE_BYTES + (own.rows or 0) * INTERSECT_BYTES + most
+    rows = own.rows or 0
+    if specification.intersect.size_only:
+        # A holder has all of the receiver's points at once before it may send the first one back.
+        most += sum(party.rows or 0 for party in specification.parties) * SIZE_BYTES
+    return BASE_BYTES + rows * INTERSECT_BYTES + most
 
 
 def free_memory() -> int:

@@ -15,7 +15,7 @@ from fedcredit import failpoints
 from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
-from fedcredit.node.align import Aligned, Aligner
+from fedcredit.node.align import Aligned, Aligner, Counted
 from fedcredit.node.events import EventLog
 from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.jobs.premises import Premises, pretty
@@ -69,7 +69,10 @@ class JobWork:
         specification, keep = self._specification, self._keep
         validated = await asyncio.to_thread(_validate, table, fingerprint)
         await keep("validate", Validated, lambda: _given(validated))
-        aligned = await self._align(table)
+        if specification.intersect.size_only:
+            await self._end(table, await self._aligner().count(table.ids()), None, {})
+            return
+        aligned = await self._aligner().align(table.ids())
         results: dict[str, ModelResult] = {}
         held_out = None
         if specification.models:
@@ -78,14 +81,19 @@ class JobWork:
             test = await asyncio.to_thread(table.read, aligned.rows[held_out.test])
             for entry in specification.models:
                 results[entry.name] = await runner_of(entry.kind).run(self._context(entry.name, train, test))
+        await self._end(table, aligned, held_out, results)
+
+    async def _end(
+        self, table: Table, found: Aligned | Counted, held_out: Split | None, results: Mapping[str, ModelResult]
+    ) -> None:
         await asyncio.to_thread(table.verify_unchanged)
         if not self._finished:
-            await keep("finish", Finished, self._finish)
-        await self._publish(table, aligned, held_out, results)
+            await self._keep("finish", Finished, self._finish)
+        await self._publish(table, found, held_out, results)
 
-    async def _align(self, table: Table) -> Aligned:
+    def _aligner(self) -> Aligner:
         premises = self._premises
-        aligner = Aligner(
+        return Aligner(
             specification=self._specification,
             me=premises.me,
             epoch=self._epoch,
@@ -95,7 +103,6 @@ class JobWork:
             progress=self._log.progress,
             peer_timeout_s=premises.limits.peer_timeout_s,
         )
-        return await aligner.align(table.ids())
 
     async def _split(self, table: Table, aligned: Aligned) -> Split:
         premises, timeout = self._premises, self._premises.limits.peer_timeout_s
@@ -132,7 +139,7 @@ class JobWork:
         )
 
     async def _publish(
-        self, table: Table, aligned: Aligned, held_out: Split | None, results: Mapping[str, ModelResult]
+        self, table: Table, found: Aligned | Counted, held_out: Split | None, results: Mapping[str, ModelResult]
     ) -> None:
         self._keep.stage = "publish"
         self._log.stage("publish", "begun")
@@ -149,11 +156,15 @@ class JobWork:
             files |= {f"model/{name}/{file}": data for file, data in result.files.items()}
         if me == specification.label_party:
             test = None if held_out is None else held_out.test
-            figures = job_figures(specification, self._started(), aligned.rows.size, test, results, me, self._meter)
+            common = found.common if isinstance(found, Counted) else found.rows.size
+            figures = job_figures(specification, self._started(), common, test, results, me, self._meter)
             figures["job"]["starts"] = self._epoch + 1
             files["metrics.json"] = pretty(figures)
-        if not specification.models and aligned.rows.size:
-            files["aligned.csv"] = identifier_lines(table.spec.key, table.ids(), aligned.rows)
+        if isinstance(found, Counted):
+            if found.common:
+                files["size.json"] = pretty({"common": found.common})
+        elif not specification.models and found.rows.size:
+            files["aligned.csv"] = identifier_lines(table.spec.key, table.ids(), found.rows)
         self._ending()  # a result is published whole or not at all
         listed = await asyncio.to_thread(write_result, self._folder, files, self._release)
         await asyncio.to_thread(self._premises.store.results.add, specification.id, listed)

@@ -42,6 +42,7 @@ def request_of(
         table=table_of(proposal, me),
         intersect_modes=proposal.intersect_modes,
         receiver_only=proposal.intersect.receiver_only,
+        size_only=proposal.intersect.size_only,
         min_intersection=proposal.intersect.min_size,
         models=tuple(_models(proposal)),
         leakage=proposal.disclosures(),

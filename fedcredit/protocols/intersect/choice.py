@@ -27,8 +27,15 @@ class Choice:
     why: str
 
 
-def choose(asked: str, rows: Sequence[int]) -> Choice:
-    """The mode of a job that asked for `asked` (`auto` or a mode), given how many rows every party declared."""
+def choose(asked: str, rows: Sequence[int], *, size_only: bool = False) -> Choice:
+    """The mode of a job that asked for `asked` (`auto` or a mode), given how many rows every party declared.
+
+    The size alone is found on elliptic curves alone (`sizing`); a job that asks for it and for another mode is none.
+    """
+    if size_only and asked == "auto":
+        return Choice(
+            "ecdh", "the size alone is asked for: on elliptic curves the holder can shuffle between the maskings"
+        )
     for mode in MODES:
         if asked == mode:
             return Choice(mode, "the job names it")
