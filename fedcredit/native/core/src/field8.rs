@@ -101,22 +101,22 @@ impl Fe {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub fn product(&self, other: &Self) -> Wide {
         let (a, b) = (&self.0, &other.0);
-        let column = |k: usize| {
-            let mut sum = _mm512_setzero_si512();
-            for i in (k - 1).saturating_sub(4)..=(k - 1).min(4) {
-                sum = _mm512_madd52hi_epu64(sum, a[i], b[k - 1 - i]);
+        let mut sums = [_mm512_setzero_si512(); 10];
+        for i in 0..5 {
+            for j in 0..5 {
+                sums[i + j + 1] = _mm512_madd52hi_epu64(sums[i + j + 1], a[i], b[j]);
             }
-            sum = _mm512_add_epi64(sum, sum);
-            for i in k.saturating_sub(4)..=k.min(4) {
-                sum = _mm512_madd52lo_epu64(sum, a[i], b[k - i]);
+        }
+        for sum in &mut sums[1..] {
+            *sum = _mm512_add_epi64(*sum, *sum);
+        }
+        for i in 0..5 {
+            for j in 0..5 {
+                sums[i + j] = _mm512_madd52lo_epu64(sums[i + j], a[i], b[j]);
             }
-            sum
-        };
-        let first = _mm512_madd52lo_epu64(_mm512_setzero_si512(), a[0], b[0]);
-        fold(
-            [first, column(1), column(2), column(3), column(4)],
-            [column(5), column(6), column(7), column(8), column(9)],
-        )
+        }
+        let [l0, l1, l2, l3, l4, h0, h1, h2, h3, h4] = sums;
+        fold([l0, l1, l2, l3, l4], [h0, h1, h2, h3, h4])
     }
 
     /// The product.
@@ -133,31 +133,31 @@ impl Fe {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub fn square(&self) -> Wide {
         let a = &self.0;
-        let column = |k: usize| {
-            let mut sum = _mm512_setzero_si512();
-            // Pairs i < j with i + j = k - 1, then the square of the middle.
-            for i in (k - 1).saturating_sub(4)..k / 2 {
-                sum = _mm512_madd52hi_epu64(sum, a[i], a[k - 1 - i]);
+        let mut sums = [_mm512_setzero_si512(); 10];
+        for i in 0..5 {
+            for j in i + 1..5 {
+                sums[i + j + 1] = _mm512_madd52hi_epu64(sums[i + j + 1], a[i], a[j]);
             }
-            sum = _mm512_add_epi64(sum, sum);
-            if k % 2 == 1 {
-                sum = _mm512_madd52hi_epu64(sum, a[k / 2], a[k / 2]);
+        }
+        for sum in &mut sums[2..9] {
+            *sum = _mm512_add_epi64(*sum, *sum);
+        }
+        for i in 0..5 {
+            sums[2 * i + 1] = _mm512_madd52hi_epu64(sums[2 * i + 1], a[i], a[i]);
+        }
+        for i in 0..5 {
+            for j in i + 1..5 {
+                sums[i + j] = _mm512_madd52lo_epu64(sums[i + j], a[i], a[j]);
             }
-            // High halves count twice, like pairs of low ones.
-            for i in k.saturating_sub(4)..k.div_ceil(2) {
-                sum = _mm512_madd52lo_epu64(sum, a[i], a[k - i]);
-            }
-            sum = _mm512_add_epi64(sum, sum);
-            if k.is_multiple_of(2) {
-                sum = _mm512_madd52lo_epu64(sum, a[k / 2], a[k / 2]);
-            }
-            sum
-        };
-        let first = _mm512_madd52lo_epu64(_mm512_setzero_si512(), a[0], a[0]);
-        fold(
-            [first, column(1), column(2), column(3), column(4)],
-            [column(5), column(6), column(7), column(8), column(9)],
-        )
+        }
+        for sum in &mut sums[1..] {
+            *sum = _mm512_add_epi64(*sum, *sum);
+        }
+        for i in 0..5 {
+            sums[2 * i] = _mm512_madd52lo_epu64(sums[2 * i], a[i], a[i]);
+        }
+        let [l0, l1, l2, l3, l4, h0, h1, h2, h3, h4] = sums;
+        fold([l0, l1, l2, l3, l4], [h0, h1, h2, h3, h4])
     }
 
     /// The square.

@@ -8,13 +8,13 @@ use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 use rayon::prelude::*;
-use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use crate::error::KernelError;
-use crate::expand::Dst;
+use crate::expand::{Dst, WIDE_BYTES};
 use crate::items::Items;
 use crate::ristretto::{Arithmetic, BLOCK, BadRow, Halves, decode};
+use crate::sha512::Beginning;
 
 pub const POINT_BYTES: usize = 32;
 pub const SCALAR_BYTES: usize = 32;
@@ -226,11 +226,9 @@ fn in_blocks(
 }
 
 /// 64 uniform bytes for each of `n` items from `first` on.
-fn uniform(items: &Items<'_>, dst: &Dst, first: usize, n: usize) -> Vec<[u8; 64]> {
-    let mut uniform = vec![[0; 64]; n];
-    for (row, uniform) in (first..).zip(&mut uniform) {
-        dst.expand(items.get(row), uniform);
-    }
+fn uniform(items: &Items<'_>, dst: &Dst, first: usize, n: usize) -> Vec<[u8; WIDE_BYTES]> {
+    let mut uniform = vec![[0; WIDE_BYTES]; n];
+    dst.expand_each(items, first, &mut uniform);
     uniform
 }
 
@@ -240,21 +238,26 @@ fn finish(items: &Items<'_>, unblinded: &[u8], out_width: usize) -> Result<Vec<u
         return Err(KernelError::Range { what: "output width", index: out_width });
     }
     let points = split(unblinded, "points")?;
+    // RFC 9497: PublicInput and PrivateInput are at most 2^16 - 1 bytes.
+    if let Some(row) = (0..items.len()).find(|row| items.get(*row).len() > usize::from(u16::MAX)) {
+        return Err(KernelError::Range { what: "item", index: row });
+    }
     let mut out = vec![0; items.len() * out_width];
-    out.par_chunks_mut(out_width).with_min_len(ROWS_PER_TASK).enumerate().try_for_each(|(row, cell)| {
-        let item = items.get(row);
-        // RFC 9497: PublicInput and PrivateInput are at most 2^16 - 1 bytes.
-        let length = u16::try_from(item.len()).map_err(|_| KernelError::Range { what: "item", index: row })?;
-        let digest = Sha512::new()
-            .chain_update(length.to_be_bytes())
-            .chain_update(item)
-            .chain_update((POINT_BYTES as u16).to_be_bytes())
-            .chain_update(points[row])
-            .chain_update(b"Finalize")
-            .finalize();
-        cell.copy_from_slice(&digest[..out_width]);
-        Ok(())
-    })?;
+    out.par_chunks_mut(ROWS_PER_TASK * out_width).enumerate().for_each(|(task, cells)| {
+        let mut digests = vec![[0; OUTPUT_BYTES]; cells.len() / out_width];
+        Beginning::none().digest_each(&mut digests, |k, message| {
+            let row = task * ROWS_PER_TASK + k;
+            let item = items.get(row);
+            message.push(&(item.len() as u16).to_be_bytes());
+            message.push(item);
+            message.push(&(POINT_BYTES as u16).to_be_bytes());
+            message.push(&points[row]);
+            message.push(b"Finalize");
+        });
+        for (cell, digest) in cells.chunks_exact_mut(out_width).zip(digests) {
+            cell.copy_from_slice(&digest[..out_width]);
+        }
+    });
     Ok(out)
 }
 

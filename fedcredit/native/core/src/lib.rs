@@ -8,6 +8,7 @@
 //! - [`partition`]: rows told apart and found again. [`identifiers`]: columns of identifiers in normal form; [`lines`]: as CSV.
 //! - [`ristretto`]: ristretto255 in blocks of points, by one of two arithmetics. `field8`, `edwards8` and `ristretto8`
 //!   are the second one, eight points at a time.
+//! - `sha512`, `sha8`, `expand`: SHA-512 of short messages, eight at a time, and what hash-to-group makes of it.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
 //! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
@@ -50,6 +51,9 @@ pub mod punctured;
 pub mod ristretto;
 #[cfg(target_arch = "x86_64")]
 mod ristretto8;
+mod sha512;
+#[cfg(target_arch = "x86_64")]
+mod sha8;
 pub mod sums;
 pub mod tree;
 #[cfg(target_arch = "x86_64")]

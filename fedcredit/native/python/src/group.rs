@@ -2,6 +2,7 @@
 
 use fedcredit_core::error::KernelError;
 use fedcredit_core::items::Items;
+use fedcredit_core::ristretto::Arithmetic;
 use fedcredit_core::{digest, group, okvs};
 use numpy::ndarray::Array2;
 use numpy::{
@@ -24,6 +25,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(expand_message_xmd, m)?)?;
     m.add_function(wrap_pyfunction!(hash_to_group, m)?)?;
     m.add_function(wrap_pyfunction!(group_multiply, m)?)?;
+    m.add_function(wrap_pyfunction!(group_multiply_times, m)?)?;
     m.add_function(wrap_pyfunction!(group_multiply_each, m)?)?;
     m.add_function(wrap_pyfunction!(group_multiply_base, m)?)?;
     m.add_function(wrap_pyfunction!(group_add, m)?)?;
@@ -133,6 +135,20 @@ fn hash_to_group<'py>(
 fn group_multiply<'py>(py: Python<'py>, encoded: Bytes2<'py>, scalar: [u8; 32]) -> PyResult<Bound<'py, PyArray2<u8>>> {
     let encoded = flat(&encoded, group::POINT_BYTES)?;
     points(py, py.detach(|| group::multiply(encoded, &scalar)))
+}
+
+/// Every point times the scalar `times` times, between one decoding and one encoding; one point at a time if `portable`.
+#[pyfunction]
+fn group_multiply_times<'py>(
+    py: Python<'py>,
+    encoded: Bytes2<'py>,
+    scalar: [u8; 32],
+    times: usize,
+    portable: bool,
+) -> PyResult<Bound<'py, PyArray2<u8>>> {
+    let encoded = flat(&encoded, group::POINT_BYTES)?;
+    let arithmetic = if portable { Arithmetic::Portable } else { Arithmetic::best() };
+    points(py, py.detach(|| group::multiply_times(arithmetic, encoded, &scalar, times)))
 }
 
 /// Every point times its own scalar.
