@@ -34,7 +34,7 @@ from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.kernels import digest, identifiers, okvs
 from fedcredit.protocols.intersect.alignment import item_digests
 from fedcredit.tables import TableSpec, open_table
-from fedcredit.tables.export import write_identifiers
+from fedcredit.tables.export import identifier_lines
 from fedcredit.tables.spec import Resources
 
 U8 = npt.NDArray[np.uint8]
@@ -60,11 +60,15 @@ def files(n: int, threads: int, folder: Path) -> Iterator[tuple[str, Callable[[]
         with open_table(spec, resources=resources) as table:
             table.ids()
 
+    def write() -> None:
+        with (folder / "aligned.csv").open("wb") as out:
+            out.writelines(identifier_lines(("uscc",), ids, rows))
+
     rows = np.random.default_rng(8).permutation(n)
     yield "read csv", read
     yield "items", lambda: item_digests(ids, SEED, n)
     yield "order", lambda: identifiers.in_order(ids, rows)
-    yield "write csv", lambda: write_identifiers(folder / "aligned.csv", "uscc", ids, rows)
+    yield "write csv", write
 
 
 def kernels(n: int) -> Iterator[tuple[str, Callable[[], object]]]:

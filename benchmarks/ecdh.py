@@ -3,14 +3,14 @@
     python benchmarks/ecdh.py [--rows N ...] [--repeat N] > benchmarks/results/ecdh.json
 
 Two parties with as many rows each, half of them shared, both learn, in one process without a network: what a party
-spends beyond that in a real job is reading, sending and checking, which the other benchmarks have. Prints one JSON object
-a size: `seconds` and `cpu_seconds` of a party (half of what both take), and in microseconds of processor time
+spends beyond that in a real job is reading, sending and checking, which the other benchmarks have. Prints one JSON
+object a size: `seconds` and `cpu_seconds` of a party (half of what both take), and in microseconds of processor time
 
-- `multiplication_us`: one point times a scalar, alone. Twenty multiplications between one decoding and one encoding, less
-  one, over 19;
+- `multiplication_us`: one point times a scalar, alone. Twenty multiplications between one decoding and one encoding,
+  less one, over 19;
 - `portable_us`: the same by curve25519-dalek, one point at a time, in its best form for this processor;
-- `check_us`, `hash_us`, `multiply_us`, `blind_us`, `evaluate_us`, `finalize_us`: decoding; hash-to-group with encoding; the
-  OPRF's steps, bytes to bytes;
+- `check_us`, `hash_us`, `blind_us`, `multiply_us`, `finalize_us`, `evaluate_us`: decoding; hash-to-group with encoding;
+  the OPRF's steps, bytes to bytes;
 
 and as shares of a party's processor time `multiplication_share`, the two multiplications an item alone, and
 `oprf_share`, the steps of the OPRF. `portable_ratio` says how many times as long two multiplications an item would have
@@ -26,7 +26,6 @@ import statistics
 import time
 from collections.abc import Callable
 
-import numpy as np
 from alignment import codes, describe
 
 from fedcredit.crypto.randomness import insecure_seeded
