@@ -161,6 +161,9 @@ def _agreement(job: PublicJob) -> Iterator[Disclosure]:
     for party in (*_data_parties(job), job.platform):
         learns = "how many rows and feature columns each table has, and the public parameters of the job"
         yield Disclosure("agreement.sizes", (party,), learns, _others(job, party), "agreement on the job")
+    for party in (*_data_parties(job), job.platform):
+        learns = "whether each table has the same subjects as in an earlier job; not which, and not how they differ"
+        yield Disclosure("agreement.subjects", (party,), learns, _others(job, party), "agreement on the job")
     learns = "when each stage begins and ends, how it ends, and how many rows it is about; no data"
     yield Disclosure("coordination.progress", (job.platform,), learns, _data_parties(job), "coordination of the job")
     learns = (

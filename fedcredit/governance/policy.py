@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.governance.policy_rules import (
+    CHANGED_SET,
     INTERSECTION,
     Action,
+    EarlierRun,
     ModelAsk,
     Policy,
     Request,
@@ -25,10 +27,12 @@ from fedcredit.governance.policy_rules import (
 )
 
 __all__ = [
+    "CHANGED_SET",
     "INTERSECTION",
     "REFUSED",
     "Action",
     "Decision",
+    "EarlierRun",
     "Meter",
     "ModelAsk",
     "Policy",
@@ -121,7 +125,12 @@ def _apply(policy: Policy, rule: Rule, request: Request, spent: Mapping[str, int
     reasons = [*rule.terms.breaches(rule.name, request), *_exhausted(rule, known, spent)]
     if reasons:
         return Decision(action=Action.REFUSE, rule=rule, reasons=tuple(reasons), said=said)
-    return Decision(action=rule.action, rule=rule, reasons=(), columns=rule.terms.columns, charges=known, said=said)
+    action: Action = rule.action
+    why: tuple[Problem, ...] = ()
+    if rule.terms.asks_anew(request):
+        action = Action.APPROVE
+        why = (Problem(CHANGED_SET, f"rule {rule.name!r}", "a set has changed since earlier jobs with these peers"),)
+    return Decision(action=action, rule=rule, reasons=why, columns=rule.terms.columns, charges=known, said=said)
 
 
 def _meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:
@@ -136,7 +145,15 @@ def _meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:
         ("per_submitter_per_month", one, month, terms.per_submitter_per_month),
         ("max_runs", same, EVER, terms.max_runs),
     )
-    return tuple(Meter(name, key, since, limit) for name, key, since, limit in budgets if limit is not None)
+    pairs = (
+        (f"{name} with {peer}", f"pair/{request.table}/with/{peer}", since, limit)
+        for peer in request.peers
+        for name, since, limit in (
+            ("per_pair_per_day", day, terms.per_pair_per_day),
+            ("per_pair_per_month", month, terms.per_pair_per_month),
+        )
+    )
+    return tuple(Meter(name, key, since, limit) for name, key, since, limit in (*budgets, *pairs) if limit is not None)
 
 
 def _exhausted(rule: Rule, known: Sequence[Meter], spent: Mapping[str, int]) -> Iterator[Problem]:

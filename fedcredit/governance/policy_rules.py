@@ -10,17 +10,38 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
+from typing import Literal
 
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, refuse_unaccepted
 from fedcredit.ids import PartyId
 
-__all__ = ["INTERSECTION", "WEEKDAYS", "Action", "ModelAsk", "Policy", "Request", "Rule", "Scope", "Terms", "Window"]
+__all__ = [
+    "CHANGED_SET",
+    "CHANGED_SET_DAYS",
+    "INTERSECTION",
+    "WEEKDAYS",
+    "Action",
+    "EarlierRun",
+    "ModelAsk",
+    "Policy",
+    "Request",
+    "Rule",
+    "Scope",
+    "Terms",
+    "Window",
+]
 
 INTERSECTION = "intersection"
 """The kind of a job without models."""
+
+CHANGED_SET = "POLICY_CHANGED_SET"
+"""The reason of a refusal because a set is not that of an earlier run."""
+
+CHANGED_SET_DAYS = 30
+"""How far back earlier runs count, where a rule does not say."""
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -47,13 +68,23 @@ class ModelAsk:
     min_data_in_bin: int
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """A job that was agreed before over the same table: when, and what stood for the subjects of the parties in it."""
+
+    when: datetime
+    subjects: Mapping[PartyId, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a job asks of one party. `rows` and `columns` are of its own table; None while it has not been opened.
 
     `leakage` is the table of the whole job. `before` holds how many rows each party's table had in the jobs that were
     agreed before over the same table with the same peers; `after` those known of this one. `intersect_modes` are those
-    that the job may run in: all that it leaves open.
+    that the job may run in: all that it leaves open. `runs` are the jobs agreed over the table with any of the peers,
+    `subjects` what stands for each party's set now, as far as that is known; `change_announced` says that a job with
+    these peers was refused for a changed set since the last that was agreed.
     """
 
     me: PartyId
@@ -73,6 +104,9 @@ class Request:
     columns: tuple[str, ...] | None = None
     before: Mapping[PartyId, tuple[int, ...]] = field(default_factory=dict)
     after: Mapping[PartyId, int] = field(default_factory=dict)
+    runs: tuple[EarlierRun, ...] = ()
+    subjects: Mapping[PartyId, str] = field(default_factory=dict)
+    change_announced: bool = False
 
     @property
     def peers(self) -> tuple[PartyId, ...]:
@@ -181,6 +215,14 @@ class Terms:
     per_submitter_per_month: int | None = None
     max_runs: int | None = None
     min_change_rows: int | None = None
+    per_pair_per_day: int | None = None
+    per_pair_per_month: int | None = None
+    changed_set: Literal["approve", "refuse"] | None = None
+    changed_set_days: int = CHANGED_SET_DAYS
+
+    def asks_anew(self, request: Request) -> bool:
+        """Whether a person has to say yes because a set has changed, which was announced by a refusal before."""
+        return self.changed_set == "approve" and request.change_announced
 
     def breaches(self, rule: str, request: Request) -> Iterator[Problem]:
         """Each term that `request` breaks; what budgets have left is looked at elsewhere."""
@@ -198,6 +240,7 @@ class Terms:
             yield from self._cells(f"{where}: {model.name}", model)
         yield from self._columns(where, request)
         yield from self._changes(where, request)
+        yield from self._changed_sets(where, request)
 
     def _cells(self, where: str, model: ModelAsk) -> Iterator[Problem]:
         for key, least, has in (
@@ -231,6 +274,19 @@ class Terms:
                 what = f"the table of {party} has {changed} rows more or fewer than in an earlier job with these peers"
                 yield Problem("POLICY_CHANGE", where, what, f"wait until it is min_change_rows = {least}")
 
+    def _changed_sets(self, where: str, request: Request) -> Iterator[Problem]:
+        # A run whose sets are those of an earlier run shows what that has shown. Any other one shows a difference.
+        if self.changed_set is None or self.asks_anew(request):
+            return
+        since = request.now - timedelta(days=self.changed_set_days)
+        recent = [run for run in request.runs if run.when >= since]
+        for peer in request.peers:
+            shared = [run for run in recent if peer in run.subjects]
+            if shared and not any(_same_sets(run, request.subjects) for run in shared):
+                what = f"a set is another one than in the jobs with {peer} of the last {self.changed_set_days} days"
+                again = "hand it in again: then a person of this party is asked"
+                yield Problem(CHANGED_SET, where, what, again if self.changed_set == "approve" else "wait")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
@@ -258,6 +314,10 @@ class Policy:
 
     rules: tuple[Rule, ...] = ()
     zone: tzinfo = UTC
+
+
+def _same_sets(run: EarlierRun, now: Mapping[PartyId, str]) -> bool:
+    return all(run.subjects.get(party, same) == same for party, same in now.items())
 
 
 def _names_all(named: frozenset[str], asked: frozenset[str]) -> bool:

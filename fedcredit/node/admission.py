@@ -20,11 +20,12 @@ from fedcredit.ids import PartyId
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.memory import check_memory, needed_memory
 from fedcredit.node.jobs.room import check_room, needed_bytes
-from fedcredit.node.policy.asked import earlier_rows, request_of
+from fedcredit.node.policy.asked import earlier, request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import PROTOCOLS, JobSpecification
 from fedcredit.node.store import JobRow, JobState
+from fedcredit.node.subjects import own_subjects
 from fedcredit.node.timely import CLOCK_SKEW
 from fedcredit.runtime.job_file import MIN_ROWS_FLOOR
 from fedcredit.tables import Table
@@ -39,9 +40,11 @@ APPROVAL_PENDING = "APPROVAL_PENDING"
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A job that was let in: this party's table, open, the rule that did it, and the hash of its policy."""
+    """A job that was let in: this party's table, open, what stands for the set of its subjects, the rule that did it,
+    and the hash of its policy."""
 
     table: Table
+    subjects: bytes
     rule: str
     policy: str
 
@@ -146,9 +149,10 @@ def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, skew
         if table.n_rows < premises.limits.min_rows:
             raise RefusedError(Problem("TABLE_TOO_SMALL", table.spec.title, "has fewer rows than min_rows"))
         check_room(premises.folder, needed_bytes(proposal, premises.me, table.n_rows))
-        decision, record = _judge(premises, proposal, rows=table.n_rows, columns=tuple(table.features))
+        subjects, columns = own_subjects(premises, table), tuple(table.features)
+        decision, record = _judge(premises, proposal, rows=table.n_rows, columns=columns, subjects=subjects)
         _spend(premises, proposal, decision)
-        return Admitted(table, record.rule, record.policy)
+        return Admitted(table, subjects, record.rule, record.policy)
     except BaseException:
         table.close()
         forget_snapshot(premises.folder, proposal.id)
@@ -161,6 +165,7 @@ def _judge(
     *,
     rows: int | None = None,
     columns: tuple[str, ...] | None = None,
+    subjects: bytes | None = None,
     spent: bool = True,
 ) -> tuple[Decision, DecisionRecord]:
     """The decision, and what is kept of it. Raises: RefusedError (POLICY_REFUSED, APPROVAL_PENDING)."""
@@ -170,8 +175,8 @@ def _judge(
         source = premises.policy.current()
     except ConfigError as broken:
         raise RefusedError([Problem(REFUSED, "policy.toml", "cannot be used"), *broken.problems]) from None
-    before = earlier_rows(store, proposal, me) if rows is not None else {}
-    request = request_of(proposal, me, now, rows=rows, columns=columns, before=before)
+    before = earlier(store, proposal, me)
+    request = request_of(proposal, me, now, rows=rows, columns=columns, subjects=subjects, before=before)
     used = _used(premises, proposal, meters(source.policy, request)) if spent else {}
     decision = decide(source.policy, request, used)
     record = record_of(decision, source.digest, now)

@@ -122,6 +122,7 @@ class Coordinator:
                 rows=offer.rows,
                 features=offer.features,
                 commitment=offer.commitment,
+                subjects=offer.subjects,
                 certificate=offer.certificate,
             )
             for party, offer in offers.items()

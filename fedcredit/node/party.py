@@ -19,7 +19,7 @@ from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
-from fedcredit.node.admission import admit, confirm, consider, keep_admitted
+from fedcredit.node.admission import Admitted, admit, confirm, consider, keep_admitted
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.jobs import Premises, open_own_table
 from fedcredit.node.jobs.desk import JobDesk
@@ -36,7 +36,7 @@ from fedcredit.node.specification import (
     parse_canonical,
 )
 from fedcredit.node.store import JobRow, JobState
-from fedcredit.tables import Table
+from fedcredit.node.subjects import own_subjects
 from fedcredit.wire.control import (
     Accepted,
     CancelJob,
@@ -142,16 +142,19 @@ class PartyNode:
         nonce = secrets.token_bytes(32)
         await asyncio.to_thread(keep_admitted, self._premises, proposal, nonce, admitted)
         failpoints.hit("job.proposed.kept", proposal.id)
-        return await self._offer(proposal, nonce, admitted.table.fingerprint, admitted.table)
+        return await self._offer(proposal, nonce, admitted.table.fingerprint, admitted)
 
     async def _offer(
-        self, proposal: JobSpecification, nonce: bytes, fingerprint: bytes, table: Table | None = None
+        self, proposal: JobSpecification, nonce: bytes, fingerprint: bytes, admitted: Admitted | None = None
     ) -> JobOffer:
-        if table is None:
+        if admitted is None:
             table = await asyncio.to_thread(open_own_table, self._premises, proposal)
+            subjects = await asyncio.to_thread(own_subjects, self._premises, table)
+        else:
+            table, subjects = admitted.table, admitted.subjects
         self._desk.hold(proposal.id, table)
         bound = commitment(fingerprint, nonce, self._premises.me)
-        return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate)
+        return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate, subjects)
 
     async def _sign(self, caller: PartyId, request: SignJob) -> JobSignature:
         specification = JobSpecification.parse(request.specification)
@@ -185,6 +188,8 @@ class PartyNode:
         facts = {
             "specification": specification.hash.hex(),
             "purpose": specification.job.purpose,
+            # What each party committed to: a later run with another set shows in the logs of all.
+            "subjects": " ".join(f"{entry.id}={entry.subjects}" for entry in specification.parties),
             "leakage": hashlib.sha256(canonical([row.model_dump() for row in specification.leakage])).hexdigest(),
         }
         await asyncio.to_thread(self._premises.recorder.record, Event.JOB_ACCEPTED, specification.id, **facts)

@@ -69,7 +69,7 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 class PartyEntry(Section):
     """One data party of a job. `table` is the name under which the party declares the table it is to use. The last
-    four are its offer; a proposal has none of them."""
+    five are its offer; a proposal has none of them. `subjects` is the same in two jobs where the set is."""
 
     id: Name
     role: Literal["label", "feature"]
@@ -77,14 +77,17 @@ class PartyEntry(Section):
     rows: Annotated[int, Field(ge=0)] | None = None
     features: Annotated[int, Field(ge=0)] | None = None
     commitment: Hex32 | None = None
+    subjects: Hex32 | None = None
     certificate: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,8192}$")] | None = None
 
     @property
     def complete(self) -> bool:
         """Whether the party's offer is in it."""
-        return None not in (self.rows, self.features, self.commitment, self.certificate)
+        return None not in (self.rows, self.features, self.commitment, self.subjects, self.certificate)
 
-    def offering(self, *, rows: int, features: int, commitment: bytes, certificate: bytes) -> PartyEntry:
+    def offering(
+        self, *, rows: int, features: int, commitment: bytes, subjects: bytes, certificate: bytes
+    ) -> PartyEntry:
         """This entry with the party's offer in it."""
         return PartyEntry(
             id=self.id,
@@ -93,6 +96,7 @@ class PartyEntry(Section):
             rows=rows,
             features=features,
             commitment=commitment.hex(),
+            subjects=subjects.hex(),
             certificate=certificate.hex(),
         )
 

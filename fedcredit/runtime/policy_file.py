@@ -38,7 +38,7 @@ from pydantic_core import PydanticCustomError
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms, Window
-from fedcredit.governance.policy_rules import WEEKDAYS
+from fedcredit.governance.policy_rules import CHANGED_SET_DAYS, WEEKDAYS
 from fedcredit.runtime.job_file import MIN_INTERSECTION_FLOOR, MIN_ROWS_FLOOR, JobSection
 from fedcredit.runtime.toml import Reader, Section
 
@@ -109,6 +109,10 @@ class RuleSection(Section):
     per_submitter_per_month: Count | None = None
     max_runs: Count | None = None
     min_change_rows: Count | None = None
+    per_pair_per_day: Count | None = None
+    per_pair_per_month: Count | None = None
+    changed_set: Literal["approve", "refuse"] | None = None
+    changed_set_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
 
     def rule(self) -> Rule:
         """The rule as it is decided by."""
@@ -124,6 +128,8 @@ class RuleSection(Section):
             columns=None if self.columns is None or ANY in self.columns else self.columns,
             accept_leakage=frozenset(self.accept_leakage or ()),
             **{key: getattr(self, key) for key in _BOUNDS},
+            changed_set=self.changed_set,
+            changed_set_days=self.changed_set_days or CHANGED_SET_DAYS,
         )
         return Rule(name=self.name, action=Action(self.action), scope=scope, terms=terms)
 
@@ -141,7 +147,10 @@ _BOUNDS = (
     "per_submitter_per_month",
     "max_runs",
     "min_change_rows",
+    "per_pair_per_day",
+    "per_pair_per_month",
 )
+_TERMS = ("columns", "accept_leakage", *_BOUNDS, "changed_set", "changed_set_days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +227,7 @@ def _read_rule(reader: Reader, key: str, value: object) -> RuleSection | None:
 
 def _conflicts(value: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     if value.get("action") == "refuse":
-        for key in ("columns", "accept_leakage", *_BOUNDS):
+        for key in _TERMS:
             if key in value:
                 yield key, "stands in a rule that refuses, which grants nothing to bound", "drop it"
         return
@@ -226,6 +235,8 @@ def _conflicts(value: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
         if key not in value:
             fix = "list the ids of what others may learn" if key == "accept_leakage" else 'name them, or ["*"] for any'
             yield key, "is missing in a rule that grants", fix
+    if "changed_set_days" in value and "changed_set" not in value:
+        yield "changed_set_days", "says nothing without changed_set", 'add changed_set = "approve" or "refuse"'
     if ANY in _listed(value.get("accept_leakage")):
         yield "accept_leakage", 'is "*"', "list each id: what may be learned is accepted one by one"
 

@@ -43,6 +43,9 @@ max_trees = 200
 per_submitter_per_month = 10
 max_runs = 50                           # over one table with the same peers, ever
 min_change_rows = 50                    # 1 to 49 rows more than last time would tell about just these
+per_pair_per_month = 10                 # over one table with each of the other parties
+changed_set = "approve"                 # another set than in jobs with the same peers: a person is asked anew
+changed_set_days = 30                   # how far that looks back
 # hours = ["mon-fri 08:00-18:00"]
 # valid_until = 2027-12-31
 """

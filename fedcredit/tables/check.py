@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.tables.quality import Quality
 from fedcredit.tables.spec import Limits, Resources, TableSpec
-from fedcredit.tables.table import examine_table
+from fedcredit.tables.table import Table, examine_table
 
 __all__ = ["TableReport", "check_table"]
 
@@ -47,12 +48,18 @@ def check_table(
     limits: Limits | None = None,
     resources: Resources | None = None,
     today: datetime.date | None = None,
+    look: Callable[[Table], object] | None = None,
 ) -> TableReport:
-    """Read the table that `spec` declares and say all about it. Problems of a table are in the report, not raised."""
+    """Read the table that `spec` declares and say all about it. Problems of a table are in the report, not raised.
+
+    `look` is called with the table while it is open; if there are problems, it is good for its quality alone.
+    """
     source = "file" if spec.source is None else type(spec.source).__name__.removesuffix("Source").lower()
     try:
         table, problems = examine_table(spec, limits or Limits(), resources or Resources(), None, today)
     except FedcreditError as error:
         return TableReport(name, source, error.problems, None, error.exit_status)
     with table:
+        if look is not None:
+            look(table)
         return TableReport(name, source, tuple(problems.found), table.profiled(), 65 if problems.found else 0)

@@ -67,15 +67,18 @@ class ProposeJob(Message, tag=0x102, proto=node_pb2.ProposeJob):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class JobOffer(Message, tag=0x103, proto=node_pb2.JobOffer):
-    """A party can do its part. Reveals: number of rows and features; the commitment hides the table's fingerprint.
+    """A party can do its part.
 
-    Assumes: mutual TLS; the commitment's nonce is secret and fresh.
+    Reveals: number of rows and features, and whether the table has the same subjects as in an earlier job; the
+    commitment hides the table's fingerprint.
+    Assumes: mutual TLS; the commitment's nonce is secret and fresh, and the key of `subjects` is secret.
     """
 
     rows: int = count(2**40)
     features: int = count(2**20)
     commitment: bytes = blob(32)
     certificate: bytes = blob(1, 1 << 16)
+    subjects: bytes = blob(32)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -300,6 +300,42 @@ def test_the_policy_counts_as_its_file_says_now(town: Town) -> None:
     assert changes[-1]["before"] == changes[-2]["policy"] == ""
 
 
+def test_a_list_that_changed_by_one_subject_needs_a_person_anew(town: Town) -> None:
+    town.policy(more='changed_set = "approve"\nper_pair_per_day = 1000')
+    assert town.at(BANK, "job", "run", town.job("list")).returncode == 0
+    first = last_job(town)
+    table = town.folder / "bank.csv"
+    before = table.read_text()
+    try:
+        table.write_text(before.replace("\n000000000007,", "\n000000000777,", 1))
+        refused = town.at(BANK, "job", "run", town.job("changed"))
+        assert (refused.returncode, "POLICY_CHANGED_SET" in refused.stderr) == (77, False), "its reason is the owner's"
+        assert "POLICY_CHANGED_SET" in problems(town, last_job(town))
+        job = town.detached(town.job("again"))
+        town.wait(TAX, job, "pending")
+        assert town.at(TAX, "job", "approve", job).returncode == 0
+        assert town.at(BANK, "job", "watch", job).returncode == 0
+        assert town.at(BANK, "job", "run", town.job("once-more")).returncode == 0
+        explained = json.loads(town.at(TAX, "policy", "explain", town.job("next"), "--json").stdout)
+        assert explained["decision"] == "admit"
+        (pair,) = [budget for budget in explained["budgets"] if budget["name"] == "per_pair_per_day with bank"]
+        assert pair == {"name": "per_pair_per_day with bank", "limit": 1000, "spent": 4}, (
+            "the changed one was let in before it was known"
+        )
+        assert any("another party's set" in note for note in explained["notes"])
+    finally:
+        table.write_text(before)
+    # What each party said of its set stands in the logs of both, the same in both.
+    said = {}
+    for name in (first, job):
+        logs = [town.audit(party, name) for party in (BANK, TAX)]
+        facts = {entry.facts["subjects"] for log in logs for entry in log if entry.event is Event.JOB_ACCEPTED}
+        (said[name],) = facts
+    ours, theirs = (dict(entry.split("=") for entry in str(said[name]).split()) for name in (first, job))
+    assert ours["tax"] == theirs["tax"]
+    assert ours["bank"] != theirs["bank"]
+
+
 def test_explain_says_what_would_happen_and_starts_nothing(town: Town) -> None:
     town.policy("approve")
     job = town.job("asked", extra=MODEL)

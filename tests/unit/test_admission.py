@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -53,9 +53,16 @@ class Office:
         lines = [f"{i:012d},{i % 7},{i % 5}" for i in range(n)]
         (self.folder / "tax.csv").write_text("\n".join(["id,x,y", *lines]) + "\n")
 
-    def proposal(self, name: str = "job", id_type: list[str] | None = None, **job: Any) -> JobSpecification:
+    def proposal(
+        self,
+        name: str = "job",
+        id_type: list[str] | None = None,
+        label: str = "bank",
+        more: Sequence[str] = (),
+        **job: Any,
+    ) -> JobSpecification:
         """A job as the platform would propose it."""
-        seats = [{"id": "bank", "role": "label"}, {"id": "tax", "role": "feature"}]
+        seats = [{"id": label, "role": "label"}, *({"id": party, "role": "feature"} for party in ("tax", *more))]
         sections = {"intersect": {"id_type": id_type}, "split": None, "models": []}
         return make_proposal(
             {"job": {"name": name, "purpose": "research"} | job, "parties": seats} | sections, PLATFORM
@@ -67,13 +74,20 @@ class Office:
         admitted.table.close()
         return admitted
 
-    def let_in(self, proposal: JobSpecification, bank_rows: int = 100) -> JobSpecification:
+    def let_in(
+        self, proposal: JobSpecification, bank_rows: int = 100, bank_subjects: bytes = b"b" * 32
+    ) -> JobSpecification:
         """Let it in, keep it, and agree to it; what was agreed."""
         admitted = self.admit(proposal)
         keep_admitted(self.premises, proposal, NONCE, admitted)
         offers = {
-            party: proposal.party(party).offering(rows=rows, features=2, commitment=NONCE, certificate=b"c")
-            for party, rows in ((BANK, bank_rows), (TAX, admitted.table.n_rows))
+            party: proposal.party(party).offering(
+                rows=rows, features=2, commitment=NONCE, subjects=subjects, certificate=b"c"
+            )
+            for party, rows, subjects in (
+                (BANK, bank_rows, bank_subjects),
+                (TAX, admitted.table.n_rows, admitted.subjects),
+            )
         }
         specification = proposal.with_offers(offers)
         confirm(self.premises, specification)
@@ -172,7 +186,7 @@ def test_the_policy_is_looked_at_again_before_signing(office: Office) -> None:
     office.consider(proposal)
     admitted = office.admit(proposal)
     keep_admitted(office.premises, proposal, NONCE, admitted)
-    offer = {"features": 2, "commitment": NONCE, "certificate": b"c"}
+    offer = {"features": 2, "commitment": NONCE, "subjects": NONCE, "certificate": b"c"}
     specification = proposal.with_offers(
         {party: proposal.party(party).offering(rows=200, **offer) for party in (BANK, TAX)}
     )
@@ -200,6 +214,83 @@ def test_two_jobs_that_differ_in_a_few_rows_are_not_both_let_in(office: Office) 
         office.let_in(office.proposal("peer"), bank_rows=101)
     assert codes(refused.value) == ["POLICY_REFUSED", "POLICY_CHANGE"]
     assert "bank" in refused.value.problems[1].what
+
+
+def test_a_pair_has_a_budget_of_its_own_whatever_rule_lets_a_job_in(office: Office) -> None:
+    office.policy("per_pair_per_day = 2")
+    for name in ("first", "second"):
+        office.let_in(office.proposal(name))
+    refused = office.refusal(office.proposal("third"))
+    assert codes(refused) == ["POLICY_REFUSED", "POLICY_BUDGET"]
+    assert "2 of per_pair_per_day with bank = 2 are used" in refused.problems[1].what
+    # Another name for the rule, and another peer beside the bank, do not begin the count anew.
+    text = (office.folder / "policy.toml").read_text().replace("all-on-one-machine", "another")
+    (office.folder / "policy.toml").write_text(text)
+    three = office.proposal("three", more=["registry"])
+    assert codes(office.refusal(three)) == ["POLICY_REFUSED", "POLICY_BUDGET"]
+    office.admit(office.proposal("other", label="registry"))
+    office.clock.advance(DAY_S)
+    office.let_in(office.proposal("tomorrow"))
+
+
+def test_a_changed_set_is_refused_for_a_while_and_a_repeated_one_is_not(office: Office) -> None:
+    office.policy('changed_set = "refuse"', "changed_set_days = 7")
+    office.let_in(office.proposal("first"))
+    office.let_in(office.proposal("same"))
+    # As many rows, one of them of another subject: nothing but the set's own hash shows it.
+    text = (office.folder / "tax.csv").read_text()
+    (office.folder / "tax.csv").write_text(text.replace("000000000199,", "000000000999,"))
+    refused = office.refusal(office.proposal("own"))
+    assert codes(refused) == ["POLICY_REFUSED", "POLICY_CHANGED_SET"]
+    assert ("bank" in refused.problems[1].what, refused.problems[1].fix) == (True, "wait")
+    (office.folder / "tax.csv").write_text(text.replace("000000000000,0", "000000000000,9"))
+    office.let_in(office.proposal("value"))  # another value of a column is not another subject
+    with pytest.raises(RefusedError) as peer:
+        office.let_in(office.proposal("peer"), bank_subjects=b"c" * 32)
+    assert codes(peer.value) == ["POLICY_REFUSED", "POLICY_CHANGED_SET"]
+    office.clock.advance(7 * DAY_S + 1)
+    office.let_in(office.proposal("later"), bank_subjects=b"c" * 32)
+
+
+def test_a_changed_set_asks_a_person_when_it_is_handed_in_again(office: Office) -> None:
+    office.policy('changed_set = "approve"')
+    office.let_in(office.proposal("first"))
+    with pytest.raises(RefusedError) as refused:
+        office.let_in(office.proposal("changed"), bank_subjects=b"c" * 32)
+    assert codes(refused.value) == ["POLICY_REFUSED", "POLICY_CHANGED_SET"]
+    assert "hand it in again" in refused.value.problems[1].fix
+    office.clock.advance(60)
+    again = office.proposal("again")
+    with pytest.raises(RefusedError) as pending:
+        office.consider(again)
+    assert pending.value.code == "APPROVAL_PENDING"
+    kept = DecisionRecord.read(office.folder / "jobs" / again.id)
+    assert kept is not None
+    assert [reason.code for reason in kept.reasons] == ["POLICY_CHANGED_SET"]
+    office.premises.store.jobs.approve(again.id, "somebody")
+    office.let_in(again, bank_subjects=b"c" * 32)
+    office.clock.advance(60)
+    # Both sets have been run now, so neither asks again; a third one does.
+    office.let_in(office.proposal("once_more"), bank_subjects=b"c" * 32)
+    office.let_in(office.proposal("former"))
+    with pytest.raises(RefusedError) as third:
+        office.let_in(office.proposal("third"), bank_subjects=b"d" * 32)
+    assert codes(third.value) == ["POLICY_REFUSED", "POLICY_CHANGED_SET"]
+
+
+def test_an_approval_that_was_given_without_knowing_of_the_change_does_not_count(office: Office) -> None:
+    office.policy('changed_set = "approve"', action="approve")
+    for name, subjects in (("first", b"b" * 32), ("second", b"c" * 32)):
+        proposal = office.proposal(name)
+        with pytest.raises(RefusedError):
+            office.consider(proposal)
+        office.premises.store.jobs.approve(proposal.id, "somebody")
+        if name == "first":
+            office.let_in(proposal, bank_subjects=subjects)
+            continue
+        with pytest.raises(RefusedError) as refused:
+            office.let_in(proposal, bank_subjects=subjects)
+        assert codes(refused.value) == ["POLICY_REFUSED", "POLICY_CHANGED_SET"]
 
 
 def test_only_lent_columns_enter_a_job(office: Office) -> None:

@@ -42,6 +42,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
     table = leakage_of(job())
     assert learned(table, BANK, TAX) == {
         "agreement.sizes",
+        "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
         "align.rows",
@@ -51,6 +52,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
     }
     assert learned(table, TAX, BANK) == {
         "agreement.sizes",
+        "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
         "align.rows",
@@ -60,32 +62,51 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
     # A node another feature party split shows on which side its rows fell.
     assert learned(table, TAX, SOCIAL) == {
         "agreement.sizes",
+        "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
         "align.rows",
         "gbdt.nodes",
     }
-    assert learned(table, PLATFORM, TAX) == {"agreement.sizes", "coordination.progress", "coordination.waits"}
+    assert learned(table, PLATFORM, TAX) == {
+        "agreement.sizes",
+        "agreement.subjects",
+        "coordination.progress",
+        "coordination.waits",
+    }
 
 
 def test_hidden_nodes_take_the_memberships_out_of_the_table() -> None:
     table = leakage_of(job(models=(PublicModel(name="gbdt.0", hide_nodes=True),)))
     assert learned(table, TAX, BANK) == {
         "agreement.sizes",
+        "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
         "align.rows",
         "gbdt.choices",
         "gbdt.counts",
     }
-    assert learned(table, TAX, SOCIAL) == {"agreement.sizes", "coordination.watch", "coordination.waits", "align.rows"}
+    assert learned(table, TAX, SOCIAL) == {
+        "agreement.sizes",
+        "agreement.subjects",
+        "coordination.watch",
+        "coordination.waits",
+        "align.rows",
+    }
     assert "gbdt.sides" in learned(table, BANK, TAX)
 
 
 def test_an_intersection_for_the_receiver_alone_shows_the_others_no_rows() -> None:
     table = leakage_of(job(models=(), receiver_only=True))
     assert "align.rows" in learned(table, BANK, TAX)
-    assert learned(table, TAX, BANK) == {"agreement.sizes", "coordination.watch", "coordination.waits", "align.minimum"}
+    assert learned(table, TAX, BANK) == {
+        "agreement.sizes",
+        "agreement.subjects",
+        "coordination.watch",
+        "coordination.waits",
+        "align.minimum",
+    }
 
 
 def test_the_size_alone_shows_no_rows() -> None:
@@ -116,6 +137,7 @@ def test_rows_are_plain_text_for_the_report() -> None:
 PINNED = {
     "align.minimum": "a6ee30c18a70",
     "agreement.sizes": "a21201767eec",
+    "agreement.subjects": "e5bc38ede873",
     "align.rows": "80329e8d3c9b",
     "align.size": "c6b48b9dc48a",
     "coordination.progress": "3b01484254f3",

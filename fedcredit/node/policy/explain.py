@@ -12,12 +12,13 @@ from fedcredit.governance.policy import Action, Decision, Meter, decide, meters
 from fedcredit.ids import PartyId
 from fedcredit.node.own_store import store_url
 from fedcredit.node.platform import make_proposal
-from fedcredit.node.policy.asked import earlier_rows, request_of, table_of
+from fedcredit.node.policy.asked import Earlier, earlier, request_of, table_of
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import Store
+from fedcredit.node.subjects import KEY_FILE, set_key, subjects_of
 from fedcredit.runtime.config import JobFile, PartyFile
 from fedcredit.runtime.policy_file import PolicyFile, load_policy
-from fedcredit.tables import check_table
+from fedcredit.tables import Table, check_table
 
 __all__ = ["Explanation", "explain"]
 
@@ -56,19 +57,21 @@ def explain(
         what, fix = "is not declared here", f"declared are: {', '.join(sorted(config.tables)) or 'none'}"
         raise RefusedError(Problem("TABLE_UNKNOWN", f"table {name}", what, fix))
     source = load_policy(config.folder)
-    rows, columns = _look_at_table(config, proposal, notes) if with_table else (None, None)
+    rows, columns, subjects = _look_at_table(config, proposal, notes) if with_table else (None, None, None)
     if not with_table:
-        notes.append("the table was not opened, so min_rows and min_change_rows were not looked at")
+        notes.append("the table was not opened, so min_rows, min_change_rows and changed_set were not looked at")
     store = _store(config, notes)
     try:
-        before = earlier_rows(store, proposal, me) if store is not None else {}
-        request = request_of(proposal, me, now, rows=rows, columns=columns, before=before)
+        before = earlier(store, proposal, me) if store is not None else Earlier()
+        request = request_of(proposal, me, now, rows=rows, columns=columns, subjects=subjects, before=before)
         known = meters(source.policy, request)
         spent: Mapping[str, int] = {} if store is None else {m.name: store.budgets.spent(m.key, m.since) for m in known}
     finally:
         if store is not None:
             store.close()
     decision = decide(source.policy, request, spent)
+    if decision.rule is not None and decision.rule.terms.changed_set is not None:
+        notes.append("whether another party's set has changed is known only when all parties have made their offers")
     notes += _absent_columns(decision, columns)
     return Explanation(
         policy=source,
@@ -84,15 +87,22 @@ def explain(
 
 def _look_at_table(
     config: PartyFile, proposal: JobSpecification, notes: list[str]
-) -> tuple[int | None, tuple[str, ...] | None]:
+) -> tuple[int | None, tuple[str, ...] | None, bytes | None]:
     name = table_of(proposal, config.me)
-    report = check_table(name, config.tables[name].spec(config.folder, None, name))
+    found: list[bytes] = []
+
+    def look(table: Table) -> None:
+        if (config.folder / KEY_FILE).exists():  # else no job ever came so far that a set could have changed
+            found.append(subjects_of(set_key(config.folder), config.me, table.ids()))
+
+    report = check_table(name, config.tables[name].spec(config.folder, None, name), look=look)
     if report.problems:
         codes = ", ".join(sorted({problem.code for problem in report.problems}))
         notes.append(f"table {name} cannot be used as it is, which would refuse the job: {codes}")
     if report.quality is None:
-        return None, None
-    return report.quality.rows, tuple(column.name for column in report.quality.columns)
+        return None, None, None
+    subjects = found[0] if found and not report.problems else None
+    return report.quality.rows, tuple(column.name for column in report.quality.columns), subjects
 
 
 def _store(config: PartyFile, notes: list[str]) -> Store | None:

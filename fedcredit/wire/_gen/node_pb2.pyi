@@ -31,16 +31,18 @@ class ProposeJob(_message.Message):
     def __init__(self, proposal: _Optional[bytes] = ..., addresses: _Optional[bytes] = ..., time_ms: _Optional[int] = ...) -> None: ...
 
 class JobOffer(_message.Message):
-    __slots__ = ("rows", "features", "commitment", "certificate")
+    __slots__ = ("rows", "features", "commitment", "certificate", "subjects")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTS_FIELD_NUMBER: _ClassVar[int]
     rows: int
     features: int
     commitment: bytes
     certificate: bytes
-    def __init__(self, rows: _Optional[int] = ..., features: _Optional[int] = ..., commitment: _Optional[bytes] = ..., certificate: _Optional[bytes] = ...) -> None: ...
+    subjects: bytes
+    def __init__(self, rows: _Optional[int] = ..., features: _Optional[int] = ..., commitment: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., subjects: _Optional[bytes] = ...) -> None: ...
 
 class SignJob(_message.Message):
     __slots__ = ("specification",)
