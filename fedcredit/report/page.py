@@ -54,6 +54,7 @@ def build_page(metrics: Mapping[str, Any]) -> Page:
             "split": _split(mapping(job.get("split"))),
         },
         "rows": {key: count(rows.get(key)) for key in ("aligned", "train", "test")},
+        "intersect": {key: text(value) for key, value in mapping(metrics.get("intersect")).items()},
         "parties": [_party(party, parties) for party in records(job.get("parties"))],
         "models": models,
         "summary": _summary(records(metrics.get("models")), parties),

@@ -126,6 +126,12 @@ def test_what_each_party_learned_comes_before_the_model_and_is_complete():
     assert "recorded no statement of what each party learned" in without
 
 
+def test_the_mode_of_the_intersection_and_its_reason_are_said():
+    shown = Document(render(metrics(intersect={"mode": "fast", "why": "more than <100> rows"}))).visible
+    assert "Common subjects mode fast: more than <100> rows" in shown
+    assert "Common subjects" not in Document(render(metrics())).visible
+
+
 def test_tables_hold_the_figures():
     shown = Document(render(metrics())).visible
     assert "some shift: watch" in shown
