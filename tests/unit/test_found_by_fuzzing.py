@@ -136,6 +136,14 @@ def test_a_document_about_a_job_that_is_none(bad: bytes) -> None:
     assert (refused.value.code, refused.value.culprit) == ("MESSAGE_INVALID", TAX)
 
 
+@pytest.mark.parametrize(
+    "listing", ['[["align",0],{"":0,"x":1}]', '{"ab":1}', '["ab"]', '[["a",1,2]]', '[["a",true]]', "0"]
+)
+def test_a_list_of_checkpoints_with_something_else_in_it(listing: str) -> None:
+    with pytest.raises(PeerError, match="MESSAGE_INVALID"):
+        parse_listing(TAX, listing.encode())
+
+
 def test_half_a_character_in_a_checkpoints_name() -> None:
     with pytest.raises(PeerError) as refused:
         parse_listing(TAX, b'[["\\ud800",1]]')

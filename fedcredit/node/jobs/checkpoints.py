@@ -32,7 +32,7 @@ def parse_listing(party: PartyId, data: bytes) -> Listing:
     """The listing that `party` sent. Raises: PeerError (MESSAGE_INVALID)."""
     try:
         found = json.loads(data)
-        if all(len(entry) == 2 and type(entry[0]) is str and type(entry[1]) is int for entry in found):
+        if type(found) is list and all(type(entry) is list and [*map(type, entry)] == [str, int] for entry in found):
             listing = tuple((str(stage), int(epoch)) for stage, epoch in found)
             to_bytes(listing)  # which half a character in a name would keep from being hashed later
             return listing
