@@ -53,6 +53,8 @@ NAMES: dict[str, str] = {
     "job.end.recorded": "The end of a job is in the audit log; the store has it running.",
     "job.end.kept": "A job has ended; nobody was told.",
     "job.wait.ended": "A job that waited was ended without running again.",
+    "filter.piece.kept": "A part of the values of a filter is on disk; nobody was told.",
+    "filter.version.kept": "A filter has a new version; files of older ones are still there.",
     "node.stop.begun": "A node takes nothing new; what runs goes on to its next checkpoint.",
     "node.stop.done": "Nothing runs at the node any more; its store is still open.",
     "platform.submit.kept": "A job is the platform's; its submitter does not know yet.",

@@ -36,7 +36,12 @@ def run(
         typer.Option(help="Where the aligned identifiers go, as CSV; a new file.", show_default=False),
     ] = None,
     mode: Annotated[
-        str, typer.Option(help="auto, ecdh or fast; auto goes by how many rows the parties bring.")
+        str,
+        typer.Option(
+            help="auto, ecdh, fast or unbalanced; auto goes by how many rows the parties bring. In mode unbalanced the "
+            "peer evaluates its table once, this node keeps the filter that comes of it, and from then on a job costs "
+            "what this table's rows cost; only this party learns the result."
+        ),
     ] = "auto",
     min_size: Annotated[int, typer.Option(help="With fewer subjects in common nothing is released.")] = 100,
     receiver_only: Annotated[bool, typer.Option("--receiver-only", help="Only this party learns the result.")] = False,
@@ -52,6 +57,10 @@ def run(
     which of their own subjects are common, or with --size-only how many; with --receiver-only, this one alone.
 
         fedcredit intersect --node parties/bank --peer tax --out aligned.csv
+
+    A few subjects against a peer's millions, again and again:
+
+        fedcredit intersect --node parties/bank --peer tax --mode unbalanced --out aligned.csv
     """
     from fedcredit.errors import Problem, UsageError
     from fedcredit.node.own_node import node_of
@@ -66,7 +75,8 @@ def run(
     own = _declared(config, table or MAIN_TABLE)
     _check_columns(config, own, id_)
     id_type = list(config.tables[own].id_types)
-    section = {"mode": mode, "min_size": min_size, "receiver_only": receiver_only, "id_type": id_type}
+    alone = receiver_only or mode == "unbalanced"
+    section = {"mode": mode, "min_size": min_size, "receiver_only": alone, "id_type": id_type}
     if size_only:
         section["size_only"] = True
     job = intersection({str(config.me): own} | dict(map(_peer, peer)), section, purpose)

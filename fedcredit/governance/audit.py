@@ -53,6 +53,7 @@ class Event(StrEnum):
     TRUST_CHANGED = "trust_changed"  # facts: what of which peer, before and now: pins, certificates, members
     STAGE_DONE = "stage_done"
     JOB_RESUMED = "job_resumed"  # facts: the epoch, how many checkpoints were kept
+    FILTER_ASKED = "filter_asked"  # facts: who looks identifiers up, how many, under which key, in which start
     RESULT_RELEASED = "result_released"
     JOB_DONE = "job_done"
     JOB_FAILED = "job_failed"

@@ -19,7 +19,14 @@ from fedcredit.ids import PartyId
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
 from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.protocols.groupsum import Asker, Holder
-from fedcredit.protocols.intersect import IntersectHolder, IntersectReceiver, SizeHolder, SizeReceiver
+from fedcredit.protocols.intersect import (
+    IntersectHolder,
+    IntersectReceiver,
+    SizeHolder,
+    SizeReceiver,
+    UnbalancedHolder,
+    UnbalancedReceiver,
+)
 from fedcredit.protocols.split import SplitFollower, SplitLeader
 
 __all__ = [
@@ -54,6 +61,7 @@ class PublicJob:
     feature_parties: tuple[PartyId, ...]
     receiver_only: bool = False
     size_only: bool = False
+    unbalanced: bool = False
     time_split: bool = False
     models: tuple[PublicModel, ...] = ()
 
@@ -109,7 +117,11 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     """The roles that the protocols of `job` are played in."""
     split = (SplitLeader, SplitFollower) if job.time_split else ()
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer, Asker, Holder) if job.models else ()
-    intersect = (SizeReceiver, SizeHolder) if job.size_only else (IntersectReceiver, IntersectHolder)
+    intersect: tuple[type, ...] = (IntersectReceiver, IntersectHolder)
+    if job.size_only:
+        intersect = (SizeReceiver, SizeHolder)
+    elif job.unbalanced:
+        intersect = (UnbalancedReceiver, UnbalancedHolder)
     return (*intersect, *split, *boosting, FinishLeader, FinishFollower)
 
 
@@ -192,6 +204,12 @@ def _alignment(job: PublicJob) -> Iterator[Disclosure]:
         for party in job.feature_parties:
             learns = "whether the subjects in common reach the agreed minimum, not which or how many they are"
             yield Disclosure("align.minimum", (party,), learns, _others(job, party), "intersection of identifiers")
+    if job.unbalanced:
+        learns = (
+            "how many of its subjects went and came since the last such job; and of any identifier that the one who "
+            "asks puts into its own table, whether it is among them: so many in a day as the policy grants"
+        )
+        yield Disclosure("align.filter", (job.label_party,), learns, job.feature_parties, "filter of identifiers")
     if job.time_split:
         for party in job.feature_parties:
             learns = "which of its aligned rows lie before the date of the split, and which after it"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.governance.policy_rules import (
@@ -43,6 +43,8 @@ __all__ = [
     "Terms",
     "Window",
     "decide",
+    "evaluation_meters",
+    "lookups",
     "meters",
     "refusal",
 ]
@@ -55,12 +57,13 @@ EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A budget of the rule that decides: what was spent under `key` since `since` has to be below `limit`."""
+    """A budget of the rule that decides: what was spent under `key` since `since`, and `amount`, may be `limit`."""
 
     name: str
     key: str
     since: datetime
     limit: int
+    amount: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,29 @@ def decide(policy: Policy, request: Request, spent: Mapping[str, int] | None = N
 
 def meters(policy: Policy, request: Request) -> tuple[Meter, ...]:
     """The budgets to look up for `decide`: those of the rule that is about `request`."""
-    rule = next((rule for rule in policy.rules if not rule.misses(request, policy.zone)), None)
+    rule = _deciding(policy, request)
     return () if rule is None else _meters(policy, rule, request)
+
+
+def lookups(policy: Policy, request: Request) -> tuple[Meter, ...]:
+    """As `meters`, those of identifiers that are looked up; no job spends of them before it does that."""
+    rule = _deciding(policy, request)
+    return () if rule is None else evaluation_meters(policy, rule, request)
+
+
+def evaluation_meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:
+    """The budgets of identifiers that the receiver looks up in this party's filter; none for any other job, and none
+    where the rule grants none. They are the receiver's, whatever rule and table it is about."""
+    terms = rule.terms
+    if not request.lends_filter or terms.evaluations_per_day is None:
+        return ()
+    asked, key = request.after.get(request.label_party, 1), f"evaluations/{request.label_party}"
+    day = request.now.astimezone(policy.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = [Meter("evaluations_per_day", key, day, terms.evaluations_per_day, asked)]
+    if terms.evaluations_per_hour is not None:
+        since = request.now - timedelta(hours=1)
+        found.append(Meter("evaluations_per_hour", f"{key}/hour", since, terms.evaluations_per_hour, asked))
+    return tuple(found)
 
 
 def refusal(decision: Decision) -> RefusedError:
@@ -122,7 +146,8 @@ def _apply(policy: Policy, rule: Rule, request: Request, spent: Mapping[str, int
         reason = Problem(REFUSED, f"rule {rule.name!r}", "refuses such jobs", "leave it, or ask for another job")
         return Decision(action=Action.REFUSE, rule=rule, reasons=(reason,), said=said)
     known = _meters(policy, rule, request)
-    reasons = [*rule.terms.breaches(rule.name, request), *_exhausted(rule, known, spent)]
+    looked_up = evaluation_meters(policy, rule, request)
+    reasons = [*rule.terms.breaches(rule.name, request), *_exhausted(rule, (*known, *looked_up), spent)]
     if reasons:
         return Decision(action=Action.REFUSE, rule=rule, reasons=tuple(reasons), said=said)
     action: Action = rule.action
@@ -156,11 +181,16 @@ def _meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:
     return tuple(Meter(name, key, since, limit) for name, key, since, limit in (*budgets, *pairs) if limit is not None)
 
 
+def _deciding(policy: Policy, request: Request) -> Rule | None:
+    return next((rule for rule in policy.rules if not rule.misses(request, policy.zone)), None)
+
+
 def _exhausted(rule: Rule, known: Sequence[Meter], spent: Mapping[str, int]) -> Iterator[Problem]:
     for meter in known:
         used = spent.get(meter.name, 0)
-        if used >= meter.limit:
-            what = f"{used} of {meter.name} = {meter.limit} are used"
+        if used + meter.amount > meter.limit:
+            asked = "" if meter.amount == 1 else f", and {meter.amount} more are asked for"
+            what = f"{used} of {meter.name} = {meter.limit} are used{asked}"
             fix = "run no more jobs over this table with these peers" if meter.since == EVER else "wait"
             yield Problem("POLICY_BUDGET", f"rule {rule.name!r}", what, fix)
 

@@ -17,6 +17,7 @@ from typing import Literal
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, refuse_unaccepted
 from fedcredit.ids import PartyId
+from fedcredit.protocols.intersect.choice import UNBALANCED
 
 __all__ = [
     "CHANGED_SET",
@@ -119,6 +120,11 @@ class Request:
         return frozenset(model.kind for model in self.models) or frozenset({INTERSECTION})
 
     @property
+    def lends_filter(self) -> bool:
+        """Whether the label party would look its identifiers up in this party's filter."""
+        return self.intersect_modes == {UNBALANCED} and self.me != self.label_party
+
+    @property
     def hides_nodes(self) -> bool:
         """Whether no model shows which rows sit in a node."""
         return all(model.hide_nodes for model in self.models)
@@ -219,6 +225,9 @@ class Terms:
     per_pair_per_month: int | None = None
     changed_set: Literal["approve", "refuse"] | None = None
     changed_set_days: int = CHANGED_SET_DAYS
+    evaluations_per_day: int | None = None
+    evaluations_per_hour: int | None = None
+    filter_key_days: int | None = None
 
     def asks_anew(self, request: Request) -> bool:
         """Whether a person has to say yes because a set has changed, which was announced by a refusal before."""
@@ -236,6 +245,9 @@ class Terms:
         if self.min_intersection is not None and request.min_intersection < self.min_intersection:
             what = f"the job would go on with {request.min_intersection} subjects in common"
             yield Problem("POLICY_MIN_INTERSECTION", where, what, f"[intersect] min_size = {self.min_intersection}")
+        if request.lends_filter and self.evaluations_per_day is None:
+            what = "does not say how many identifiers a peer may look up"
+            yield Problem("POLICY_EVALUATIONS", where, what, "set evaluations_per_day")
         for model in request.models:
             yield from self._cells(f"{where}: {model.name}", model)
         yield from self._columns(where, request)

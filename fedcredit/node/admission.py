@@ -15,7 +15,7 @@ from typing import TypeVar
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
-from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, meters, refusal
+from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, lookups, meters, refusal
 from fedcredit.ids import PartyId
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.memory import check_memory, needed_memory
@@ -177,7 +177,8 @@ def _judge(
         raise RefusedError([Problem(REFUSED, "policy.toml", "cannot be used"), *broken.problems]) from None
     before = earlier(store, proposal, me)
     request = request_of(proposal, me, now, rows=rows, columns=columns, subjects=subjects, before=before)
-    used = _used(premises, proposal, meters(source.policy, request)) if spent else {}
+    known = (*(meters(source.policy, request) if spent else ()), *lookups(source.policy, request))
+    used = _used(premises, proposal, known)
     decision = decide(source.policy, request, used)
     record = record_of(decision, source.digest, now)
     row = store.jobs.job(proposal.id)

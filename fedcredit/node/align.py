@@ -32,6 +32,7 @@ from fedcredit.protocols.intersect import (
 )
 from fedcredit.protocols.intersect.alignment import ITEM_BYTES, item_digests
 from fedcredit.protocols.intersect.buckets import bucket_count, bucket_size, fill_up, rows_of_buckets
+from fedcredit.protocols.intersect.choice import UNBALANCED
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.runtime.sessions import session_id
@@ -193,7 +194,9 @@ class Aligner:
 
     @property
     def _mode(self) -> Mode:
-        return self.specification.intersect_choice.mode
+        mode = self.specification.intersect_choice.mode
+        assert mode != UNBALANCED, "which has a stage of its own"
+        return mode
 
     @property
     def _most_rows(self) -> int:

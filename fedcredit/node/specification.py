@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
-from fedcredit.protocols.intersect.choice import MODES, Choice, choose
+from fedcredit.protocols.intersect.choice import MODES, UNBALANCED, Choice, choose
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
 
@@ -48,6 +48,7 @@ PROTOCOLS: dict[str, int] = {
     "intersect.ecdh": 1,
     "intersect.fast": 1,
     "intersect.size": 1,
+    "intersect.unbalanced": 1,
     "groupsum.onehot": 1,
     "gbdt": 1,
     "resume": 1,
@@ -148,6 +149,8 @@ class JobSpecification(Section):
             raise ValueError("names or roles do not fit")
         if self.intersect.size_only and (self.models or len(names) != 2):
             raise ValueError("the size alone is for two parties and no model")
+        if self.intersect.mode == UNBALANCED and (len(names) != 2 or self.models):
+            raise ValueError("mode unbalanced is for two parties and no model")
         return self
 
     @classmethod
@@ -218,6 +221,7 @@ class JobSpecification(Section):
             feature_parties=self.feature_parties,
             receiver_only=self.intersect.receiver_only,
             size_only=self.intersect.size_only,
+            unbalanced=self.intersect_modes == {UNBALANCED},
             time_split=self.split is not None and self.split.time is not None,
             models=tuple(PublicModel(name=model.name, hide_nodes=model.hide_nodes) for model in self.models),
         )

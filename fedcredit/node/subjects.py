@@ -8,6 +8,7 @@ changed set, which is on the safe side.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
 from pathlib import Path
@@ -19,9 +20,10 @@ import numpy.typing as npt
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
-from fedcredit.node.durable_files import create_file
+from fedcredit.node.durable_files import create_file, replace_file
 from fedcredit.node.jobs import Premises
 from fedcredit.tables import Table
+from fedcredit.tables.standing import identifiers_named
 
 __all__ = ["KEY_FILE", "own_subjects", "set_key", "subjects_of"]
 
@@ -52,8 +54,20 @@ def set_key(folder: Path) -> bytes:
 
 
 def own_subjects(premises: Premises, table: Table) -> bytes:
-    """What stands for the subjects of this party's `table`. Raises: ConfigError (SECRET_INVALID)."""
-    return subjects_of(set_key(premises.folder), premises.me, table.ids())
+    """What stands for the subjects of this party's `table`. Raises: ConfigError (SECRET_INVALID).
+
+    Of a table that need not be read again it is kept beside the table's record.
+    """
+    key, place = set_key(premises.folder), premises.folder / "tables" / f"{table.spec.title}.set"
+    mark = identifiers_named(table) + digest.derive("fedcredit v1 subjects kept", key + premises.me.encode())
+    with contextlib.suppress(OSError):
+        kept = place.read_bytes()
+        if len(kept) == len(mark) + 32 and kept.startswith(mark):
+            return kept[len(mark) :]
+    found = subjects_of(key, premises.me, table.ids())
+    if place.parent.exists():
+        replace_file(place, mark + found)
+    return found
 
 
 def subjects_of(key: bytes, party: PartyId, ids: Ids) -> bytes:

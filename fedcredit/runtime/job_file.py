@@ -86,7 +86,7 @@ class IntersectSection(Section):
     column of the identifier; every party's table has to be like that.
     """
 
-    mode: Literal["auto", "ecdh", "fast"] = "auto"
+    mode: Literal["auto", "ecdh", "fast", "unbalanced"] = "auto"
     min_size: int = 100
     receiver_only: bool = False
     size_only: bool = False
@@ -99,6 +99,9 @@ class IntersectSection(Section):
         if self.size_only and self.mode not in SIZE_MODES:
             what = f"size_only cannot be had with mode = {self.mode!r}, in which nobody can shuffle"
             refuse("CONFIG_CONFLICT", what, f"set mode = 'auto' or '{SIZE_MODES[-1]}'")
+        if self.mode == "unbalanced" and not self.receiver_only:
+            what = "in mode unbalanced only the party that is named first, or has the label, learns the result"
+            refuse("CONFIG_CONFLICT", what, "set receiver_only = true, or take another mode")
         return self
 
 
@@ -237,6 +240,9 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     if intersect is not None and intersect.size_only and (models or len(parties) != 2):
         what = "size_only is for two parties and no [[model]]: nobody has rows to model on"
         reader.report("CONFIG_CONFLICT", "intersect.size_only", what, "drop it, or the rest")
+    if intersect is not None and intersect.mode == "unbalanced" and len(parties) != 2:
+        what = "mode unbalanced looks one party's subjects up in one other's"
+        reader.report("CONFIG_CONFLICT", "intersect.mode", what, "take mode fast, or two parties")
     _check_names(reader, models)
     reader.finish()
     # A section that could not be read has noted a problem, so none is None from here on.

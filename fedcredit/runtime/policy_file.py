@@ -39,6 +39,7 @@ from pydantic_core import PydanticCustomError
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms, Window
 from fedcredit.governance.policy_rules import CHANGED_SET_DAYS, WEEKDAYS
+from fedcredit.protocols.intersect.choice import ALL_MODES
 from fedcredit.runtime.job_file import MIN_INTERSECTION_FLOOR, MIN_ROWS_FLOOR, JobSection
 from fedcredit.runtime.toml import Reader, Section
 
@@ -54,7 +55,7 @@ PURPOSES: tuple[str, ...] = get_args(JobSection.model_fields["purpose"].annotati
 CHOICES: dict[str, tuple[str, ...]] = {
     "purposes": PURPOSES,
     "kinds": (INTERSECTION, "gbdt"),
-    "intersect_modes": ("ecdh", "fast"),
+    "intersect_modes": ALL_MODES,
     "groupsum": ("onehot",),
 }
 _HOURS = re.compile(r"(?P<days>[a-z,\-]+) (?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
@@ -113,6 +114,9 @@ class RuleSection(Section):
     per_pair_per_month: Count | None = None
     changed_set: Literal["approve", "refuse"] | None = None
     changed_set_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    evaluations_per_day: Count | None = None
+    evaluations_per_hour: Count | None = None
+    filter_key_days: Annotated[int, Field(ge=1, le=366)] | None = None
 
     def rule(self) -> Rule:
         """The rule as it is decided by."""
@@ -149,6 +153,9 @@ _BOUNDS = (
     "min_change_rows",
     "per_pair_per_day",
     "per_pair_per_month",
+    "evaluations_per_day",
+    "evaluations_per_hour",
+    "filter_key_days",
 )
 _TERMS = ("columns", "accept_leakage", *_BOUNDS, "changed_set", "changed_set_days")
 

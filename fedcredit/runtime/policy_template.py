@@ -75,19 +75,21 @@ def open_policy() -> str:
     return (
         "# Written for a run of all parties on one machine: whoever runs it owns every table.\n"
         f'[[rule]]\nname = "all-on-one-machine"\naction = "admit"\n{every}\naccept_leakage = [\n{ids}\n]\n'
+        "evaluations_per_day = 1_000_000_000\n"
     )
 
 
 def known_leakage() -> frozenset[str]:
     """The ids of everything that a job of this version can show about a party."""
     ids: set[str] = set()
-    for hide_nodes, receiver_only, time_split, size_only in itertools.product((False, True), repeat=4):
+    for hide_nodes, receiver_only, time_split, size_only, unbalanced in itertools.product((False, True), repeat=5):
         job = PublicJob(
             platform=PartyId("platform"),
             label_party=PartyId("label"),
             feature_parties=(PartyId("one"), PartyId("two")),
             receiver_only=receiver_only,
             size_only=size_only,
+            unbalanced=unbalanced,
             time_split=time_split,
             models=(PublicModel(name="model", hide_nodes=hide_nodes),),
         )

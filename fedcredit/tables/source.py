@@ -73,6 +73,11 @@ class SourceFile:
         return self._seen[2]
 
     @property
+    def seen(self) -> tuple[int, ...]:
+        """What the kernel said when the file was opened: device, inode, size, times of the last change, twice."""
+        return self._seen
+
+    @property
     def engine_path(self) -> str:
         """The descriptor as a path: holds no character that SQL or a glob could read anything into."""
         return f"/proc/self/fd/{self._fd}"

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fuzz import mutate
 from fuzz.engine import Target
 
+from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.errors import DataError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.address_book import AddressBook
 from fedcredit.node.documents import document_of
+from fedcredit.node.filters.records import KeptKey, LentRecord, read_label, write_label
 from fedcredit.node.jobs.checkpoints import common, digest_of, parse_listing
 from fedcredit.node.jobs.result import listed
 from fedcredit.node.own_node import ready_address
 from fedcredit.node.specification import canonical
 from fedcredit.node.store.jobs import JobRow, job_row
 from fedcredit.node.store.platform import PlatformJob, platform_row
+from fedcredit.protocols.intersect.filters import FilterKey, FilterLabel
 from fedcredit.runtime.config import load_job
 from fedcredit.tables.remote.secret import Secret
 
 __all__ = ["kept"]
 
-TAX = PartyId("tax")
+BANK, TAX = PartyId("bank"), PartyId("tax")
 PROBLEMS = json.dumps([{"code": "PEER_LOST", "where": "bank at align", "what": "is silent", "fix": "look there"}])
 
 JOB_FOR_NODES = b"""[job]
@@ -52,6 +56,7 @@ def kept(folder: Path) -> Iterator[Target]:
     """The targets; files that are read lie in `folder`."""
     yield from _rows()
     yield from _small_files(folder)
+    yield from _filters()
     job = folder / "JOB.toml"
 
     def declared(data: bytes) -> None:
@@ -78,6 +83,19 @@ def _rows() -> Iterator[Target]:
 
     yield Target("store.job", seeds, read(JobRow, job_row), mutate.json_text)
     yield Target("store.platform_job", seeds, read(PlatformJob, platform_row), mutate.json_text)
+
+
+def _filters() -> Iterator[Target]:
+    label = FilterLabel(b"k" * 16, 3, 20_000, 75, bytes(range(32)))
+    record = LentRecord(label, bytes(32), bytes(32), label)
+    key = KeptKey(FilterKey.generate(BANK, TAX, insecure_seeded(1)), datetime(2026, 3, 1, tzinfo=UTC))
+
+    def key_of(data: bytes) -> None:
+        KeptKey.parse(data, BANK, TAX)
+
+    yield Target("file.filter_record", (record.to_bytes(),), LentRecord.parse, mutate.json_text)
+    yield Target("file.filter_label", (write_label(label),), read_label, mutate.json_text)
+    yield Target("file.filter_key", (key.to_bytes(),), key_of, mutate.json_text)
 
 
 def _small_files(folder: Path) -> Iterator[Target]:

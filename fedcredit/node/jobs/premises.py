@@ -17,6 +17,7 @@ from fedcredit.node.recorder import Recorder
 from fedcredit.node.snapshots import open_for_job
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import Store
+from fedcredit.protocols.intersect.choice import UNBALANCED
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import LimitsSection, TableSection
 from fedcredit.tables import Table
@@ -75,7 +76,10 @@ def open_own_table(premises: Premises, specification: JobSpecification) -> Table
     if decided is None:
         raise RefusedError(Problem("DECISION_MISSING", f"job {specification.id}", "was not decided on", "run it again"))
     spec = replace(spec, only=decided.columns)
-    return open_for_job(spec, premises.folder, specification.id, resources, premises.clock.now().date())
+    # Whoever lends a filter reads its table again only where that has changed.
+    standing = specification.intersect_modes == {UNBALANCED} and premises.me != specification.label_party
+    today = premises.clock.now().date()
+    return open_for_job(spec, premises.folder, specification.id, resources, today, standing=standing)
 
 
 def write_failure(folder: Path, error: FedcreditError) -> None:

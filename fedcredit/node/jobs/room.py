@@ -10,6 +10,7 @@ from fedcredit.errors import RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.jobs.waits import disk_full
 from fedcredit.node.specification import JobSpecification
+from fedcredit.protocols.intersect.choice import UNBALANCED
 
 __all__ = ["check_room", "free_bytes", "needed_bytes"]
 
@@ -20,12 +21,18 @@ JOURNAL = 2
 """A checkpoint is in the store's journal before it is in the store."""
 
 _ALIGNED, _MARK, _SCORES = 8, 1, 3 * 8
+_LENT, _HELD = 112, 24
+"""Of a filter, for each row of its table: with what it is made from, twice, or two versions of it alone."""
 
 
 def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int:
     """A generous estimate of what the checkpoints and results of a job take at a party with so many `rows`."""
     each = _ALIGNED + _MARK
     fixed = 0
+    if specification.intersect_modes == {UNBALANCED}:
+        lender = me != specification.label_party
+        held = sum(party.rows or 0 for party in specification.parties if party.id != me)
+        fixed += _LENT * rows // JOURNAL if lender else _HELD * held // JOURNAL
     for model in specification.models:
         params = TreeParams.from_mapping(model.params)
         leaf_bytes = 1 if params.max_leaves <= 1 << 8 else 2

@@ -18,13 +18,17 @@ from fedcredit.ids import PartyId
 from fedcredit.node.align import Aligned, Aligner, Counted
 from fedcredit.node.events import EventLog
 from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
+from fedcredit.node.filters.allowance import Allowance
+from fedcredit.node.filters.session import UnbalancedAligner
 from fedcredit.node.jobs.premises import Premises, pretty
 from fedcredit.node.jobs.result import Content, write_result
 from fedcredit.node.jobs.stages import Finished, Split, StageKeeper, Validated
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
+from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.split import split
 from fedcredit.protocols.finish import FinishFollower, FinishLeader
+from fedcredit.protocols.intersect.choice import UNBALANCED
 from fedcredit.runtime.driver import drive
 from fedcredit.runtime.meter import Meter
 from fedcredit.tables import Rows, Table
@@ -72,7 +76,10 @@ class JobWork:
         if specification.intersect.size_only:
             await self._end(table, await self._aligner().count(table.ids()), None, {})
             return
-        aligned = await self._aligner().align(table.ids())
+        if specification.intersect_choice.mode == UNBALANCED:
+            aligned = await self._look_up(table)
+        else:
+            aligned = await self._aligner().align(table.ids())
         results: dict[str, ModelResult] = {}
         held_out = None
         if specification.models:
@@ -103,6 +110,33 @@ class JobWork:
             progress=self._log.progress,
             peer_timeout_s=premises.limits.peer_timeout_s,
         )
+
+    async def _look_up(self, table: Table) -> Aligned:
+        premises, specification = self._premises, self._specification
+        decided = DecisionRecord.read(self._folder)
+        allowance = Allowance(
+            specification=specification,
+            epoch=self._epoch,
+            rule="" if decided is None else decided.rule,
+            me=premises.me,
+            store=premises.store,
+            policy=premises.policy,
+            recorder=premises.recorder,
+            clock=premises.clock,
+        )
+        aligner = UnbalancedAligner(
+            specification=specification,
+            me=premises.me,
+            epoch=self._epoch,
+            folder=premises.folder,
+            allowance=allowance,
+            transport=premises.transport,
+            meter=self._meter,
+            step=self._keep,
+            progress=self._log.progress,
+            peer_timeout_s=premises.limits.peer_timeout_s,
+        )
+        return await aligner.align(table)
 
     async def _split(self, table: Table, aligned: Aligned) -> Split:
         premises, timeout = self._premises, self._premises.limits.peer_timeout_s

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure
-from fedcredit.governance.policy import Action, Decision, Meter, decide, meters
+from fedcredit.governance.policy import Action, Decision, Meter, decide, lookups, meters
 from fedcredit.ids import PartyId
 from fedcredit.node.own_store import store_url
 from fedcredit.node.platform import make_proposal
@@ -64,7 +64,7 @@ def explain(
     try:
         before = earlier(store, proposal, me) if store is not None else Earlier()
         request = request_of(proposal, me, now, rows=rows, columns=columns, subjects=subjects, before=before)
-        known = meters(source.policy, request)
+        known = (*meters(source.policy, request), *lookups(source.policy, request))
         spent: Mapping[str, int] = {} if store is None else {m.name: store.budgets.spent(m.key, m.since) for m in known}
     finally:
         if store is not None:

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from fedcredit.protocols.intersect.alignment import Mode
 
-__all__ = ["FAST_FROM_ROWS", "MODES", "Choice", "choose"]
+__all__ = ["ALL_MODES", "FAST_FROM_ROWS", "MODES", "UNBALANCED", "Choice", "choose"]
 
 MODES: Final[tuple[Mode, ...]] = ("ecdh", "fast")
+"""Those that serve any number of parties, and in which all may learn."""
+
+UNBALANCED: Final = "unbalanced"
+"""The mode for a few rows of one party and many of another, whose filter is kept from job to job."""
+
+ALL_MODES: Final = (*MODES, UNBALANCED)
 
 FAST_FROM_ROWS: Final = 100_000
 """From here on elliptic curves take more than ten seconds. Below, the older assumption costs nobody any time."""
@@ -23,7 +29,7 @@ FAST_FROM_ROWS: Final = 100_000
 class Choice:
     """A mode, and in a sentence why it is that one."""
 
-    mode: Mode
+    mode: Mode | Literal["unbalanced"]
     why: str
 
 
@@ -36,6 +42,8 @@ def choose(asked: str, rows: Sequence[int], *, size_only: bool = False) -> Choic
         return Choice(
             "ecdh", "the size alone is asked for: on elliptic curves the holder can shuffle between the maskings"
         )
+    if asked == UNBALANCED:
+        return Choice(UNBALANCED, "the job names it")
     for mode in MODES:
         if asked == mode:
             return Choice(mode, "the job names it")
