@@ -66,6 +66,12 @@ def label(path: Path) -> dict[str, object]:
     return found
 
 
+def subjects(result: Path) -> dict[str, str]:
+    """What each party says of its set."""
+    parties = json.loads((result / "specification.json").read_text())["parties"]
+    return {party["id"]: party["subjects"] for party in parties}
+
+
 def aligned_bytes(result: Path) -> int:
     rows = json.loads((result / "traffic.json").read_text())
     return sum(row["bytes"] for row in rows if row["phase"] == "align")
@@ -83,6 +89,7 @@ def test_a_filter_is_made_once_and_follows_its_table(consortium: Consortium) -> 
     assert again == common
     assert label(lent(consortium) / "record.json") == made
     assert aligned_bytes(second) < 64 * 400 + 2_000 < aligned_bytes(first)
+    assert subjects(second) == subjects(first)
 
     # A few rows come and go.
     path = file_of(consortium, TAX)
@@ -92,6 +99,7 @@ def test_a_filter_is_made_once_and_follows_its_table(consortium: Consortium) -> 
     changed, third = unbalanced(consortium)
     assert changed == ids_of(consortium, BANK) & ids_of(consortium, TAX)
     assert changed != common
+    assert [subjects(third)[party] == subjects(first)[party] for party in (BANK, TAX)] == [True, False]
     now = label(lent(consortium) / "record.json")
     assert (now["key"], now["version"], now["entries"]) == (made["key"], 2, 29_902)
     assert aligned_bytes(second) < aligned_bytes(third) < aligned_bytes(first) / 2
