@@ -48,6 +48,9 @@ def run(
     size_only: Annotated[
         bool, typer.Option("--size-only", help="How many are in common, and nobody learns which; with one --peer.")
     ] = False,
+    line_mbit: Annotated[
+        float | None, typer.Option(help="What the slowest line between parties carries, in Mbit/s; auto minds it.")
+    ] = None,
     purpose: Annotated[str, typer.Option(help="financing, research or supervision.")] = "financing",
     json_: Json = False,
 ) -> None:
@@ -79,6 +82,8 @@ def run(
     section = {"mode": mode, "min_size": min_size, "receiver_only": alone, "id_type": id_type}
     if size_only:
         section["size_only"] = True
+    if line_mbit is not None:
+        section["line_mbit"] = line_mbit
     job = intersection({str(config.me): own} | dict(map(_peer, peer)), section, purpose)
     name, result = hand_in(job, node, quiet=json_)
     place = None if size_only else result / "aligned.csv"

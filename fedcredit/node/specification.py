@@ -239,7 +239,8 @@ class JobSpecification(Section):
     def intersect_choice(self) -> Choice:
         """The mode of the intersection, and why it is that one. Where it is left open, of a job with all offers in."""
         rows = [party.rows or 0 for party in self.parties]
-        return choose(self.intersect.mode, rows, size_only=self.intersect.size_only)
+        asked = self.intersect
+        return choose(asked.mode, rows, size_only=asked.size_only, line_mbit=asked.line_mbit)
 
     def proposal(self) -> JobSpecification:
         """This specification without the offers."""

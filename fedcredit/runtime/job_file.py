@@ -83,7 +83,8 @@ class IntersectSection(Section):
     """`[intersect]`: how the parties find their common subjects, and how few of them are too few.
 
     `size_only`: how many subjects two parties have in common, and for nobody which. `id_type` has the type of each
-    column of the identifier; every party's table has to be like that.
+    column of the identifier; every party's table has to be like that. `line_mbit`: what the slowest line between two
+    parties carries, in Mbit/s, which mode "auto" minds.
     """
 
     mode: Literal["auto", "ecdh", "fast", "unbalanced"] = "auto"
@@ -91,6 +92,7 @@ class IntersectSection(Section):
     receiver_only: bool = False
     size_only: bool = False
     id_type: IdTypes | None = None
+    line_mbit: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
     def _floor(self) -> IntersectSection:

@@ -1,6 +1,6 @@
-"""Which mode an intersection runs in where the job leaves it open: decided by public sizes alone, so all agree.
+"""Which mode an intersection runs in where the job leaves it open: decided by what all have signed, so all agree.
 
-Reveals: nothing; numbers of rows are in the job that all sign. Assumes: nothing beyond that job.
+Reveals: nothing; numbers of rows and what the line carries are in that job. Assumes: nothing beyond it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ FAST_FROM_ROWS: Final = 100_000
 """From here on elliptic curves take more than ten seconds. Below, the older assumption costs nobody any time."""
 
 
+SAVED_S: Final = 10.0
+"""What `fast` must save on a slow line to be taken below that."""
+
+_ECDH_ROW_BYTES, _FAST_ROW_BYTES, _FAST_BYTES = 85, 31, 800_000  # measured, TLS and all: benchmarks/results/peers.json
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A mode, and in a sentence why it is that one."""
@@ -33,8 +39,10 @@ class Choice:
     why: str
 
 
-def choose(asked: str, rows: Sequence[int], *, size_only: bool = False) -> Choice:
+def choose(asked: str, rows: Sequence[int], *, size_only: bool = False, line_mbit: float | None = None) -> Choice:
     """The mode of a job that asked for `asked` (`auto` or a mode), given how many rows every party declared.
+
+    Units: `line_mbit` in Mbit/s, what the slowest line between two parties carries; None for one that costs no time.
 
     The size alone is found on elliptic curves alone (`sizing`); a job that asks for it and for another mode is none.
     """
@@ -48,7 +56,14 @@ def choose(asked: str, rows: Sequence[int], *, size_only: bool = False) -> Choic
         if asked == mode:
             return Choice(mode, "the job names it")
     largest = max(rows)
+    if line_mbit is not None and (saved_s := _saved_s(largest, line_mbit)) >= SAVED_S:
+        return Choice("fast", f"over a line of {line_mbit:g} Mbit/s it takes {saved_s:.0f} s less than elliptic curves")
     if largest < FAST_FROM_ROWS:
         why = f"no party brings {FAST_FROM_ROWS:,} rows, so the conservative assumption costs little time"
         return Choice("ecdh", why)
     return Choice("fast", f"a party brings {largest:,} rows; elliptic curves would take minutes from there on")
+
+
+def _saved_s(rows: int, line_mbit: float) -> float:
+    """Seconds that `fast` takes less than `ecdh` to pass such a line, both parties bringing `rows`."""
+    return (rows * (_ECDH_ROW_BYTES - _FAST_ROW_BYTES) - _FAST_BYTES) * 8 / (line_mbit * 1e6)
