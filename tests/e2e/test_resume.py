@@ -256,3 +256,54 @@ async def test_an_intersection_goes_on_from_the_buckets_that_are_kept(large: Tow
         files = [large.folder(party) / "jobs" / name / "result" / "aligned.csv" for name in (job, again)]
         assert files[0].read_bytes() == files[1].read_bytes()
         assert len(files[0].read_text().splitlines()) == 1 + 2000
+
+
+@pytest.fixture(scope="module")
+async def fast(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """As `large`, for mode `fast`, whose buckets are larger."""
+    folder = tmp_path_factory.mktemp("fast")
+    rows = BUCKET_ROWS["fast"]
+    write_tables(folder, {"bank": (0, rows + 1000), "tax": (rows - 1000, rows + 2000)})
+    job = write_job(folder, ["bank", "tax"], '[intersect]\nmode = "fast"\n')
+    async with town(job, folder / "out", lost_after_s=120.0, peer_timeout_s=500.0) as made:
+        yield made
+
+
+def aligned(place: Town, job: str) -> list[bytes]:
+    return [(place.folder(party) / "jobs" / job / "result" / "aligned.csv").read_bytes() for party in (BANK, TAX)]
+
+
+@pytest.fixture(scope="module")
+async def unharmed(fast: Town) -> list[bytes]:
+    """What an uninterrupted run aligns."""
+    job = await fast.submit()
+    events = await fast.outcome(job)
+    assert events[-1].stage == "succeeded", told(events)
+    assert begun(events, BANK) == Counter({"align/bucket.0": 1, "align/bucket.1": 1, "align": 1})
+    found = aligned(fast, job)
+    assert len(found[0].splitlines()) == 1 + 2000
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("stage", ["align/bucket.0", "align/bucket.1", "align"])
+@pytest.mark.parametrize("victim", [TAX, BANK])
+async def test_a_fast_intersection_killed_in_any_bucket_comes_to_the_same_rows(
+    fast: Town, unharmed: list[bytes], victim: PartyId, stage: str
+) -> None:
+    """SIGKILL when the bucket is computed and not kept yet, and when all are and their release is."""
+    await fast.crash(victim, f"job.stage.computed[{stage}]=kill")
+    job = await fast.submit()
+    await fast.died(victim)
+    await fast.start(victim)
+    events = await fast.outcome(job)
+    assert events[-1].stage == "succeeded", told(events)
+    assert begun(events, victim)[stage] == 2, told(events)
+    before = ["align/bucket.0", "align/bucket.1", "align"]
+    for party in (BANK, TAX):
+        stages = begun(events, party)
+        # What both had kept is not run again; a peer may or may not have come as far as the victim.
+        assert all(stages[kept] == 1 for kept in before[: before.index(stage)]), told(events)
+        assert 1 <= stages[stage] <= 2, told(events)
+    assert aligned(fast, job) == unharmed
