@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fedcredit.cli.job import Json, Node, hand_in
-
-if TYPE_CHECKING:
-    from fedcredit.runtime.config import PartyFile
 
 __all__ = ["run"]
 
@@ -34,6 +30,10 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(help="Where the aligned identifiers go, as CSV; a new file.", show_default=False),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns of this node's own table to stand beside in --out: a,b. They go to nobody."),
     ] = None,
     mode: Annotated[
         str,
@@ -65,75 +65,30 @@ def run(
 
         fedcredit intersect --node parties/bank --peer tax --mode unbalanced --out aligned.csv
     """
-    from fedcredit.errors import Problem, UsageError
+    from fedcredit.intersection import Ask, prepared
     from fedcredit.node.own_node import node_of
-    from fedcredit.runtime.config import MAIN_TABLE, intersection
 
-    if out is not None and size_only:
-        what = "there are no identifiers to write where the size alone is asked for"
-        raise UsageError(Problem("OPTIONS_CONFLICT", "--out --size-only", what, "leave one of them out"))
-    if out is not None and out.exists():
-        raise UsageError(Problem("OUT_NOT_EMPTY", str(out), "is there already", "give a new file as --out"))
-    config = node_of(node)
-    own = _declared(config, table or MAIN_TABLE)
-    _check_columns(config, own, id_)
-    id_type = list(config.tables[own].id_types)
-    alone = receiver_only or mode == "unbalanced"
-    section = {"mode": mode, "min_size": min_size, "receiver_only": alone, "id_type": id_type}
-    if size_only:
-        section["size_only"] = True
-    if line_mbit is not None:
-        section["line_mbit"] = line_mbit
-    job = intersection({str(config.me): own} | dict(map(_peer, peer)), section, purpose)
-    name, result = hand_in(job, node, quiet=json_)
-    place = None if size_only else result / "aligned.csv"
-    if out is not None and place is not None:
-        with place.open("rb") as made, out.open("xb") as file:
-            shutil.copyfileobj(made, file)
-        place = out
-    metrics = json.loads((result / "metrics.json").read_bytes())
+    ask = Ask(
+        peers=peer,
+        table=table or "main",
+        id=id_,
+        mode=mode,
+        min_size=min_size,
+        receiver_only=receiver_only,
+        size_only=size_only,
+        line_mbit=line_mbit,
+        purpose=purpose,
+        out=out,
+        columns=[] if columns is None else columns.split(","),
+    )
+    with prepared(node_of(node), ask) as ready:
+        name, _ = hand_in(ready.job, node, quiet=json_)
+        found = ready.finish(name)
     if json_:
-        found = {
-            "job": name,
-            "rows": metrics["rows"]["aligned"],
-            **metrics["intersect"],
-            "aligned": None if place is None else str(place),
-        }
-        typer.echo(json.dumps(found))
+        place = None if found.path is None else str(found.path)
+        document = {"job": name, "rows": found.size, **found.figures, "aligned": place}
+        typer.echo(json.dumps(document))
     else:
-        chosen = metrics["intersect"]
-        typer.echo(f"{metrics['rows']['aligned']:,} subjects are at all parties ({chosen['mode']}: {chosen['why']}).")
-        if place is not None:
-            typer.echo(f"Aligned subjects: {place}")
-
-
-def _declared(config: PartyFile, table: str) -> str:
-    """The declared table that `table` means: by its name, or by its file."""
-    from fedcredit.errors import ConfigError, Problem
-
-    if table in config.tables:
-        return table
-    wanted = Path(table).absolute()
-    for name, section in config.tables.items():
-        if section.table is not None and config.path(section.table).resolve() == wanted.resolve():
-            return name
-    known = ", ".join(sorted(config.tables)) or "none"
-    fix = f'declare it in party.toml: [tables.NAME] with table = "{table}" and id, then start the node anew'
-    raise ConfigError(Problem("TABLE_UNKNOWN", f"--table {table}", f"is not declared; declared are: {known}", fix))
-
-
-def _check_columns(config: PartyFile, table: str, column: str | None) -> None:
-    """The node reads its identifiers where party.toml says; a command cannot have it read another column."""
-    from fedcredit.errors import ConfigError, Problem
-
-    named = ",".join(config.tables[table].id)
-    if column not in (None, named):
-        what, fix = f"party.toml names {named!r}", f"give --id {named}, or declare another table"
-        raise ConfigError(Problem("CONFIG_CONFLICT", f"--id {column}", what, fix))
-
-
-def _peer(named: str) -> tuple[str, str]:
-    from fedcredit.runtime.config import MAIN_TABLE
-
-    party, _, table = named.partition(":")
-    return party, table or MAIN_TABLE
+        typer.echo(f"{found.size:,} subjects are at all parties ({found.mode}: {found.why}).")
+        if found.path is not None:
+            typer.echo(f"Aligned subjects: {found.path}")

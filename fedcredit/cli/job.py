@@ -73,7 +73,9 @@ def hand_in(job: JobFile, node: Path | None, *, quiet: bool) -> tuple[str, Path]
     """
     folder, name, end = _hand_in(job, node, detach=False, quiet=quiet)
     assert end is not None, "a job that is followed ends"
-    _refuse_a_bad_end(folder, name, end)
+    from fedcredit.node.end_of_job import refuse_a_bad_end
+
+    refuse_a_bad_end(folder, name, end)
     return name, folder / "jobs" / name / "result"
 
 
@@ -256,9 +258,10 @@ def _finish(folder: Path, name: str, end: JobEvent, out: Path | None, *, json_: 
     """Show how the job ended. Raises what ended it."""
     from fedcredit.cli.display import Display
     from fedcredit.ids import PartyId
+    from fedcredit.node.end_of_job import refuse_a_bad_end
     from fedcredit.node.outcome import publish_own
 
-    _refuse_a_bad_end(folder, name, end)
+    refuse_a_bad_end(folder, name, end)
     result = folder / "jobs" / name / "result"
     place = result if out is None or not result.exists() else out
     metrics = None
@@ -272,18 +275,6 @@ def _finish(folder: Path, name: str, end: JobEvent, out: Path | None, *, json_: 
         Display().result(metrics, out)
     else:
         typer.echo(f"{name}: succeeded. " + (f"Result: {place}" if place.exists() else "No result is for this party."))
-
-
-def _refuse_a_bad_end(folder: Path, name: str, end: JobEvent) -> None:
-    """Raises what ended the job, with the reasons that this party itself wrote down."""
-    from fedcredit.errors import PeerError, PeerLost
-    from fedcredit.node.operator import error_of_end
-    from fedcredit.node.processes import read_failure
-
-    if (error := error_of_end(end)) is not None:
-        own = read_failure(folder / "jobs" / name)
-        mine = own is not None and own.code == error.code and not isinstance(error, PeerError | PeerLost)
-        raise own if own is not None and mine else error
 
 
 def _show_again(name: str, node: Path | None) -> str:

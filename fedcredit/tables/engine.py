@@ -170,25 +170,27 @@ class Engine:
         for low in range(0, n_rows, ROWS_AT_ONCE):
             yield low, self.piece(low, min(low + ROWS_AT_ONCE, n_rows), columns, *steps)
 
-    def joined_pieces(self, n_rows: int, column: int) -> Iterator[tuple[I64, npt.NDArray[np.uint8]]]:
-        """The cells of a column in UTF-8, joined by NULs, in pieces, and before them the row numbers in their order.
+    def joined_pieces(self, n_rows: int, *columns: int) -> Iterator[tuple[I64, list[npt.NDArray[np.uint8]]]]:
+        """The cells of each column in UTF-8, joined by NULs, in pieces, and before them the row numbers in their order.
 
         No cell has a NUL in it; one that is NULL is an empty one. No object is made of a cell. The rows of a piece
         follow those of the piece before, but the engine's threads may have them in any order within it.
         """
-        (longest,) = self.one(f"SELECT coalesce(max(strlen(c{column})), 0) FROM raw")
+        lengths = " + ".join(f"coalesce(max(strlen(c{i})), 0)" for i in columns)
+        (longest,) = self.one(f"SELECT {lengths} FROM raw")
         at_once = max(1, min(ROWS_AT_ONCE, _BYTES_JOINED // (int(longest) + 1)))
+        joined = ", ".join(f"encode(string_agg(coalesce(c{i}, ''), chr(0))) AS x{i}" for i in columns)
         for low in range(0, n_rows, at_once):
             high = min(low + at_once, n_rows)
-            # A thread gives each of its rows to both aggregates, and its results to both at once: one order for both.
+            # A thread gives each of its rows to all aggregates, and its results to all at once: one order for all.
             found = self.arrays(
-                f"SELECT list(r) AS rows, encode(string_agg(coalesce(c{column}, ''), chr(0))) AS cells "
-                f"FROM (SELECT rowid AS r, c{column} FROM raw WHERE rowid >= {low} AND rowid < {high})"
+                f"SELECT list(r) AS rows, {joined} FROM (SELECT rowid AS r, {', '.join(f'c{i}' for i in columns)} "
+                f"FROM raw WHERE rowid >= {low} AND rowid < {high})"
             )
             rows = np.asarray(found["rows"][0], np.int64)
             if not np.array_equal(np.sort(rows, kind="stable"), np.arange(low, high)):
                 raise FedcreditError("the table engine returned other rows than those asked for")
-            yield rows, np.frombuffer(found["cells"][0], np.uint8)
+            yield rows, [np.frombuffer(found[f"x{i}"][0], np.uint8) for i in columns]
 
     def leave_out(self, rows: npt.NDArray[np.uint32]) -> None:
         """Take `rows` out of `raw`; those behind them move up. Needs room for a second copy while it works."""

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from fedcredit.kernels import identifiers
 
-__all__ = ["header_line", "identifier_lines", "safe_cell", "write_csv"]
+__all__ = ["header_line", "identifier_lines", "safe_cell", "write_csv", "write_lines"]
 
 Ids = npt.NDArray[np.bytes_]
 I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
 
 _ROWS_AT_ONCE = 1 << 20
 
@@ -51,14 +52,26 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         text.detach()
 
 
-def identifier_lines(names: Sequence[str], ids: Ids, rows: I64) -> Iterator[bytes]:
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write pieces of a file that appears whole or not at all. Readable by its owner alone."""
+    with _appearing(path) as file:
+        file.writelines(lines)
+
+
+def identifier_lines(
+    names: Sequence[str], ids: Ids, rows: I64, beside: tuple[I64, Mapping[str, U8]] | None = None
+) -> Iterator[bytes]:
     """The identifiers `rows` of `ids` as a CSV file, under the names of the columns that each one was joined of.
 
+    `beside` are further columns of the table: `Table.texts`.
     Shapes: ids (n,) of dtype S; rows (m,) from 0 to n - 1. Raises: ValueError.
     """
-    yield header_line(names)
+    places, columns = beside or (np.arange(len(ids)), {})
+    yield header_line([*names, *columns])
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        yield identifiers.csv_lines(ids, rows[start : start + _ROWS_AT_ONCE], len(names))
+        part = rows[start : start + _ROWS_AT_ONCE]
+        at = places[part] if columns else None
+        yield identifiers.csv_lines(ids, part, len(names), list(columns.values()), at)
 
 
 def header_line(names: Sequence[str]) -> bytes:

@@ -27,12 +27,19 @@ class Layout:
     time: int | None
     updated: int | None
     features: tuple[int, ...]
+    beside: tuple[int, ...] = ()
 
     @property
     def used(self) -> tuple[int, ...]:
         """The columns that are read at all."""
         return tuple(
-            sorted({i for i in (*self.key, self.label, self.time, self.updated, *self.features) if i is not None})
+            sorted(
+                {
+                    i
+                    for i in (*self.key, self.label, self.time, self.updated, *self.features, *self.beside)
+                    if i is not None
+                }
+            )
         )
 
 
@@ -50,7 +57,7 @@ def lay_out(spec: TableSpec, names: list[str], problems: Problems) -> Layout:
     trimmed = [name.strip(BLANKS) for name in names]
     _check_names(trimmed, problems)
     found = [*spec.key, spec.label, spec.time, spec.updated]
-    declared = [*found, *spec.drop, *(c.name for c in spec.columns)]
+    declared = [*found, *spec.beside, *spec.drop, *(c.name for c in spec.columns)]
     for name in dict.fromkeys(n for n in declared if n is not None):
         if name not in trimmed:
             problems.add("COLUMN_MISSING", "there is no such column", _nearest(name, trimmed), column=name)
@@ -63,6 +70,7 @@ def lay_out(spec: TableSpec, names: list[str], problems: Problems) -> Layout:
         label=None if spec.label is None else number[spec.label],
         time=None if spec.time is None else number[spec.time],
         updated=None if spec.updated is None else number[spec.updated],
+        beside=tuple(number[name] for name in spec.beside),
         features=tuple(
             i for i, name in enumerate(trimmed) if name not in no_feature and (spec.only is None or name in spec.only)
         ),

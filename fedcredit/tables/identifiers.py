@@ -134,7 +134,7 @@ def _normalised(
     pieces: list[Ids] = []
     rules = np.empty(n_rows, np.uint8)
     changes = np.zeros(3, np.int64)
-    for rows, cells in engine.joined_pieces(n_rows, column):
+    for rows, (cells,) in engine.joined_pieces(n_rows, column):
         ids, broken, changed = identifiers.normalise(cells, len(rows), id_type, max_bytes)
         changes += changed
         rules[rows] = broken

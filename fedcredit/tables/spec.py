@@ -89,6 +89,7 @@ class TableSpec:
     root: Path | None = None  # the folder that the file has to lie in
     name: str | None = None  # what errors call the table; None: the file's name
     source: Source | None = None  # where rows come from if not from the file; then `path` is a snapshot of them
+    beside: tuple[str, ...] = ()  # columns to be had as text, for the owner alone; they take part in nothing
     updated: str | None = None  # says when a row was last changed; no feature
     max_age_days: int | None = None  # the newest `updated` may not be older
     stale: Stale = "warn"
@@ -188,7 +189,7 @@ def _arguments(kind: type[ColumnSpec] | type[TableSpec], raw: Mapping[str, Any])
             out[key] = Path(value)
         elif key in ("id", "id_type"):
             out[key] = tuple(value) if isinstance(value, list) else value
-        elif key in ("drop", "only", "missing", "levels", "special"):
+        elif key in ("beside", "drop", "only", "missing", "levels", "special"):
             if not isinstance(value, list | tuple):
                 problems.append(Problem("CONFIG_TYPE", f"table.{key}", "is not a list"))
             out[key] = tuple(value) if isinstance(value, list | tuple) else ()
@@ -231,6 +232,8 @@ def _contradictions(spec: TableSpec) -> Iterable[Problem]:
         for name in (*names, *(c.name for c in spec.columns), spec.time or "time")
     ):
         yield problem("column names", "an empty name, or one with spaces around it")
+    if set(spec.beside) & set(spec.key):
+        yield problem("beside", "names a column of the identifier", "it is there anyway")
     if spec.updated is not None and spec.updated in names:
         yield problem("updated", "is the id, the label or a dropped column")
     if spec.time is not None and spec.time in (*spec.key, spec.label):

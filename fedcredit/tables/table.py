@@ -85,6 +85,7 @@ class Table:
         self._engine, self._limits, self._held = loaded.engine, limits, held
         self._ids, self._contents = examined.ids, examined.contents
         self._file_fingerprint = loaded.fingerprint
+        self._beside = loaded.layout.beside
 
     def ids(self) -> Ids:
         """The identifiers, normal, valid, unique, in file order. Shapes: (n_rows,), dtype S<width>; read-only."""
@@ -110,6 +111,21 @@ class Table:
                 contents.time.index
             ]
         return Rows(columns, label, time)
+
+    def texts(self) -> tuple[I64, dict[str, U8]]:
+        """The columns of `spec.beside` as they stand: the place of each row's cell, and the cells of each by its name.
+
+        Shapes: places (n_rows,); cells (bytes,), in UTF-8, joined by NULs.
+        """
+        pieces = list(self._engine.joined_pieces(self.n_rows, *self._beside))
+        places = np.empty(self.n_rows, np.int64)
+        places[np.concatenate([rows for rows, _ in pieces])] = np.arange(self.n_rows)
+        nul = np.zeros(1, np.uint8)
+        found = {}
+        for number, name in enumerate(self.spec.beside):
+            parts = [part for _, cells in pieces for part in (nul, cells[number])]
+            found[name] = np.concatenate(parts[1:])
+        return places, found
 
     def verify_unchanged(self) -> None:
         """Raise DATASET_CHANGED unless the file, or the snapshot, still has the bytes that were read."""

@@ -1,19 +1,27 @@
-"""What may be asked of an intersection between running nodes: keys of several columns, rows that repeat a subject."""
+"""What may be asked of an intersection between running nodes, from the command line and from Python."""
 
 from __future__ import annotations
 
+import csv
 import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from anyio.from_thread import start_blocking_portal
-from e2e.conftest import run_cli
+from e2e.conftest import ROOT, run_cli
 
+import fedcredit.intersection as api
+from fedcredit.errors import ConfigError, DataError, RefusedError, UsageError
 from fedcredit.ids import PartyId
+from fedcredit.intersection import Ask, prepared
 from fedcredit.node.local import PLATFORM, Consortium
-from fedcredit.runtime.config import load_job
+from fedcredit.runtime.config import load_job, load_party
 
 BANK, TAX = PartyId("bank"), PartyId("tax")
 COMMON = 300
@@ -125,6 +133,102 @@ def test_a_size_that_cannot_be_had_is_refused_before_anything_starts(
 ) -> None:
     done = intersect(consortium, "--size-only", *more)
     assert (done.returncode, code in done.stderr) == (status, True), done.stderr
+
+
+def test_own_columns_stand_beside_and_go_to_nobody(consortium: Consortium, tmp_path: Path) -> None:
+    out = tmp_path / "aligned.csv"
+    done = intersect(consortium, "--columns", "note,city", "--receiver-only", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    with out.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["name", "phone", "note", "city"]
+    # The first of repeated rows stands for the subject, and a cell that a spreadsheet would run has a quote before it.
+    assert {tuple(row) for row in rows} == {(*key(i), f"'=note, {i}", f"city {i % 7}") for i in range(100, 400)}
+    job = json.loads(done.stdout)["job"]
+    ids = (consortium.folder(BANK) / "jobs" / job / "result" / "aligned.csv").read_text().splitlines()
+    assert [",".join(row[:2]) for row in rows] == ids[1:]
+    everywhere = [path for path in (consortium.out / "parties").rglob("*") if path.is_file()]
+    assert len(everywhere) > 20
+    assert [path for path in everywhere if b"city 3" in path.read_bytes() or b"another city" in path.read_bytes()] == []
+
+
+def test_a_table_that_changed_meanwhile_gives_no_columns(consortium: Consortium, tmp_path: Path) -> None:
+    config = load_party(consortium.folder(BANK))
+    ask = Ask(peers=["tax"], out=tmp_path / "aligned.csv", columns=["city"])
+    done = intersect(consortium, "--json")
+    assert done.returncode == 0, done.stderr
+    with prepared(config, ask) as ready:
+        result = consortium.folder(BANK) / "jobs" / json.loads(done.stdout)["job"] / "result"
+        rows = np.fromfile(result / "aligned.rows", "<i8")
+        try:
+            for wrong in (rows[::-1], rows[:-1], rows + 400):
+                wrong.tofile(result / "aligned.rows")
+                with pytest.raises(DataError, match="DATASET_CHANGED"):
+                    ready.finish(result.parent.name)
+                assert not (tmp_path / "aligned.csv").exists()
+        finally:
+            rows.tofile(result / "aligned.rows")
+        assert ready.finish(result.parent.name).names == ("name", "phone", "city")
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "code"),
+    [
+        (["--columns", "town", "--out", "x.csv"], 65, "COLUMN_MISSING"),
+        (["--columns", "name", "--out", "x.csv"], 78, "CONFIG_TABLE"),
+        (["--columns", "city,city", "--out", "x.csv"], 2, "OPTIONS_CONFLICT"),
+        (["--columns", "city"], 2, "OPTIONS_CONFLICT"),
+        (["--columns", "city", "--size-only"], 2, "OPTIONS_CONFLICT"),
+    ],
+)
+def test_columns_that_cannot_be_had_are_refused_before_anything_starts(
+    consortium: Consortium, more: list[str], status: int, code: str
+) -> None:
+    before = sorted((consortium.folder(BANK) / "jobs").iterdir())
+    done = intersect(consortium, *more)
+    assert (done.returncode, code in done.stderr) == (status, True), done.stderr
+    assert sorted((consortium.folder(BANK) / "jobs").iterdir()) == before
+
+
+def test_the_example_of_the_manual_runs(consortium: Consortium) -> None:
+    manual = (ROOT / "docs" / "python.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", manual, re.DOTALL)
+    script = consortium.out / "example.py"
+    script.write_text(example)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=consortium.out,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"{COMMON} subjects, by ecdh: no party brings 100,000 rows")
+    assert second == str(COMMON)
+    assert len((consortium.out / "aligned.csv").read_text().splitlines()) == 1 + COMMON
+
+
+def test_a_program_gets_a_typed_result_and_typed_errors(consortium: Consortium, tmp_path: Path) -> None:
+    seen: list[str] = []
+    found = api.intersect(
+        consortium.folder(BANK), ["tax"], mode="fast", out=tmp_path / "a.csv", on_event=lambda e: seen.append(e.kind)
+    )
+    assert (found.size, found.mode, found.why) == (COMMON, "fast", "the job names it")
+    assert set(found.rows()) == {key(i) for i in range(100, 400)}
+    assert {"begun", "done", "state"} <= set(seen)
+    alone = api.intersect(consortium.folder(BANK), ["tax"], size_only=True)
+    assert (alone.size, alone.path, list(alone.rows())) == (COMMON, None, [])
+    with pytest.raises(RefusedError) as refused:
+        api.intersect(consortium.folder(BANK), ["tax"], min_size=301)
+    assert refused.value.code == "INTERSECTION_TOO_SMALL"
+    with pytest.raises(UsageError, match="OUT_NOT_EMPTY"):
+        api.intersect(consortium.folder(BANK), ["tax"], out=tmp_path / "a.csv")
+    with pytest.raises(ConfigError, match="TABLE_UNKNOWN"):
+        api.intersect(consortium.folder(BANK), ["tax"], table="other.csv")
 
 
 def test_other_columns_than_those_declared_are_refused(consortium: Consortium) -> None:

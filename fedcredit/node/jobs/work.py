@@ -199,6 +199,8 @@ class JobWork:
                 files["size.json"] = pretty({"common": found.common})
         elif not specification.models and found.rows.size:
             files["aligned.csv"] = identifier_lines(table.spec.key, table.ids(), found.rows)
+            # Where they stand in this party's own table, for its own people.
+            files["aligned.rows"] = found.rows.astype("<i8").tobytes()
         self._ending()  # a result is published whole or not at all
         listed = await asyncio.to_thread(write_result, self._folder, files, self._release)
         await asyncio.to_thread(self._premises.store.results.add, specification.id, listed)
