@@ -127,9 +127,16 @@ def _problem(name: str, value: object, bounds: _Range) -> Problem | None:
     if isinstance(value, bool) or not isinstance(value, kinds):
         return Problem("CONFIG_TYPE", name, f"must be a {'whole number' if bounds.whole else 'number'}")
     assert isinstance(value, (int, float))
-    if not math.isfinite(value) or value not in bounds:
+    if not _finite(value) or value not in bounds:
         return Problem("CONFIG_VALUE", name, f"must be {bounds}")
     return None
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False  # a whole number with more digits than a float has
 
 
 def _unknown(name: str) -> Problem:

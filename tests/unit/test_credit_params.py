@@ -61,6 +61,8 @@ def test_all_problems_are_listed_with_the_nearest_key() -> None:
         {"bagging_fraction": 1.01, "bagging_freq": 1},
         {"scale_pos_weight": 0},
         {"seed": -1},
+        {"num_trees": 10**400},  # found by fuzzing: no float holds it
+        {"lambda_l1": 10**400},
     ],
 )
 def test_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
