@@ -50,7 +50,7 @@ def test_what_a_process_may_still_have_is_known_before_it_is_asked_for() -> None
 
 
 def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
-    def need(me: str, rows: int, features: int, max_bin: int) -> int:
+    def need(me: str, rows: int, features: int, max_bin: int, mode: str = "ecdh") -> int:
         entries = [
             {"id": party, "role": "label" if party == BANK else "feature", "rows": rows, "features": features}
             for party in (BANK, TAX)
@@ -61,12 +61,16 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
             models=[SimpleNamespace(**model)],
             label_party=BANK,
             intersect=SimpleNamespace(size_only=False),
+            intersect_choice=SimpleNamespace(mode=mode),
         )
         job.party = lambda wanted: next(entry for entry in job.parties if entry.id == wanted)
         return needed_memory(cast(Any, job), PartyId(me))
 
     assert need(TAX, 100_000, 300, 32) == (48 << 20) + 100_000 * 256 + 100_000 * 300 * 81
     assert need(BANK, 100_000, 300, 32) == (48 << 20) + 100_000 * 256 + 100_000 * 300 * 16
+    model = 10_000_000 * 1 * 81
+    assert need(TAX, 10_000_000, 1, 32, "fast") == (48 << 20) + (256 << 20) + 10_000_000 * 96 + model
+    assert need(TAX, 10_000_000, 1, 32, "fast") < need(TAX, 10_000_000, 1, 32)
     assert need(TAX, 1000, 2, 8) < need(TAX, 1000, 2, 9) < need(TAX, 1001, 2, 9) < need(TAX, 1001, 3, 9)
 
 

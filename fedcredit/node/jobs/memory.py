@@ -12,6 +12,7 @@ from fedcredit.credit.params import TreeParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import JobSpecification
+from fedcredit.protocols.intersect.buckets import BUCKET_ROWS
 
 __all__ = ["check_memory", "free_memory", "needed_memory"]
 
@@ -19,7 +20,10 @@ BASE_BYTES = 48 << 20
 """Threads, buffers of links, what is copied while a checkpoint is made."""
 
 INTERSECT_BYTES = 256
-"""For each row of the own table; measured 230 at a million rows."""
+"""For each row of the own table, or of its largest bucket; measured 230 at a million rows."""
+
+FAST_ROW_BYTES = 96
+"""For each row of the own table that waits for its bucket in mode `fast`, or has been through it; measured 64."""
 
 SIZE_BYTES = 80
 """For each row of either party where the size alone is asked for: two points, and a place in an order."""
@@ -45,10 +49,13 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
         # The memory of one model is free again when the next one begins.
         most = max(most, common * (of_asker if me == specification.label_party else of_holder))
     rows = own.rows or 0
+    intersect = rows * INTERSECT_BYTES
+    if specification.intersect_choice.mode == "fast":
+        intersect = min(rows, BUCKET_ROWS["fast"]) * INTERSECT_BYTES + rows * FAST_ROW_BYTES
     if specification.intersect.size_only:
         # A holder has all of the receiver's points at once before it may send the first one back.
         most += sum(party.rows or 0 for party in specification.parties) * SIZE_BYTES
-    return BASE_BYTES + rows * INTERSECT_BYTES + most
+    return BASE_BYTES + intersect + most
 
 
 def free_memory() -> int:
