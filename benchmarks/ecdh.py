@@ -37,6 +37,8 @@ from fedcredit.transport.memory import run_network
 SSID = bytes(range(32))
 BANK, TAX = party_id("bank"), party_id("tax")
 TIMES = 20
+PIECES_OF = 100_000
+"""Items that the single steps are measured with, at most."""
 MICRO = 1_000_000
 
 
@@ -99,7 +101,7 @@ def line(n: int, repeat: int) -> dict[str, object]:
     """One size."""
     conditions = describe()
     seconds, cpu = (both / 2 for both in measured(lambda: intersect(n), repeat))
-    costs = pieces(n, repeat)
+    costs = pieces(min(n, PIECES_OF), repeat)
     item = cpu / n * MICRO
     steps = sum(costs[step] for step in ("blind_us", "multiply_us", "finalize_us", "evaluate_us")) / 2
     return {
