@@ -55,17 +55,18 @@ struct Addend {
 }
 
 /// Scalars in signed base 16, most significant digit first, each digit for the eight lanes.
-pub struct Digits(Zeroizing<[[i8; LANES]; DIGITS]>);
+/// On the heap, so that a move leaves no copy behind.
+pub struct Digits(Zeroizing<Vec<[i8; LANES]>>);
 
 impl Digits {
     /// Of a scalar for each lane, below 2^253.
     pub fn new(scalars: &[&[u8; 32]; LANES]) -> Self {
-        let mut digits = Zeroizing::new([[0; LANES]; DIGITS]);
+        let mut digits = Zeroizing::new(vec![[0; LANES]; DIGITS]);
         for (lane, scalar) in scalars.iter().enumerate() {
             let mut carry = 0;
             for (k, place) in digits.iter_mut().rev().enumerate() {
                 let nibble = (scalar[k / 2] >> (k % 2 * 4) & 15) as i8 + carry;
-                // A digit of 8 to 16 becomes one of -8 to 0. The last one is below 2, and keeps what it has.
+                // A digit of 8 to 16 becomes one of -8 to 0. The last one is at most 2, and keeps what it has.
                 carry = if k + 1 < DIGITS { (nibble + 8) >> 4 } else { 0 };
                 place[lane] = nibble - (carry << 4);
             }
