@@ -19,6 +19,7 @@ from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide
 from fedcredit.ids import PartyId
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.memory import check_memory, needed_memory
+from fedcredit.node.jobs.premises import keeps_filter
 from fedcredit.node.jobs.room import check_room, needed_bytes
 from fedcredit.node.policy.asked import earlier, request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
@@ -27,10 +28,11 @@ from fedcredit.node.specification import PROTOCOLS, JobSpecification
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.node.subjects import own_subjects
 from fedcredit.node.timely import CLOCK_SKEW
+from fedcredit.protocols.intersect.choice import UNBALANCED
 from fedcredit.runtime.job_file import MIN_ROWS_FLOOR
 from fedcredit.tables import Table
 
-__all__ = ["APPROVAL_PENDING", "Admitted", "admit", "confirm", "consider", "keep_admitted"]
+__all__ = ["APPROVAL_PENDING", "Admitted", "admit", "confirm", "consider", "keep_admitted", "would_be_unbalanced"]
 
 T = TypeVar("T")
 
@@ -72,11 +74,26 @@ def confirm(premises: Premises, specification: JobSpecification) -> None:
     """
 
     def check() -> None:
+        if specification.leakage != specification.derive_leakage():
+            raise RefusedError(Problem("LEAKAGE_MISSTATED", "leakage", "is not what the offers lead to"))
         rows = specification.party(premises.me).rows
         _judge(premises, specification, rows=rows, spent=False)
         check_memory(needed_memory(specification, premises.me))
 
     _recorded(premises, specification, check)
+
+
+def would_be_unbalanced(premises: Premises, proposal: JobSpecification) -> bool:
+    """Whether this party, for a job that leaves the mode open, would take `unbalanced`: it keeps a filter of earlier
+    jobs, and the rule that has let the job in lets it in so."""
+    if proposal.intersect.mode != "auto" or not proposal.may_be_unbalanced or not keeps_filter(premises, proposal):
+        return False
+    section = proposal.intersect.model_copy(update={"mode": UNBALANCED})
+    request = request_of(proposal.model_copy(update={"intersect": section}), premises.me, premises.clock.now())
+    decision = decide(premises.policy.current().policy, request)
+    kept = DecisionRecord.read(premises.folder / "jobs" / proposal.id)
+    named = None if decision.rule is None else decision.rule.name
+    return decision.action is not Action.REFUSE and kept is not None and kept.rule == named
 
 
 def keep_admitted(premises: Premises, proposal: JobSpecification, nonce: bytes, admitted: Admitted) -> None:

@@ -124,6 +124,7 @@ class Coordinator:
                 commitment=offer.commitment,
                 subjects=offer.subjects,
                 certificate=offer.certificate,
+                unbalanced=offer.unbalanced,
             )
             for party, offer in offers.items()
         }

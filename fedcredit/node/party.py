@@ -19,7 +19,7 @@ from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
-from fedcredit.node.admission import Admitted, admit, confirm, consider, keep_admitted
+from fedcredit.node.admission import Admitted, admit, confirm, consider, keep_admitted, would_be_unbalanced
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.jobs import Premises, open_own_table
 from fedcredit.node.jobs.desk import JobDesk
@@ -154,7 +154,8 @@ class PartyNode:
             table, subjects = admitted.table, admitted.subjects
         self._desk.hold(proposal.id, table)
         bound = commitment(fingerprint, nonce, self._premises.me)
-        return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate, subjects)
+        unbalanced = await asyncio.to_thread(would_be_unbalanced, self._premises, proposal)
+        return JobOffer(table.n_rows, len(table.features), bound, self._signing.certificate, subjects, unbalanced)
 
     async def _sign(self, caller: PartyId, request: SignJob) -> JobSignature:
         specification = JobSpecification.parse(request.specification)

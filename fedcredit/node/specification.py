@@ -70,7 +70,8 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 class PartyEntry(Section):
     """One data party of a job. `table` is the name under which the party declares the table it is to use. The last
-    five are its offer; a proposal has none of them. `subjects` is the same in two jobs where the set is."""
+    six are its offer; a proposal has none of them. `subjects` is the same in two jobs where the set is. `unbalanced`: a
+    filter of earlier jobs is kept, and would be used."""
 
     id: Name
     role: Literal["label", "feature"]
@@ -80,6 +81,7 @@ class PartyEntry(Section):
     commitment: Hex32 | None = None
     subjects: Hex32 | None = None
     certificate: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,8192}$")] | None = None
+    unbalanced: Literal[True] | None = None
 
     @property
     def complete(self) -> bool:
@@ -87,7 +89,14 @@ class PartyEntry(Section):
         return None not in (self.rows, self.features, self.commitment, self.subjects, self.certificate)
 
     def offering(
-        self, *, rows: int, features: int, commitment: bytes, subjects: bytes, certificate: bytes
+        self,
+        *,
+        rows: int,
+        features: int,
+        commitment: bytes,
+        subjects: bytes,
+        certificate: bytes,
+        unbalanced: bool = False,
     ) -> PartyEntry:
         """This entry with the party's offer in it."""
         return PartyEntry(
@@ -99,6 +108,7 @@ class PartyEntry(Section):
             commitment=commitment.hex(),
             subjects=subjects.hex(),
             certificate=certificate.hex(),
+            unbalanced=True if unbalanced else None,
         )
 
 
@@ -239,17 +249,35 @@ class JobSpecification(Section):
     def intersect_choice(self) -> Choice:
         """The mode of the intersection, and why it is that one. Where it is left open, of a job with all offers in."""
         rows = [party.rows or 0 for party in self.parties]
-        asked = self.intersect
-        return choose(asked.mode, rows, size_only=asked.size_only, line_mbit=asked.line_mbit)
+        asked, kept = self.intersect, None
+        if self.may_be_unbalanced and all(party.unbalanced for party in self.parties):
+            few, (many,) = self.label_party, self.feature_parties
+            kept = self.party(few).rows or 0, self.party(many).rows or 0
+        return choose(asked.mode, rows, size_only=asked.size_only, line_mbit=asked.line_mbit, kept=kept)
+
+    @property
+    def may_be_unbalanced(self) -> bool:
+        """Whether mode unbalanced would do: two parties, of which one alone learns the rows, and no model."""
+        section = self.intersect
+        return len(self.parties) == 2 and section.receiver_only and not section.size_only and not self.models
 
     def proposal(self) -> JobSpecification:
         """This specification without the offers."""
         bare = tuple(PartyEntry(id=party.id, role=party.role, table=party.table) for party in self.parties)
-        return self.model_copy(update={"parties": bare})
+        return self._with_parties(bare)
 
     def with_offers(self, offers: Mapping[PartyId, PartyEntry]) -> JobSpecification:
         """This proposal with every party's offer in it."""
-        return self.model_copy(update={"parties": tuple(offers[PartyId(party.id)] for party in self.parties)})
+        return self._with_parties(tuple(offers[PartyId(party.id)] for party in self.parties))
+
+    def _with_parties(self, parties: tuple[PartyEntry, ...]) -> JobSpecification:
+        found = self.model_copy(update={"parties": parties})
+        # What is shown follows from the offers where the mode does, and mode unbalanced alone shows something else.
+        if self.intersect.mode != "auto" or self.intersect_modes == found.intersect_modes:
+            return found
+        if UNBALANCED not in self.intersect_modes | found.intersect_modes:
+            return found
+        return found.model_copy(update={"leakage": found.derive_leakage()})
 
 
 def canonical(value: Any) -> bytes:

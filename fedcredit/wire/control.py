@@ -69,8 +69,8 @@ class ProposeJob(Message, tag=0x102, proto=node_pb2.ProposeJob):
 class JobOffer(Message, tag=0x103, proto=node_pb2.JobOffer):
     """A party can do its part.
 
-    Reveals: number of rows and features, and whether the table has the same subjects as in an earlier job; the
-    commitment hides the table's fingerprint.
+    Reveals: number of rows and features, whether the table has the same subjects as in an earlier job, and whether a
+    filter of earlier jobs is kept; the commitment hides the table's fingerprint.
     Assumes: mutual TLS; the commitment's nonce is secret and fresh, and the key of `subjects` is secret.
     """
 
@@ -79,6 +79,7 @@ class JobOffer(Message, tag=0x103, proto=node_pb2.JobOffer):
     commitment: bytes = blob(32)
     certificate: bytes = blob(1, 1 << 16)
     subjects: bytes = blob(32)
+    unbalanced: bool = flag()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def consortium(tmp_path: Path) -> Iterator[Consortium]:
-    write_tables(tmp_path, {"bank": (0, 400), "tax": (100, 30_100)})
+    write_tables(tmp_path, {"bank": (0, 400), "tax": (100, 40_100)})
     nodes = Consortium(load_job(write_job(tmp_path, ["bank", "tax"])), tmp_path / "out")
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(nodes):
         with (nodes.folder(BANK) / "party.toml").open("a") as file:
@@ -82,7 +82,7 @@ def test_a_filter_is_made_once_and_follows_its_table(consortium: Consortium) -> 
     assert common == ids_of(consortium, BANK) & ids_of(consortium, TAX)
     assert len(common) == 300
     made = label(lent(consortium) / "record.json")
-    assert (made["version"], made["entries"]) == (1, 30_000)
+    assert (made["version"], made["entries"]) == (1, 40_000)
 
     # The second time nothing of the filter travels, and nothing is evaluated but what is asked.
     again, second = unbalanced(consortium)
@@ -90,6 +90,16 @@ def test_a_filter_is_made_once_and_follows_its_table(consortium: Consortium) -> 
     assert label(lent(consortium) / "record.json") == made
     assert aligned_bytes(second) < 64 * 400 + 2_000 < aligned_bytes(first)
     assert subjects(second) == subjects(first)
+
+    # A job that leaves the mode open takes it too, now that there is a filter; where both are to learn, it cannot.
+    for arguments, mode in ((["--receiver-only"], "unbalanced"), ([], "ecdh")):
+        done = intersect(consortium, "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["mode"], found["rows"]) == (mode, 300)
+        shown = {row["id"] for row in json.loads((Path(found["aligned"]).parent / "leakage.json").read_text())}
+        assert ("align.filter" in shown) == (mode == "unbalanced")
+        assert ("a filter of 40,000 rows is kept" in found["why"]) == (mode == "unbalanced")
 
     # A few rows come and go.
     path = file_of(consortium, TAX)
@@ -101,7 +111,7 @@ def test_a_filter_is_made_once_and_follows_its_table(consortium: Consortium) -> 
     assert changed != common
     assert [subjects(third)[party] == subjects(first)[party] for party in (BANK, TAX)] == [True, False]
     now = label(lent(consortium) / "record.json")
-    assert (now["key"], now["version"], now["entries"]) == (made["key"], 2, 29_902)
+    assert (now["key"], now["version"], now["entries"]) == (made["key"], 2, 39_902)
     assert aligned_bytes(second) < aligned_bytes(third) < aligned_bytes(first) / 2
     held = consortium.folder(BANK) / "filters" / "held" / "tax" / "main"
     assert label(held / "label.json") == now
@@ -153,7 +163,7 @@ def test_a_damaged_copy_is_fetched_again_and_a_forgotten_key_means_a_new_one(con
     assert aligned_bytes(second) == pytest.approx(aligned_bytes(first), rel=0.01)
     before = label(lent(consortium) / "record.json")["key"]
     assert (
-        "lent to bank: table main: version 1, 30,000 entries"
+        "lent to bank: table main: version 1, 40,000 entries"
         in run_cli("filter", "list", consortium.folder(TAX)).stdout
     )
     assert "held of tax: table main: version 1" in run_cli("filter", "list", consortium.folder(BANK)).stdout

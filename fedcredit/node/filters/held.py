@@ -29,6 +29,11 @@ class HeldFilter:
         """Hold the copy against other jobs. Raises: FedcreditError (FILTER_BUSY)."""
         return alone_in(self._folder)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a copy; whether it is whole is seen when it is used."""
+        return (self._folder / "label.json").exists()
+
     def current(self) -> SharedFilter | None:
         """The copy, if it is whole; a damaged one is as good as none, since another can be had."""
         try:

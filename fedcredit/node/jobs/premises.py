@@ -11,6 +11,8 @@ from typing import Any
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.durable_files import replace_file
+from fedcredit.node.filters.held import HeldFilter
+from fedcredit.node.filters.lent import LentFilter
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
@@ -77,9 +79,21 @@ def open_own_table(premises: Premises, specification: JobSpecification) -> Table
         raise RefusedError(Problem("DECISION_MISSING", f"job {specification.id}", "was not decided on", "run it again"))
     spec = replace(spec, only=decided.columns)
     # Whoever lends a filter reads its table again only where that has changed.
-    standing = specification.intersect_modes == {UNBALANCED} and premises.me != specification.label_party
+    unbalanced = specification.intersect_modes == {UNBALANCED}
+    unbalanced |= specification.may_be_unbalanced and keeps_filter(premises, specification)
+    standing = unbalanced and premises.me != specification.label_party
     today = premises.clock.now().date()
     return open_for_job(spec, premises.folder, specification.id, resources, today, standing=standing)
+
+
+def keeps_filter(premises: Premises, specification: JobSpecification) -> bool:
+    """Whether this party keeps a filter of earlier jobs between the tables of this one, its own or the other's."""
+    me, folder, few = premises.me, premises.folder, specification.label_party
+    (many,) = specification.feature_parties
+    table = specification.party(many).table
+    if me == few:
+        return HeldFilter(folder, many, table).is_there
+    return LentFilter(folder, me, few, table).record is not None
 
 
 def write_failure(folder: Path, error: FedcreditError) -> None:

@@ -29,6 +29,8 @@ SAVED_S: Final = 10.0
 """What `fast` must save on a slow line to be taken below that."""
 
 _ECDH_ROW_BYTES, _FAST_ROW_BYTES, _FAST_BYTES = 85, 31, 800_000  # measured, TLS and all: benchmarks/results/peers.json
+UNBALANCED_FROM: Final = 100
+"""Rows of the holder for each of the receiver's, from which on a filter is used. One is made only where a job asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,20 @@ class Choice:
     why: str
 
 
-def choose(asked: str, rows: Sequence[int], *, size_only: bool = False, line_mbit: float | None = None) -> Choice:
+def choose(
+    asked: str,
+    rows: Sequence[int],
+    *,
+    size_only: bool = False,
+    line_mbit: float | None = None,
+    kept: tuple[int, int] | None = None,
+) -> Choice:
     """The mode of a job that asked for `asked` (`auto` or a mode), given how many rows every party declared.
 
     Units: `line_mbit` in Mbit/s, what the slowest line between two parties carries; None for one that costs no time.
 
     The size alone is found on elliptic curves alone (`sizing`); a job that asks for it and for another mode is none.
+    `kept`: the receiver's rows and the holder's, where a filter of earlier jobs is kept that both would use.
     """
     if size_only and asked == "auto":
         return Choice(
@@ -55,6 +65,9 @@ def choose(asked: str, rows: Sequence[int], *, size_only: bool = False, line_mbi
     for mode in MODES:
         if asked == mode:
             return Choice(mode, "the job names it")
+    if kept is not None and kept[1] >= UNBALANCED_FROM * kept[0]:
+        why = f"a filter of {kept[1]:,} rows is kept from earlier jobs, and {kept[0]:,} are to be looked up in it"
+        return Choice(UNBALANCED, why)
     largest = max(rows)
     if line_mbit is not None and (saved_s := _saved_s(largest, line_mbit)) >= SAVED_S:
         return Choice("fast", f"over a line of {line_mbit:g} Mbit/s it takes {saved_s:.0f} s less than elliptic curves")

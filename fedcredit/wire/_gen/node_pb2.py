@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x65\x64\x63redit/v1/node.proto\x12\x0c\x66\x65\x64\x63redit.v1\"\x0f\n\rHealthRequest\"L\n\x0bHealthReply\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07time_ms\x18\x04 \x01(\x04\"B\n\nProposeJob\x12\x10\n\x08proposal\x18\x01 \x01(\x0c\x12\x11\n\taddresses\x18\x02 \x01(\x0c\x12\x0f\n\x07time_ms\x18\x03 \x01(\x04\"e\n\x08JobOffer\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x01(\x04\x12\x12\n\ncommitment\x18\x03 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x04 \x01(\x0c\x12\x10\n\x08subjects\x18\x05 \x01(\x0c\" \n\x07SignJob\x12\x15\n\rspecification\x18\x01 \x01(\x0c\"!\n\x0cJobSignature\x12\x11\n\tsignature\x18\x01 \x01(\x0c\",\n\x08StartJob\x12\x0c\n\x04ssid\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x01(\x0c\"&\n\x08WatchJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\"&\n\tCancelJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"0\n\tSubmitJob\x12\x12\n\ndefinition\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\t\"\x1b\n\x0cJobSubmitted\x12\x0b\n\x03job\x18\x01 \x01(\t\"\xc1\x01\n\x08JobEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x0c\n\x04\x64one\x18\x06 \x01(\x04\x12\r\n\x05total\x18\x07 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x08 \x01(\t\x12\x13\n\x0b\x65xit_status\x18\t \x01(\r\x12\x0f\n\x07\x63ulprit\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\x0c\x12\x0e\n\x06origin\x18\x0c \x01(\x04\"\x1e\n\x0fStandingRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"~\n\rStandingReply\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0b\x63heckpoints\x18\x03 \x01(\x0c\x12\r\n\x05ready\x18\x04 \x01(\x08\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0f\n\x07\x63ulprit\x18\x06 \x01(\t\x12\x0c\n\x04need\x18\x07 \x01(\x04\"j\n\tResumeJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04keep\x18\x03 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x10\n\x08\x66inished\x18\x05 \x01(\x08\x12\x11\n\taddresses\x18\x06 \x01(\x0c\"\x19\n\x08ListJobs\x12\r\n\x05limit\x18\x01 \x01(\r\"\x16\n\x07ShowJob\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1d\n\tJobReport\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"E\n\nApproveJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0e\n\x06refuse\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x11\n\x0fShutdownRequest\"\n\n\x08\x41\x63\x63\x65pted2\xe0\x06\n\x05Party\x12@\n\x06Health\x12\x1b.fedcredit.v1.HealthRequest\x1a\x19.fedcredit.v1.HealthReply\x12<\n\x08\x43onsider\x12\x18.fedcredit.v1.ProposeJob\x1a\x16.fedcredit.v1.Accepted\x12;\n\x07Propose\x12\x18.fedcredit.v1.ProposeJob\x1a\x16.fedcredit.v1.JobOffer\x12\x39\n\x04Sign\x12\x15.fedcredit.v1.SignJob\x1a\x1a.fedcredit.v1.JobSignature\x12\x37\n\x05Start\x12\x16.fedcredit.v1.StartJob\x1a\x16.fedcredit.v1.Accepted\x12\x39\n\x05Watch\x12\x16.fedcredit.v1.WatchJob\x1a\x16.fedcredit.v1.JobEvent0\x01\x12\x39\n\x06\x43\x61ncel\x12\x17.fedcredit.v1.CancelJob\x1a\x16.fedcredit.v1.Accepted\x12\x46\n\x08Standing\x12\x1d.fedcredit.v1.StandingRequest\x1a\x1b.fedcredit.v1.StandingReply\x12\x39\n\x06Resume\x12\x17.fedcredit.v1.ResumeJob\x1a\x16.fedcredit.v1.Accepted\x12\x41\n\x08Shutdown\x12\x1d.fedcredit.v1.ShutdownRequest\x1a\x16.fedcredit.v1.Accepted\x12\x37\n\x04List\x12\x16.fedcredit.v1.ListJobs\x1a\x17.fedcredit.v1.JobReport\x12\x36\n\x04Show\x12\x15.fedcredit.v1.ShowJob\x1a\x17.fedcredit.v1.JobReport\x12;\n\x07\x41pprove\x12\x18.fedcredit.v1.ApproveJob\x1a\x16.fedcredit.v1.Accepted\x12<\n\tCancelOwn\x12\x17.fedcredit.v1.CancelJob\x1a\x16.fedcredit.v1.Accepted2\xf5\x02\n\x08Platform\x12=\n\x06Submit\x12\x17.fedcredit.v1.SubmitJob\x1a\x1a.fedcredit.v1.JobSubmitted\x12<\n\x08WatchAll\x12\x16.fedcredit.v1.WatchJob\x1a\x16.fedcredit.v1.JobEvent0\x01\x12<\n\tCancelAll\x12\x17.fedcredit.v1.CancelJob\x1a\x16.fedcredit.v1.Accepted\x12\x37\n\x04List\x12\x16.fedcredit.v1.ListJobs\x1a\x17.fedcredit.v1.JobReport\x12\x36\n\x04Show\x12\x15.fedcredit.v1.ShowJob\x1a\x17.fedcredit.v1.JobReport\x12=\n\x04Stop\x12\x1d.fedcredit.v1.ShutdownRequest\x1a\x16.fedcredit.v1.Acceptedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x65\x64\x63redit/v1/node.proto\x12\x0c\x66\x65\x64\x63redit.v1\"\x0f\n\rHealthRequest\"L\n\x0bHealthReply\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07time_ms\x18\x04 \x01(\x04\"B\n\nProposeJob\x12\x10\n\x08proposal\x18\x01 \x01(\x0c\x12\x11\n\taddresses\x18\x02 \x01(\x0c\x12\x0f\n\x07time_ms\x18\x03 \x01(\x04\"y\n\x08JobOffer\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x01(\x04\x12\x12\n\ncommitment\x18\x03 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x04 \x01(\x0c\x12\x10\n\x08subjects\x18\x05 \x01(\x0c\x12\x12\n\nunbalanced\x18\x06 \x01(\x08\" \n\x07SignJob\x12\x15\n\rspecification\x18\x01 \x01(\x0c\"!\n\x0cJobSignature\x12\x11\n\tsignature\x18\x01 \x01(\x0c\",\n\x08StartJob\x12\x0c\n\x04ssid\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x01(\x0c\"&\n\x08WatchJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\"&\n\tCancelJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"0\n\tSubmitJob\x12\x12\n\ndefinition\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\t\"\x1b\n\x0cJobSubmitted\x12\x0b\n\x03job\x18\x01 \x01(\t\"\xc1\x01\n\x08JobEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05stage\x18\x05 \x01(\t\x12\x0c\n\x04\x64one\x18\x06 \x01(\x04\x12\r\n\x05total\x18\x07 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x08 \x01(\t\x12\x13\n\x0b\x65xit_status\x18\t \x01(\r\x12\x0f\n\x07\x63ulprit\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\x0c\x12\x0e\n\x06origin\x18\x0c \x01(\x04\"\x1e\n\x0fStandingRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"~\n\rStandingReply\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0b\x63heckpoints\x18\x03 \x01(\x0c\x12\r\n\x05ready\x18\x04 \x01(\x08\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0f\n\x07\x63ulprit\x18\x06 \x01(\t\x12\x0c\n\x04need\x18\x07 \x01(\x04\"j\n\tResumeJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04keep\x18\x03 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x10\n\x08\x66inished\x18\x05 \x01(\x08\x12\x11\n\taddresses\x18\x06 \x01(\x0c\"\x19\n\x08ListJobs\x12\r\n\x05limit\x18\x01 \x01(\r\"\x16\n\x07ShowJob\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1d\n\tJobReport\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"E\n\nApproveJob\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0e\n\x06refuse\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x11\n\x0fShutdownRequest\"\n\n\x08\x41\x63\x63\x65pted2\xe0\x06\n\x05Party\x12@\n\x06Health\x12\x1b.fedcredit.v1.HealthRequest\x1a\x19.fedcredit.v1.HealthReply\x12<\n\x08\x43onsider\x12\x18.fedcredit.v1.ProposeJob\x1a\x16.fedcredit.v1.Accepted\x12;\n\x07Propose\x12\x18.fedcredit.v1.ProposeJob\x1a\x16.fedcredit.v1.JobOffer\x12\x39\n\x04Sign\x12\x15.fedcredit.v1.SignJob\x1a\x1a.fedcredit.v1.JobSignature\x12\x37\n\x05Start\x12\x16.fedcredit.v1.StartJob\x1a\x16.fedcredit.v1.Accepted\x12\x39\n\x05Watch\x12\x16.fedcredit.v1.WatchJob\x1a\x16.fedcredit.v1.JobEvent0\x01\x12\x39\n\x06\x43\x61ncel\x12\x17.fedcredit.v1.CancelJob\x1a\x16.fedcredit.v1.Accepted\x12\x46\n\x08Standing\x12\x1d.fedcredit.v1.StandingRequest\x1a\x1b.fedcredit.v1.StandingReply\x12\x39\n\x06Resume\x12\x17.fedcredit.v1.ResumeJob\x1a\x16.fedcredit.v1.Accepted\x12\x41\n\x08Shutdown\x12\x1d.fedcredit.v1.ShutdownRequest\x1a\x16.fedcredit.v1.Accepted\x12\x37\n\x04List\x12\x16.fedcredit.v1.ListJobs\x1a\x17.fedcredit.v1.JobReport\x12\x36\n\x04Show\x12\x15.fedcredit.v1.ShowJob\x1a\x17.fedcredit.v1.JobReport\x12;\n\x07\x41pprove\x12\x18.fedcredit.v1.ApproveJob\x1a\x16.fedcredit.v1.Accepted\x12<\n\tCancelOwn\x12\x17.fedcredit.v1.CancelJob\x1a\x16.fedcredit.v1.Accepted2\xf5\x02\n\x08Platform\x12=\n\x06Submit\x12\x17.fedcredit.v1.SubmitJob\x1a\x1a.fedcredit.v1.JobSubmitted\x12<\n\x08WatchAll\x12\x16.fedcredit.v1.WatchJob\x1a\x16.fedcredit.v1.JobEvent0\x01\x12<\n\tCancelAll\x12\x17.fedcredit.v1.CancelJob\x1a\x16.fedcredit.v1.Accepted\x12\x37\n\x04List\x12\x16.fedcredit.v1.ListJobs\x1a\x17.fedcredit.v1.JobReport\x12\x36\n\x04Show\x12\x15.fedcredit.v1.ShowJob\x1a\x17.fedcredit.v1.JobReport\x12=\n\x04Stop\x12\x1d.fedcredit.v1.ShutdownRequest\x1a\x16.fedcredit.v1.Acceptedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,43 +38,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROPOSEJOB']._serialized_start=136
   _globals['_PROPOSEJOB']._serialized_end=202
   _globals['_JOBOFFER']._serialized_start=204
-  _globals['_JOBOFFER']._serialized_end=305
-  _globals['_SIGNJOB']._serialized_start=307
-  _globals['_SIGNJOB']._serialized_end=339
-  _globals['_JOBSIGNATURE']._serialized_start=341
-  _globals['_JOBSIGNATURE']._serialized_end=374
-  _globals['_STARTJOB']._serialized_start=376
-  _globals['_STARTJOB']._serialized_end=420
-  _globals['_WATCHJOB']._serialized_start=422
-  _globals['_WATCHJOB']._serialized_end=460
-  _globals['_CANCELJOB']._serialized_start=462
-  _globals['_CANCELJOB']._serialized_end=500
-  _globals['_SUBMITJOB']._serialized_start=502
-  _globals['_SUBMITJOB']._serialized_end=550
-  _globals['_JOBSUBMITTED']._serialized_start=552
-  _globals['_JOBSUBMITTED']._serialized_end=579
-  _globals['_JOBEVENT']._serialized_start=582
-  _globals['_JOBEVENT']._serialized_end=775
-  _globals['_STANDINGREQUEST']._serialized_start=777
-  _globals['_STANDINGREQUEST']._serialized_end=807
-  _globals['_STANDINGREPLY']._serialized_start=809
-  _globals['_STANDINGREPLY']._serialized_end=935
-  _globals['_RESUMEJOB']._serialized_start=937
-  _globals['_RESUMEJOB']._serialized_end=1043
-  _globals['_LISTJOBS']._serialized_start=1045
-  _globals['_LISTJOBS']._serialized_end=1070
-  _globals['_SHOWJOB']._serialized_start=1072
-  _globals['_SHOWJOB']._serialized_end=1094
-  _globals['_JOBREPORT']._serialized_start=1096
-  _globals['_JOBREPORT']._serialized_end=1125
-  _globals['_APPROVEJOB']._serialized_start=1127
-  _globals['_APPROVEJOB']._serialized_end=1196
-  _globals['_SHUTDOWNREQUEST']._serialized_start=1198
-  _globals['_SHUTDOWNREQUEST']._serialized_end=1215
-  _globals['_ACCEPTED']._serialized_start=1217
-  _globals['_ACCEPTED']._serialized_end=1227
-  _globals['_PARTY']._serialized_start=1230
-  _globals['_PARTY']._serialized_end=2094
-  _globals['_PLATFORM']._serialized_start=2097
-  _globals['_PLATFORM']._serialized_end=2470
+  _globals['_JOBOFFER']._serialized_end=325
+  _globals['_SIGNJOB']._serialized_start=327
+  _globals['_SIGNJOB']._serialized_end=359
+  _globals['_JOBSIGNATURE']._serialized_start=361
+  _globals['_JOBSIGNATURE']._serialized_end=394
+  _globals['_STARTJOB']._serialized_start=396
+  _globals['_STARTJOB']._serialized_end=440
+  _globals['_WATCHJOB']._serialized_start=442
+  _globals['_WATCHJOB']._serialized_end=480
+  _globals['_CANCELJOB']._serialized_start=482
+  _globals['_CANCELJOB']._serialized_end=520
+  _globals['_SUBMITJOB']._serialized_start=522
+  _globals['_SUBMITJOB']._serialized_end=570
+  _globals['_JOBSUBMITTED']._serialized_start=572
+  _globals['_JOBSUBMITTED']._serialized_end=599
+  _globals['_JOBEVENT']._serialized_start=602
+  _globals['_JOBEVENT']._serialized_end=795
+  _globals['_STANDINGREQUEST']._serialized_start=797
+  _globals['_STANDINGREQUEST']._serialized_end=827
+  _globals['_STANDINGREPLY']._serialized_start=829
+  _globals['_STANDINGREPLY']._serialized_end=955
+  _globals['_RESUMEJOB']._serialized_start=957
+  _globals['_RESUMEJOB']._serialized_end=1063
+  _globals['_LISTJOBS']._serialized_start=1065
+  _globals['_LISTJOBS']._serialized_end=1090
+  _globals['_SHOWJOB']._serialized_start=1092
+  _globals['_SHOWJOB']._serialized_end=1114
+  _globals['_JOBREPORT']._serialized_start=1116
+  _globals['_JOBREPORT']._serialized_end=1145
+  _globals['_APPROVEJOB']._serialized_start=1147
+  _globals['_APPROVEJOB']._serialized_end=1216
+  _globals['_SHUTDOWNREQUEST']._serialized_start=1218
+  _globals['_SHUTDOWNREQUEST']._serialized_end=1235
+  _globals['_ACCEPTED']._serialized_start=1237
+  _globals['_ACCEPTED']._serialized_end=1247
+  _globals['_PARTY']._serialized_start=1250
+  _globals['_PARTY']._serialized_end=2114
+  _globals['_PLATFORM']._serialized_start=2117
+  _globals['_PLATFORM']._serialized_end=2490
 # @@protoc_insertion_point(module_scope)

@@ -31,18 +31,20 @@ class ProposeJob(_message.Message):
     def __init__(self, proposal: _Optional[bytes] = ..., addresses: _Optional[bytes] = ..., time_ms: _Optional[int] = ...) -> None: ...
 
 class JobOffer(_message.Message):
-    __slots__ = ("rows", "features", "commitment", "certificate", "subjects")
+    __slots__ = ("rows", "features", "commitment", "certificate", "subjects", "unbalanced")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     SUBJECTS_FIELD_NUMBER: _ClassVar[int]
+    UNBALANCED_FIELD_NUMBER: _ClassVar[int]
     rows: int
     features: int
     commitment: bytes
     certificate: bytes
     subjects: bytes
-    def __init__(self, rows: _Optional[int] = ..., features: _Optional[int] = ..., commitment: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., subjects: _Optional[bytes] = ...) -> None: ...
+    unbalanced: bool
+    def __init__(self, rows: _Optional[int] = ..., features: _Optional[int] = ..., commitment: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., subjects: _Optional[bytes] = ..., unbalanced: _Optional[bool] = ...) -> None: ...
 
 class SignJob(_message.Message):
     __slots__ = ("specification",)
