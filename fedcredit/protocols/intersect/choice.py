@@ -19,18 +19,18 @@ MODES: Final[tuple[Mode, ...]] = ("ecdh", "fast")
 UNBALANCED: Final = "unbalanced"
 """The mode for a few rows of one party and many of another, whose filter is kept from job to job."""
 
+UNBALANCED_FROM: Final = 100
+"""Rows of the holder for each of the receiver's, from which on a filter is used. One is made only where a job asks."""
+
 ALL_MODES: Final = (*MODES, UNBALANCED)
 
 FAST_FROM_ROWS: Final = 100_000
 """From here on elliptic curves take more than ten seconds. Below, the older assumption costs nobody any time."""
 
-
 SAVED_S: Final = 10.0
 """What `fast` must save on a slow line to be taken below that."""
 
 _ECDH_ROW_BYTES, _FAST_ROW_BYTES, _FAST_BYTES = 85, 31, 800_000  # measured, TLS and all: benchmarks/results/peers.json
-UNBALANCED_FROM: Final = 100
-"""Rows of the holder for each of the receiver's, from which on a filter is used. One is made only where a job asks."""
 
 
 @dataclass(frozen=True, slots=True)
