@@ -20,7 +20,7 @@ from fedcredit.tables.loading import changed
 from fedcredit.tables.quality import ColumnQuality, Quality, Range
 from fedcredit.tables.source import SourceFile
 from fedcredit.tables.spec import Limits, TableSpec, dump_spec, load_spec
-from fedcredit.tables.table import I64, Rows, Table
+from fedcredit.tables.table import I64, U8, Rows, Table
 
 __all__ = ["Seen", "StandingTable", "declaration", "file_seen", "identifiers_named", "recognised", "record_of"]
 
@@ -52,6 +52,10 @@ class StandingTable(Table):
     def read(self, rows: I64 | None = None) -> Rows:
         """See `Table`. Raises: DataError (DATASET_CHANGED)."""
         return self._table().read(rows)
+
+    def texts(self) -> tuple[I64, dict[str, U8]]:
+        """See `Table`. Raises: DataError (DATASET_CHANGED)."""
+        return self._table().texts()
 
     def verify_unchanged(self) -> None:
         """See `Table`; by what the kernel says."""
