@@ -25,7 +25,8 @@ UNBALANCED_FROM: Final = 100
 ALL_MODES: Final = (*MODES, UNBALANCED)
 
 FAST_FROM_ROWS: Final = 100_000
-"""From here on elliptic curves take more than ten seconds. Below, the older assumption costs nobody any time."""
+"""Below, the older assumption costs nobody much time: elliptic curves take a party 13 microseconds of processor time a
+row with AVX-512 IFMA and 43 without (benchmarks/results/ecdh.json), `fast` less than two from here on."""
 
 SAVED_S: Final = 10.0
 """What `fast` must save on a slow line to be taken below that."""
@@ -74,7 +75,7 @@ def choose(
     if largest < FAST_FROM_ROWS:
         why = f"no party brings {FAST_FROM_ROWS:,} rows, so the conservative assumption costs little time"
         return Choice("ecdh", why)
-    return Choice("fast", f"a party brings {largest:,} rows; elliptic curves would take minutes from there on")
+    return Choice("fast", f"a party brings {largest:,} rows, for which elliptic curves would take many times as long")
 
 
 def _saved_s(rows: int, line_mbit: float) -> float:
