@@ -133,7 +133,7 @@ def class_of(text: str) -> str:
         return "a word for a missing value"
     if re.fullmatch(r"[+-]?(nan|inf|infinity)", word):
         return "not finite"
-    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)e[+-]?[0-9]+", word):
+    if re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)e[+-]?[0-9]+", word):
         return "too large for a double"
     for pattern, name in (
         (r"^=", "a formula"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,9 @@ from fedcredit.node.trust.folder import TrustFolder
 from fedcredit.node.trust.request import check_request
 from fedcredit.node.trust.spool import Spool
 from fedcredit.node.trust.token import TokenFile
+from fedcredit.tables.export import safe_cell
+from fedcredit.tables.spec import Limits
+from fedcredit.tables.values import class_of
 from fedcredit.wire.enrol import EnrolReply, EnrolRequest
 
 DEEP = b"[" * 100_000
@@ -154,3 +159,12 @@ def test_half_a_character_in_a_checkpoints_name() -> None:
 def test_stored_problems_that_are_none(bad: str) -> None:
     with pytest.raises((ValueError, TypeError)):
         problems_from(bad)
+
+
+@pytest.mark.parametrize("look", [class_of, safe_cell])
+def test_a_long_cell_of_digits_is_looked_at_once(look: Callable[[str], str]) -> None:
+    # As large as a cell may be. An expression that tries every way to part the digits takes half a minute for it.
+    cell = "+" + "1" * (Limits().max_cell_bytes - 2) + "x"
+    begun = time.process_time()
+    assert look(cell) in ("text", "'" + cell)
+    assert time.process_time() - begun < 1
