@@ -22,7 +22,7 @@ from fedcredit.node.local import OPERATOR, PLATFORM, Consortium
 from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.rpc import ControlClient
-from fedcredit.node.specification import JobSpecification, PartyEntry, canonical
+from fedcredit.node.specification import JobSpecification, canonical
 from fedcredit.runtime.config import load_job
 from fedcredit.transport.grpc import GrpcTransport
 from fedcredit.wire.control import (
@@ -141,13 +141,13 @@ async def own_desk(tmp_path: Path) -> AsyncIterator[Desk]:
 def final(proposal: JobSpecification, offers: dict[PartyId, JobOffer]) -> JobSpecification:
     return proposal.with_offers(
         {
-            party: PartyEntry(
-                id=party,
-                role=proposal.party(party).role,
+            party: proposal.party(party).offering(
                 rows=offer.rows,
                 features=offer.features,
-                commitment=offer.commitment.hex(),
-                certificate=offer.certificate.hex(),
+                commitment=offer.commitment,
+                subjects=offer.subjects,
+                certificate=offer.certificate,
+                unbalanced=offer.unbalanced,
             )
             for party, offer in offers.items()
         }

@@ -14,7 +14,7 @@ from fedcredit.node.local import PLATFORM
 from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.rpc import ControlClient
-from fedcredit.node.specification import JobSpecification, PartyEntry, canonical
+from fedcredit.node.specification import JobSpecification, canonical
 from fedcredit.transport.grpc import GrpcTransport
 from fedcredit.wire.control import (
     Accepted,
@@ -124,13 +124,13 @@ def complete(proposal: JobSpecification, offers: dict[PartyId, JobOffer]) -> Job
     """The proposal with everybody's offer."""
     return proposal.with_offers(
         {
-            party: PartyEntry(
-                id=party,
-                role=proposal.party(party).role,
+            party: proposal.party(party).offering(
                 rows=offer.rows,
                 features=offer.features,
-                commitment=offer.commitment.hex(),
-                certificate=offer.certificate.hex(),
+                commitment=offer.commitment,
+                subjects=offer.subjects,
+                certificate=offer.certificate,
+                unbalanced=offer.unbalanced,
             )
             for party, offer in offers.items()
         }
