@@ -69,7 +69,7 @@ test-long: $(VENV)/developer $(EXTENSION) ## a thousand random stories of a job 
 soak: $(VENV)/developer $(EXTENSION) ## twenty jobs at once for an hour while nodes are killed, into benchmarks/results/soak.json
 	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
-fuzz: $(VENV)/developer $(EXTENSION) ## a million changed inputs for every decoder; three hours on two cores, goes on where it was stopped
+fuzz: $(VENV)/developer $(EXTENSION) ## a million changed inputs for every decoder; an hour and a half on two cores, goes on where it was stopped
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --inputs $(INPUTS) --seed $(SEED) --out runs/fuzz
 
 bench: setup ## the benchmarks of the README's table, one JSON object a line, into benchmarks/results
