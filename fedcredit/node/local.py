@@ -121,8 +121,11 @@ class Consortium:
         finally:
             await self.children.stop()
             # Certificates stay: the signatures of the audit logs are checked with them.
-            for key in (*self.out.glob("parties/*/keys/*.key"), *self.out.glob(".operator/*")):
+            keys = ("parties/*/keys/*.key", "parties/*/set.key", ".operator/*")
+            for key in (path for pattern in keys for path in self.out.glob(pattern)):
                 key.unlink(missing_ok=True)
+            for filters in self.out.glob("parties/*/filters"):
+                shutil.rmtree(filters, ignore_errors=True)  # their keys are in them
             shutil.rmtree(self.out / ".operator", ignore_errors=True)
 
     async def _follow(self, name: str, watch: Watch | None) -> JobEvent:
