@@ -21,6 +21,7 @@ from fedcredit.wire.control import (
     JobEvent,
     JobReport,
     JobSubmitted,
+    ListJobs,
     ShowJob,
     ShutdownRequest,
     SubmitJob,
@@ -30,7 +31,9 @@ from fedcredit.wire.control import (
 __all__ = ["Operator", "error_of_end"]
 
 CALL_TIMEOUT_S = 60.0
-JOB_TIMEOUT_S = 30 * 86_400.0
+ASK_AGAIN_S = 30.0
+"""A watch that lasts longer is begun anew from the last event seen, over the newest connection: an end that was lost on
+an old one is heard then."""
 
 
 class Operator:
@@ -60,18 +63,30 @@ class Operator:
         seen, heard = after, loop.time()
         while True:
             lost = PeerLost(self._platform, "watch", "stopped reporting")
-            request = WatchJob(job, seen)
+            request, begun = WatchJob(job, seen), loop.time()
             try:
-                async for event in self._client.stream("WatchAll", request, JobEvent, timeout_s=JOB_TIMEOUT_S):
+                async for event in self._client.stream("WatchAll", request, JobEvent, timeout_s=ASK_AGAIN_S):
                     seen, heard, pauses = event.seq, loop.time(), backoff()
                     yield event
                     if event.kind == "state" and event.party == self._platform and event.stage in ENDS:
                         return
             except PeerLost as error:
                 lost = error
+            if loop.time() - begun >= ASK_AGAIN_S:
+                if await self._is_there():
+                    heard = loop.time()
+                    continue
+                heard += ASK_AGAIN_S  # it was silent for so long, not away
             if loop.time() - heard > patience_s:
                 raise lost
             await asyncio.sleep(next(pauses))
+
+    async def _is_there(self) -> bool:
+        try:
+            await self._client.call("List", ListJobs(1), JobReport, timeout_s=ASK_AGAIN_S, attempts=1)
+        except FedcreditError:
+            return False
+        return True
 
     async def job(self, job: str, *, timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
         """How a job stands at all its parties, as the platform knows it. Raises RefusedError (JOB_UNKNOWN)."""

@@ -7,6 +7,7 @@ last call has ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from fedcredit.transport.options import channel_options
 from fedcredit.transport.trust import TrustRefused
 
 __all__ = ["Connection"]
+
+CLOSE_S = 5.0
 
 
 class _Held:
@@ -69,11 +72,13 @@ class Connection:
                 call.cancel()
 
     async def close(self) -> None:
-        """End every call and hang up for good."""
+        """End every call and hang up for good, within `CLOSE_S`."""
         self.hang_up()
-        while self._retired or self._closing:
-            await asyncio.sleep(0)  # a cancelled call ends within a turn or two of the loop
-            await asyncio.gather(*self._closing, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while self._retired or self._closing:
+                    await asyncio.sleep(0)  # a cancelled call ends within a turn or two of the loop
+                    await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _starter(self, kind: str, method: str, encode: Any, decode: Any) -> Callable[..., Any]:
         def start(*arguments: Any, **options: Any) -> Any:
