@@ -29,6 +29,7 @@ __all__ = [
     "Ids",
     "Mode",
     "blaming",
+    "check_piece",
     "chunks",
     "false_match_bits",
     "item_digests",
@@ -96,6 +97,13 @@ def tag_key(ssid: bytes) -> bytes:
 def chunks(n: int, size: int) -> list[slice]:
     """[0, n) in pieces of `size`; the last one may be smaller."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def check_piece(peer: PartyId, step: str, found: int, due: slice) -> None:
+    """Raises: PeerError (SET_SIZE) unless `peer` sent as many rows, or bytes, as were `due` next."""
+    if found != due.stop - due.start:
+        reason = f"sent a piece of {found} where {due.stop - due.start} were due"
+        raise PeerError(peer, f"{STEP}/{step}", reason, "SET_SIZE")
 
 
 def peer_size(peer: PartyId, rows: int, own_rows: int, max_rows: int) -> int:

@@ -3,6 +3,10 @@
 The function is RFC 9497's under a key that its owner keeps, so whoever has the filter can ask it of nothing but values
 that the owner has evaluated. It travels whole once, and from then on as what went and what came.
 
+Reveals: to whoever it is lent to the number of its entries, and about how many went and came since the last time; which
+values stayed, not whose they are. To the lender which version the other holds.
+Assumes: semi-honest parties, authenticated links; a key that its owner keeps secret (see `UnbalancedReceiver`).
+
 Shapes: n entries; content (bytes,) uint8, a set of `fedcredit.kernels.filter`.
 """
 
@@ -22,7 +26,7 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
 from fedcredit.kernels import filter as compact
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.intersect.alignment import STATISTICAL_BITS, STEP, Ids, chunks, item_digests
+from fedcredit.protocols.intersect.alignment import STATISTICAL_BITS, STEP, Ids, check_piece, chunks, item_digests
 from fedcredit.wire.intersect import (
     CHUNK_BYTES,
     FILTER_KEY_BYTES,
@@ -253,9 +257,7 @@ def _send_pieces(receiver: PartyId, data: U8) -> Steps[None]:
 def _read_pieces(holder: PartyId, into: U8) -> Steps[U8]:
     for part in chunks(len(into), CHUNK_BYTES):
         piece = (yield from recv(holder, FilterPiece)).data
-        if len(piece) != part.stop - part.start:
-            reason = f"sent a piece of {len(piece)} bytes where {part.stop - part.start} were due"
-            raise PeerError(holder, f"{STEP}/filter", reason, "SET_SIZE")
+        check_piece(holder, "filter", len(piece), part)
         into[part] = piece
     return into
 

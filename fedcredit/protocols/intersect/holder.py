@@ -22,6 +22,7 @@ from fedcredit.protocols.intersect.alignment import (
     Ids,
     Mode,
     blaming,
+    check_piece,
     chunks,
     item_digests,
     mask_bytes,
@@ -149,9 +150,7 @@ class IntersectHolder:
         own = iter(chunks(len(items), POINTS_PER_CHUNK))
         for due in chunks(n_receiver, POINTS_PER_CHUNK):
             points = (yield from recv(self.receiver, BlindedItems)).points
-            if len(points) != due.stop - due.start:
-                reason = f"sent a chunk of {len(points)} rows where {due.stop - due.start} were due"
-                raise PeerError(self.receiver, f"{STEP}/evaluate", reason, "SET_SIZE")
+            check_piece(self.receiver, "evaluate", len(points), due)
             with blaming(self.receiver, "evaluate"):
                 evaluated = key.blind_evaluate(points)
             yield from send(self.receiver, EvaluatedItems(evaluated))
@@ -180,9 +179,7 @@ class IntersectHolder:
         wanted = np.empty((n_rows, ITEM_BYTES), np.uint8)
         for part in chunks(n_rows, SLOTS_PER_CHUNK):
             tags = (yield from recv(self.receiver, AlignedTags)).tags
-            if len(tags) != part.stop - part.start:
-                reason = f"sent a chunk of {len(tags)} rows where {part.stop - part.start} were due"
-                raise PeerError(self.receiver, f"{STEP}/release", reason, "SET_SIZE")
+            check_piece(self.receiver, "release", len(tags), part)
             wanted[part] = tags
         rows = digest.lookup(digest.keyed(tag_key(self.ssid), tag_seeds, ITEM_BYTES), wanted)
         if (rows < 0).any() or digest.find_repeat(wanted) is not None:

@@ -19,7 +19,7 @@ from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STEP, chunks
+from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STEP, check_piece, chunks
 from fedcredit.wire.intersect import BITS_PER_CHUNK, SLOTS_PER_CHUNK, AlignedPlaces, ItemMasks
 
 __all__ = ["find_in_list", "read_places", "send_list", "send_places"]
@@ -50,10 +50,7 @@ def find_in_list(holder: PartyId, n_holder: int, masks: U8) -> Steps[tuple[I64, 
     table = np.zeros((n_holder, ITEM_BYTES), np.uint8)
     for part in chunks(n_holder, SLOTS_PER_CHUNK):
         piece = (yield from recv(holder, ItemMasks)).masks
-        if len(piece) != part.stop - part.start:
-            raise PeerError(
-                holder, step, f"sent a chunk of {len(piece)} rows where {part.stop - part.start} were due", "SET_SIZE"
-            )
+        check_piece(holder, "list", len(piece), part)
         if piece.shape[1] != width:
             raise PeerError(
                 holder, step, f"sent masks of {piece.shape[1]} bytes where {width} were due", "ARRAY_INVALID"

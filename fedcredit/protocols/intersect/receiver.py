@@ -12,18 +12,17 @@ import numpy.typing as npt
 
 from fedcredit.crypto.oprf import OprfBlind
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest, okvs
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.intersect.alignment import (
     ITEM_BYTES,
-    STEP,
     VALUE_BYTES,
     Alignment,
     Ids,
     Mode,
     blaming,
+    check_piece,
     chunks,
     item_digests,
     mask_bytes,
@@ -181,8 +180,7 @@ class IntersectReceiver:
             rows = pending.popleft()
             for holder in self.holders:
                 points = (yield from recv(holder, EvaluatedItems)).points
-                if len(points) != rows.stop - rows.start:
-                    raise _wrong_count(holder, "evaluate", len(points), rows.stop - rows.start)
+                check_piece(holder, "evaluate", len(points), rows)
                 with blaming(holder, "evaluate"):
                     values = blind.finalize(items[rows], points, VALUE_BYTES + ITEM_BYTES)
                 residue[rows] ^= values[:, :VALUE_BYTES]
@@ -206,11 +204,6 @@ class IntersectReceiver:
         store = np.empty((okvs.slots(n_rows), okvs.VALUE_BYTES), np.uint8)
         for part in chunks(len(store), SLOTS_PER_CHUNK):
             slots = (yield from recv(holder, StoreSlots)).slots
-            if len(slots) != part.stop - part.start:
-                raise _wrong_count(holder, "store", len(slots), part.stop - part.start)
+            check_piece(holder, "store", len(slots), part)
             store[part] = slots
         okvs.decode_xor(store, n_rows, items, seed, residue)
-
-
-def _wrong_count(holder: PartyId, step: str, found: int, due: int) -> PeerError:
-    return PeerError(holder, f"{STEP}/{step}", f"sent a chunk of {found} rows where {due} were due", "SET_SIZE")

@@ -33,6 +33,7 @@ from fedcredit.protocols.intersect.alignment import (
     STEP,
     Ids,
     blaming,
+    check_piece,
     chunks,
     item_digests,
     mask_bytes,
@@ -90,7 +91,7 @@ class SizeReceiver:
         masks = np.empty((len(items), width), np.uint8)
         for due in chunks(len(items), POINTS_PER_CHUNK):
             points = (yield from recv(self.holder, EvaluatedItems)).points
-            _check_count(self.holder, len(points), due)
+            check_piece(self.holder, "size", len(points), due)
             with blaming(self.holder, "size"):
                 masks[due] = _values(self.ssid, key.unmask(points), width)
         return masks
@@ -141,7 +142,7 @@ class SizeHolder:
 
         for due in chunks(n_receiver, POINTS_PER_CHUNK):
             blinded = (yield from recv(self.receiver, BlindedItems)).points
-            _check_count(self.receiver, len(blinded), due)
+            check_piece(self.receiver, "size", len(blinded), due)
             with blaming(self.receiver, "size"):
                 points[due] = key.mask_again(blinded)
             if own:
@@ -164,9 +165,3 @@ class SizeHolder:
 def _values(ssid: bytes, points: U8, width: int) -> U8:
     """h: bound to the session."""
     return digest.keyed(digest.derive("fedcredit v1 intersect size", ssid), points, width)
-
-
-def _check_count(peer: PartyId, found: int, due: slice) -> None:
-    if found != due.stop - due.start:
-        reason = f"sent a chunk of {found} rows where {due.stop - due.start} were due"
-        raise PeerError(peer, f"{STEP}/size", reason, "SET_SIZE")

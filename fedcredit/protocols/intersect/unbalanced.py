@@ -24,7 +24,7 @@ from fedcredit.errors import DataError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.kernels import filter as compact
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.intersect.alignment import STEP, Alignment, Ids, blaming, chunks, too_small
+from fedcredit.protocols.intersect.alignment import STEP, Alignment, Ids, blaming, check_piece, chunks, too_small
 from fedcredit.protocols.intersect.filters import (
     MOST_ASKED,
     FilterKey,
@@ -102,8 +102,7 @@ class UnbalancedReceiver:
         def collect() -> Steps[None]:
             rows = pending.popleft()
             points = (yield from recv(self.holder, EvaluatedItems)).points
-            if len(points) != rows.stop - rows.start:
-                raise _wrong_count(self.holder, len(points), rows)
+            check_piece(self.holder, "evaluate", len(points), rows)
             with blaming(self.holder, "evaluate"):
                 values[rows] = blind.finalize(items[rows], points, compact.VALUE_BYTES)
 
@@ -174,8 +173,7 @@ class UnbalancedHolder:
         charge(asked)
         for due in chunks(asked, POINTS_PER_CHUNK):
             points = (yield from recv(self.receiver, BlindedItems)).points
-            if len(points) != due.stop - due.start:
-                raise _wrong_count(self.receiver, len(points), due)
+            check_piece(self.receiver, "evaluate", len(points), due)
             with blaming(self.receiver, "evaluate"):
                 evaluated = key.oprf.blind_evaluate(points)
             yield from send(self.receiver, EvaluatedItems(evaluated))
@@ -191,8 +189,3 @@ def refuse_too_many(n_items: int) -> None:
     if n_items > MOST_ASKED:
         what = f"{n_items} identifiers are more than mode unbalanced looks up at once ({MOST_ASKED})"
         raise DataError(Problem("SET_SIZE", STEP, what, "take mode fast, or ask in parts"))
-
-
-def _wrong_count(peer: PartyId, found: int, due: slice) -> PeerError:
-    reason = f"sent a chunk of {found} rows where {due.stop - due.start} were due"
-    return PeerError(peer, f"{STEP}/evaluate", reason, "SET_SIZE")

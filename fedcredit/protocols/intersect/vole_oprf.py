@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.errors import FedcreditError, PeerError
+from fedcredit.errors import FedcreditError
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest, gf128, okvs
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STEP, chunks
+from fedcredit.protocols.intersect.alignment import ITEM_BYTES, check_piece, chunks
 from fedcredit.protocols.vole import Correlation, set_up_receiver, set_up_sender
 from fedcredit.wire.intersect import SLOTS_PER_CHUNK, BlindedSlots, StoreSeed
 
@@ -91,9 +91,7 @@ def evaluate_at_holder(
     key = yield from session.take(okvs.slots(n_receiver))
     for part in chunks(len(key), SLOTS_PER_CHUNK):
         slots = (yield from recv(receiver, BlindedSlots)).slots
-        if len(slots) != part.stop - part.start:
-            reason = f"sent a chunk of {len(slots)} rows where {part.stop - part.start} were due"
-            raise PeerError(receiver, f"{STEP}/evaluate", reason, "SET_SIZE")
+        check_piece(receiver, "evaluate", len(slots), part)
         gf128.scale_add(slots, session.delta, key[part])
     values = gf128.scale(items, session.delta)
     okvs.decode_xor(key, n_receiver, items, seed, values)
