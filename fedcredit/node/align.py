@@ -133,13 +133,13 @@ class Aligner:
         receiver, (holder,) = specification.label_party, specification.feature_parties
         common = (self._session("align"), ids, SystemRandomness(), both, minimum, self._most_rows)
         if me == receiver:
-            return Counted(await self._drive("align", SizeReceiver(me, holder, *common).steps()))
+            return Counted(await self.drive("align", SizeReceiver(me, holder, *common).steps()))
         steps: Steps[int | None] = SizeHolder(me, receiver, *common).steps()
-        found = await self._drive("align", steps)
+        found = await self.drive("align", steps)
         return Counted(found or 0)
 
     async def _run(self, stage: str, steps: Steps[Alignment | None], ids: Ids) -> Aligned:
-        alignment = await self._drive(stage, steps)
+        alignment = await self.drive(stage, steps)
         if alignment is None:
             return Aligned(np.empty(0, np.int64))
         return Aligned(identifiers.in_order(ids, alignment.rows))
@@ -148,11 +148,11 @@ class Aligner:
         filled = fill_up(items, size, SystemRandomness())
         role = self._role(stage, np.empty(0, "S1"))
         if isinstance(role, IntersectReceiver):
-            found = await self._drive(stage, role.sieve(filled))
+            found = await self.drive(stage, role.sieve(filled))
             layers = [found.tag_seeds[holder] for holder in role.holders] if found.tag_seeds else []
             seeds = np.stack(layers) if layers else np.empty((0, found.rows.size, ITEM_BYTES), np.uint8)
             return BucketKept(rows[found.rows], seeds, found.places, found.listed)
-        lent = await self._drive(stage, role.sieve(filled))
+        lent = await self.drive(stage, role.sieve(filled))
         if lent.order.size:
             numbers = np.concatenate([rows, np.full(size - rows.size, -1)])
             return BucketKept(numbers[lent.order], np.empty((0, size, ITEM_BYTES), np.uint8), _NONE, size)
@@ -176,7 +176,8 @@ class Aligner:
         by_row[rows] = seeds[0]
         return (yield from role.release(Lent(by_row)))
 
-    async def _drive(self, stage: str, steps: Steps[T]) -> T:
+    async def drive(self, stage: str, steps: Steps[T]) -> T:
+        """Carry `steps` out as a stage of the job, together with all its other parties."""
         specification = self.specification
         peers = [party for party in (specification.label_party, *specification.feature_parties) if party != self.me]
         channel = self.transport.open(specification.hash, stage, peers=peers, epoch=self.epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.kernels import identifiers
-from fedcredit.node.align import Aligned
+from fedcredit.node.align import Aligned, Aligner
 from fedcredit.node.filters.allowance import Allowance
 from fedcredit.node.filters.held import HeldFilter
 from fedcredit.node.filters.lent import LentFilter
@@ -21,12 +21,8 @@ from fedcredit.node.specification import JobSpecification
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.intersect import Alignment, UnbalancedHolder, UnbalancedReceiver
 from fedcredit.protocols.intersect.filters import FilterKey, SharedFilter, publish
-from fedcredit.runtime.driver import drive
-from fedcredit.runtime.meter import Meter
-from fedcredit.runtime.state import StageRunner
 from fedcredit.tables import Table
 from fedcredit.tables.standing import identifiers_named
-from fedcredit.transport.channel import Transport
 from fedcredit.wire.intersect import FilterHeld
 
 __all__ = ["UnbalancedAligner"]
@@ -34,18 +30,12 @@ __all__ = ["UnbalancedAligner"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnbalancedAligner:
-    """The align stage of one start of a job at party `me`; `progress` hears how far a filter is."""
+    """The align stage of one start of a job, carried out as that of `aligner`, whose `progress` hears how far a filter
+    is; filters lie in the node's `folder`."""
 
-    specification: JobSpecification
-    me: PartyId
-    epoch: int
+    aligner: Aligner = field(repr=False)
     folder: Path
     allowance: Allowance
-    transport: Transport = field(repr=False)
-    meter: Meter = field(repr=False)
-    step: StageRunner = field(repr=False)
-    progress: Callable[[str, int, int], None] = field(repr=False)
-    peer_timeout_s: float
 
     async def align(self, table: Table) -> Aligned:
         """At the receiver the rows that the other party has too, in the order of their identifiers; at the other none.
@@ -53,25 +43,20 @@ class UnbalancedAligner:
         Raises: RefusedError (INTERSECTION_TOO_SMALL, POLICY_REFUSED), PeerError, PeerLost, FedcreditError (FILTER_BUSY,
         FILTER_DAMAGED).
         """
-        return await self.step("align", Aligned, lambda: self._run(table))
+        return await self.aligner.step("align", Aligned, lambda: self._run(table))
 
     async def _run(self, table: Table) -> Aligned:
-        specification = self.specification
-        if self.me != specification.label_party:
-            await self._drive(self._lend(table, asyncio.get_running_loop()), specification.label_party)
+        if self._me != self._specification.label_party:
+            await self.aligner.drive("align", self._lend(table, asyncio.get_running_loop()))
             return Aligned(np.empty(0, np.int64))
-        alignment = await self._drive(self._look_up(table), self._holder)
+        alignment = await self.aligner.drive("align", self._look_up(table))
         return Aligned(await asyncio.to_thread(identifiers.in_order, table.ids(), alignment.rows))
 
-    async def _drive(self, steps: Steps[Alignment], peer: PartyId) -> Alignment:
-        channel = self.transport.open(self.specification.hash, "align", peers=[peer], epoch=self.epoch)
-        return await drive(steps, channel, deadline_s=self.peer_timeout_s, meter=self.meter)
-
     def _look_up(self, table: Table) -> Steps[Alignment]:
-        holder, minimum = self._holder, self.specification.intersect.min_size
-        rows = self._rows_of(self.me), self._rows_of(holder)
-        role = UnbalancedReceiver(self.me, holder, table.ids(), SystemRandomness(), *rows, minimum)
-        kept = HeldFilter(self.folder, holder, self.specification.party(holder).table)
+        holder, minimum = self._holder, self._specification.intersect.min_size
+        rows = self._rows_of(self._me), self._rows_of(holder)
+        role = UnbalancedReceiver(self._me, holder, table.ids(), SystemRandomness(), *rows, minimum)
+        kept = HeldFilter(self.folder, holder, self._specification.party(holder).table)
         with kept.alone():
             room = kept.room()
             current = yield from role.fetch(kept.current(), room)
@@ -80,10 +65,10 @@ class UnbalancedAligner:
         return (yield from role.release(found))
 
     def _lend(self, table: Table, loop: asyncio.AbstractEventLoop) -> Steps[Alignment]:
-        receiver, allowance = self.specification.label_party, self.allowance
+        receiver, allowance = self._specification.label_party, self.allowance
         asked = self._rows_of(receiver)
-        role = UnbalancedHolder(self.me, receiver, asked)
-        lent = LentFilter(self.folder, self.me, receiver, self.specification.party(self.me).table)
+        role = UnbalancedHolder(self._me, receiver, asked)
+        lent = LentFilter(self.folder, self._me, receiver, self._specification.party(self._me).table)
         held = yield from role.hear()
         kept = lent.kept_key
         renew = kept is not None and allowance.worn_out(kept.key.name, asked)
@@ -100,7 +85,7 @@ class UnbalancedAligner:
         if record is not None and record.fingerprint == identifiers_named(table):
             return  # the table was not so much as read again
         for done, total in lent.follow(key, table.ids(), identifiers_named(table)):
-            loop.call_soon_threadsafe(self.progress, "align", done, total)
+            loop.call_soon_threadsafe(self.aligner.progress, "align", done, total)
             yield done, total
 
     def _versions(self, lent: LentFilter, held: FilterHeld) -> tuple[SharedFilter, list[SharedFilter]]:
@@ -114,9 +99,17 @@ class UnbalancedAligner:
         return current, [old for old in lent.older() if old.intact]
 
     @property
+    def _me(self) -> PartyId:
+        return self.aligner.me
+
+    @property
+    def _specification(self) -> JobSpecification:
+        return self.aligner.specification
+
+    @property
     def _holder(self) -> PartyId:
-        (holder,) = self.specification.feature_parties
+        (holder,) = self._specification.feature_parties
         return holder
 
     def _rows_of(self, party: PartyId) -> int:
-        return self.specification.party(party).rows or 0
+        return self._specification.party(party).rows or 0

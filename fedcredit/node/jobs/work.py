@@ -124,18 +124,7 @@ class JobWork:
             recorder=premises.recorder,
             clock=premises.clock,
         )
-        aligner = UnbalancedAligner(
-            specification=specification,
-            me=premises.me,
-            epoch=self._epoch,
-            folder=premises.folder,
-            allowance=allowance,
-            transport=premises.transport,
-            meter=self._meter,
-            step=self._keep,
-            progress=self._log.progress,
-            peer_timeout_s=premises.limits.peer_timeout_s,
-        )
+        aligner = UnbalancedAligner(aligner=self._aligner(), folder=premises.folder, allowance=allowance)
         return await aligner.align(table)
 
     async def _split(self, table: Table, aligned: Aligned) -> Split:
