@@ -38,6 +38,8 @@ else:
 _log_line = logs.get("transport")
 
 LOOK_AGAIN_S = 1.0
+SAY_WHY_S = 5.0
+"""How long a caller that reads nothing may keep us from saying why its call ends."""
 
 
 def caller_of(context: Any) -> PartyId:
@@ -61,10 +63,47 @@ def _leaf_of(context: Any) -> bytes:
 class _Open:
     """A call that runs, and why it was ended from here."""
 
-    def __init__(self, party: PartyId, leaf: bytes) -> None:
-        self.party, self.leaf = party, leaf
+    def __init__(self, party: PartyId, leaf: bytes, context: Context) -> None:
+        self.party, self.leaf, self.context = party, leaf, context
         self.task = asyncio.current_task()
         self.refused: TrustRefused | None = None
+        self.sending = False
+        self._cut: asyncio.Task[None] | None = None
+
+    def end(self, refused: TrustRefused) -> None:
+        """End the call, and tell the caller why."""
+        if self.refused is not None or self.task is None:
+            return
+        self.refused = refused
+        if self.sending:
+            # gRPC takes no cancellation in the middle of a message: it would drop the handler and send no status, so
+            # that the caller waited for its deadline. The status goes out behind the message, however slow that is.
+            self._cut = asyncio.get_running_loop().create_task(self._cut_off(), name="cut off")
+        else:
+            self.task.cancel()
+
+    async def sent(self) -> None:
+        """What was `sending` has gone out. Raises CancelledError when the call was ended meanwhile."""
+        self.sending = False
+        if self._cut is not None:
+            await asyncio.shield(self._cut)
+
+    async def explain(self) -> None:
+        """Tell the caller why we end its call, if it is we who do."""
+        if self.refused is not None and self.task is not None and self._cut is None:
+            self.task.uncancel()
+            await self.context.abort(_status(self.refused), self.refused.code)
+
+    async def _cut_off(self) -> None:
+        assert self.refused is not None, "a call is cut off for a reason"
+        assert self.task is not None, "a call has a task"
+        try:
+            async with asyncio.timeout(SAY_WHY_S):
+                await self.context.abort(_status(self.refused), self.refused.code)
+        except (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, TimeoutError):
+            pass  # told, or gone, or it does not listen
+        finally:
+            self.task.cancel()
 
 
 class Gate(_Interceptor):
@@ -97,10 +136,9 @@ class Gate(_Interceptor):
             try:
                 self._keyring.trust.check_link(call.leaf, self._keyring.now())
             except TrustRefused as refused:
-                if call.refused is None and call.task is not None:
+                if call.refused is None:
                     _log(refused)
-                    call.refused = refused
-                    call.task.cancel()
+                    call.end(refused)
 
     async def intercept_service(
         self,
@@ -126,9 +164,11 @@ class Gate(_Interceptor):
                 call = await self._enter(context)
                 try:
                     async for reply in behaviour(request, context):
+                        call.sending = True
                         yield reply
+                        await call.sent()
                 except asyncio.CancelledError:
-                    await self._explain(call, context)
+                    await call.explain()
                     raise
                 finally:
                     self._leave(call)
@@ -141,7 +181,7 @@ class Gate(_Interceptor):
             try:
                 return await behaviour(request, context)
             except asyncio.CancelledError:
-                await self._explain(call, context)
+                await call.explain()
                 raise
             finally:
                 self._leave(call)
@@ -162,7 +202,7 @@ class Gate(_Interceptor):
         if not await self._its_turn(caller) or self._calls[caller] >= self._limits.calls_per_peer:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA")
         self._calls[caller] += 1
-        call = _Open(caller, leaf)
+        call = _Open(caller, leaf, context)
         self._open.add(call)
         return call
 
@@ -186,12 +226,6 @@ class Gate(_Interceptor):
     def _leave(self, call: _Open) -> None:
         self._calls[call.party] -= 1
         self._open.discard(call)
-
-    async def _explain(self, call: _Open, context: Context) -> None:
-        """Tell the caller why we end its call, if it is we who do."""
-        if call.refused is not None and call.task is not None:
-            call.task.uncancel()
-            await context.abort(_status(call.refused), call.refused.code)
 
     async def _keep_looking(self) -> None:
         while True:

@@ -22,11 +22,11 @@ from fedcredit.transport.trust import Pin, Trust, TrustRefused
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
-ECHO, HANG = "/toy/Echo", "/toy/Hang"
+ECHO, HANG, FLOOD = "/toy/Echo", "/toy/Hang", "/toy/Flood"
 
 
 class Toy(grpc.GenericRpcHandler):
-    """Answers a call at once, another one never."""
+    """Answers a call at once, another one never, a third without end."""
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         """The handler."""
@@ -39,8 +39,12 @@ class Toy(grpc.GenericRpcHandler):
             yield data
             await asyncio.Event().wait()
 
-        if details.method == HANG:
-            return grpc.unary_stream_rpc_method_handler(hang)
+        async def flood(data: bytes, context: Any) -> Any:
+            while True:
+                yield data
+
+        if details.method in (HANG, FLOOD):
+            return grpc.unary_stream_rpc_method_handler(hang if details.method == HANG else flood)
         return grpc.unary_unary_rpc_method_handler(echo) if details.method == ECHO else None
 
 
@@ -204,6 +208,28 @@ async def test_a_stream_does_not_outlive_its_certificate() -> None:
         town.keyrings[B].now = lambda: later
         town.transports[B]._gate.look_again()
         assert await refused(stream.read()) == (grpc.StatusCode.UNAVAILABLE, "TLS_EXPIRED")
+
+
+@pytest.mark.parametrize("reads", ["nothing", "all"])
+async def test_a_stream_that_is_cut_off_while_it_sends_says_so(reads: str) -> None:
+    """gRPC itself would drop the call in the middle of a message and leave the caller to its deadline."""
+    async with Town(A, B) as town:
+        stream = town.transports[B].connection(A).unary_stream(FLOOD)(b"x" * 65_536, timeout=60)
+        assert len(await stream.read()) == 65_536
+        gate = town.transports[A]._gate
+        if reads == "nothing":
+            await asyncio.sleep(1)
+        pin = Pin((town.authorities[B].certificate,), refused="PEER_REVOKED")
+        town.keyrings[A].replace(trust=town.pins(A, **{B: pin}))
+
+        async def all_of_it() -> None:
+            while await stream.read() is not grpc.aio.EOF:
+                pass
+
+        async with asyncio.timeout(20):
+            assert await refused(all_of_it()) == (grpc.StatusCode.UNAUTHENTICATED, "PEER_REVOKED")
+        assert not gate._open
+        assert not gate._calls[B]
 
 
 async def test_a_link_outlives_a_clock_that_goes_back_and_is_set_right() -> None:
