@@ -12,9 +12,10 @@ object a size: `seconds` and `cpu_seconds` of a party (half of what both take), 
 - `check_us`, `hash_us`, `blind_us`, `multiply_us`, `finalize_us`, `evaluate_us`: decoding; hash-to-group with encoding;
   the OPRF's steps, bytes to bytes;
 
-and as shares of a party's processor time `multiplication_share`, the two multiplications an item alone, and
-`oprf_share`, the steps of the OPRF. `portable_ratio` says how many times as long two multiplications an item would have
-taken by themselves with curve25519-dalek. All cores work; seeds are fixed; medians of the repeats.
+and as shares of a party's processor time `multiplication_share`, the two multiplications an item alone,
+`multiply_share`, the same from bytes to bytes, as every party has to do them, and `oprf_share`, the steps of the OPRF.
+`portable_ratio` says how many times as long two multiplications an item would have taken by themselves with
+curve25519-dalek. All cores work; seeds are fixed; medians of the repeats.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from alignment import codes, describe
 
 from fedcredit.crypto.randomness import insecure_seeded
@@ -33,6 +37,8 @@ from fedcredit.ids import party_id
 from fedcredit.kernels import group
 from fedcredit.protocols.intersect import IntersectHolder, IntersectReceiver
 from fedcredit.transport.memory import run_network
+
+Ids: TypeAlias = npt.NDArray[np.bytes_]
 
 SSID = bytes(range(32))
 BANK, TAX = party_id("bank"), party_id("tax")
@@ -42,9 +48,8 @@ PIECES_OF = 100_000
 MICRO = 1_000_000
 
 
-def intersect(n: int) -> None:
-    """Both parties of one run."""
-    ids = codes(n + n // 2)
+def intersect(ids: Ids, n: int) -> None:
+    """Both parties of one run, the first and the last `n` of `ids`."""
     receiver = IntersectReceiver(
         me=BANK, holders=(TAX,), ssid=SSID, ids=ids[:n], randomness=insecure_seeded(1), mode="ecdh"
     )
@@ -100,7 +105,8 @@ def pieces(n: int, repeat: int) -> dict[str, float]:
 def line(n: int, repeat: int) -> dict[str, object]:
     """One size."""
     conditions = describe()
-    seconds, cpu = (both / 2 for both in measured(lambda: intersect(n), repeat))
+    ids = codes(n + n // 2)
+    seconds, cpu = (both / 2 for both in measured(lambda: intersect(ids, n), repeat))
     costs = pieces(min(n, PIECES_OF), repeat)
     item = cpu / n * MICRO
     steps = sum(costs[step] for step in ("blind_us", "multiply_us", "finalize_us", "evaluate_us")) / 2
@@ -111,6 +117,7 @@ def line(n: int, repeat: int) -> dict[str, object]:
         "cpu_seconds": round(cpu, 4),
         **{name: round(value, 2) for name, value in costs.items()},
         "multiplication_share": round(2 * costs["multiplication_us"] / item, 3),
+        "multiply_share": round(2 * costs["multiply_us"] / item, 3),
         "oprf_share": round(steps / item, 3),
         "portable_ratio": round(2 * costs["portable_us"] / item, 3),
         "threads": os.cpu_count(),

@@ -74,6 +74,16 @@ class Engine:
             self._remove_spill()
             raise
 
+    @property
+    def spill(self) -> Path | None:
+        """The folder for what does not fit into memory, gone with the engine; None where nothing may go to disk."""
+        return self._spill
+
+    def longest(self, *columns: int) -> list[int]:
+        """Bytes of the longest cell of each column."""
+        found = self.one(f"SELECT {', '.join(f'coalesce(max(strlen(c{i})), 0)' for i in columns)} FROM raw")
+        return list(map(int, found))
+
     def load_csv(self, path: str, structure: Structure, delimiter: str, columns: Sequence[int], limits: Limits) -> None:
         """Fill `raw` with some columns of the CSV file. Raises CSV_MALFORMED, LIMIT_MEMORY."""
         names = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(structure.n_columns))
@@ -176,9 +186,7 @@ class Engine:
         No cell has a NUL in it; one that is NULL is an empty one. No object is made of a cell. The rows of a piece
         follow those of the piece before, but the engine's threads may have them in any order within it.
         """
-        lengths = " + ".join(f"coalesce(max(strlen(c{i})), 0)" for i in columns)
-        (longest,) = self.one(f"SELECT {lengths} FROM raw")
-        at_once = max(1, min(ROWS_AT_ONCE, _BYTES_JOINED // (int(longest) + 1)))
+        at_once = max(1, min(ROWS_AT_ONCE, _BYTES_JOINED // (sum(self.longest(*columns)) + 1)))
         joined = ", ".join(f"encode(string_agg(coalesce(c{i}, ''), chr(0))) AS x{i}" for i in columns)
         for low in range(0, n_rows, at_once):
             high = min(low + at_once, n_rows)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from fedcredit.errors import Problem
 from fedcredit.tables.engine import Engine, stepwise
 from fedcredit.tables.header import Layout
-from fedcredit.tables.identifiers import Ids, read_identifiers
+from fedcredit.tables.identifiers import read_identifiers
 from fedcredit.tables.loading import Loaded
 from fedcredit.tables.problems import Problems
 from fedcredit.tables.quality import ColumnQuality, Quality
 from fedcredit.tables.remote.snapshot import ROLE_WRITES
 from fedcredit.tables.schema import NEARLY_EMPTY, Settled, settle
 from fedcredit.tables.spec import ColumnSpec, Limits, TableSpec
+from fedcredit.tables.spilled import SpilledIds
 from fedcredit.tables.values import cells, label_reading, reading
 
 __all__ = ["Contents", "Examined", "examine"]
@@ -40,7 +41,7 @@ class Examined:
 
     problems: Problems
     spec: TableSpec
-    ids: Ids = field(repr=False)
+    ids: SpilledIds = field(repr=False)
     contents: Contents
     quality: Quality
 
@@ -52,7 +53,6 @@ def examine(
     engine, layout = loaded.engine, loaded.layout
     problems = Problems(spec.title, lines_known=loaded.lines_known)
     identifiers = read_identifiers(engine, layout.key, spec, loaded.n_rows, limits, problems)
-    identifiers.ids.flags.writeable = False
     n_rows = len(identifiers.ids)
     positives = _check_label(engine, layout, spec, n_rows, problems)
     declared = {c.name: c for c in spec.columns}

@@ -27,6 +27,7 @@ from fedcredit.kernels import identifiers
 from fedcredit.tables.engine import Engine
 from fedcredit.tables.problems import Problems, refuse
 from fedcredit.tables.spec import BLANKS, IdType, Limits, TableSpec
+from fedcredit.tables.spilled import SpilledIds
 
 __all__ = ["Identifiers", "SubjectId", "duplicates", "read_identifiers", "subject_id"]
 
@@ -61,11 +62,11 @@ class Identifiers:
     """The identifiers of a table in file order, unique, and how many each step of normalising changed.
 
     `duplicate` rows repeat an earlier one; where these are left out, they are not among `ids`.
-    Shapes: ids (n,) of dtype S<width>: S18 for `uscc`, else as wide as the longest; a shorter one is zero-padded, so
-    the width may differ between parties and is no part of an identifier.
+    Shapes: ids (n,) of dtype S<width>: S18 for `uscc`, else as wide as the longest cell; a shorter one is zero-padded,
+    so the width may differ between parties and is no part of an identifier.
     """
 
-    ids: Ids = field(repr=False)
+    ids: SpilledIds = field(repr=False)
     blanks: int
     full_width: int
     lower_case: int
@@ -95,7 +96,7 @@ def read_identifiers(
     the first of repeated rows, the others are taken out of the table, and are no problem. Rows with an invalid
     identifier hold an empty one, which is never among the duplicates.
     """
-    parts: list[Ids] = []
+    parts: list[SpilledIds] = []
     changes = np.zeros(3, np.int64)
     invalid: Counter[str] = Counter()
     for column, name, id_type in zip(columns, spec.key, spec.key_types, strict=True):
@@ -106,12 +107,12 @@ def read_identifiers(
         invalid.update({what: int(counts[rule]) for rule, what in _NAMES.items() if counts[rule]})
         changes += changed
         parts.append(ids)
-    out = parts[0] if len(parts) == 1 else identifiers.join(parts)
-    repeats = identifiers.repeats(out)
+    out = parts[0] if len(parts) == 1 else _joined(parts, engine)
+    repeats = identifiers.repeats(out.array())
     if len(repeats) and spec.duplicates == "first":
         left = np.ones(n_rows, np.bool_)
         left[repeats] = False
-        out = out[left]
+        out = _chosen(out, left, engine)
         engine.leave_out(repeats)
         problems.kept = np.flatnonzero(left)
     elif len(repeats):
@@ -129,20 +130,41 @@ def read_identifiers(
 
 def _normalised(
     engine: Engine, column: int, id_type: IdType, n_rows: int, max_bytes: int
-) -> tuple[Ids, npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+) -> tuple[SpilledIds, npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """A column in normal form, the rules that its cells break, and how many cells each step changed."""
-    pieces: list[Ids] = []
+    # No step of normalising makes a cell longer.
+    width = uscc.LENGTH if id_type == "uscc" else min(max_bytes, *engine.longest(column))
+    out = SpilledIds(n_rows, width, engine.spill)
     rules = np.empty(n_rows, np.uint8)
     changes = np.zeros(3, np.int64)
     for rows, (cells,) in engine.joined_pieces(n_rows, column):
         ids, broken, changed = identifiers.normalise(cells, len(rows), id_type, max_bytes)
         changes += changed
         rules[rows] = broken
-        pieces.append(ids)
+        first = int(rows.min())
         if (rows[1:] < rows[:-1]).any():
-            pieces[-1] = np.empty_like(ids)
-            pieces[-1][rows - rows.min()] = ids
-    return np.concatenate(pieces), rules, changes
+            found, ids = ids, np.empty_like(ids)
+            ids[rows - first] = found
+        out.put(first, ids)
+    return out, rules, changes
+
+
+def _joined(parts: Sequence[SpilledIds], engine: Engine) -> SpilledIds:
+    """One key of several columns."""
+    out = SpilledIds(len(parts[0]), sum(1 + part.width for part in parts), engine.spill)
+    for pieces in zip(*(part.pieces() for part in parts), strict=True):
+        out.put(pieces[0][0], identifiers.join([ids for _, ids in pieces]))
+    return out
+
+
+def _chosen(ids: SpilledIds, left: npt.NDArray[np.bool_], engine: Engine) -> SpilledIds:
+    """Those of `ids` whose row is `left`."""
+    out, done = SpilledIds(int(left.sum()), ids.width, engine.spill), 0
+    for first, piece in ids.pieces():
+        chosen = piece[left[first : first + len(piece)]]
+        out.put(done, chosen)
+        done += len(chosen)
+    return out
 
 
 def duplicates(ids: Ids) -> tuple[int, list[int]]:

@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from fedcredit.kernels import identifiers
 from fedcredit.tables.contents import ContentDigest
 from fedcredit.tables.engine import ROWS_AT_ONCE, SPILL_PREFIX
 from fedcredit.tables.examine import Examined, examine
@@ -88,8 +89,12 @@ class Table:
         self._beside = loaded.layout.beside
 
     def ids(self) -> Ids:
-        """The identifiers, normal, valid, unique, in file order. Shapes: (n_rows,), dtype S<width>; read-only."""
-        return self._ids
+        """The identifiers, normal, valid, unique, in file order. Shapes: (n_rows,), dtype S<width>; read-only.
+
+        Those of a large table lie in a file: what was looked at takes memory until the array is let go, so that whoever
+        needs them again later had better ask again.
+        """
+        return self._ids.array()
 
     def read(self, rows: I64 | None = None) -> Rows:
         """Rows by number, in the order asked for, repeated if asked twice; all of them by default.
@@ -135,9 +140,9 @@ class Table:
 
     def content_fingerprint(self) -> bytes:
         """SHA-256 of what the table says: the same for the same contents in whatever file, database or order."""
-        contents = self._contents
-        order = np.argsort(self._ids, kind="stable")
-        digest = ContentDigest(self._ids[order])
+        contents, ids = self._contents, self.ids()
+        order = identifiers.in_order(ids, np.arange(self.n_rows))
+        digest = ContentDigest(ids[order])
         for s, values in self._in_full(sorted(contents.features, key=lambda s: s.spec.name)):
             digest.column(s.spec.name, s.kind, s.spec.levels or (), values[order])
         if contents.label is not None:

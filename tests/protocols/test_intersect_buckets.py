@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,13 +24,19 @@ from fedcredit.protocols.intersect.buckets import (
     MAX_BUCKETS,
     bucket_count,
     bucket_size,
+    deal,
     fill_up,
-    rows_of_buckets,
 )
 from fedcredit.runtime.sessions import session_id
 from fedcredit.transport.memory import Outcome, run_network
 
 Sets = Mapping[PartyId, Sequence[bytes]]
+
+
+def rows_of_buckets(items: npt.NDArray[np.uint8], count: int) -> list[npt.NDArray[np.int64]]:
+    """The rows of each bucket."""
+    rows, edges = deal(items, count)
+    return np.split(rows, edges[1:-1])
 
 
 def in_buckets(sets: Sets, count: int, **options: Any) -> tuple[dict[PartyId, list[bytes]], list[Outcome]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -96,10 +98,12 @@ async def align(
             step=memories[party],
             progress=lambda *done: progress[party].append(done),
             peer_timeout_s=30.0,
+            spill=Path(spill),
         )
-        return await (aligner.count if count else aligner.align)(ids(party))
+        return await (aligner.count(ids(party)) if count else aligner.align(lambda: ids(party)))
 
-    results = await asyncio.gather(*map(one, memories), return_exceptions=True)
+    with tempfile.TemporaryDirectory() as spill:
+        results = await asyncio.gather(*map(one, memories), return_exceptions=True)
     return dict(zip(memories, results, strict=True)), progress
 
 

@@ -56,6 +56,13 @@ class Premises:
         what, fix = "is not declared here", "declare it in party.toml, or let the job name another"
         raise RefusedError(Problem("TABLE_UNKNOWN", f"table {name}", what, fix))
 
+    @property
+    def spill(self) -> Path:
+        """Where what does not fit into memory goes while a job runs; its files are gone with the process."""
+        spill = self.folder / "spill"
+        spill.mkdir(mode=0o700, exist_ok=True)
+        return spill
+
     def job_folder(self, job: str) -> Path:
         """Where files of a job lie: its result, or why there is none."""
         return self.folder / "jobs" / job
@@ -68,10 +75,8 @@ def open_own_table(premises: Premises, specification: JobSpecification) -> Table
     """
     split_by = specification.split.time if specification.split is not None else None
     time = split_by if premises.me == specification.label_party else None
-    spill = premises.folder / "spill"
-    spill.mkdir(exist_ok=True)
     memory, threads = premises.limits.memory_mib << 20, premises.limits.threads or 2
-    resources = Resources(memory_limit_bytes=memory, threads=threads, spill_dir=spill)
+    resources = Resources(memory_limit_bytes=memory, threads=threads, spill_dir=premises.spill)
     name = specification.party(premises.me).table
     spec = premises.own_table(specification).spec(premises.folder, time, name)
     decided = DecisionRecord.read(premises.job_folder(specification.id))

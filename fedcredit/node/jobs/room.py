@@ -8,6 +8,7 @@ from pathlib import Path
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.dealt import ROW_BYTES
 from fedcredit.node.jobs.waits import disk_full
 from fedcredit.node.specification import JobSpecification
 from fedcredit.protocols.intersect.choice import UNBALANCED
@@ -26,7 +27,8 @@ _LENT, _HELD = 112, 24
 
 
 def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int:
-    """A generous estimate of what the checkpoints and results of a job take at a party with so many `rows`."""
+    """A generous estimate of what the checkpoints and results of a job take at a party with so many `rows`, and its
+    items while they wait for their bucket."""
     each = _ALIGNED + _MARK
     fixed = 0
     if specification.intersect_modes == {UNBALANCED}:
@@ -39,7 +41,7 @@ def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int
         # The label party keeps the leaf of every row for every tree, and the scores; the others their splits.
         each += params.num_trees * leaf_bytes + _SCORES if me == specification.label_party else 0
         fixed += params.num_trees * params.max_leaves * 64
-    return BASE_BYTES + JOURNAL * (rows * each + fixed)
+    return BASE_BYTES + rows * ROW_BYTES + JOURNAL * (rows * each + fixed)
 
 
 def free_bytes(folder: Path) -> int:

@@ -9,7 +9,10 @@ or not: nobody gets a result of a table that is not the party's own any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
 
 from fedcredit import failpoints
 from fedcredit.errors import DataError, Problem
@@ -35,6 +38,8 @@ from fedcredit.tables import Rows, Table
 from fedcredit.tables.export import identifier_lines
 
 __all__ = ["JobWork"]
+
+_ROWS_AT_ONCE = 1 << 20
 
 
 class JobWork:
@@ -79,7 +84,7 @@ class JobWork:
         if specification.intersect_choice.mode == UNBALANCED:
             aligned = await self._look_up(table)
         else:
-            aligned = await self._aligner().align(table.ids())
+            aligned = await self._aligner().align(table.ids)
         results: dict[str, ModelResult] = {}
         held_out = None
         if specification.models:
@@ -109,6 +114,7 @@ class JobWork:
             step=self._keep,
             progress=self._log.progress,
             peer_timeout_s=premises.limits.peer_timeout_s,
+            spill=premises.spill,
         )
 
     async def _look_up(self, table: Table) -> Aligned:
@@ -189,7 +195,7 @@ class JobWork:
         elif not specification.models and found.rows.size:
             files["aligned.csv"] = identifier_lines(table.spec.key, table.ids(), found.rows)
             # Where they stand in this party's own table, for its own people.
-            files["aligned.rows"] = found.rows.astype("<i8").tobytes()
+            files["aligned.rows"] = _numbers(found.rows)
         self._ending()  # a result is published whole or not at all
         listed = await asyncio.to_thread(write_result, self._folder, files, self._release)
         await asyncio.to_thread(self._premises.store.results.add, specification.id, listed)
@@ -203,6 +209,11 @@ class JobWork:
     def _started(self) -> str:
         row = self._premises.store.jobs.job(self._specification.id)
         return "" if row is None else row.created
+
+
+def _numbers(rows: npt.NDArray[np.int64]) -> Iterator[bytes]:
+    for start in range(0, rows.size, _ROWS_AT_ONCE):
+        yield rows[start : start + _ROWS_AT_ONCE].astype("<i8").tobytes()
 
 
 async def _given(validated: Validated) -> Validated:

@@ -33,8 +33,11 @@ __all__ = [
     "chunks",
     "false_match_bits",
     "item_digests",
+    "item_key",
     "mask_bytes",
     "peer_size",
+    "refuse_size",
+    "repeated",
     "tag_key",
     "too_small",
 ]
@@ -71,22 +74,34 @@ def item_digests(ids: Ids, ssid: bytes, max_rows: int) -> U8:
 
     Raises: DataError (SET_EMPTY, SET_SIZE, ID_DUPLICATE).
     """
-    key = digest.derive("fedcredit v1 intersect items", ssid)
+    key = item_key(ssid)
     parts = [ids] if isinstance(ids, np.ndarray) else ids
     pieces = [digest.keyed(key, part, ITEM_BYTES) for part in parts if len(part)]
     items = np.concatenate(pieces) if pieces else np.empty((0, ITEM_BYTES), np.uint8)
-    if not len(items):
-        raise DataError(Problem("SET_EMPTY", STEP, "there are no identifiers", "check the table and its filters"))
-    if len(items) > min(max_rows, MAX_ROWS):
-        what = f"{len(items)} identifiers are more than the job allows ({min(max_rows, MAX_ROWS)})"
-        raise DataError(Problem("SET_SIZE", STEP, what, "raise the limit of the job, or intersect in shards"))
+    refuse_size(len(items), max_rows)
     if (row := digest.find_repeat(items)) is not None:
-        raise DataError(
-            Problem(
-                "ID_DUPLICATE", f"row {row}", "its identifier stands in an earlier row too", "keep one row per subject"
-            )
-        )
+        raise repeated(row)
     return items
+
+
+def item_key(ssid: bytes) -> bytes:
+    """The key of the digests that are the items of a session."""
+    return digest.derive("fedcredit v1 intersect items", ssid)
+
+
+def refuse_size(n_items: int, max_rows: int) -> None:
+    """Raises: DataError (SET_EMPTY, SET_SIZE) unless a party may bring so many items."""
+    if not n_items:
+        raise DataError(Problem("SET_EMPTY", STEP, "there are no identifiers", "check the table and its filters"))
+    if n_items > min(max_rows, MAX_ROWS):
+        what = f"{n_items} identifiers are more than the job allows ({min(max_rows, MAX_ROWS)})"
+        raise DataError(Problem("SET_SIZE", STEP, what, "raise the limit of the job, or intersect in shards"))
+
+
+def repeated(row: int) -> DataError:
+    """The identifier of `row` is that of an earlier one."""
+    what, fix = "its identifier stands in an earlier row too", "keep one row per subject"
+    return DataError(Problem("ID_DUPLICATE", f"row {row}", what, fix))
 
 
 def tag_key(ssid: bytes) -> bytes:

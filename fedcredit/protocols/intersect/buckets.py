@@ -20,7 +20,7 @@ from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import FedcreditError
 from fedcredit.protocols.intersect.alignment import ITEM_BYTES, STATISTICAL_BITS, Mode
 
-__all__ = ["BUCKET_ROWS", "bucket_count", "bucket_size", "fill_up", "rows_of_buckets"]
+__all__ = ["BUCKET_ROWS", "bucket_count", "bucket_size", "deal", "fill_up", "overfull"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -49,17 +49,17 @@ def bucket_size(n_rows: int, count: int) -> int:
     return min(n_rows, math.ceil(mean + slack))
 
 
-def rows_of_buckets(items: U8, count: int) -> list[I64]:
-    """The row numbers of each bucket. Shapes: items (n, 16); gives `count` arrays that are [0, n) together."""
-    if count == 1:
-        return [np.arange(len(items))]
+def deal(items: U8, count: int) -> tuple[I64, I64]:
+    """The rows of all buckets, one bucket after another and ascending in each, and where each bucket begins and ends.
+
+    Shapes: items (n, 16); rows (n,); edges (count + 1,), the rows of bucket k from edges[k] to edges[k + 1].
+    """
     # The low half of a digest as a number; its remainder is uniform up to count / 2^64.
     halves = np.ascontiguousarray(items[:, :8]).view("<u8")[:, 0]
     # There are few buckets: numbers of 16 bits are sorted digit by digit.
     numbers = (halves % np.uint64(count)).astype(np.uint16)
     order = np.argsort(numbers, kind="stable")
-    edges = np.searchsorted(numbers[order], np.arange(count + 1))
-    return [order[edges[k] : edges[k + 1]] for k in range(count)]
+    return order, np.searchsorted(numbers[order], np.arange(count + 1))
 
 
 def fill_up(items: U8, size: int, randomness: Randomness) -> U8:
@@ -68,5 +68,10 @@ def fill_up(items: U8, size: int, randomness: Randomness) -> U8:
     Raises: FedcreditError if there are more than `size`, which happens less than once in 2^40 jobs.
     """
     if len(items) > size:
-        raise FedcreditError(f"a bucket of {len(items)} items does not fit {size}")
+        raise overfull(len(items), size)
     return np.concatenate([items, randomness.array(size - len(items), ITEM_BYTES)])
+
+
+def overfull(found: int, size: int) -> FedcreditError:
+    """More items in a bucket than `bucket_size` allows for."""
+    return FedcreditError(f"a bucket of {found} items does not fit {size}")
