@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from fedcredit.ids import PartyId
+from fedcredit.node.jobs.control_groups import group_room
 from fedcredit.node.jobs.memory import needed_memory
 from fedcredit.node.jobs.waits import reason_to_wait
 
@@ -30,6 +32,7 @@ def test_a_job_waits_for_memory_that_the_system_refuses(error: Exception) -> Non
 SCARCE = """
 import resource
 from fedcredit.errors import RefusedError
+from fedcredit.node.jobs.control_groups import group_room
 from fedcredit.node.jobs.memory import check_memory, free_memory
 status = dict(line.split(":") for line in open("/proc/self/status").read().splitlines())
 has = int(status["VmSize"].split()[0]) << 10
@@ -75,6 +78,53 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
     assert need(TAX, 10_000_000, 1, 32, "fast") == (48 << 20) + (256 << 20) + 10_000_000 * 96 + model
     assert need(TAX, 10_000_000, 1, 32, "fast") < need(TAX, 10_000_000, 1, 32)
     assert need(TAX, 1000, 2, 8) < need(TAX, 1000, 2, 9) < need(TAX, 1001, 2, 9) < need(TAX, 1001, 3, 9)
+
+
+GIB = 1 << 30
+
+
+def kernel(root: Path, cgroup: str, groups: dict[str, dict[str, str]]) -> list[int]:
+    """What is left by a kernel that says this."""
+    for place, files in {"proc/self": {"cgroup": cgroup}, **groups}.items():
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (root / place / name).write_text(text + "\n")
+    return list(group_room(root))
+
+
+def v2(limit: str, used: int, inactive: int = 0) -> dict[str, str]:
+    return {"memory.max": limit, "memory.current": str(used), "memory.stat": f"anon 5\ninactive_file {inactive}\nx 1"}
+
+
+def v1(limit: int, used: int, inactive: int = 0) -> dict[str, str]:
+    stat = f"inactive_file 1\ntotal_inactive_file {inactive}"
+    return {"memory.limit_in_bytes": str(limit), "memory.usage_in_bytes": str(used), "memory.stat": stat}
+
+
+def test_every_control_group_above_a_process_counts(tmp_path: Path) -> None:
+    top = "sys/fs/cgroup"
+    found = kernel(
+        tmp_path,
+        "0::/nodes/tax",
+        {f"{top}/nodes/tax": v2("max", 5), f"{top}/nodes": v2(str(4 * GIB), 3 * GIB, GIB // 2)},
+    )
+    assert found == [GIB + GIB // 2]
+
+
+@pytest.mark.parametrize("controllers", ["memory", "cpuset,memory", "memory,hugetlb"])
+def test_control_groups_of_version_1_count_too(controllers: str, tmp_path: Path) -> None:
+    top, none = "sys/fs/cgroup/memory", 9223372036854771712
+    found = kernel(
+        tmp_path,
+        f"12:pids:/other\n11:{controllers}:/nodes/tax\n1:name=systemd:/nodes",
+        {f"{top}/nodes/tax": v1(2 * GIB, GIB, GIB // 4), f"{top}/nodes": v1(none, GIB), top: v1(none, 2 * GIB)},
+    )
+    assert found == [GIB + GIB // 4, none - GIB, none - 2 * GIB]
+
+
+def test_in_a_container_the_topmost_group_is_its_own(tmp_path: Path) -> None:
+    found = kernel(tmp_path, "4:memory:/docker/0123", {"sys/fs/cgroup/memory": v1(GIB, GIB // 2)})
+    assert found == [GIB // 2]
 
 
 STUCK = """

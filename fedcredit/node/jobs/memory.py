@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import resource
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.jobs.control_groups import group_room, read_text
 from fedcredit.node.specification import JobSpecification
 from fedcredit.protocols.intersect.buckets import BUCKET_ROWS
 from fedcredit.protocols.intersect.choice import UNBALANCED
@@ -78,32 +78,14 @@ def check_memory(need: int) -> None:
 
 
 def _room() -> Iterator[int]:
-    status = _read(Path("/proc/self/status"))
+    status = read_text(Path("/proc/self/status"))
     for limit, used in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
         soft, _ = resource.getrlimit(limit)
         found = re.search(rf"^{used}:\s*(\d+) kB$", status, re.MULTILINE)
         if soft != resource.RLIM_INFINITY and found is not None:
             yield max(0, soft - (int(found[1]) << 10))
-    if (available := re.search(r"^MemAvailable:\s*(\d+) kB$", _read(Path("/proc/meminfo")), re.MULTILINE)) is not None:
+    if (
+        available := re.search(r"^MemAvailable:\s*(\d+) kB$", read_text(Path("/proc/meminfo")), re.MULTILINE)
+    ) is not None:
         yield int(available[1]) << 10
-    mine = re.search(r"^0::(/.*)$", _read(Path("/proc/self/cgroup")), re.MULTILINE)
-    top = Path("/sys/fs/cgroup")
-    group = top if mine is None else top / mine[1].strip("/")
-    while group == top or top in group.parents:
-        yield from _of_group(group)
-        group = group.parent
-
-
-def _of_group(group: Path) -> Iterator[int]:
-    """What a control group (version 2) leaves; pages of files that it can drop do not count as used."""
-    with contextlib.suppress(ValueError):  # "max", or no such file
-        limit, used = int(_read(group / "memory.max")), int(_read(group / "memory.current"))
-        dropped = re.search(r"^inactive_file (\d+)$", _read(group / "memory.stat"), re.MULTILINE)
-        yield max(0, limit - used + (0 if dropped is None else int(dropped[1])))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
+    yield from group_room()
