@@ -6,8 +6,9 @@ Both parties run on this machine, as processes of their own, over loopback; half
 the receiver learns the result, as it is with the peers. Ours and the peers take turns, so that all meet the same load.
 Prints one JSON object a case: `seconds` (median of the repeats) of `total`, from the moment the running parties are
 asked to the receiver's file on disk, and `protocol`, our align stage alone; `bytes` that loopback carried meanwhile,
-TLS and all; `bytes_per_item`; `rss_mib` of the larger party; `ratio`, the median over the turns of our total by SPU's
-in its best setting; `by_two`, the same by our time between two parties, for three; `load`, `machine`, `commit`.
+TLS and all; `bytes_per_item`; `rss_mib` of the larger party; `disk_mib`, the most that lay on the disk of tables, what
+the run kept of both parties and its results; `ratio`, the median over the turns of our total by SPU's in its best
+setting; `by_two`, the same by our time between two parties, for three; `load`, `machine`, `commit`.
 
 Ours run with mutual TLS, a signed job and an audit log; SPU's link has no TLS. Peers live in benchmarks/peers.
 """
@@ -23,8 +24,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ from fedcredit.runtime.toml import dump
 PEERS = Path(__file__).parent / "peers"
 PYTHON = PEERS / ".venv" / "bin" / "python"
 TIMEOUT_S = 1800
+DISK_LOOK_S = 0.2
 OPENMINED_MOST = 200_000
 """It takes minutes from there on."""
 
@@ -52,8 +56,6 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--skip", nargs="*", default=[], help="beginnings of names of runs to leave out")
     given = parser.parse_args()
-    if not PYTHON.exists():
-        sys.exit(f"peers are not installed; see {PEERS / 'README.md'}")
     for rows in given.rows:
         for line in measure(rows, given.repeat, given.skip):
             print(json.dumps(line), flush=True)
@@ -71,17 +73,22 @@ def measure(rows: int, repeat: int, skip: list[str]) -> list[dict[str, Any]]:
         runs["fedcredit ecdh"] = lambda folder: ours(folder, "ecdh")
         runs["OpenMined"] = openmined
     runs = {name: run for name, run in runs.items() if not any(name.startswith(start) for start in skip)}
+    if not PYTHON.exists() and not all(name.startswith("fedcredit") for name in runs):
+        sys.exit(f"peers are not installed; see {PEERS / 'README.md'}, or leave them out with --skip")
     load = os.getloadavg()[0]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
     with tempfile.TemporaryDirectory(prefix="fedcredit-bench-") as name:
         folder = Path(name)
-        write_tables(folder, rows)
+        empty = used_bytes(folder)
+        write_tables(folder, rows, ("tax", "registry") if any("three" in run for run in runs) else ("tax",))
         for turn in range(repeat):
             for run, work in runs.items():
                 print(f"{rows:,} rows, turn {turn + 1} of {repeat}: {run}", file=sys.stderr, flush=True)
                 before = loopback_bytes()
-                one = work(folder)
+                with disk_watched(folder) as most:
+                    one = work(folder)
                 one.setdefault("bytes", loopback_bytes() - before)
+                one["disk_mib"] = (most() - empty) >> 20
                 if one.pop("common") != rows // 2:
                     raise AssertionError(f"{run} found another intersection")
                 found[run].append(one)
@@ -103,6 +110,7 @@ def line_of(
         "bytes": n_bytes,
         "bytes_per_item": round(n_bytes / rows, 1),
         "rss_mib": max(turn["rss_mib"] for turn in turns),
+        "disk_mib": max(turn["disk_mib"] for turn in turns),
         **{
             name: round(statistics.median(a["total"] / b["total"] for a, b in zip(turns, others, strict=True)), 3)
             for name, others in beside.items()
@@ -114,12 +122,36 @@ def line_of(
     }
 
 
-def write_tables(folder: Path, rows: int) -> None:
-    """Two files with half of their identifiers in common, and a third with those of the second, in different orders."""
+def used_bytes(folder: Path) -> int:
+    """What lies on the disk of `folder`, files without a name too."""
+    found = os.statvfs(folder)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+@contextmanager
+def disk_watched(folder: Path) -> Iterator[Callable[[], int]]:
+    """The most that lay on the disk of `folder` meanwhile."""
+    done, seen = threading.Event(), [used_bytes(folder)]
+
+    def watch() -> None:
+        while not done.wait(DISK_LOOK_S):
+            seen.append(used_bytes(folder))
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield lambda: max(seen)
+    finally:
+        done.set()
+        watching.join()
+
+
+def write_tables(folder: Path, rows: int, others: Sequence[str]) -> None:
+    """A file and others with half of its identifiers, all others the same ones, each in an order of its own."""
     rng = np.random.default_rng(7)
     mine, theirs = identifiers(0, rows), identifiers(rows - rows // 2, rows)
     write_table(folder / "bank.csv", rng.permutation(mine), {"x": rng.integers(0, 9, rows, dtype=np.uint8)})
-    for party in ("tax", "registry"):
+    for party in others:
         write_table(folder / f"{party}.csv", rng.permutation(theirs), {"x": rng.integers(0, 9, rows, dtype=np.uint8)})
 
 

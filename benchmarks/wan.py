@@ -176,7 +176,7 @@ def measure(rows: int, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     where, load = environment(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="fedcredit-bench-") as name:
         folder = Path(name)
-        write_tables(folder, rows)
+        write_tables(folder, rows, ("tax",))
         for mode in given.modes:
             turns = []
             for turn in range(given.repeat):
