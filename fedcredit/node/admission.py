@@ -21,7 +21,7 @@ from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.memory import check_memory, needed_memory
 from fedcredit.node.jobs.premises import keeps_filter
 from fedcredit.node.jobs.room import check_room, needed_bytes
-from fedcredit.node.policy.asked import earlier, request_of
+from fedcredit.node.policy.asked import request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import PROTOCOLS, JobSpecification
@@ -192,7 +192,7 @@ def _judge(
         source = premises.policy.current()
     except ConfigError as broken:
         raise RefusedError([Problem(REFUSED, "policy.toml", "cannot be used"), *broken.problems]) from None
-    before = earlier(store, proposal, me)
+    before = premises.history.earlier(store, proposal, me)
     request = request_of(proposal, me, now, rows=rows, columns=columns, subjects=subjects, before=before)
     known = (*(meters(source.policy, request) if spent else ()), *lookups(source.policy, request))
     used = _used(premises, proposal, known)

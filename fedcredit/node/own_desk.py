@@ -40,8 +40,8 @@ class OwnDesk:
 
     async def _list(self, caller: PartyId, request: ListJobs) -> JobReport:
         def report() -> bytes:
-            rows = self._premises.store.jobs.all()[-request.limit :]
-            return listed([own_summary(row, self._premises.me) for row in reversed(rows)])
+            rows = self._premises.store.jobs.newest(request.limit)
+            return listed([own_summary(row, self._premises.me) for row in rows])
 
         return JobReport(await asyncio.to_thread(report))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import secrets
 from collections.abc import AsyncIterator, Callable, Container
 from typing import Any
@@ -86,10 +87,9 @@ class PlatformNode:
 
     def recover(self) -> None:
         """After a start: take up again all jobs that have not ended."""
-        for kept in self._store.platform.all():
-            if not kept.state.final:
-                failpoints.hit("platform.job.recovered", kept.id)
-                self._take_up(kept, EventLog.restored(self._me, kept.id, self._store.events))
+        for kept in self._store.platform.unfinished():
+            failpoints.hit("platform.job.recovered", kept.id)
+            self._take_up(kept, EventLog.restored(self._me, kept.id, self._store.events))
 
     async def stop(self) -> None:
         """Leave the jobs to the parties, which go on; the next start takes them up again."""
@@ -210,9 +210,9 @@ class PlatformNode:
 
     async def _list(self, caller: PartyId, request: ListJobs) -> JobReport:
         def report() -> bytes:
-            seen = [JobSpecification.parse(kept.proposal) for kept in self._store.platform.all()]
-            newest = [proposal for proposal in reversed(seen) if self._sees(caller, proposal)][: request.limit]
-            return listed([platform_summary(proposal, self._told(proposal.id)) for proposal in newest])
+            proposals = (JobSpecification.parse(kept.proposal) for kept in self._store.platform.newest())
+            seen = itertools.islice((p for p in proposals if self._sees(caller, p)), request.limit)
+            return listed([platform_summary(proposal, self._told(proposal.id)) for proposal in seen])
 
         return JobReport(await asyncio.to_thread(report))
 

@@ -149,7 +149,7 @@ async def _start_party(
     book.recall(transport.address)
     node = PartyNode(premises, signing, PartyId(config.trust.platform), book.learn, shut_down)
     node.recover()
-    sweep(config.folder, {row.id for row in store.jobs.all() if not row.state.final})
+    sweep(config.folder, {row.id for row in store.jobs.unfinished()})
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
     await health.start((*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)))
     await _connect(transport, side, stack)

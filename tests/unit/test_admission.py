@@ -20,6 +20,8 @@ from fedcredit.node.admission import Admitted, admit, confirm, consider, keep_ad
 from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.jobs import Premises
 from fedcredit.node.platform import make_proposal
+from fedcredit.node.policy import history
+from fedcredit.node.policy.history import Earlier, History
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
@@ -291,6 +293,42 @@ def test_an_approval_that_was_given_without_knowing_of_the_change_does_not_count
         with pytest.raises(RefusedError) as refused:
             office.let_in(proposal, bank_subjects=subjects)
         assert codes(refused.value) == ["POLICY_REFUSED", "POLICY_CHANGED_SET"]
+
+
+def test_what_is_known_of_earlier_jobs_is_what_the_store_says_and_read_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.policy('changed_set = "refuse"', "changed_set_days = 7")
+    read: list[str] = []
+    past_of = history._past_of
+
+    def reading(row: Any, me: PartyId) -> Any:
+        read.append(row.id)
+        return past_of(row, me)
+
+    monkeypatch.setattr(history, "_past_of", reading)
+    asked = office.proposal("asked")
+
+    def known() -> tuple[Any, list[str]]:
+        read.clear()
+        found, those = office.premises.history.earlier(office.premises.store, asked, TAX), list(read)
+        assert found == History().earlier(office.premises.store, asked, TAX)
+        return found, those
+
+    assert known() == (Earlier(), [])
+    first = office.let_in(office.proposal("first"))
+    found, those = known()
+    assert (len(found.runs), found.rows, those) == (1, {BANK: (100,), TAX: (200,)}, [first.id])
+    second = office.let_in(office.proposal("second"))
+    third = office.proposal("third")
+    with pytest.raises(RefusedError):
+        office.let_in(third, bank_subjects=b"c" * 32)
+    found, those = known()
+    assert (len(found.runs), set(those)) == (2, {second.id, third.id})
+    office.premises.store.jobs.end(second.id, JobState.CANCELLED)
+    found, those = known()
+    assert (len(found.runs), those) == (2, [second.id])
+    assert known() == (found, [])
 
 
 def test_only_lent_columns_enter_a_job(office: Office) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from fedcredit.errors import FedcreditError, PeerLost, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.node.store import Checkpoint, JobState, Store
+from fedcredit.node.store import Checkpoint, JobState, Store, jobs, platform
 from fedcredit.runtime.clock import ManualClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -173,6 +173,47 @@ def test_jobs_are_counted_by_state(store: Store) -> None:
     running(store, "b")
     store.jobs.pend("c", b"{}", submitter="ann", reason="")
     assert store.jobs.counts() == {JobState.RUNNING: 2, JobState.PENDING: 1}
+
+
+def test_jobs_are_read_newest_first_and_in_pieces(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"job{k}" for k in range(7)]
+    for k, name in enumerate(names):
+        clock.advance(k // 2)  # two of them in the same moment
+        store.jobs.pend(name, b"{}", submitter="ann", reason="")
+        submit(store, name, name)
+    store.jobs.end("job3", JobState.FAILED)
+    store.platform.update("job3", JobState.FAILED)
+    for at_once in (1, 2, 3, 7, 100):
+        for module in (jobs, platform):
+            monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
+        assert [job.id for job in store.platform.newest()] == names[::-1]
+        assert sorted(row.id for row in store.jobs.some(names[1:4])) == names[1:4]
+    assert [row.id for row in store.jobs.newest(3)] == names[:3:-1]
+    open_jobs = [name for name in names if name != "job3"]
+    assert [row.id for row in store.jobs.unfinished()] == open_jobs
+    assert [job.id for job in store.platform.unfinished()] == open_jobs
+
+
+def test_a_mark_is_another_one_whenever_a_job_has_come_further(store: Store) -> None:
+    seen: list[str] = []
+
+    def mark() -> None:
+        (found,) = store.jobs.marks().items()
+        assert found[0] == "job"
+        seen.append(found[1])
+
+    store.jobs.pend("job", b"{}", submitter="ann", reason="")
+    mark()
+    store.jobs.approve("job", "ann")
+    store.jobs.propose("job", b"{}", b"n" * 32, b"f" * 32)
+    mark()
+    store.jobs.sign("job", b"spec", b"s" * 32)
+    mark()
+    store.jobs.end("job", JobState.FAILED, RefusedError("a set is another one"))
+    mark()
+    assert len(set(seen)) == 4, "although the clock stood still"
 
 
 def test_a_platform_takes_a_request_once(store: Store) -> None:

@@ -84,7 +84,7 @@ class JobDesk:
 
     def recover(self) -> None:
         """At the start of the node: jobs that the last process left running wait to be resumed."""
-        for row in self._premises.store.jobs.all():
+        for row in self._premises.store.jobs.unfinished():
             if row.state in (JobState.RUNNING, JobState.WAITING):
                 set_aside_damaged(self._premises, row.id)
             if row.state is JobState.RUNNING:
@@ -94,12 +94,11 @@ class JobDesk:
                 job = self._job(row.id)
                 job.wait = _Wait(error, self._now())
                 job.log.state(JobState.WAITING, error)
-            elif not row.state.final:
+            else:
                 self._job(row.id)
-            if not row.state.final:
-                # They may come back for it before the platform has said where they are.
-                peers = JobSpecification.parse(row.specification or row.proposal).parties
-                self._premises.transport.expect([PartyId(peer.id) for peer in peers])
+            # They may come back for it before the platform has said where they are.
+            peers = JobSpecification.parse(row.specification or row.proposal).parties
+            self._premises.transport.expect([PartyId(peer.id) for peer in peers])
             if row.state is JobState.WAITING:
                 self._job(row.id).wait = _Wait(_reason_of(row), self._now() - self._age_s(row.waiting_since))
         self._clockwork = asyncio.get_running_loop().create_task(self._tick(), name="job desk")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.durable_files import replace_file
 from fedcredit.node.filters.held import HeldFilter
 from fedcredit.node.filters.lent import LentFilter
+from fedcredit.node.policy.history import History
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
@@ -47,6 +48,7 @@ class Premises:
     clock: Clock
     limits: LimitsSection
     expired: Callable[[], bool] = _never
+    history: History = field(default_factory=History, repr=False)
 
     def own_table(self, specification: JobSpecification) -> TableSection:
         """The declared table that the job names for this party. Raises RefusedError (TABLE_UNKNOWN)."""

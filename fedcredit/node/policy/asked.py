@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import datetime
 
 from fedcredit.credit.params import TreeParams
-from fedcredit.governance.policy import CHANGED_SET, EarlierRun, ModelAsk, Request
+from fedcredit.governance.policy import ModelAsk, Request
 from fedcredit.ids import PartyId
+from fedcredit.node.policy.history import Earlier, table_of
 from fedcredit.node.specification import JobSpecification
-from fedcredit.node.store import Store
 
-__all__ = ["Earlier", "earlier", "request_of", "table_of"]
+__all__ = ["request_of"]
 
 AUTO_GROUPSUM = "onehot"
 """What `auto` stands for in this version."""
@@ -62,52 +61,6 @@ def request_of(
         subjects=sets,
         change_announced=before.change_announced,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What this node knows of jobs before: rows of each party's table in those with just these peers, the sets in those
-    with any of them, and whether one was refused for a changed set and none was agreed since."""
-
-    rows: Mapping[PartyId, tuple[int, ...]] = field(default_factory=dict)
-    runs: tuple[EarlierRun, ...] = ()
-    change_announced: bool = False
-
-
-def earlier(store: Store, proposal: JobSpecification, me: PartyId) -> Earlier:
-    """What the node's store says of the jobs over this table that were before `proposal`."""
-    rows: dict[PartyId, set[int]] = {}
-    runs: list[EarlierRun] = []
-    refused_at: dict[str, str] = {}
-    agreed_from: dict[str, str] = {}
-    parties = {entry.id for entry in proposal.parties}
-    for row in store.jobs.all():
-        refused = any(problem.code == CHANGED_SET for problem in row.problems)
-        if row.id == proposal.id or (row.specification is None and not refused):
-            continue
-        other = JobSpecification.parse(row.specification or row.proposal)
-        there = {entry.id for entry in other.parties}
-        peers = (there & parties) - {me}
-        if me not in there or not peers or table_of(other, me) != table_of(proposal, me):
-            continue
-        if row.specification is None:
-            refused_at |= {peer: max(row.updated, refused_at.get(peer, "")) for peer in peers}
-            continue
-        agreed_from |= {peer: max(row.created, agreed_from.get(peer, "")) for peer in peers}
-        sets = {PartyId(entry.id): entry.subjects for entry in other.parties if entry.subjects is not None}
-        if sets:
-            runs.append(EarlierRun(datetime.fromisoformat(row.created), sets))
-        if there == parties:
-            for entry in other.parties:
-                rows.setdefault(PartyId(entry.id), set()).add(entry.rows or 0)
-    # A job that was handed in before the refusal, and agreed whenever, does not take the announcement back.
-    announced = any(agreed_from.get(peer, "") <= when for peer, when in refused_at.items())
-    return Earlier({party: tuple(sorted(found)) for party, found in rows.items()}, tuple(runs), announced)
-
-
-def table_of(specification: JobSpecification, me: PartyId) -> str:
-    """The name of the declared table that the job would use at `me`."""
-    return specification.party(me).table
 
 
 def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:

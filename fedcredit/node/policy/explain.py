@@ -12,7 +12,8 @@ from fedcredit.governance.policy import Action, Decision, Meter, decide, lookups
 from fedcredit.ids import PartyId
 from fedcredit.node.own_store import store_url
 from fedcredit.node.platform import make_proposal
-from fedcredit.node.policy.asked import Earlier, earlier, request_of, table_of
+from fedcredit.node.policy.asked import request_of
+from fedcredit.node.policy.history import Earlier, History, table_of
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import Store
 from fedcredit.node.subjects import KEY_FILE, set_key, subjects_of
@@ -62,7 +63,7 @@ def explain(
         notes.append("the table was not opened, so min_rows, min_change_rows and changed_set were not looked at")
     store = _store(config, notes)
     try:
-        before = earlier(store, proposal, me) if store is not None else Earlier()
+        before = History().earlier(store, proposal, me) if store is not None else Earlier()
         request = request_of(proposal, me, now, rows=rows, columns=columns, subjects=subjects, before=before)
         known = (*meters(source.policy, request), *lookups(source.policy, request))
         spent: Mapping[str, int] = {} if store is None else {m.name: store.budgets.spent(m.key, m.since) for m in known}

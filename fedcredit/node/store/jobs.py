@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from enum import StrEnum
@@ -18,7 +18,17 @@ from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import stale_epoch
 from fedcredit.runtime.state import state_invalid
 
-__all__ = ["JobRow", "JobState", "Jobs", "counts_by_state", "job_row", "problems_from", "problems_text"]
+__all__ = [
+    "ENDED",
+    "ROWS_AT_ONCE",
+    "JobRow",
+    "JobState",
+    "Jobs",
+    "counts_by_state",
+    "job_row",
+    "problems_from",
+    "problems_text",
+]
 
 _jobs, _stages = tables.jobs, tables.stages
 
@@ -43,6 +53,10 @@ class JobState(StrEnum):
         """Whether nothing more will happen."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
+
+ENDED = tuple(state for state in JobState if state.final)
+ROWS_AT_ONCE = 200
+"""Jobs read in one piece: a row has the whole specification in it."""
 
 _NEXT = {
     JobState.PENDING: {JobState.PROPOSED, JobState.FAILED, JobState.CANCELLED},
@@ -198,6 +212,32 @@ class Jobs:
     def counts(self) -> dict[JobState, int]:
         """How many jobs stand in each state; states without a job are left out."""
         return counts_by_state(self._database, _jobs)
+
+    def marks(self) -> dict[str, str]:
+        """Every job, oldest first, with what is another text whenever its row has changed."""
+        wanted = sa.select(_jobs.c.id, _jobs.c.state, _jobs.c.updated).order_by(_jobs.c.created, _jobs.c.id)
+        with self._database.reading() as connection:
+            return {row.id: f"{row.state} {row.updated}" for row in connection.execute(wanted)}
+
+    def some(self, jobs: Sequence[str]) -> Iterator[JobRow]:
+        """The rows of `jobs`, a few in memory at a time; in no order."""
+        for start in range(0, len(jobs), ROWS_AT_ONCE):
+            with self._database.reading() as connection:
+                wanted = _jobs.select().where(_jobs.c.id.in_(jobs[start : start + ROWS_AT_ONCE]))
+                rows = connection.execute(wanted).mappings().all()
+            yield from map(job_row, rows)
+
+    def newest(self, most: int) -> list[JobRow]:
+        """The `most` newest jobs, newest first."""
+        with self._database.reading() as connection:
+            wanted = _jobs.select().order_by(_jobs.c.created.desc(), _jobs.c.id.desc()).limit(most)
+            return [job_row(row) for row in connection.execute(wanted).mappings().all()]
+
+    def unfinished(self) -> list[JobRow]:
+        """The jobs that have not ended, oldest first."""
+        with self._database.reading() as connection:
+            wanted = _jobs.select().where(_jobs.c.state.not_in(ENDED)).order_by(_jobs.c.created, _jobs.c.id)
+            return [job_row(row) for row in connection.execute(wanted).mappings().all()]
 
     def all(self) -> list[JobRow]:
         """All jobs, oldest first."""

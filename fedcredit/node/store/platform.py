@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.faults import stale_epoch
-from fedcredit.node.store.jobs import JobState, counts_by_state, problems_from, problems_text
+from fedcredit.node.store.jobs import ENDED, ROWS_AT_ONCE, JobState, counts_by_state, problems_from, problems_text
 from fedcredit.runtime.state import state_invalid
 
 __all__ = ["PlatformJob", "PlatformJobs", "platform_row"]
@@ -136,6 +136,27 @@ class PlatformJobs:
         """How many jobs stand in each state; states without a job are left out."""
         return counts_by_state(self._database, _jobs)
 
+    def newest(self) -> Iterator[PlatformJob]:
+        """All jobs, newest first, a few in memory at a time."""
+        newest = _jobs.select().order_by(_jobs.c.created.desc(), _jobs.c.id.desc()).limit(ROWS_AT_ONCE)
+        last: PlatformJob | None = None
+        while True:
+            older = newest
+            if last is not None:
+                older = newest.where(sa.tuple_(_jobs.c.created, _jobs.c.id) < sa.tuple_(last.created, last.id))
+            with self._database.reading() as connection:
+                rows = connection.execute(older).mappings().all()
+            for row in rows:
+                yield (last := platform_row(row))
+            if len(rows) < ROWS_AT_ONCE:
+                return
+
+    def unfinished(self) -> list[PlatformJob]:
+        """The jobs that have not ended, oldest first."""
+        with self._database.reading() as connection:
+            wanted = _jobs.select().where(_jobs.c.state.not_in(ENDED)).order_by(_jobs.c.created, _jobs.c.id)
+            return [platform_row(row) for row in connection.execute(wanted).mappings().all()]
+
     def all(self) -> list[PlatformJob]:
         """All jobs, oldest first."""
         with self._database.reading() as connection:
@@ -144,8 +165,7 @@ class PlatformJobs:
 
 
 def _open_jobs(connection: sa.Connection, submitter: str) -> int:
-    ended = [state for state in JobState if state.final]
-    mine = (_jobs.c.submitter == submitter) & _jobs.c.state.not_in(ended)
+    mine = (_jobs.c.submitter == submitter) & _jobs.c.state.not_in(ENDED)
     return int(connection.execute(sa.select(sa.func.count()).select_from(_jobs).where(mine)).scalar_one())
 
 
