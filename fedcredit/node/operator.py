@@ -32,8 +32,8 @@ __all__ = ["Operator", "error_of_end"]
 
 CALL_TIMEOUT_S = 60.0
 ASK_AGAIN_S = 30.0
-"""A watch that lasts longer is begun anew from the last event seen, over the newest connection: nobody waits longer on one
-that has died without a word."""
+"""A watch that lasts longer is begun anew from the last event seen, over the newest connection: nobody waits longer on
+one that has died without a word."""
 
 
 class Operator:

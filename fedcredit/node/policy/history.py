@@ -1,4 +1,4 @@
-"""What earlier jobs say to a policy: with whom, over which of our tables, how large these were, what stood for the sets.
+"""What earlier jobs say to a policy: with whom, over which of our tables, how large these were, what stood for sets.
 
 A node keeps its jobs for good, and every decision looks at all of them. So each is read from the store when it is new
 or has changed, and what a policy wants of it is kept in memory: some hundred bytes.
