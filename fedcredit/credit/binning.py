@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedcredit.errors import DataError, Problem
 
-__all__ = ["MAX_BIN", "Bins", "fit_bins"]
+__all__ = ["MAX_BIN", "Bins", "cut_bins", "fit_bins"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -103,7 +103,10 @@ class Bins:
         numbers = isinstance(edges, list) and all(type(edge) in (int, float) for edge in edges)
         if not numbers or type(missing) is not bool or type(code) is not int or type(levels) not in (int, type(None)):
             raise _invalid()
-        return cls(tuple(map(float, edges)), missing, code, levels)
+        try:
+            return cls(tuple(map(float, edges)), missing, code, levels)
+        except OverflowError:
+            raise _invalid() from None  # a whole number with more digits than a float has
 
 
 def fit_bins(values: F64, *, max_bin: int, min_rows: int, levels: int | None = None) -> Bins:
@@ -126,16 +129,39 @@ def fit_bins(values: F64, *, max_bin: int, min_rows: int, levels: int | None = N
     distinct, counts = np.unique(values[~gone], return_counts=True)
     if distinct.size == 0:
         return Bins((), missing=True, missing_code=0, levels=levels)
-    missing = n_missing >= min_rows
     # An end is the index of the last distinct value of a bin.
-    ends = _greedy_ends(counts, max_bin - int(missing), min_rows)
+    ends = _greedy_ends(counts, max_bin - int(n_missing >= min_rows), min_rows)
     ends = _merge_small(np.cumsum(counts), ends, min_rows)
     edges = _edges_between(distinct, ends[:-1], levels)
-    sizes = np.diff(np.cumsum(counts)[ends], prepend=0)
-    if missing and sizes.min() < min_rows:
-        # All values together are too few to stand beside the missing ones.
-        missing = False
-    return Bins(edges, missing, ends.size if missing else int(np.argmax(sizes)), levels)
+    return _beside_missing(edges, np.diff(np.cumsum(counts)[ends], prepend=0), n_missing, min_rows, levels)
+
+
+def cut_bins(values: F64, edges: F64, *, min_rows: int, levels: int | None = None) -> Bins:
+    """Bins with these edges, without those that leave fewer than `min_rows` of these values in a bin.
+
+    The smallest bin joins its smaller neighbour until every bin has `min_rows`; missing values as in `fit_bins`.
+
+    Shapes: values (n,), NaN = missing; edges (m,), ascending, finite, at most MAX_BIN - 2.
+    Raises: DataError VALUE_INFINITE, VALUE_LEVEL; ValueError for other edges or `min_rows` below 1.
+    """
+    ascending = edges.ndim == 1 and np.isfinite(edges).all() and bool((np.diff(edges) > 0).all())
+    if not ascending or edges.size > MAX_BIN - 2 or min_rows < 1:
+        raise ValueError(f"cut_bins: {edges.shape} edges, min_rows {min_rows}")
+    _check(values, levels)
+    gone = np.isnan(values)
+    if gone.all():
+        return Bins((), missing=True, missing_code=0, levels=levels)
+    to = np.cumsum(np.bincount(np.searchsorted(edges, values[~gone], side="left"), minlength=edges.size + 1))
+    ends = _merge_small(to, np.arange(to.size), min_rows)
+    n_missing = int(np.count_nonzero(gone))
+    return _beside_missing(tuple(edges[ends[:-1]].tolist()), np.diff(to[ends], prepend=0), n_missing, min_rows, levels)
+
+
+def _beside_missing(edges: tuple[float, ...], sizes: I64, n_missing: int, min_rows: int, levels: int | None) -> Bins:
+    """The bins of values with these edges and sizes, and where `n_missing` missing values go."""
+    # With too few values in all of the bins together, they cannot stand beside the missing ones.
+    missing = n_missing >= min_rows and int(sizes.min()) >= min_rows
+    return Bins(edges, missing, sizes.size if missing else int(np.argmax(sizes)), levels)
 
 
 def _greedy_ends(counts: I64, max_bin: int, min_rows: int) -> I64:
