@@ -1,9 +1,10 @@
 """Whether multiplying and hashing take a time that depends on what is secret, as dudect looks for it.
 
-    python benchmarks/constant_time.py [--samples N] > benchmarks/results/constant_time.json
+    python benchmarks/constant_time.py [--samples N] [--only TEXT] > benchmarks/results/constant_time.json
 
 Two classes of secrets, one fixed and of an extreme form, the other random, in random order; each call works on 64
-points. A secret is copied to where all secrets go before the clock starts, so that none is nearer than another.
+points, or on 8 ciphertexts of a short key, whose code is that of a long one. A secret is copied to where all secrets go
+before the clock starts, so that none is nearer than another.
 Prints one JSON object a case: `t`, Welch's statistic for the means of both classes being one, over the calls that were
 not among the slowest tenth (those were interrupted), and `samples`. Beyond 4.5 in either direction a dependence is as
 good as certain; below it none was seen, which is no proof.
@@ -25,8 +26,12 @@ from alignment import describe
 
 from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.kernels import group
+from fedcredit.kernels.paillier import OwnerKernel, PublicKernel
 
 POINTS = 64
+CIPHERTEXTS = 8
+PRIMES = (2**256 - 189, 2**256 - 357)
+"""The two largest of 256 bits."""
 RANDOM_SECRETS = 256
 BOUND = 4.5
 
@@ -53,6 +58,31 @@ def cases() -> Iterator[tuple[str, U8, Callable[[U8], object]]]:
     yield "multiply, scalar", keys, lambda secret: group.multiply_times(points, secret.tobytes(), 1)
     yield "multiply, scalar, portable", keys, lambda s: group.multiply_times(points, s.tobytes(), 1, portable=True)
     yield "blind, items", items, lambda secret: group.oprf_blind(secret, key)
+    yield from paillier_cases()
+
+
+def paillier_cases() -> Iterator[tuple[str, U8, Callable[[U8], object]]]:
+    """Encryption by exponent and by plaintext, and decryption by ciphertext, either way where there are two."""
+    source, n = insecure_seeded(7), PRIMES[0] * PRIMES[1]
+    exponents = source.array((RANDOM_SECRETS + 1) * CIPHERTEXTS, 32).reshape(RANDOM_SECRETS + 1, CIPHERTEXTS, 32)
+    exponents[0] = 0
+    plain = source.array((RANDOM_SECRETS + 1) * CIPHERTEXTS, 64).reshape(RANDOM_SECRETS + 1, CIPHERTEXTS, 64)
+    plain[:, :, 0] = 0
+    plain[0] = 0
+    base = pow(int.from_bytes(source.bytes(64), "big"), 2 * n, n * n)
+    for ending, portable in (("", False), (", portable", True)):
+        public, owner = PublicKernel(n, portable=portable), OwnerKernel(*PRIMES, portable=portable)
+        table, tables = public.table(base, 32), owner.tables(base, 32)
+        m, r = plain[1], exponents[1]
+        c = np.stack([public.encrypt(table, m, r) for m, r in zip(plain, exponents, strict=True)])
+        yield f"paillier encrypt, exponent{ending}", exponents, lambda s, k=public, t=table, m=m: k.encrypt(t, m, s)
+        yield f"paillier encrypt, plaintext{ending}", plain, lambda s, k=public, t=table, r=r: k.encrypt(t, s, r)
+        yield (
+            f"paillier owner encrypt, exponent{ending}",
+            exponents,
+            lambda s, k=owner, t=tables, m=m: k.encrypt(t, m, s),
+        )
+        yield f"paillier decrypt, ciphertext{ending}", c, lambda s, k=owner: k.decrypt(s)
 
 
 def measure(secrets: U8, case: Callable[[U8], object], samples: int) -> tuple[float, int]:
@@ -74,8 +104,11 @@ def main() -> None:
     """Measure every case and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--only", default="", help="measure the cases alone whose name has this in it")
     arguments = parser.parse_args()
     for name, secrets, case in cases():
+        if arguments.only not in name:
+            continue
         conditions = describe()
         t, samples = measure(secrets, case, arguments.samples)
         line = {"bench": "constant_time", "case": name, "t": round(t, 2), "bound": BOUND, "samples": samples}

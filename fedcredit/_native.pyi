@@ -1,6 +1,6 @@
 """Types of the native module. Callers use `fedcredit.kernels`, which checks shapes and ranges with better messages."""
 
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -177,6 +177,41 @@ def vector_sums(
     n_nodes: int,
     sums: npt.NDArray[np.uint64],
 ) -> None: ...
+
+# Paillier: kernels/paillier.py. Numbers are big-endian rows.
+
+@final
+class PaillierTable: ...
+
+@final
+class PaillierOwnTables: ...
+
+@final
+class PaillierPublic:
+    def __new__(cls, n: bytes, portable: bool) -> PaillierPublic: ...
+    def add(self, a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
+    def power(self, c: npt.NDArray[np.uint8], k: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
+    def sums(
+        self, c: npt.NDArray[np.uint8], groups: npt.NDArray[np.uint32], n_groups: int
+    ) -> npt.NDArray[np.uint8]: ...
+    def table(self, base: bytes, exponent_bytes: int) -> PaillierTable: ...
+    def encrypt(
+        self, table: PaillierTable, m: npt.NDArray[np.uint8], r: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]: ...
+    def randomise(
+        self, table: PaillierTable, c: npt.NDArray[np.uint8], r: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]: ...
+
+@final
+class PaillierOwner:
+    def __new__(
+        cls, n: bytes, p: tuple[bytes, bytes, bytes], q: tuple[bytes, bytes, bytes], portable: bool
+    ) -> PaillierOwner: ...
+    def tables(self, base: bytes, exponent_bytes: int) -> PaillierOwnTables: ...
+    def encrypt(
+        self, tables: PaillierOwnTables, m: npt.NDArray[np.uint8], r: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]: ...
+    def decrypt(self, c: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
 
 # GF(2^128), VOLE: kernels/gf128.py, kernels/vole.py. An element is 16 bytes, or two words, low word first.
 

@@ -10,6 +10,9 @@
 //!   are the second one, eight points at a time.
 //! - `sha512`, `sha8`, `expand`: SHA-512 of short messages, eight at a time, and what hash-to-group makes of it.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
+//! - `lanes`, `lanes8`, `limbs`: numbers in limbs of 52 bits, one or eight at a time. [`square_ring`]: integers modulo a
+//!   square; `powers`: powers there. [`paillier`], [`paillier_owner`]: the cryptosystem, for those who have the public key
+//!   and for those who have the primes.
 //! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
@@ -41,12 +44,19 @@ pub mod hash;
 pub mod histogram;
 pub mod identifiers;
 pub mod items;
+pub mod lanes;
+#[cfg(target_arch = "x86_64")]
+pub mod lanes8;
+mod limbs;
 pub mod lines;
 pub mod okvs;
 mod okvs_place;
 mod okvs_solve;
 pub mod onehot;
+pub mod paillier;
+pub mod paillier_owner;
 pub mod partition;
+pub mod powers;
 pub mod punctured;
 pub mod ristretto;
 #[cfg(target_arch = "x86_64")]
@@ -54,6 +64,7 @@ mod ristretto8;
 mod sha512;
 #[cfg(target_arch = "x86_64")]
 mod sha8;
+pub mod square_ring;
 pub mod sums;
 pub mod tree;
 #[cfg(target_arch = "x86_64")]

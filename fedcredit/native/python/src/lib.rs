@@ -7,6 +7,7 @@ mod filter;
 mod group;
 mod identifiers;
 mod onehot;
+mod paillier;
 mod vole;
 
 use fedcredit_core::error::KernelError;
@@ -44,6 +45,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     group::register(m)?;
     identifiers::register(m)?;
     onehot::register(m)?;
+    paillier::register(m)?;
     vole::register(m)?;
     Ok(())
 }
