@@ -134,7 +134,7 @@ def by_gmpy2(gmpy2: Any, key: PrivateKey, repeat: int) -> dict[str, float]:
 
     return {
         "multiply_us": cost(multiply, 1000, repeat) * MICRO,
-        "products": -(-(n.bit_length() // 2) // 5),
+        "products": -(-(n.bit_length() // 2) // 6),
         "decrypt_sec_ms": cost(lambda: decrypt(gmpy2.powmod_sec), 1, repeat) * MILLI,
         "decrypt_ms": cost(lambda: decrypt(gmpy2.powmod), 1, repeat) * MILLI,
     }

@@ -208,7 +208,7 @@ class Encryptor(Protocol):
 
 
 class PublicEncryptor:
-    """Encrypts for somebody else's key. Takes a tenth of a second to make, and 10 MB at 3072 bits."""
+    """Encrypts for somebody else's key. Takes a tenth of a second to make, and 16 MB at 3072 bits."""
 
     def __init__(self, key: PublicKey, randomness: Randomness) -> None:
         self.key, self._randomness = key, randomness

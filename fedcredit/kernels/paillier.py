@@ -61,7 +61,7 @@ class PublicKernel:
         return self._native.sums(_rows(c, 2 * self.width), np.ascontiguousarray(groups), n_groups)
 
     def table(self, base: int, exponent_bytes: int) -> Table:
-        """Powers of `base`, which blinds: 10 MB at 3072 bits and 192 bytes. Range: base below n^2."""
+        """Powers of `base`, which blinds: 16 MB at 3072 bits and 192 bytes. Range: base below n^2."""
         return self._native.table(base.to_bytes(2 * self.width, "big"), _positive(exponent_bytes))
 
     def encrypt(self, table: Table, m: U8, r: U8) -> U8:

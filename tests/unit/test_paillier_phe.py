@@ -44,7 +44,7 @@ def test_their_keys_are_ours() -> None:
 
 def test_they_read_what_we_encrypt(ours: PrivateKey) -> None:
     public, private = theirs(ours)
-    packing = Packing(ours.public, 2**61, 2, slots=1)
+    packing = Packing(ours.public, 2**61, 1, slots=1)
     half = [x // 2 for x in NUMBERS]
     plain = packing.pack(np.array(half)[:, None])
     for encryptor in (PublicEncryptor(ours.public, insecure_seeded(6)), ours.encryptor(insecure_seeded(7))):
@@ -59,7 +59,7 @@ def test_they_read_what_we_encrypt(ours: PrivateKey) -> None:
 
 def test_we_read_what_they_encrypt(ours: PrivateKey) -> None:
     public, _ = theirs(ours)
-    packing = Packing(ours.public, 2**61, 2, slots=1)
+    packing = Packing(ours.public, 2**61, 1, slots=1)
     encrypted = [public.encrypt(x // 2) for x in NUMBERS]
     c = ours.public.from_integers([number.ciphertext() for number in encrypted])
     assert packing.unpack(ours.decrypt(c))[:, 0].tolist() == [x // 2 for x in NUMBERS]

@@ -1,9 +1,9 @@
 //! Numbers side by side in limbs of 52 bits: what the arithmetic of Paillier is written in, for one number at a time on
-//! any processor (`u64`) and for eight where AVX-512 IFMA is (`Eight` of `lanes8`).
+//! any processor (`u64`, in `lanes1`) and for eight where AVX-512 IFMA is (`Eight` of `lanes8`).
 //!
 //! A value of [`Lanes`] is one word of each of `N` numbers. A *column* sums products of limbs without carrying: every
 //! term is below 2^52, so a column takes 4096 terms. The functions on slices, that have most of the work, are methods, so that an
-//! implementation can compile them for its processor; each is the generic one of the same name.
+//! implementation can compile the generic ones of this file for its processor.
 //!
 //! Nothing here takes a branch or an address from a number's value: constant time.
 
@@ -183,98 +183,5 @@ fn select_by<V: Lanes, T: Copy>(table: &[T], digits: V, out: &mut [V], word: imp
             }
         }
         *out = found;
-    }
-}
-
-impl Lanes for u64 {
-    const N: usize = 1;
-
-    #[inline(always)]
-    fn splat(word: u64) -> Self {
-        word
-    }
-
-    #[inline(always)]
-    fn load(words: &[u64]) -> Self {
-        words[0]
-    }
-
-    #[inline(always)]
-    fn store(self, words: &mut [u64]) {
-        words[0] = self;
-    }
-
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        self.wrapping_sub(other)
-    }
-
-    #[inline(always)]
-    fn and(self, other: Self) -> Self {
-        self & other
-    }
-
-    #[inline(always)]
-    fn carry(self) -> Self {
-        self >> LIMB_BITS
-    }
-
-    #[inline(always)]
-    fn sign(self) -> Self {
-        self >> 63
-    }
-
-    #[inline(always)]
-    fn add_low(self, a: Self, b: Self) -> Self {
-        self.wrapping_add((a & MASK).wrapping_mul(b & MASK) & MASK)
-    }
-
-    #[inline(always)]
-    fn add_high(self, a: Self, b: Self) -> Self {
-        self.wrapping_add(((u128::from(a & MASK) * u128::from(b & MASK)) >> LIMB_BITS) as u64)
-    }
-
-    #[inline(always)]
-    fn equal(self, other: Self) -> Self {
-        let difference = self ^ other;
-        ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1)
-    }
-
-    #[inline(always)]
-    fn or_if(self, mask: Self, other: Self) -> Self {
-        self ^ (mask & (self ^ other))
-    }
-
-    fn multiply(columns: &mut [Self], x: &[Self], y: &[Self]) {
-        multiply::<Self, false>(columns, x, y);
-    }
-
-    fn multiply_add(columns: &mut [Self], x: &[Self], y: &[Self]) {
-        multiply::<Self, true>(columns, x, y);
-    }
-
-    fn reduce(columns: &mut [Self], m: &[Self], inverse: Self) {
-        reduce(columns, m, inverse);
-    }
-
-    fn carry_all(columns: &[Self], limbs: &mut [Self]) {
-        carry_all(columns, limbs);
-    }
-
-    fn subtract_once(limbs: &mut [Self], m: &[u64]) {
-        subtract_once(limbs, m);
-    }
-
-    fn select(table: &[u64], digits: Self, out: &mut [Self]) {
-        select(table, digits, out);
-    }
-
-    fn select_own(table: &[Self], digits: Self, out: &mut [Self]) {
-        select_own(table, digits, out);
     }
 }

@@ -10,7 +10,7 @@
 //!   are the second one, eight points at a time.
 //! - `sha512`, `sha8`, `expand`: SHA-512 of short messages, eight at a time, and what hash-to-group makes of it.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
-//! - `lanes`, `lanes8`, `limbs`: numbers in limbs of 52 bits, one or eight at a time. [`square_ring`]: integers modulo a
+//! - [`lanes`], `lanes1`, [`lanes8`], `limbs`: numbers in limbs of 52 bits, one or eight at a time. [`square_ring`]: integers modulo a
 //!   square; `powers`: powers there. [`paillier`], [`paillier_owner`]: the cryptosystem, for those who have the public key
 //!   and for those who have the primes.
 //! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
@@ -45,6 +45,7 @@ pub mod histogram;
 pub mod identifiers;
 pub mod items;
 pub mod lanes;
+mod lanes1;
 #[cfg(target_arch = "x86_64")]
 pub mod lanes8;
 mod limbs;
