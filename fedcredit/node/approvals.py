@@ -15,6 +15,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.admission import APPROVAL_PENDING
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.peers import NAME_AFTER_S, slow_named
+from fedcredit.node.jobs.waits import PASSING
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.timely import timely_call
@@ -53,7 +54,7 @@ async def approved_by_all(
         )
         said = dict(zip(asked, answers, strict=True))
         pending = {party for party, error in said.items() if error is not None and error.code == APPROVAL_PENDING}
-        away = {party for party, error in said.items() if isinstance(error, PeerLost)}
+        away = {party for party, error in said.items() if error is not None and _passes(error)}
         seconds = clock.monotonic() - begun
         for party in sorted(away - named) if seconds >= NAME_AFTER_S else ():
             log.waiting("agreement", party, seconds)
@@ -89,6 +90,11 @@ async def _ask(
     except FedcreditError as error:
         return error
     return None
+
+
+def _passes(error: FedcreditError) -> bool:
+    """Whether a party is away, or has no room to write that it is asked: neither is a no."""
+    return isinstance(error, PeerLost) or error.code in PASSING
 
 
 def _state(job: str, party: PartyId, state: str, code: str = "") -> JobEvent:

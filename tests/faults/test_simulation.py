@@ -39,12 +39,15 @@ ONCE_FAILED = [
     213910060,
     213910073,
     213920070,
+    10793879,
+    10833879,
 ]
 """Seeds of stories in which something did not hold once. A frame was blamed on a peer that had done nothing wrong; a
 party that was away when a job began ended it; a platform asked without a pause, or never heard of an end again. A clock
 that went back ended a job, or kept its node from starting again; whoever was interrupted was taken for the cause; a
 platform with a full disk could not end a job; a party waited a day for the start of a job that was given up; one that
-was away for a minute when a job was proposed found the clocks apart."""
+was away for a minute when a job was proposed found the clocks apart; the full disk of one that waited for a person
+ended a job elsewhere and kept it here."""
 
 
 NAMED_WITHIN_S = 30.1
@@ -188,6 +191,17 @@ def test_a_person_may_take_longer_than_an_agreement_at_a_node_that_was_started_a
     )
     hold([outcome], said)
     assert (outcome["end"], outcome["done"]) == ("succeeded", 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_end_that_a_full_disk_takes_not_is_written_when_there_is_room() -> None:
+    """The platform says it once, and the job waits here for a person, whom nobody asks any more."""
+    [outcome], said = tell(
+        "--deed=approve:0:tax:bank:100", "--deed=full:60:tax:bank:25", "--deed=cancel:61:platform:bank:1"
+    )
+    hold([outcome], said)
+    assert (outcome["end"], outcome["code"], outcome["done"]) == ("cancelled", "CANCELLED", 2)
 
 
 @pytest.mark.slow

@@ -71,6 +71,8 @@ class _Job:
     run: JobRun | None = None
     task: asyncio.Task[None] | None = None
     wait: _Wait | None = None
+    told: Outcome | None = None
+    """The end that could not be written yet."""
 
 
 class JobDesk:
@@ -298,8 +300,10 @@ class JobDesk:
         specification = JobSpecification.parse(row.specification or row.proposal)
         ended = await end_job(specification, self._premises, job.log, outcome)
         if ended.state is JobState.WAITING:
+            job.told = outcome  # whoever told us will not say it again
             return
         failpoints.hit("job.wait.ended", outcome.state)
+        job.told = None
         job.wait = None
         if job.table is not None:
             job.table.close()
@@ -316,7 +320,7 @@ class JobDesk:
         while True:
             await asyncio.sleep(TICK_S)
             for name, job in list(self._jobs.items()):
-                if job.run is None and self._overdue(job):
+                if job.run is None and (job.told is not None or self._overdue(job)):
                     with contextlib.suppress(FedcreditError):
                         await self._give_up(name, job)
 
@@ -329,9 +333,13 @@ class JobDesk:
     async def _give_up(self, name: str, job: _Job) -> None:
         async with job.lock:
             row = await asyncio.to_thread(self._premises.store.jobs.job, name)
-            if row is None or job.run is not None or not self._overdue(job):
+            if row is None or job.run is not None:
                 return
-            if job.wait is not None:
+            if job.told is not None:
+                await self._end(row, job, job.told)
+            elif not self._overdue(job):
+                return
+            elif job.wait is not None:
                 await self._end(row, job, Outcome(JobState.FAILED, self._missed(job.wait)))
             elif row.state in (JobState.PROPOSED, JobState.SIGNED):
                 what = "was agreed on and never started"
