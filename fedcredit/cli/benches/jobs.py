@@ -19,7 +19,16 @@ from fedcredit.runtime.config import load_job
 from fedcredit.runtime.toml import dump
 from fedcredit.uscc import codes
 
-__all__ = ["align_seconds", "identifiers", "median", "peak_memory", "run_job", "scratch", "write_table"]
+__all__ = [
+    "align_seconds",
+    "identifiers",
+    "identifiers_of",
+    "median",
+    "peak_memory",
+    "run_job",
+    "scratch",
+    "write_table",
+]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 Ids: TypeAlias = npt.NDArray[np.bytes_]
@@ -27,9 +36,13 @@ Ids: TypeAlias = npt.NDArray[np.bytes_]
 
 def identifiers(first: int, n: int) -> Ids:
     """USCCs number `first ... first + n`: distinct, with valid check characters."""
-    values = np.empty((n, 17), np.uint8)
+    return identifiers_of(np.arange(first, first + n))
+
+
+def identifiers_of(numbers: npt.NDArray[np.int64]) -> Ids:
+    """The USCC of each number below 10^9, with valid check characters."""
+    values = np.empty((len(numbers), 17), np.uint8)
     values[:, :8] = (9, 1, 1, 1, 0, 1, 0, 5)
-    numbers = np.arange(first, first + n)
     for place in range(9):
         values[:, 16 - place] = numbers // 10**place % 10
     return codes(values)
