@@ -24,7 +24,7 @@ from fedcredit.node.jobs.memory import check_memory, free_memory, needed_memory
 from fedcredit.node.jobs.premises import Premises
 from fedcredit.node.jobs.room import check_room, free_bytes, needed_bytes
 from fedcredit.node.jobs.run import NOT_BELIEVED, JobRun, Outcome, end_job, told_to_end
-from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, OUT_OF_MEMORY, disk_full, interrupted, out_of_memory
+from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, OUT_OF_MEMORY, interrupted, kept_reason
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.node.store.faults import stale_epoch
@@ -102,7 +102,8 @@ class JobDesk:
             peers = JobSpecification.parse(row.specification or row.proposal).parties
             self._premises.transport.expect([PartyId(peer.id) for peer in peers])
             if row.state is JobState.WAITING:
-                self._job(row.id).wait = _Wait(_reason_of(row), self._now() - self._age_s(row.waiting_since))
+                reason = kept_reason(row.id, row.waiting_code, row.waiting_culprit)
+                self._job(row.id).wait = _Wait(reason, self._now() - self._age_s(row.waiting_since))
         self._clockwork = asyncio.get_running_loop().create_task(self._tick(), name="job desk")
 
     def log(self, job: str) -> EventLog:
@@ -388,16 +389,3 @@ class JobDesk:
 
     def _now(self) -> float:
         return self._premises.clock.monotonic()
-
-
-def _reason_of(row: JobRow) -> FedcreditError:
-    """Why a job waits, as the store has it."""
-    if row.waiting_code == "PEER_LOST":
-        return PeerLost(row.waiting_culprit or "a peer", "the job", "was lost and has not come back")
-    if row.waiting_code == DISK_FULL:
-        return disk_full(0)
-    if row.waiting_code == OUT_OF_MEMORY:
-        return out_of_memory()
-    if row.waiting_code == INTERRUPTED:
-        return interrupted(row.id)
-    return FedcreditError(Problem(row.waiting_code or INTERRUPTED, f"job {row.id}", "waits"))

@@ -13,6 +13,7 @@ __all__ = [
     "PASSING",
     "disk_full",
     "interrupted",
+    "kept_reason",
     "lacks_memory",
     "out_of_memory",
     "reason_to_wait",
@@ -78,3 +79,16 @@ def disk_full(need: int) -> ConfigError:
     """The disk has no room for the job. Units: need in bytes, 0 where that is not known."""
     what = f"{need} bytes are needed" if need else "has no room left"
     return ConfigError(Problem(DISK_FULL, "disk of the node", what, "make room; the job then goes on by itself"))
+
+
+def kept_reason(job: str, code: str, culprit: str) -> FedcreditError:
+    """Why a job waits, as the store has it."""
+    if code == "PEER_LOST":
+        return PeerLost(culprit or "a peer", "the job", "was lost and has not come back")
+    if code == DISK_FULL:
+        return disk_full(0)
+    if code == OUT_OF_MEMORY:
+        return out_of_memory()
+    if code in ("", INTERRUPTED):
+        return interrupted(job)
+    return FedcreditError(Problem(code, f"job {job}", "waits"))
