@@ -1,6 +1,8 @@
 //! One number at a time, on any processor. Products of limbs have 104 bits, so a wide word adds up a whole column of them,
 //! and only then is it split into limbs: half the time of splitting each product, as vectors have to.
 
+use std::hint::black_box;
+
 use crate::lanes::{self, LIMB_BITS, Lanes, MASK};
 
 impl Lanes for u64 {
@@ -59,7 +61,8 @@ impl Lanes for u64 {
     #[inline(always)]
     fn equal(self, other: Self) -> Self {
         let difference = self ^ other;
-        ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1)
+        // A compiler that saw that this is all ones or zero would branch on it, once for a whole entry of a table.
+        black_box(((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1))
     }
 
     #[inline(always)]
