@@ -20,6 +20,7 @@ MOSTLY_ONE = 0.99
 """A column with one value in this share of its rows says little."""
 
 _TOP_LEVELS = 5
+_ROWS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,12 @@ class Quality:
 
 
 def range_of(kind: ColumnKind, levels: Sequence[str], values: npt.NDArray[np.float64]) -> Range | None:
-    """The range of a feature's values, or None if there are none. Shapes: values (n,), NaN where missing."""
-    present = values[~np.isnan(values)]
+    """The range of a feature's values, or None if there are none; they are sorted where they are.
+
+    Shapes: values (n,), NaN where missing.
+    """
+    values.sort()  # NaN comes last
+    present = values[: values.size - int(np.isnan(values).sum())]
     if present.size == 0:
         return None
     if kind == "categorical":
@@ -106,13 +111,22 @@ def range_of(kind: ColumnKind, levels: Sequence[str], values: npt.NDArray[np.flo
         frequent = np.argsort(-counts, kind="stable")[:_TOP_LEVELS]
         bars = tuple(int(n) for n in counts[frequent])
         return Range(None, (), None, bars, tuple(levels[int(k)] for k in frequent), float(counts.max() / present.size))
-    present.sort()
     smallest, largest = float(present[0]), float(present[-1])
     quantiles = tuple(float(present[int(q * (present.size - 1))]) for q in QUANTILES)
     # Halved first: the distance between two doubles may be more than one can hold.
     low, width = smallest / 2, (largest / 2 - smallest / 2) / BARS
     edges = np.searchsorted(present, [2 * (low + k * width) for k in range(1, BARS)])
     bars = tuple(int(n) for n in np.diff([0, *edges, present.size])) if width > 0 else (present.size,)
-    starts = np.flatnonzero(np.diff(present, prepend=np.nan) != 0)
-    repeats = np.diff(starts, append=present.size)
-    return Range(smallest, quantiles, largest, bars, (), float(repeats.max() / present.size))
+    return Range(smallest, quantiles, largest, bars, (), _longest_run(present) / present.size)
+
+
+def _longest_run(ordered: npt.NDArray[np.float64]) -> int:
+    """How often the most frequent of `ordered` values is there. Shapes: ordered (n,), n > 0."""
+    longest = begun = 0
+    for start in range(1, ordered.size, _ROWS_AT_ONCE):
+        end = min(start + _ROWS_AT_ONCE, ordered.size)
+        begins = start + np.flatnonzero(ordered[start:end] != ordered[start - 1 : end - 1])
+        if begins.size:
+            longest = max(longest, int(np.diff(begins, prepend=begun).max()))
+            begun = int(begins[-1])
+    return max(longest, ordered.size - begun)

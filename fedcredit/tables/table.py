@@ -101,7 +101,7 @@ class Table:
 
         Shapes: rows (n,). Raises: ValueError if a row number is out of range.
         """
-        wanted = _Wanted(np.arange(self.n_rows) if rows is None else np.asarray(rows, np.int64), self.n_rows)
+        wanted = _All(self.n_rows) if rows is None else _Wanted(np.asarray(rows, np.int64), self.n_rows)
         found: dict[int, F64] = {}
         contents = self._contents
         label: U8 | None = None
@@ -170,19 +170,19 @@ class Table:
 
     def _in_full(self, some: Sequence[Settled]) -> Iterator[tuple[Settled, F64]]:
         """Whole columns in turn, as many at once as memory takes in its stride."""
-        wanted = _Wanted(np.arange(self.n_rows), self.n_rows)
+        wanted = _All(self.n_rows)
         at_once = max(1, min(_COLUMNS_AT_ONCE, _VALUES_AT_ONCE // max(1, self.n_rows)))
         for start in range(0, len(some), at_once):
             part = some[start : start + at_once]
             found = self._fetch(part, wanted)
             yield from ((s, found[s.index]) for s in part)
 
-    def _label(self, i: int, wanted: _Wanted | None = None) -> F64:
-        wanted = wanted or _Wanted(np.arange(self.n_rows), self.n_rows)
+    def _label(self, i: int, wanted: _Rows | None = None) -> F64:
+        wanted = _All(self.n_rows) if wanted is None else wanted
         steps = (*cells([(i, self.spec.missing)]), f"{label_reading(f'v{i}')} AS x{i}")
         return self._collect([i], steps, wanted)[i]
 
-    def _fetch(self, some: Sequence[Settled], wanted: _Wanted) -> dict[int, F64]:
+    def _fetch(self, some: Sequence[Settled], wanted: _Rows) -> dict[int, F64]:
         quick = {
             s.index: f for s in some if s.kind == "numeric" and (f := quick_reading(f"c{s.index}", self._markers(s)))
         }
@@ -191,8 +191,8 @@ class Table:
         steps = cells(prepared) if prepared else ()
         return self._collect([s.index for s in some], (*steps, ", ".join(forms)), wanted)
 
-    def _collect(self, columns: Sequence[int], steps: Sequence[str], wanted: _Wanted) -> dict[int, F64]:
-        out = {i: np.empty(len(wanted.rows)) for i in columns}
+    def _collect(self, columns: Sequence[int], steps: Sequence[str], wanted: _Rows) -> dict[int, F64]:
+        out = {i: np.empty(len(wanted)) for i in columns}
         for low, high, at, inside in wanted.pieces():
             piece = self._engine.piece(low, high, columns, *steps)
             for i, values in out.items():
@@ -203,15 +203,33 @@ class Table:
         return markers(self.spec, s.spec)
 
 
+class _All:
+    """All rows of a table in file order."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def pieces(self) -> Iterator[tuple[int, int, slice, slice]]:
+        """As those of `_Wanted`, without a number for each row."""
+        for low in range(0, self._n_rows, ROWS_AT_ONCE):
+            high = min(low + ROWS_AT_ONCE, self._n_rows)
+            yield low, high, slice(low, high), slice(None)
+
+
 class _Wanted:
     """Row numbers, and how to get them out of pieces of the table in file order."""
 
     def __init__(self, rows: I64, n_rows: int) -> None:
         if rows.ndim != 1 or (len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < n_rows)):
             raise ValueError(f"row numbers of a table with {n_rows} rows: shape {rows.shape}, or out of range")
-        self.rows = rows
         self._order = np.argsort(rows, kind="stable")
         self._sorted = rows[self._order]
+
+    def __len__(self) -> int:
+        return len(self._sorted)
 
     def pieces(self) -> Iterator[tuple[int, int, I64, I64]]:
         """For each piece with wanted rows: its rows from, to; where they go; where they are in it."""
@@ -222,6 +240,9 @@ class _Wanted:
             part = self._sorted[start:end]
             yield low, int(part[-1]) + 1, self._order[start:end], part - low
             start = end
+
+
+_Rows = _All | _Wanted
 
 
 def open_table(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from table_files import spec_of
 
-from fedcredit.tables import check_table, open_table
+from fedcredit.tables import check_table, open_table, quality
 from fedcredit.tables.quality import BARS, QUANTILES, range_of
 
 NAN = float("nan")
@@ -78,3 +79,15 @@ def test_values_do_not_show_in_logs(tmp_path: Path) -> None:
         text = repr(table.profiled()) + str(table.profiled().counts())
     assert "48151623" not in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 100])
+def test_the_most_frequent_value_is_found_across_pieces(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "_ROWS_AT_ONCE", at_once)
+    rng = np.random.default_rng(at_once)
+    for n, distinct in ((1, 1), (2, 1), (2, 2), (50, 1), (50, 3), (60, 60), (60, 20)):
+        values = rng.integers(0, distinct, n).astype(np.float64)
+        most = np.unique(values, return_counts=True)[1].max()
+        found = range_of("numeric", (), np.concatenate([values, [NAN] * 3]))
+        assert found is not None
+        assert found.most_frequent == most / n
