@@ -75,7 +75,7 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
     assert need(TAX, 100_000, 300, 32, "unbalanced") == (48 << 20) + 100_000 * 160 + 100_000 * 300 * 81
     assert need(BANK, 100_000, 300, 32, "unbalanced") == need(BANK, 100_000, 300, 32)
     model = 10_000_000 * 1 * 81
-    assert need(TAX, 10_000_000, 1, 32, "fast") == (48 << 20) + (256 << 20) + 10_000_000 * 96 + model
+    assert need(TAX, 10_000_000, 1, 32, "fast") == (48 << 20) + (256 << 20) + 10_000_000 * 48 + model
     assert need(TAX, 10_000_000, 1, 32, "fast") < need(TAX, 10_000_000, 1, 32)
     assert need(TAX, 1000, 2, 8) < need(TAX, 1000, 2, 9) < need(TAX, 1001, 2, 9) < need(TAX, 1001, 3, 9)
 

@@ -23,8 +23,9 @@ BASE_BYTES = 48 << 20
 INTERSECT_BYTES = 256
 """For each row of the own table, or of its largest bucket; measured 230 at a million rows."""
 
-FAST_ROW_BYTES = 96
-"""For each row of the own table that waits for its bucket in mode `fast`, or has been through it; measured 64."""
+FAST_ROW_BYTES = 48
+"""For each row of the own table that has been through its bucket in mode `fast`: its number, its place in a list, and
+the order of the result. Those that wait for theirs lie in a file."""
 
 LENT_BYTES = 160
 """For each row of a table whose filter is made or follows it; measured 106 and 153 at a million rows, of which 64 are
