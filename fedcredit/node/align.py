@@ -8,7 +8,7 @@ file (`node.dealt`), so that memory holds those of one bucket, and eight bytes o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -168,18 +168,18 @@ class Aligner:
             return BucketKept(numbers[lent.order], np.empty((0, size, ITEM_BYTES), np.uint8), _NONE, size)
         return BucketKept(rows, lent.tag_seeds[None, : rows.size], _NONE, 0)
 
-    def _release(self, kept: Sequence[BucketKept], n_rows: int) -> Steps[Alignment | None]:
+    def _release(self, kept: list[BucketKept], n_rows: int) -> Steps[Alignment | None]:
+        """What all buckets found, as one; `kept` is empty then, for it may be as large as what comes of it."""
         ends = np.cumsum([bucket.listed for bucket in kept])
         role = self._role("align", np.empty(0, "S1"))
         if isinstance(role, IntersectHolder) and not role.both_learn:
             return (yield from role.release(Lent()))
         rows = np.concatenate([bucket.rows for bucket in kept], dtype=np.int64)
         seeds = np.concatenate([bucket.seeds for bucket in kept], axis=1)
+        # The lists of all buckets, one behind the other, are one list.
+        places = np.concatenate([bucket.places + (end - bucket.listed) for bucket, end in zip(kept, ends, strict=True)])
+        kept.clear()
         if isinstance(role, IntersectReceiver):
-            # The lists of all buckets, one behind the other, are one list.
-            places = np.concatenate(
-                [bucket.places + (end - bucket.listed) for bucket, end in zip(kept, ends, strict=True)]
-            )
             tag_seeds = dict(zip(role.holders, seeds, strict=False))
             return (yield from role.release(Sieved(rows, tag_seeds, places, int(ends[-1]))))
         if ends[-1]:

@@ -72,6 +72,11 @@ class StandingTable(Table):
         """See `Table`; as it was found when the record was made."""
         return self.quality
 
+    def let_go_of_rows(self) -> None:
+        """See `Table`."""
+        if self._opened is not None:
+            self._opened.let_go_of_rows()
+
     def close(self) -> None:
         """See `Table`."""
         if self._opened is not None:

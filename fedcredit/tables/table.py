@@ -156,6 +156,10 @@ class Table:
         valid = self._in_full([s for s in self._contents.features if not s.invalid])
         return self.quality.with_ranges({s.spec.name: range_of(s.kind, s.spec.levels or (), v) for s, v in valid})
 
+    def let_go_of_rows(self) -> None:
+        """Free the copy of the columns, which nobody reads any more; identifiers stay."""
+        self._engine.close()
+
     def close(self) -> None:
         """Free the copy, and remove the snapshot if it was for this table alone."""
         self._held.close()

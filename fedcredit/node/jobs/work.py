@@ -78,6 +78,8 @@ class JobWork:
         specification, keep = self._specification, self._keep
         validated = await asyncio.to_thread(_validate, table, fingerprint)
         await keep("validate", Validated, lambda: _given(validated))
+        if not specification.models:
+            await asyncio.to_thread(table.let_go_of_rows)
         if specification.intersect.size_only:
             await self._end(table, await self._aligner().count(table.ids()), None, {})
             return
