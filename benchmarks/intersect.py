@@ -45,8 +45,8 @@ PYTHON = PEERS / ".venv" / "bin" / "python"
 TIMEOUT_S = 1800
 DISK_LOOK_S = 0.2
 LINES_AT_ONCE = 1 << 20
-OPENMINED_MOST = 200_000
-"""It takes minutes from there on."""
+CURVES_MOST = 200_000
+"""Elliptic curves take minutes from there on."""
 
 Run = Callable[[Path], dict[str, Any]]
 
@@ -70,9 +70,11 @@ def measure(rows: int, repeat: int, skip: list[str]) -> list[dict[str, Any]]:
         "fedcredit fast, three parties": lambda folder: ours(folder, "fast", ("bank", "tax", "registry")),
         "SPU RR22 best": lambda folder: spu(folder, "rr22", "best"),
         "SPU RR22 default": lambda folder: spu(folder, "rr22", "default"),
+        "SPU KKRT best": lambda folder: spu(folder, "kkrt", "best"),
     }
-    if rows <= OPENMINED_MOST:
+    if rows <= CURVES_MOST:
         runs["fedcredit ecdh"] = lambda folder: ours(folder, "ecdh")
+        runs["SPU ECDH best"] = lambda folder: spu(folder, "ecdh", "best")
         runs["OpenMined"] = openmined
     runs = {name: run for name, run in runs.items() if not any(name.startswith(start) for start in skip)}
     if not PYTHON.exists() and not all(name.startswith("fedcredit") for name in runs):
