@@ -54,7 +54,7 @@ async def approved_by_all(
         )
         said = dict(zip(asked, answers, strict=True))
         pending = {party for party, error in said.items() if error is not None and error.code == APPROVAL_PENDING}
-        away = {party for party, error in said.items() if error is not None and _passes(error)}
+        away = {party for party, error in said.items() if error is not None and _is_away(error, party in awaited)}
         seconds = clock.monotonic() - begun
         for party in sorted(away - named) if seconds >= NAME_AFTER_S else ():
             log.waiting("agreement", party, seconds)
@@ -92,9 +92,9 @@ async def _ask(
     return None
 
 
-def _passes(error: FedcreditError) -> bool:
-    """Whether a party is away, or has no room to write that it is asked: neither is a no."""
-    return isinstance(error, PeerLost) or error.code in PASSING
+def _is_away(error: FedcreditError, awaited: bool) -> bool:
+    """Whether a party is away; or one of its people is awaited, and it has no room just now to hear that again."""
+    return isinstance(error, PeerLost) or (awaited and error.code in PASSING)
 
 
 def _state(job: str, party: PartyId, state: str, code: str = "") -> JobEvent:
