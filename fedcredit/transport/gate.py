@@ -67,7 +67,7 @@ class _Open:
         self.party, self.leaf, self.context = party, leaf, context
         self.task = asyncio.current_task()
         self.refused: TrustRefused | None = None
-        self.sending = False
+        self.sending, self.n_sent = False, 0
         self._cut: asyncio.Task[None] | None = None
 
     def end(self, refused: TrustRefused) -> None:
@@ -84,7 +84,7 @@ class _Open:
 
     async def sent(self) -> None:
         """What was `sending` has gone out. Raises CancelledError when the call was ended meanwhile."""
-        self.sending = False
+        self.sending, self.n_sent = False, self.n_sent + 1
         if self._cut is not None:
             await asyncio.shield(self._cut)
 
