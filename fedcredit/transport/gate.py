@@ -12,7 +12,7 @@ import contextlib
 import functools
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -38,8 +38,6 @@ else:
 _log_line = logs.get("transport")
 
 LOOK_AGAIN_S = 1.0
-SAY_WHY_S = 5.0
-"""How long a caller that reads nothing may keep us from saying why its call ends."""
 
 
 def caller_of(context: Any) -> PartyId:
@@ -63,47 +61,10 @@ def _leaf_of(context: Any) -> bytes:
 class _Open:
     """A call that runs, and why it was ended from here."""
 
-    def __init__(self, party: PartyId, leaf: bytes, context: Context) -> None:
-        self.party, self.leaf, self.context = party, leaf, context
+    def __init__(self, party: PartyId, leaf: bytes) -> None:
+        self.party, self.leaf = party, leaf
         self.task = asyncio.current_task()
         self.refused: TrustRefused | None = None
-        self.sending, self.n_sent = False, 0
-        self._cut: asyncio.Task[None] | None = None
-
-    def end(self, refused: TrustRefused) -> None:
-        """End the call, and tell the caller why."""
-        if self.refused is not None or self.task is None:
-            return
-        self.refused = refused
-        if self.sending:
-            # gRPC takes no cancellation in the middle of a message: it would drop the handler and send no status, so
-            # that the caller waited for its deadline. The status goes out behind the message, however slow that is.
-            self._cut = asyncio.get_running_loop().create_task(self._cut_off(), name="cut off")
-        else:
-            self.task.cancel()
-
-    async def sent(self) -> None:
-        """What was `sending` has gone out. Raises CancelledError when the call was ended meanwhile."""
-        self.sending, self.n_sent = False, self.n_sent + 1
-        if self._cut is not None:
-            await asyncio.shield(self._cut)
-
-    async def explain(self) -> None:
-        """Tell the caller why we end its call, if it is we who do."""
-        if self.refused is not None and self.task is not None and self._cut is None:
-            self.task.uncancel()
-            await self.context.abort(_status(self.refused), self.refused.code)
-
-    async def _cut_off(self) -> None:
-        assert self.refused is not None, "a call is cut off for a reason"
-        assert self.task is not None, "a call has a task"
-        try:
-            async with asyncio.timeout(SAY_WHY_S):
-                await self.context.abort(_status(self.refused), self.refused.code)
-        except (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, TimeoutError):
-            pass  # told, or gone, or it does not listen
-        finally:
-            self.task.cancel()
 
 
 class Gate(_Interceptor):
@@ -138,7 +99,9 @@ class Gate(_Interceptor):
             except TrustRefused as refused:
                 if call.refused is None:
                     _log(refused)
-                    call.end(refused)
+                    call.refused = refused
+                    if call.task is not None:
+                        call.task.cancel()
 
     async def intercept_service(
         self,
@@ -160,15 +123,16 @@ class Gate(_Interceptor):
         if inspect.isasyncgenfunction(behaviour):
 
             @functools.wraps(behaviour)
-            async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
+            async def streaming(request: Any, context: Context) -> None:
+                # Replies are written here and not yielded to gRPC: that gives no generator word of a cancellation that
+                # comes in the middle of a message, nor the caller a status, who then waits for its deadline.
                 call = await self._enter(context)
                 try:
-                    async for reply in behaviour(request, context):
-                        call.sending = True
-                        yield reply
-                        await call.sent()
+                    async with contextlib.aclosing(behaviour(request, context)) as replies:
+                        async for reply in replies:
+                            await context.write(reply)
                 except asyncio.CancelledError:
-                    await call.explain()
+                    await self._explain(call, context)
                     raise
                 finally:
                     self._leave(call)
@@ -181,7 +145,7 @@ class Gate(_Interceptor):
             try:
                 return await behaviour(request, context)
             except asyncio.CancelledError:
-                await call.explain()
+                await self._explain(call, context)
                 raise
             finally:
                 self._leave(call)
@@ -202,7 +166,7 @@ class Gate(_Interceptor):
         if not await self._its_turn(caller) or self._calls[caller] >= self._limits.calls_per_peer:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA")
         self._calls[caller] += 1
-        call = _Open(caller, leaf, context)
+        call = _Open(caller, leaf)
         self._open.add(call)
         return call
 
@@ -226,6 +190,12 @@ class Gate(_Interceptor):
     def _leave(self, call: _Open) -> None:
         self._calls[call.party] -= 1
         self._open.discard(call)
+
+    async def _explain(self, call: _Open, context: Context) -> None:
+        """Tell the caller why we end its call, if it is we who do."""
+        if call.refused is not None and call.task is not None:
+            call.task.uncancel()
+            await context.abort(_status(call.refused), call.refused.code)
 
     async def _keep_looking(self) -> None:
         while True:
