@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from fedcredit.credit.woe import BinCounts
 from fedcredit.errors import ConfigError, Problem
@@ -71,10 +72,8 @@ class PointScale:
 
     def probability(self, score: F64) -> F64:
         """The probability of being bad that a score means. Shapes: (n,) in, (n,) out."""
-        log_odds = (self.offset - np.asarray(score, np.float64)) / self.factor
-        # Of the two forms of the logistic function, the one that cannot overflow.
-        small = np.exp(-np.abs(log_odds))
-        return np.where(log_odds < 0, small, 1.0) / (1.0 + small)
+        probability: F64 = expit((self.offset - score) / self.factor)
+        return probability
 
 
 def bin_points(woe: F64, coefficient: float, scale: PointScale, *, share: float = 0.0) -> F64:

@@ -188,10 +188,11 @@ class Ciphertexts:
 
     def refuse_repeats(self, others: Ciphertexts) -> None:
         """Raise BadCiphertext if a row is one of `others`: somebody sent back what it got, as it was."""
-        known = {row.tobytes() for row in others.rows}
-        for index, row in enumerate(self.rows):
-            if row.tobytes() in known:
-                raise BadCiphertext(index, "a ciphertext of this party's own, sent back as it was")
+        mine, theirs = (
+            np.ascontiguousarray(rows).view(f"S{2 * self.key.width}") for rows in (self.rows, self.key._own(others))
+        )
+        if (again := np.isin(mine, theirs).ravel()).any():
+            raise BadCiphertext(int(np.argmax(again)), "a ciphertext of this party's own, sent back as it was")
 
 
 class Encryptor(Protocol):
