@@ -64,6 +64,7 @@ class Engine:
         self._name = name
         self._lock = threading.Lock()
         self._spill = _private_folder(resources.spill_dir)
+        self._longest: dict[int, int] = {}
         try:
             self._connection: Any = duckdb.connect(":memory:", config=_config(resources, self._spill))
             self._connection.execute(f"SET allowed_paths = [{literal(readable)}]")
@@ -80,9 +81,11 @@ class Engine:
         return self._spill
 
     def longest(self, *columns: int) -> list[int]:
-        """Bytes of the longest cell of each column."""
-        found = self.one(f"SELECT {', '.join(f'coalesce(max(strlen(c{i})), 0)' for i in columns)} FROM raw")
-        return list(map(int, found))
+        """Bytes of the longest cell of each column, of rows that were left out since as well."""
+        if new := [i for i in columns if i not in self._longest]:
+            found = self.one(f"SELECT {', '.join(f'coalesce(max(strlen(c{i})), 0)' for i in new)} FROM raw")
+            self._longest |= dict(zip(new, map(int, found), strict=True))
+        return [self._longest[i] for i in columns]
 
     def load_csv(self, path: str, structure: Structure, delimiter: str, columns: Sequence[int], limits: Limits) -> None:
         """Fill `raw` with some columns of the CSV file. Raises CSV_MALFORMED, LIMIT_MEMORY."""

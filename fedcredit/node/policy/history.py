@@ -52,13 +52,13 @@ class History:
         """What the node's store says of the jobs over this table that were before `proposal`."""
         with self._lock:
             self._catch_up(store, me)
-            past = [(job, kept) for job, kept in self._past.items() if job != proposal.id]
+            past = [kept for job, kept in self._past.items() if job != proposal.id]
         rows: dict[PartyId, set[int]] = {}
         runs: list[EarlierRun] = []
         refused_at: dict[PartyId, str] = {}
         agreed_from: dict[PartyId, str] = {}
         table, parties = table_of(proposal, me), {PartyId(entry.id) for entry in proposal.parties}
-        for _, kept in past:
+        for kept in past:
             peers = (kept.parties & parties) - {me}
             if not peers or kept.table != table:
                 continue
