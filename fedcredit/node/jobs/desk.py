@@ -337,7 +337,9 @@ class JobDesk:
             if row is None or job.run is not None:
                 return
             if job.told is not None:
-                await self._end(row, job, job.told)
+                # Each attempt begins with an entry in the audit log: none before there is room for what follows it.
+                if free_bytes(self._premises.folder) >= self._need(row):
+                    await self._end(row, job, job.told)
             elif not self._overdue(job):
                 return
             elif job.wait is not None:
