@@ -10,10 +10,11 @@ use curve25519_dalek::traits::IsIdentity;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
+use crate::arithmetic::Arithmetic;
 use crate::error::KernelError;
 use crate::expand::{Dst, WIDE_BYTES};
 use crate::items::Items;
-use crate::ristretto::{Arithmetic, BLOCK, BadRow, Halves, decode};
+use crate::ristretto::{BLOCK, BadRow, Halves, decode};
 use crate::sha512::Beginning;
 
 pub const POINT_BYTES: usize = 32;

@@ -11,12 +11,7 @@ use zeroize::Zeroize;
 
 use crate::lanes::{self, Lanes};
 
-/// Whether this processor has what this module needs.
-pub fn available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512ifma")
-}
+pub use crate::field8::available;
 
 /// One word of each of eight numbers. Must exist only where [`available`] is true.
 #[derive(Clone, Copy)]

@@ -6,7 +6,8 @@
 //! - [`hash`], [`vaes`]: the correlation-robust hash that all symmetric protocols here rest on, twice.
 //! - [`items`], [`digest`]: batches of byte strings, and keyed functions of them.
 //! - [`partition`]: rows told apart and found again. [`identifiers`]: columns of identifiers in normal form; [`lines`]: as CSV.
-//! - [`ristretto`]: ristretto255 in blocks of points, by one of two arithmetics. `field8`, `edwards8` and `ristretto8`
+//! - [`arithmetic`]: one number at a time, or eight.
+//! - [`ristretto`]: ristretto255 in blocks of points, by either. `field8`, `edwards8` and `ristretto8`
 //!   are the second one, eight points at a time.
 //! - `sha512`, `sha8`, `expand`: SHA-512 of short messages, eight at a time, and what hash-to-group makes of it.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
@@ -25,6 +26,7 @@
 //! - [`histogram`]: sums per bin in the clear, for a party's own columns.
 #![deny(unsafe_code)]
 
+pub mod arithmetic;
 mod bit_fields;
 #[cfg(target_arch = "x86_64")]
 pub mod clmul;

@@ -8,10 +8,9 @@
 
 use rayon::prelude::*;
 
+use crate::arithmetic::Arithmetic;
 use crate::error::KernelError;
 use crate::lanes::Lanes;
-#[cfg(target_arch = "x86_64")]
-use crate::lanes8;
 use crate::limbs::{load_rows, store_rows, value_bits};
 use crate::powers::{Door, Table, gather, nibble, raise, scatter};
 use crate::square_ring::{Ring, Work, zeros};
@@ -22,39 +21,17 @@ const GROUPS: usize = 8;
 /// Rows whose ciphertexts are held in the form that is multiplied: 8 MiB at 3072 bits.
 const HELD: usize = 8192;
 
-/// What numbers are computed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// One number at a time, on any processor.
-    Portable,
-    /// Eight at a time. Must exist only where `lanes8::available` is true.
-    #[cfg(target_arch = "x86_64")]
-    Eight,
-}
-
-impl Arithmetic {
-    /// The fastest on this processor, or the one that is on all of them.
-    pub fn best(portable: bool) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if !portable && lanes8::available() {
-            return Self::Eight;
-        }
-        let _ = portable;
-        Self::Portable
-    }
-}
-
 /// Calls a function for the arithmetic.
 #[macro_export]
 macro_rules! with_lanes {
     ($arithmetic:expr, $lanes:ident => $call:expr) => {
         match $arithmetic {
-            $crate::paillier::Arithmetic::Portable => {
+            $crate::arithmetic::Arithmetic::Portable => {
                 type $lanes = u64;
                 $call
             }
             #[cfg(target_arch = "x86_64")]
-            $crate::paillier::Arithmetic::Eight => {
+            $crate::arithmetic::Arithmetic::Eight => {
                 type $lanes = $crate::lanes8::Eight;
                 $call
             }
@@ -73,10 +50,11 @@ pub struct Public {
 impl Public {
     /// The key of an odd modulus without leading zero bytes. Whether it is a good one is not looked at here.
     pub fn new(n: &[u8], portable: bool) -> Result<Self, KernelError> {
+        let arithmetic = if portable { Arithmetic::Portable } else { Arithmetic::best() };
         if value_bits(n).div_ceil(8) != n.len() {
             return Err(KernelError::Range { what: "modulus", index: 0 });
         }
-        Ok(Self { ring: Ring::new(n)?, width: n.len(), arithmetic: Arithmetic::best(portable) })
+        Ok(Self { ring: Ring::new(n)?, width: n.len(), arithmetic })
     }
 
     pub(crate) fn arithmetic(&self) -> Arithmetic {

@@ -11,6 +11,7 @@ use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 
+use crate::arithmetic::Arithmetic;
 #[cfg(target_arch = "x86_64")]
 use crate::ristretto8;
 
@@ -40,26 +41,7 @@ impl<'a> Halves<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadRow(pub usize);
 
-/// What points are computed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// One point at a time, on any processor.
-    Portable,
-    /// Eight at a time. Must exist only where `ristretto8::available` is true.
-    #[cfg(target_arch = "x86_64")]
-    Eight,
-}
-
 impl Arithmetic {
-    /// The fastest on this processor.
-    pub fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if ristretto8::available() {
-            return Self::Eight;
-        }
-        Self::Portable
-    }
-
     /// Twice the half scalar times each point, `times` times over: what a half gives is doubled, and multiplied again.
     pub fn multiply(
         self,

@@ -3,7 +3,8 @@
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
-use fedcredit_core::ristretto::{Arithmetic, BadRow, Halves};
+use fedcredit_core::arithmetic::Arithmetic;
+use fedcredit_core::ristretto::{BadRow, Halves};
 use sha2::{Digest, Sha512};
 
 const VECTORS: &str = include_str!("../../../../tests/vectors/rfc9496.json");

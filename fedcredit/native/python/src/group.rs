@@ -1,8 +1,8 @@
 //! ristretto255, the OPRF, the OKVS and the digest.
 
+use fedcredit_core::arithmetic::Arithmetic;
 use fedcredit_core::error::KernelError;
 use fedcredit_core::items::Items;
-use fedcredit_core::ristretto::Arithmetic;
 use fedcredit_core::{digest, group, okvs};
 use numpy::ndarray::Array2;
 use numpy::{
