@@ -10,13 +10,11 @@ import contextlib
 import re
 from dataclasses import dataclass, field
 
-from google.protobuf.message import DecodeError as ProtoDecodeError
-
 from fedcredit.errors import ConfigError, FedcreditError, PeerLost
 from fedcredit.ids import PartyId, party_id
 from fedcredit.kernels.digest import blake3
 from fedcredit.wire._gen import frame_pb2 as pb
-from fedcredit.wire.message import MessageInvalid
+from fedcredit.wire.message import MessageInvalid, read_proto
 
 __all__ = [
     "ABORT_STAGE",
@@ -93,10 +91,7 @@ class Frame:
         if end - start > MAX_HEADER_BYTES:
             raise MessageInvalid("frame.header", f"more than {MAX_HEADER_BYTES} bytes", "TOO_LARGE")
         header = pb.FrameHeader()
-        try:
-            header.ParseFromString(data[start:end])
-        except ProtoDecodeError:
-            raise MessageInvalid("frame.header", "not protobuf") from None
+        read_proto(header, data[start:end], "frame.header")
         start, end = _section(data, end, _BODY_KEY, "body")
         if end != len(data):
             raise MessageInvalid("frame.body", "bytes after the body")
@@ -151,10 +146,7 @@ class Abort:
     def decode(cls, data: bytes | memoryview) -> Abort:
         """The abort in a frame's body. Raises MessageInvalid."""
         body = pb.Abort()
-        try:
-            body.ParseFromString(bytes(data[:MAX_RECEIPT_BYTES]))
-        except ProtoDecodeError:
-            raise MessageInvalid("abort", "not protobuf") from None
+        read_proto(body, data[:MAX_RECEIPT_BYTES], "abort")
         if not is_code(body.code) or body.status > 255:
             raise MessageInvalid("abort", "not an error code and exit status")
         lost = _party(body.lost, "abort.lost") if body.lost else None
@@ -197,10 +189,7 @@ class Receipt:
         body = pb.Receipt()
         if len(data) > MAX_RECEIPT_BYTES:
             raise MessageInvalid("receipt", f"more than {MAX_RECEIPT_BYTES} bytes", "TOO_LARGE")
-        try:
-            body.ParseFromString(data)
-        except ProtoDecodeError:
-            raise MessageInvalid("receipt", "not protobuf") from None
+        read_proto(body, data, "receipt")
         if not all(is_code(code) for code in (body.refused, body.hang_up) if code):
             raise MessageInvalid("receipt", "not an error code")
         if body.hang_up:

@@ -19,9 +19,10 @@ from google.protobuf.message import Message as Proto
 
 from fedcredit.errors import FedcreditError, Problem
 
-__all__ = ["Message", "MessageInvalid", "array", "blob", "count", "flag", "message_type", "text"]
+__all__ = ["Message", "MessageInvalid", "array", "blob", "count", "flag", "message_type", "read_proto", "text"]
 
 MAX_ARRAY_RANK = 4
+_NO_ROOM = "alloc failed"
 
 # The allow-list of dtypes that may travel; the number is the one of the protobuf enum `Dtype`.
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -43,6 +44,18 @@ class MessageInvalid(FedcreditError):
 
     def __init__(self, where: str, what: str, code: str = "MESSAGE_INVALID") -> None:
         super().__init__(Problem(code, where, what))
+
+
+def read_proto(body: Proto, data: bytes | memoryview, where: str) -> None:
+    """Read `data` into `body`. Raises: MessageInvalid of `where`; MemoryError, for which no sender is to blame."""
+    try:
+        # protobuf reads any buffer; its stubs only know bytes.
+        body.ParseFromString(cast(bytes, data))
+    except ProtoDecodeError as error:
+        # To protobuf both are one error, and its text alone tells them apart.
+        if _NO_ROOM in str(error):
+            raise MemoryError(f"no room to read {where}") from None
+        raise MessageInvalid(where, "not protobuf") from None
 
 
 class _Kind(enum.Enum):
@@ -141,11 +154,7 @@ class Message:
     def decode(cls, data: bytes | memoryview) -> Self:
         """The message in `data`. Raises MessageInvalid naming the message and the field."""
         body = cls.proto()
-        try:
-            # protobuf reads any buffer; its stubs only know bytes.
-            body.ParseFromString(cast(bytes, data))
-        except ProtoDecodeError:
-            raise MessageInvalid(cls.__name__, "not a protobuf body") from None
+        read_proto(body, data, cls.__name__)
         values = {
             name: _array(cls.__name__, name, spec, getattr(body, name))
             if spec.kind is _Kind.ARRAY

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from google.protobuf.message import DecodeError as ProtoDecodeError
-
 from fedcredit.errors import ConfigError
 from fedcredit.ids import PartyId, party_id
 from fedcredit.wire._gen import relay_pb2 as pb
-from fedcredit.wire.message import Message, MessageInvalid, blob, text
+from fedcredit.wire.message import Message, MessageInvalid, blob, read_proto, text
 
 __all__ = [
     "CALL_BYTES",
@@ -116,10 +114,7 @@ def _opening(piece: bytes, field: str) -> pb.RelayPiece:
     opening = pb.RelayPiece()
     if len(piece) > _MAX_OPENING_BYTES:
         raise MessageInvalid("piece", "too long for the first of a connection", "TOO_LARGE")
-    try:
-        opening.ParseFromString(piece)
-    except ProtoDecodeError:
-        raise MessageInvalid("piece", "not protobuf") from None
+    read_proto(opening, piece, "piece")
     if opening.WhichOneof("what") != field:
         raise MessageInvalid("piece", f"the first one does not say {field!r}")
     return opening

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,3 +161,30 @@ def test_a_tag_that_nobody_knows_is_refused() -> None:
     with pytest.raises(MessageInvalid) as refused:
         message_type(0x7FFE)
     assert refused.value.code == "MESSAGE_INVALID"
+
+
+SCARCE = """
+import resource
+from fedcredit.wire.control import SignJob
+from fedcredit.wire.message import MessageInvalid
+bodies = [SignJob(b"x" * 200_000).encode() for _ in range(2)]
+SignJob.decode(bodies[0])
+status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
+has = int(status["VmSize"].split()[0]) << 10
+resource.setrlimit(resource.RLIMIT_AS, (has, has))
+kept, said = [], ""
+while not said:
+    try:
+        kept.append(SignJob.decode(bodies[1]))
+    except MemoryError:
+        kept.clear()
+        said = "no memory"
+    except MessageInvalid as refused:
+        said = str(refused)
+print(said)
+"""
+
+
+def test_no_peer_is_to_blame_for_want_of_memory_here() -> None:
+    ran = subprocess.run([sys.executable, "-c", SCARCE], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "no memory\n"), ran.stderr
