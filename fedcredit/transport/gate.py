@@ -12,7 +12,7 @@ import contextlib
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -28,7 +28,7 @@ from fedcredit.transport.pace import Pace
 from fedcredit.transport.trust import TrustRefused
 from fedcredit.transport.typed_grpc import Context, Handler
 
-__all__ = ["Gate", "caller_of"]
+__all__ = ["Gate", "caller_of", "send_headers"]
 
 if TYPE_CHECKING:
     _Interceptor = grpc.aio.ServerInterceptor[bytes, bytes]
@@ -38,6 +38,8 @@ else:
 _log_line = logs.get("transport")
 
 LOOK_AGAIN_S = 1.0
+# Headers wait for no reader, only for this process; on a connection that is gone they fail at once.
+HEADERS_S = 5.0
 
 
 def caller_of(context: Any) -> PartyId:
@@ -56,6 +58,22 @@ def _leaf_of(context: Any) -> bytes:
     if auth.get("transport_security_type") != [b"ssl"] or not auth.get("x509_pem_cert"):
         raise RefusedError(Problem("UNAUTHENTICATED", "call", "the caller has shown no certificate"))
     return auth["x509_pem_cert"][0]
+
+
+async def send_headers(context: Context, metadata: Sequence[tuple[str, str]] = ()) -> None:
+    """Send the headers of a reply that comes in pieces, whole even if the call is ended from here meanwhile.
+
+    Cut off with its headers on the way, gRPC would send them again with the status, which it then refuses to do: the
+    caller would hear nothing and wait for its deadline.
+    """
+    sending = asyncio.ensure_future(context.send_initial_metadata(tuple(metadata)))
+    # Read even if nobody waits any more: a connection that is gone is no fault of ours.
+    sending.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await asyncio.wait((sending,), timeout=HEADERS_S)
+        raise
 
 
 class _Open:
@@ -128,6 +146,7 @@ class Gate(_Interceptor):
                 # comes in the middle of a message, nor the caller a status, who then waits for its deadline.
                 call = await self._enter(context)
                 try:
+                    await send_headers(context)
                     async with contextlib.aclosing(behaviour(request, context)) as replies:
                         async for reply in replies:
                             await context.write(reply)

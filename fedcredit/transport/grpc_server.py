@@ -12,7 +12,7 @@ import grpc.aio
 
 from fedcredit.errors import FedcreditError
 from fedcredit.ids import PartyId
-from fedcredit.transport.gate import caller_of
+from fedcredit.transport.gate import caller_of, send_headers
 from fedcredit.transport.inbox import Inbox
 from fedcredit.transport.limits import Limits
 from fedcredit.transport.options import ACCEPTED, CARRY
@@ -110,7 +110,7 @@ class FrameService(Handlers):
         if (old := self._streams.get(peer)) and old.reader is not None:
             old.reader.cancel()
         self._streams[peer] = stream
-        await context.send_initial_metadata((ACCEPTED,))
+        await send_headers(context, (ACCEPTED,))
         for receipt in self.inbox.receipts(peer):
             stream.owe(receipt, urgent=True)
         stream.reader = asyncio.create_task(self._read(peer, context))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ class Toy(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.flooded = 0
+        self.on_first: Callable[[], None] | None = None
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         """The handler."""
@@ -43,6 +45,8 @@ class Toy(grpc.GenericRpcHandler):
             await asyncio.Event().wait()
 
         async def flood(data: bytes, context: Any) -> Any:
+            if self.on_first is not None:
+                asyncio.get_running_loop().call_soon(self.on_first)  # While the first reply is being written.
             while True:
                 self.flooded += 1
                 yield data
@@ -238,6 +242,22 @@ async def test_a_stream_that_is_cut_off_while_it_sends_says_so(reads: str) -> No
         while gate._open:  # noqa: ASYNC110 - the caller may know before the handler has put all away
             await asyncio.sleep(0.005)
         assert not gate._calls[B]
+
+
+async def test_a_stream_that_is_cut_off_in_its_first_message_says_so() -> None:
+    """Headers that are on their way are not sent again with the status, which gRPC would refuse to send then."""
+    async with Town(A, B) as town:
+        pin = Pin((town.authorities[B].certificate,), refused="PEER_REVOKED")
+        town.toys[A].on_first = lambda: town.keyrings[A].replace(trust=town.pins(A, **{B: pin}))
+        stream = town.transports[B].connection(A).unary_stream(FLOOD)(b"x" * 65_536, timeout=60)
+
+        async def all_of_it() -> None:
+            while await stream.read() is not grpc.aio.EOF:
+                pass
+
+        async with asyncio.timeout(20):
+            assert await refused(all_of_it()) == (grpc.StatusCode.UNAUTHENTICATED, "PEER_REVOKED")
+        assert town.toys[A].flooded == 1
 
 
 async def test_a_link_outlives_a_clock_that_goes_back_and_is_set_right() -> None:

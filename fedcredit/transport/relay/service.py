@@ -12,7 +12,7 @@ import grpc.aio
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.observe import logs
-from fedcredit.transport.gate import caller_of
+from fedcredit.transport.gate import caller_of, send_headers
 from fedcredit.transport.options import RELAY_ACCEPT, RELAY_DIAL, RELAY_JOIN, RELAY_JOINED
 from fedcredit.transport.relay.hub import RelayHub
 from fedcredit.transport.relay.pipe import StreamEnd
@@ -55,7 +55,7 @@ class RelayService(Handlers):
     async def _join(self, caller: PartyId, context: Context) -> None:
         with self._hub.present(caller) as presence:
             RelayJoin.decode(await _first(context))
-            await context.send_initial_metadata((RELAY_JOINED,))
+            await send_headers(context, (RELAY_JOINED,))
             _log.info("relay.member_joined", peer=caller)
             left = asyncio.ensure_future(context.read())
             try:
