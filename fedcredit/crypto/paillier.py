@@ -142,6 +142,33 @@ class PublicKey:
         """
         return self._made(self.kernel.sums(self._own(c), groups, n_groups).reshape(-1, 2 * self.width))
 
+    def shifted(self, c: Ciphertexts, bits: int) -> Ciphertexts:
+        """Ciphertexts of 2^bits times as much, modulo n. Not fresh. Raises: BadCiphertext, ValueError."""
+        if bits < 0:
+            raise ValueError(f"shifted: {bits} bits")
+        factor = _big(1 << bits, bits // 8 + 1)
+        factors = np.broadcast_to(np.frombuffer(factor, np.uint8), (len(c), len(factor)))
+        return self._made(self.kernel.power(self._own(c), np.ascontiguousarray(factors)))
+
+    def blinded(self, c: Ciphertexts, plaintexts: U8, randomness: Randomness) -> Ciphertexts:
+        """Fresh ciphertexts of c's plaintexts plus `plaintexts`, which show nobody how c was made: its key's owner
+        neither, and under no assumption. That takes ten times as long as `Encryptor.randomised`: a power x^n each.
+
+        A product of c with all n-th residues alike is any ciphertext of that plaintext alike, whatever c is.
+        Shapes: plaintexts (r, width), below n. Raises: BadCiphertext; ValueError.
+        """
+        rows = self._own(c, len(plaintexts))
+        bases = np.zeros_like(rows)
+        # Eight bytes longer than n, so that each remainder is as likely as any other but for 2^-64.
+        length = min(self.width + FACTOR_BYTES, 2 * self.width)
+        bases[:, -length:] = randomness.array(len(rows), length)
+        exponents = np.ascontiguousarray(np.broadcast_to(self.to_bytes(), (len(rows), self.width)))
+        # A table of the powers of 1: encryption under it is 1 + m n, without a blind.
+        plain = _plaintexts(self, plaintexts)
+        message = self.kernel.encrypt(self.kernel.table(1, 1), plain, np.zeros((len(rows), 1), np.uint8))
+        blinds = self.kernel.power(bases, exponents)
+        return Ciphertexts(self, self.kernel.add(self.kernel.add(rows, message), blinds), fresh=True)
+
     def _own(self, c: Ciphertexts, count: int | None = None) -> U8:
         if c.key.id != self.id:
             raise BadCiphertext(None, "they are of another key")

@@ -12,15 +12,18 @@ from typing import Final
 
 from fedcredit.kernels.onehot import NIBBLES, U8, U64
 from fedcredit.wire._gen import groupsum_pb2 as pb
-from fedcredit.wire.message import Message, MessageInvalid, array, count
+from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
 
 __all__ = [
     "MAX_ROUND",
     "MAX_ROWS",
     "ChoiceCorrections",
     "Corrections",
+    "EncryptedSums",
+    "EncryptedValues",
     "GroupSums",
     "LevelSums",
+    "PaillierKey",
     "PlainGroups",
 ]
 
@@ -30,6 +33,10 @@ MAX_ROUND: Final = (1 << 31) - 1
 MAX_CELLS: Final = 1 << 40
 MAX_CHUNK_WORDS: Final = 1 << 19
 """4 MiB of uint64, below what a link carries; chunks are about 1 MiB."""
+MAX_CHUNK_BYTES: Final = 1 << 22
+MAX_MODULUS_BYTES: Final = 1024
+"""Of 8192 bits, the longest that kernels compute with."""
+KEY_ID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -100,3 +107,42 @@ class PlainGroups(Message, tag=0x27, proto=pb.PlainGroups):
 
     feature: int = count(MAX_FEATURES)
     codes: U8 = array("u1", 1, MAX_ROWS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PaillierKey(Message, tag=0x28, proto=pb.PaillierKey):
+    """A's public key of this session: the modulus, big-endian, without leading zeros. P checks it before it computes.
+
+    Reveals: nothing but the key. Assumes: its modulus has two large primes, which P's checks do not prove.
+    """
+
+    modulus: bytes = blob(1, MAX_MODULUS_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EncryptedValues(Message, tag=0x29, proto=pb.EncryptedValues):
+    """A's values of a run of rows, under A's key: (rows x ciphertexts a row, bytes of a ciphertext).
+
+    Reveals: nothing of the values. Assumes: decisional composite residuosity, and short exponents that look like long
+    ones (`docs/protocols/paillier.md`).
+    """
+
+    round: int = count(MAX_ROUND)
+    first: int = count(MAX_ROWS)
+    key: bytes = blob(KEY_ID_BYTES)
+    rows: U8 = array("u1", 2, MAX_CHUNK_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EncryptedSums(Message, tag=0x2A, proto=pb.EncryptedSums):
+    """P's sums of A's values for each of its groups, padded, several to a ciphertext: (ciphertexts, bytes of one).
+
+    Reveals: to A, the sum of A's own values over each group of P in each set of rows modulo 2^64, by opaque group
+    number, or where the sums stay shared a share of it; nothing beyond but with a probability of 2^-64 a sum.
+    Assumes: semi-honest A.
+    """
+
+    round: int = count(MAX_ROUND)
+    first: int = count(MAX_CELLS)
+    key: bytes = blob(KEY_ID_BYTES)
+    rows: U8 = array("u1", 2, MAX_CHUNK_BYTES)

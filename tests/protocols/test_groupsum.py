@@ -1,4 +1,4 @@
-"""Group-by-sum: both backends against sums in the clear, in any order of delivery, and against peers that misbehave."""
+"""Group-by-sum: all backends against sums in the clear, in any order of delivery, and against peers that misbehave."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from groupsum_cases import BACKENDS, BANK, MEMORY, TAX, asker, asking, case, holder, holding, in_the_clear, play, shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +18,8 @@ from fedcredit.errors import ConfigError, FedcreditError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import Assignment
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.groupsum import Grouping, onehot, plain
-from fedcredit.transport.memory import Outcome, run_network
+from fedcredit.protocols.groupsum import onehot, plain
+from fedcredit.transport.memory import run_network
 from fedcredit.wire.groupsum import (
     ChoiceCorrections,
     Corrections,
@@ -28,82 +29,8 @@ from fedcredit.wire.groupsum import (
 from fedcredit.wire.message import message_type
 from fedcredit.wire.transfers import SeedSums, TransferChoices, TransferKey
 
-BANK, TAX = PartyId("bank"), PartyId("tax")
 
-
-MEMORY = {"onehot": 1 << 29, "onehot without memory": 0}
-
-
-def shape(n_rows: int, groups: tuple[int, ...]) -> Grouping:
-    return Grouping(b"s" * 32, BANK, TAX, n_rows, groups)
-
-
-def asker(grouping: Grouping, values: Any, at: Assignment, later: Assignment, backend: str) -> Steps[Any]:
-    features = tuple(range(len(grouping.groups)))
-    if backend == "plain":
-        side: Any = yield from plain.set_up_asker(grouping, insecure_plain=True)
-    else:
-        side = yield from onehot.set_up_asker(grouping, insecure_seeded(1), vector_bytes=MEMORY[backend])
-    shared = yield from side.share(0, features, values, at)
-    first = yield from side.learn(shared, shared.sums)
-    second = yield from side.learn(shared, side.further(shared, later))
-    other = yield from side.share(1, features[:1], values[:, :1], at)
-    third = yield from side.learn(other, other.sums)
-    return first, second, third
-
-
-def holder(
-    grouping: Grouping, codes: Any, n_values: int, at: Assignment, later: Assignment, backend: str
-) -> Steps[Any]:
-    features = tuple(range(len(grouping.groups)))
-    if backend == "plain":
-        side: Any = yield from plain.set_up_holder(grouping, codes, insecure_plain=True)
-    else:
-        side = yield from onehot.set_up_holder(grouping, codes, insecure_seeded(2), vector_bytes=MEMORY[backend])
-    held = yield from side.take(0, features, n_values, at)
-    yield from side.show(held, held.sums)
-    yield from side.show(held, side.further(held, later))
-    other = yield from side.take(1, features[:1], 1, at)
-    yield from side.show(other, other.sums)
-
-
-def case(seed: int, n_rows: int, groups: tuple[int, ...], n_values: int) -> tuple[Any, ...]:
-    rng = np.random.default_rng(seed)
-    codes = np.stack([rng.integers(0, b, n_rows, dtype=np.uint8) for b in groups])
-    values = rng.integers(0, 2**64, (n_rows, n_values), dtype=np.uint64)
-    rows = rng.permutation(n_rows).astype(np.uint32)
-    at = Assignment(rows, rng.integers(0, 3, n_rows, dtype=np.uint32), 3)
-    some = rng.choice(n_rows, max(1, n_rows // 2), replace=False).astype(np.uint32)
-    later = Assignment(some, rng.integers(0, 2, len(some), dtype=np.uint32), 2)
-    return codes, values, at, later
-
-
-def in_the_clear(codes: Any, groups: tuple[int, ...], values: Any, at: Assignment) -> Any:
-    """values[i] belongs to at.rows[i]; the sums as a plain loop over groups."""
-    out = np.zeros((at.n_nodes, values.shape[1], sum(groups)), np.uint64)
-    for node in range(at.n_nodes):
-        start = 0
-        for f, b in enumerate(groups):
-            for g in range(b):
-                chosen = (codes[f, at.rows] == g) & (at.nodes == node)
-                out[node, :, start + g] = values[chosen].sum(axis=0, dtype=np.uint64)
-            start += b
-    return out
-
-
-def play(
-    seed: int, n_rows: int, groups: tuple[int, ...], n_values: int, backend: str, **how: Any
-) -> tuple[Outcome, tuple[Any, ...]]:
-    codes, values, at, later = case(seed, n_rows, groups, n_values)
-    grouping = shape(n_rows, groups)
-    roles = {
-        BANK: asker(grouping, values, at, later, backend),
-        TAX: holder(grouping, codes, n_values, at, later, backend),
-    }
-    return run_network(roles, insecure_in_process=True, **how), (codes, values, at, later)
-
-
-@pytest.mark.parametrize("backend", ["plain", "onehot", "onehot without memory"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("n_rows", "groups", "n_values"),
     [
@@ -126,37 +53,68 @@ def test_sums_equal_those_in_the_clear(backend: str, n_rows: int, groups: tuple[
     assert outcome.results[TAX] is None
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("n_values", [1, 3])
-def test_unopened_sums_are_additive_shares(n_values: int) -> None:
+def test_settled_parts_are_additive_shares(n_values: int, backend: str) -> None:
     """Neither share alone depends on the values in a way that its holder could see; together they are the sums."""
-    codes, values, at, _ = case(9, 100, (4, 9), n_values)
+    codes, values, at, later = case(9, 100, (4, 9), n_values)
     grouping = shape(100, (4, 9))
 
     def keep_asker() -> Steps[Any]:
-        side = yield from onehot.set_up_asker(grouping, insecure_seeded(1))
-        return (yield from side.share(5, (0, 1), values, at)).sums
+        side = yield from asking(grouping, backend)
+        shared = yield from side.share(5, (0, 1), values, at)
+        first = yield from side.settle(shared, shared.sums)
+        second = yield from side.settle(shared, side.further(shared, later))
+        return first, second
 
     def keep_holder() -> Steps[Any]:
-        side = yield from onehot.set_up_holder(grouping, codes, insecure_seeded(2))
-        return (yield from side.take(5, (0, 1), n_values, at)).sums
+        side = yield from holding(grouping, codes, backend)
+        held = yield from side.take(5, (0, 1), n_values, at)
+        first = yield from side.settle(held, held.sums)
+        second = yield from side.settle(held, side.further(held, later))
+        return first, second
 
     outcome = run_network({BANK: keep_asker(), TAX: keep_holder()}, insecure_in_process=True)
     assert "GroupSums" not in {name for *_, name, _ in outcome.traffic}
-    mine, theirs = outcome.results[BANK], outcome.results[TAX]
-    wanted = in_the_clear(codes, (4, 9), values, at)
-    assert np.array_equal(theirs - mine, wanted)
-    assert not (theirs == wanted).any()
+    by_row = np.zeros_like(values)
+    by_row[at.rows] = values
+    wanted = in_the_clear(codes, (4, 9), values, at), in_the_clear(codes, (4, 9), by_row[later.rows], later)
+    for mine, theirs, sums in zip(outcome.results[BANK], outcome.results[TAX], wanted, strict=True):
+        assert np.array_equal(theirs - mine, sums)
+        assert backend == "plain" or not (theirs == sums).any()
 
 
-def test_rows_of_value_zero_are_left_out_without_being_named() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_settled_part_can_still_be_opened(backend: str) -> None:
+    codes, values, at, _ = case(9, 60, (4, 9), 2)
+    grouping = shape(60, (4, 9))
+
+    def open_asker() -> Steps[Any]:
+        side = yield from asking(grouping, backend)
+        shared = yield from side.share(5, (0, 1), values, at)
+        share = yield from side.settle(shared, shared.sums)
+        return (yield from side.learn(shared, (yield from side.settle(shared, share))))
+
+    def open_holder() -> Steps[Any]:
+        side = yield from holding(grouping, codes, backend)
+        held = yield from side.take(5, (0, 1), 2, at)
+        share = yield from side.settle(held, held.sums)
+        yield from side.show(held, (yield from side.settle(held, share)))
+
+    outcome = run_network({BANK: open_asker(), TAX: open_holder()}, insecure_in_process=True)
+    assert np.array_equal(outcome.results[BANK], in_the_clear(codes, (4, 9), values, at))
+
+
+@pytest.mark.parametrize("backend", ["onehot", "paillier"])
+def test_rows_of_value_zero_are_left_out_without_being_named(backend: str) -> None:
     """A hidden set of rows: the holder sums all rows, and its messages and corrections look the same whatever is in."""
     codes, values, _, _ = case(4, 80, (6,), 1)
     grouping, everyone = shape(80, (6,)), Assignment.whole(80)
     chosen = np.arange(80) % 3 == 0
     hidden = np.where(chosen[:, None], values, np.uint64(0))
     roles = {
-        BANK: asker(grouping, hidden, everyone, everyone, "onehot"),
-        TAX: holder(grouping, codes, 1, everyone, everyone, "onehot"),
+        BANK: asker(grouping, hidden, everyone, everyone, backend),
+        TAX: holder(grouping, codes, 1, everyone, everyone, backend),
     }
     first = run_network(roles, insecure_in_process=True).results[BANK][0]
     rows = np.flatnonzero(chosen).astype(np.uint32)
@@ -164,13 +122,14 @@ def test_rows_of_value_zero_are_left_out_without_being_named() -> None:
     assert np.array_equal(first, in_the_clear(codes, (6,), values[chosen], at))
 
 
+@pytest.mark.parametrize("backend", ["onehot", "paillier"])
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), n_rows=st.integers(1, 40), groups=st.lists(st.integers(2, 20), min_size=1, max_size=3))
 def test_any_order_of_delivery_gives_the_same_sums_and_messages(
-    data: st.DataObject, n_rows: int, groups: list[int]
+    backend: str, data: st.DataObject, n_rows: int, groups: list[int]
 ) -> None:
-    straight, _ = play(3, n_rows, tuple(groups), 1, "onehot")
-    shuffled, _ = play(3, n_rows, tuple(groups), 1, "onehot", pick=lambda links: data.draw(st.sampled_from(links)))
+    straight, _ = play(3, n_rows, tuple(groups), 1, backend)
+    shuffled, _ = play(3, n_rows, tuple(groups), 1, backend, pick=lambda links: data.draw(st.sampled_from(links)))
     for a, b in zip(straight.results[BANK], shuffled.results[BANK], strict=True):
         assert np.array_equal(a, b)
     assert sorted(straight.traffic) == sorted(shuffled.traffic)
@@ -181,9 +140,10 @@ def test_traffic_does_not_tell_who_keeps_vectors() -> None:
     assert one.traffic == two.traffic
 
 
-def test_traffic_depends_on_public_sizes_alone() -> None:
-    one, _ = play(1, 200, (5, 32), 2, "onehot")
-    two, _ = play(2, 200, (5, 32), 2, "onehot")
+@pytest.mark.parametrize("backend", ["onehot", "paillier"])
+def test_traffic_depends_on_public_sizes_alone(backend: str) -> None:
+    one, _ = play(1, 200, (5, 32), 2, backend)
+    two, _ = play(2, 200, (5, 32), 2, backend)
     assert one.traffic == two.traffic
 
 

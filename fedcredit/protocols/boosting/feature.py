@@ -13,7 +13,7 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U16, Assignment
 from fedcredit.protocols.boosting.columns import BinnedColumns, pack_sides, split_sides
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum import Backend, Grouping, Held, Holder, onehot, plain
+from fedcredit.protocols.groupsum import Backend, Grouping, Held, Holder, onehot, paillier, plain
 from fedcredit.protocols.groupsum.shape import CHUNK_BYTES
 from fedcredit.wire.boosting import (
     LEFT_OUT,
@@ -111,6 +111,8 @@ class FeatureParty:
         holder: Holder
         if self.backend == "plain":
             holder = yield from plain.set_up_holder(shape, codes, insecure_plain=self.insecure_plain)
+        elif self.backend == "paillier":
+            holder = yield from paillier.set_up_holder(shape, codes, randomness)
         else:
             holder = yield from onehot.set_up_holder(shape, codes, randomness)
         return FeatureState(holder)

@@ -34,7 +34,7 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U8, U64, Assignment, bin_sums
 from fedcredit.protocols.boosting.columns import BinnedColumns, FeatureMap, split_sides, unpack_sides
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum import Asker, Backend, Grouping, Shared, onehot, plain
+from fedcredit.protocols.groupsum import Asker, Backend, Grouping, Part, Shared, onehot, paillier, plain
 from fedcredit.protocols.groupsum.shape import CHUNK_BYTES
 from fedcredit.wire.boosting import (
     LEFT_OUT,
@@ -144,12 +144,16 @@ class LabelParty:
             missing.append(tuple(bool(m) for m in told.missing))
         features = FeatureMap((self.me, *self.peers), tuple(groups), tuple(missing))
         askers: dict[PartyId, Asker] = {}
+        # One key for all peers: what one of them holds under it says nothing to another.
+        own = paillier.OwnKey.fresh(randomness) if self.backend == "paillier" else None
         for peer, of_peer in zip(self.peers, groups[1:], strict=True):
             if not of_peer:
                 continue
             shape = Grouping(self.session, self.me, peer, self.n_train, of_peer)
             if self.backend == "plain":
                 askers[peer] = yield from plain.set_up_asker(shape, insecure_plain=self.insecure_plain)
+            elif own is not None:
+                askers[peer] = yield from paillier.set_up_asker(shape, own)
             else:
                 fresh = randomness.fork(f"groupsum {peer}")
                 # Rounds of several peers are open at once.
@@ -280,7 +284,7 @@ class _Level:
         packed = np.zeros((n_nodes, features.n_bins.size, int(features.n_bins.max(initial=2))), np.uint64)
         shown = np.where(slots < 0, LEFT_OUT, slots).astype(np.uint16)
         masked = self._masked(slots, n_nodes) if party.hide_nodes else None
-        shares: dict[PartyId, tuple[Shared, U64]] = {}
+        shares: dict[PartyId, tuple[Shared, Part]] = {}
         for number, peer in enumerate(party.peers, start=1):
             yield from send(peer, SumNodes(n_nodes))
             if not self._chosen[number]:
@@ -305,12 +309,12 @@ class _Level:
         """One value a node for every training row, zero outside the node: (rows, nodes)."""
         return np.where(slots[:, None] == np.arange(n_nodes), self._values[:, None], np.uint64(0))
 
-    def _share_hidden(self, peer: PartyId, chosen: tuple[int, ...], masked: U64) -> Steps[tuple[Shared, U64]]:
+    def _share_hidden(self, peer: PartyId, chosen: tuple[int, ...], masked: U64) -> Steps[tuple[Shared, Part]]:
         everyone = Assignment.whole(self._party.n_train)
         shared = yield from self._state.askers[peer].share(self.number, chosen, masked, everyone, keep=False)
         return shared, shared.sums
 
-    def _share_shown(self, peer: PartyId, chosen: tuple[int, ...], at: Assignment) -> Steps[tuple[Shared, U64]]:
+    def _share_shown(self, peer: PartyId, chosen: tuple[int, ...], at: Assignment) -> Steps[tuple[Shared, Part]]:
         asker = self._state.askers[peer]
         if peer in self._shared:
             return self._shared[peer], asker.further(self._shared[peer], at)

@@ -25,11 +25,12 @@ from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.kernels import onehot as kernels
 from fedcredit.kernels.onehot import U8, U32, U64, Assignment
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum.roles import Held, Shared
-from fedcredit.protocols.groupsum.shape import CHUNK_BYTES, Grouping
+from fedcredit.protocols.groupsum.opening import learn_words, show_words
+from fedcredit.protocols.groupsum.roles import Held, Part, Shared, words_of
+from fedcredit.protocols.groupsum.shape import Grouping
 from fedcredit.protocols.groupsum.vectors import VectorStore, blocks
 from fedcredit.protocols.transfers import choose, plant
-from fedcredit.wire.groupsum import ChoiceCorrections, Corrections, GroupSums, LevelSums
+from fedcredit.wire.groupsum import ChoiceCorrections, Corrections, LevelSums
 
 __all__ = ["OneHotAsker", "OneHotHolder", "set_up_asker", "set_up_holder"]
 
@@ -78,21 +79,20 @@ class OneHotAsker:
                 yield from send(self.shape.holder, Corrections(number, first + piece.start, words_of_piece))
         return Shared(number, round_, sums)
 
-    def further(self, shared: Shared, at: Assignment) -> U64:
+    def further(self, shared: Shared, at: Assignment) -> Part:
         """The masks of the same round over another assignment."""
         if (sums := self.vectors.sums(shared.number, at)) is not None:
             return sums
         return kernels.asker_sums(self.shape.forest(), self.delta, self.roots, shared.round, at)[0]
 
-    def learn(self, shared: Shared, share: U64) -> Steps[U64]:
+    def learn(self, shared: Shared, part: Part) -> Steps[U64]:
         """The holder's share minus ours."""
-        theirs = np.empty(share.size, np.uint64)
-        for run in _runs(share.size):
-            got = yield from recv(self.shape.holder, GroupSums)
-            if (got.round, got.first, got.words.size) != (shared.number, run.start, run.stop - run.start):
-                raise PeerError(self.shape.holder, self.shape.step, "sent the sums of another round or shape", "SHAPE")
-            theirs[run] = got.words
-        return theirs.reshape(share.shape) - share
+        return (yield from learn_words(self.shape, shared.number, words_of(part)))
+
+    def settle(self, shared: Shared, part: Part) -> Steps[U64]:
+        """A part is a share."""
+        yield from ()
+        return words_of(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +133,20 @@ class OneHotHolder:
             )
         return Held(number, round_, kept, sums)
 
-    def further(self, held: Held, at: Assignment) -> U64:
+    def further(self, held: Held, at: Assignment) -> Part:
         """The vectors of the same round over another assignment."""
         if (sums := self.vectors.sums(held.number, at)) is not None:
             return sums
         return kernels.holder_sums(self.shape.forest(), self.keys, self.codes, held.round, at, held.corrections)
 
-    def show(self, held: Held, share: U64) -> Steps[None]:
+    def show(self, held: Held, part: Part) -> Steps[None]:
         """Our share, to the asker."""
-        flat = share.reshape(-1)
-        for run in _runs(flat.size):
-            yield from send(self.shape.asker, GroupSums(held.number, run.start, flat[run]))
+        yield from show_words(self.shape, held.number, words_of(part))
+
+    def settle(self, held: Held, part: Part) -> Steps[U64]:
+        """A part is a share."""
+        yield from ()
+        return words_of(part)
 
 
 def set_up_asker(shape: Grouping, randomness: Randomness, *, vector_bytes: int = VECTOR_BYTES) -> Steps[OneHotAsker]:
@@ -204,12 +207,6 @@ def _run_or_rows(rows: U32) -> slice | U32:
     """Consecutive rows as a slice, which copies faster than an index."""
     first, last = int(rows[0]), int(rows[-1])
     return slice(first, last + 1) if (np.diff(rows) == 1).all() else rows
-
-
-def _runs(n_cells: int) -> list[slice]:
-    """The cells of opened sums in runs that fit a chunk."""
-    step = CHUNK_BYTES // 8
-    return [slice(start, min(start + step, n_cells)) for start in range(0, n_cells, step)]
 
 
 def _open_levels(shape: Grouping, feature: int, first: int, keys: U64) -> Steps[None]:

@@ -13,7 +13,7 @@ from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.kernels import onehot as kernels
 from fedcredit.kernels.onehot import U8, U64, Assignment
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum.roles import Held, Shared
+from fedcredit.protocols.groupsum.roles import Held, Part, Shared, words_of
 from fedcredit.protocols.groupsum.shape import Grouping
 from fedcredit.wire.groupsum import PlainGroups
 
@@ -35,17 +35,25 @@ class PlainAsker:
         by_row = np.zeros((self.shape.n_rows, values.shape[1]), np.uint64)
         by_row[at.rows] = values
         yield from ()
-        return Shared(number, round_, kernels.bin_sums(self.codes, self.shape.groups, features, at, values), by_row)
+        return Shared(number, round_, self._share_of(features, at, values), by_row)
 
-    def further(self, shared: Shared, at: Assignment) -> U64:
+    def further(self, shared: Shared, at: Assignment) -> Part:
         """Sum again."""
         assert shared.values is not None
-        return kernels.bin_sums(self.codes, self.shape.groups, shared.round.features, at, shared.values[at.rows])
+        return self._share_of(shared.round.features, at, shared.values[at.rows])
 
-    def learn(self, shared: Shared, share: U64) -> Steps[U64]:
-        """The share is the sum."""
+    def learn(self, shared: Shared, part: Part) -> Steps[U64]:
+        """The holder's zero less ours."""
         yield from ()
-        return share
+        return np.uint64(0) - words_of(part)
+
+    def settle(self, shared: Shared, part: Part) -> Steps[U64]:
+        """A part is a share."""
+        yield from ()
+        return words_of(part)
+
+    def _share_of(self, features: tuple[int, ...], at: Assignment, values: U64) -> U64:
+        return np.uint64(0) - kernels.bin_sums(self.codes, self.shape.groups, features, at, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +71,18 @@ class PlainHolder:
         held = Held(number, self.shape.round(number, features, n_values), none, none)
         return Held(number, held.round, none, self.further(held, at))
 
-    def further(self, held: Held, at: Assignment) -> U64:
+    def further(self, held: Held, at: Assignment) -> Part:
         """Zero."""
         return np.zeros((at.n_nodes, held.round.n_values, self.shape.cells(held.round.features)), np.uint64)
 
-    def show(self, held: Held, share: U64) -> Steps[None]:
+    def show(self, held: Held, part: Part) -> Steps[None]:
         """Nothing to do."""
         yield from ()
+
+    def settle(self, held: Held, part: Part) -> Steps[U64]:
+        """Zero."""
+        yield from ()
+        return words_of(part)
 
 
 def set_up_asker(shape: Grouping, *, insecure_plain: bool) -> Steps[PlainAsker]:

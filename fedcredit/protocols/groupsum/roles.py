@@ -4,43 +4,81 @@
     shared = yield from asker.share(7, features, values, at)           held = yield from holder.take(7, features, 1, at)
     sums = yield from asker.learn(shared, shared.sums)                 yield from holder.show(held, held.sums)
 
-`share` and `take` move the values once, hidden; what each side then holds are additive shares of the sums over any
-assignment of those rows to nodes (`further`), for no message at all. A caller that stops there keeps shares; `learn`
-and `show` open them to the asker. Rows that the asker wants left out without saying so have value zero. Further sums of
-a round end where the next round is opened: what they need is kept for one round at a time.
+`share` and `take` move the values once, hidden; what each side then holds are its parts of the sums over any
+assignment of those rows to nodes (`further`), for no message at all. `learn` and `show` open them to the asker. A
+caller that stops before keeps shares: `settle`, at both sides, turns the parts into arrays of which the holder's less
+the asker's is the sum, and neither alone says anything. Of shares (`onehot`) that is no work, of ciphertexts a message.
+Rows that the asker wants left out without saying so have value zero. Further sums of a round end where the next round
+is opened: what they need is kept for one round at a time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
-from fedcredit.kernels.onehot import U64, Assignment, Round
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.errors import FedcreditError
+from fedcredit.kernels.onehot import U8, U64, Assignment, Round
 from fedcredit.protocols.effects import Steps
 
-__all__ = ["Asker", "Backend", "Held", "Holder", "Shared"]
+__all__ = ["Asker", "Backend", "Held", "Holder", "Part", "Sealed", "Shared", "words_of"]
 
-Backend = Literal["onehot", "plain"]
+Backend = Literal["onehot", "paillier", "plain"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sealed:
+    """A part that nobody can read yet: sums under the asker's key at the holder, and at the asker what is due to it.
+
+    Shapes: `shape` is that of the sums (q, K, groups); ciphertexts (sums, bytes of one), None at the asker.
+    """
+
+    shape: tuple[int, int, int]
+    ciphertexts: U8 | None = field(repr=False, default=None)
+
+
+Part: TypeAlias = U64 | Sealed
+"""One side's part of sums (q, K, groups): a share of them, or sealed."""
+
+
+def words_of(part: Part) -> U64:
+    """The share that `part` is. Raises: FedcreditError for a part that has to be settled first."""
+    if isinstance(part, Sealed):
+        raise FedcreditError("a sealed part of a group-by-sum is no share before it is settled")
+    return part
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The asker's side of an open round: `sums` is its share (q, K, groups) for the first assignment."""
+    """The asker's side of an open round: `sums` is its part (q, K, groups) for the first assignment.
+
+    `values` and `sent` are what a backend has to know again of what it shared.
+    """
 
     number: int
     round: Round
-    sums: U64 = field(repr=False)
+    sums: Part = field(repr=False)
     values: U64 | None = field(repr=False, default=None)
+    sent: U64 | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The holder's side of an open round: corrections by row number, and its share of the first sums."""
+    """The holder's side of an open round: what came of each row, and its part of the first sums.
+
+    Shapes: corrections by row number; or ciphertexts (m, a row's, bytes of one) with the place of each row, -1 for
+    those that are not in it.
+    """
 
     number: int
     round: Round
     corrections: U64 = field(repr=False)
-    sums: U64 = field(repr=False)
+    sums: Part = field(repr=False)
+    ciphertexts: U8 | None = field(repr=False, default=None)
+    places: npt.NDArray[np.int64] | None = field(repr=False, default=None)
 
 
 class Asker(Protocol):
@@ -59,11 +97,14 @@ class Asker(Protocol):
         Without `keep` there are no `further` sums, and no memory for them.
         """
 
-    def further(self, shared: Shared, at: Assignment) -> U64:
-        """The asker's share of the sums over another assignment of (some of) the shared rows."""
+    def further(self, shared: Shared, at: Assignment) -> Part:
+        """The asker's part of the sums over another assignment of (some of) the shared rows."""
 
-    def learn(self, shared: Shared, share: U64) -> Steps[U64]:
-        """Receive the holder's share and return the sums (q, K, groups), modulo 2^64."""
+    def learn(self, shared: Shared, part: Part) -> Steps[U64]:
+        """Receive the holder's part, sealed or settled as ours, and return the sums (q, K, groups), modulo 2^64."""
+
+    def settle(self, shared: Shared, part: Part) -> Steps[U64]:
+        """Our share of the sums (q, K, groups): the holder's less ours is the sum."""
 
 
 class Holder(Protocol):
@@ -78,8 +119,11 @@ class Holder(Protocol):
     ) -> Steps[Held]:
         """Follow the asker into round `number`. Without `keep` there are no `further` sums, and no memory for them."""
 
-    def further(self, held: Held, at: Assignment) -> U64:
-        """The holder's share of the sums over another assignment of (some of) the shared rows."""
+    def further(self, held: Held, at: Assignment) -> Part:
+        """The holder's part of the sums over another assignment of (some of) the shared rows."""
 
-    def show(self, held: Held, share: U64) -> Steps[None]:
-        """Open a share to the asker."""
+    def show(self, held: Held, part: Part) -> Steps[None]:
+        """Open a part to the asker."""
+
+    def settle(self, held: Held, part: Part) -> Steps[U64]:
+        """Our share of the sums (q, K, groups), of which the asker has the other."""

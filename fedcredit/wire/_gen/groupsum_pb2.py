@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x64\x63redit/v1/groupsum.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"[\n\x11\x43hoiceCorrections\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"T\n\tLevelSums\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12#\n\x06\x62locks\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"O\n\x0b\x43orrections\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"M\n\tGroupSums\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"B\n\x0bPlainGroups\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\"\n\x05\x63odes\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66\x65\x64\x63redit/v1/groupsum.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"[\n\x11\x43hoiceCorrections\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"T\n\tLevelSums\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\x11\n\tfirst_row\x18\x02 \x01(\r\x12#\n\x06\x62locks\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"O\n\x0b\x43orrections\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"M\n\tGroupSums\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\"\n\x05words\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"B\n\x0bPlainGroups\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\r\x12\"\n\x05\x63odes\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1e\n\x0bPaillierKey\x12\x0f\n\x07modulus\x18\x01 \x01(\x0c\"_\n\x0f\x45ncryptedValues\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12!\n\x04rows\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\"]\n\rEncryptedSums\x12\r\n\x05round\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12!\n\x04rows\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,4 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GROUPSUMS']._serialized_end=408
   _globals['_PLAINGROUPS']._serialized_start=410
   _globals['_PLAINGROUPS']._serialized_end=476
+  _globals['_PAILLIERKEY']._serialized_start=478
+  _globals['_PAILLIERKEY']._serialized_end=508
+  _globals['_ENCRYPTEDVALUES']._serialized_start=510
+  _globals['_ENCRYPTEDVALUES']._serialized_end=605
+  _globals['_ENCRYPTEDSUMS']._serialized_start=607
+  _globals['_ENCRYPTEDSUMS']._serialized_end=700
 # @@protoc_insertion_point(module_scope)

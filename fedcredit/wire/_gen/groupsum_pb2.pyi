@@ -53,3 +53,33 @@ class PlainGroups(_message.Message):
     feature: int
     codes: _array_pb2.Array
     def __init__(self, feature: _Optional[int] = ..., codes: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class PaillierKey(_message.Message):
+    __slots__ = ("modulus",)
+    MODULUS_FIELD_NUMBER: _ClassVar[int]
+    modulus: bytes
+    def __init__(self, modulus: _Optional[bytes] = ...) -> None: ...
+
+class EncryptedValues(_message.Message):
+    __slots__ = ("round", "first", "key", "rows")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    first: int
+    key: bytes
+    rows: _array_pb2.Array
+    def __init__(self, round: _Optional[int] = ..., first: _Optional[int] = ..., key: _Optional[bytes] = ..., rows: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class EncryptedSums(_message.Message):
+    __slots__ = ("round", "first", "key", "rows")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    first: int
+    key: bytes
+    rows: _array_pb2.Array
+    def __init__(self, round: _Optional[int] = ..., first: _Optional[int] = ..., key: _Optional[bytes] = ..., rows: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
