@@ -129,6 +129,19 @@ def test_trees_are_those_of_the_pooled_table(variant: str, backend: str, hide_no
         assert mine.next_round == state.next_round
 
 
+@pytest.mark.parametrize("hide_nodes", [False, True], ids=["shown", "hidden"])
+def test_trees_under_paillier_are_the_same(hide_nodes: bool) -> None:
+    """With keys of the full length: two feature parties, nodes of one level and of the next."""
+    params = TreeParams(num_trees=2, max_depth=3, learning_rate=0.3)
+    case = Case(seed=8)
+    outcome = play(case, params, backend="paillier", hide_nodes=hide_nodes)
+    assert_same_trees(outcome.results[BANK], case.centralised(params))
+    keys = [size for *_, kind, size in outcome.traffic if kind == "PaillierKey"]
+    assert len(keys) == len(case.peers)
+    assert all(384 <= size < 400 for size in keys)
+    assert "Corrections" not in {kind for *_, kind, _ in outcome.traffic}
+
+
 @pytest.mark.parametrize("theirs", [(3,), (3, 0), (0,)])
 @pytest.mark.parametrize("own", [0, 2])
 def test_a_party_may_have_no_usable_columns(own: int, theirs: tuple[int, ...]) -> None:
@@ -164,7 +177,7 @@ def test_small_chunks_give_the_same_model(monkeypatch: pytest.MonkeyPatch, hide_
     for module in ("label", "feature"):
         monkeypatch.setattr(f"fedcredit.protocols.boosting.{module}.MAX_SLOTS", 64)
         monkeypatch.setattr(f"fedcredit.protocols.boosting.{module}.CHUNK_BYTES", 100)
-    monkeypatch.setattr("fedcredit.protocols.groupsum.onehot.CHUNK_BYTES", 256)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.opening.CHUNK_BYTES", 256)
     monkeypatch.setattr("fedcredit.protocols.groupsum.vectors.BLOCK_ROWS", 100)
     monkeypatch.setattr("fedcredit.protocols.groupsum.shape.CHUNK_BYTES", 512)
     outcome = play(Case(seed=2), params, hide_nodes=hide_nodes)

@@ -253,6 +253,23 @@ def test_no_rows_and_many_groups_of_different_sizes() -> None:
     assert not second.any()
 
 
+@pytest.mark.parametrize("n_values", [1, 4])
+def test_small_chunks_give_the_same_sums(monkeypatch: pytest.MonkeyPatch, n_values: int) -> None:
+    """What a million rows need: messages, sums and kernels in many pieces."""
+    monkeypatch.setattr("fedcredit.protocols.groupsum.opening.CHUNK_BYTES", 400)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.paillier.SUM_ROWS", 16)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.paillier.KERNEL_CELLS", 8)
+    outcome, (codes, values, at, later) = play(4, 70, (5, 4, 9), n_values, "paillier")
+    first, second, third = outcome.results[BANK]
+    by_row = np.zeros_like(values)
+    by_row[at.rows] = values
+    assert np.array_equal(first, in_the_clear(codes, (5, 4, 9), values, at))
+    assert np.array_equal(second, in_the_clear(codes, (5, 4, 9), by_row[later.rows], later))
+    assert np.array_equal(third, in_the_clear(codes[:1], (5,), values[:, :1], at))
+    names = [name for *_, name, _ in outcome.traffic]
+    assert all(names.count(kind) > 8 for kind in ("EncryptedValues", "EncryptedSums"))
+
+
 def of_3072_bits() -> PrivateKey:
     found = next(case for case in VECTORS["cases"] if case["bits"] == 3072)
     return PrivateKey.from_primes(int(found["p"], 16), int(found["q"], 16), STRONG_128)
