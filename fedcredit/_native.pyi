@@ -213,6 +213,40 @@ class PaillierOwner:
     ) -> npt.NDArray[np.uint8]: ...
     def decrypt(self, c: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
 
+# Ring-LWE: kernels/rlwe.py. Ciphertexts are rows of bytes, answers rows of words.
+
+@final
+class RlweOwner:
+    def __new__(cls, secret: bytes) -> RlweOwner: ...
+    def public(self, public: bytes, secret: bytes) -> npt.NDArray[np.uint8]: ...
+    def encrypt(
+        self, values: npt.NDArray[np.int64], slots: bool, public: bytes, secret: bytes
+    ) -> npt.NDArray[np.uint8]: ...
+    def decrypt_slots(self, c: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]: ...
+    def decrypt_inner(self, c: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]: ...
+
+@final
+class RlwePublic:
+    def __new__(cls, public: bytes, b: npt.NDArray[np.uint8]) -> RlwePublic: ...
+    def slot_products(
+        self,
+        public: bytes,
+        c: npt.NDArray[np.uint8],
+        plain: npt.NDArray[np.int64],
+        masks: npt.NDArray[np.int64],
+        secret: bytes,
+    ) -> npt.NDArray[np.uint64]: ...
+    def inner_products(
+        self,
+        public: bytes,
+        c: npt.NDArray[np.uint8],
+        columns: npt.NDArray[np.int64],
+        masks: npt.NDArray[np.int64],
+        secret: bytes,
+    ) -> npt.NDArray[np.uint64]: ...
+
+def rlwe_first_bad(polynomials: npt.NDArray[np.uint8]) -> int | None: ...
+
 # GF(2^128), VOLE: kernels/gf128.py, kernels/vole.py. An element is 16 bytes, or two words, low word first.
 
 def gf128_scale_add(values: npt.NDArray[np.uint8], factor: tuple[int, int], into: npt.NDArray[np.uint8]) -> None: ...

@@ -8,6 +8,7 @@ mod group;
 mod identifiers;
 mod onehot;
 mod paillier;
+mod rlwe;
 mod vole;
 
 use fedcredit_core::error::KernelError;
@@ -46,6 +47,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     identifiers::register(m)?;
     onehot::register(m)?;
     paillier::register(m)?;
+    rlwe::register(m)?;
     vole::register(m)?;
     Ok(())
 }

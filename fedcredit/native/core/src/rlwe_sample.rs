@@ -1,0 +1,129 @@
+//! What ring-LWE draws: uniform residues from a public seed; small numbers and masks from a secret one.
+//!
+//! A stream is BLAKE3, keyed with the seed of 32 bytes, of what is drawn and its number. Words are 64 bits, low byte first.
+//! What is drawn from a secret seed takes the same number of words, branches and addresses whatever comes out.
+
+use zeroize::Zeroizing;
+
+use crate::rlwe_modulus::{DEGREE, Modulus};
+use crate::rlwe_ring::LIMB_BITS;
+
+/// Bytes of a seed.
+pub const SEED_BYTES: usize = 32;
+
+/// Errors are the number of ones in so many bits, less that in so many others: variance 10.5, at most 21.
+pub const ERROR_BITS: u32 = 21;
+
+/// Flooding is uniform in [-2^FLOOD_BITS, 2^FLOOD_BITS).
+pub const FLOOD_BITS: u32 = 122;
+
+/// What a stream is for.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+pub enum Use {
+    Uniform = 1,
+    Error = 2,
+    Ternary = 3,
+    Flood = 4,
+}
+
+/// A seed, of which every use and number has a stream of its own.
+#[derive(Clone, Copy)]
+pub struct Seed<'a>(pub &'a [u8; SEED_BYTES]);
+
+/// Numbers of a polynomial, wiped when dropped.
+pub type Numbers = Zeroizing<Vec<u64>>;
+
+/// A polynomial of zeros, wiped when dropped.
+pub fn zeros(n: usize) -> Numbers {
+    Zeroizing::new(vec![0; n])
+}
+
+impl Seed<'_> {
+    fn stream(self, what: Use, limb: usize, number: u64) -> Stream {
+        let mut item = [0; 16];
+        item[0] = what as u8;
+        item[1] = limb as u8;
+        item[8..].copy_from_slice(&number.to_le_bytes());
+        Stream {
+            reader: blake3::Hasher::new_keyed(self.0).update(&item).finalize_xof(),
+            bytes: Zeroizing::new([0; CHUNK]),
+        }
+    }
+
+    /// Uniform residues modulo `modulus`, of LIMB_BITS bits: words whose low bits are not below it are passed over.
+    pub fn uniform(self, number: u64, limb: usize, modulus: &Modulus, out: &mut [u64]) {
+        let mut stream = self.stream(Use::Uniform, limb, number);
+        let mut filled = 0;
+        while filled < out.len() {
+            stream.words(|word| {
+                let word = word & ((1 << LIMB_BITS) - 1);
+                if word < modulus.value && filled < out.len() {
+                    out[filled] = word;
+                    filled += 1;
+                }
+            });
+        }
+    }
+
+    /// Errors, centred binomial.
+    pub fn error(self, number: u64, out: &mut [i64]) {
+        const MASK: u64 = (1 << ERROR_BITS) - 1;
+        self.each(Use::Error, number, out, |word| {
+            i64::from((word & MASK).count_ones()) - i64::from(((word >> ERROR_BITS) & MASK).count_ones())
+        });
+    }
+
+    /// -1, 0 and 1, each a third of the time but for 2^-62.
+    pub fn ternary(self, number: u64, out: &mut [i64]) {
+        self.each(Use::Ternary, number, out, |word| ((u128::from(word) * 3) >> 64) as i64 - 1);
+    }
+
+    /// What floods noise, plus 2^FLOOD_BITS.
+    pub fn flood(self, number: u64, out: &mut [u128]) {
+        let mut stream = self.stream(Use::Flood, 0, number);
+        for chunk in out.chunks_mut(CHUNK / 16) {
+            stream.refill();
+            for (out, bytes) in chunk.iter_mut().zip(stream.bytes.as_chunks::<16>().0) {
+                *out = u128::from_le_bytes(*bytes) & ((1 << (FLOOD_BITS + 1)) - 1);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn each(self, what: Use, number: u64, out: &mut [i64], small: impl Fn(u64) -> i64) {
+        let mut stream = self.stream(what, 0, number);
+        for chunk in out.chunks_mut(CHUNK / 8) {
+            stream.refill();
+            for (out, bytes) in chunk.iter_mut().zip(stream.bytes.as_chunks::<8>().0) {
+                *out = small(u64::from_le_bytes(*bytes));
+            }
+        }
+    }
+}
+
+/// Bytes that are made at a time.
+const CHUNK: usize = 8192;
+
+struct Stream {
+    reader: blake3::OutputReader,
+    bytes: Zeroizing<[u8; CHUNK]>,
+}
+
+impl Stream {
+    fn refill(&mut self) {
+        self.reader.fill(&mut self.bytes[..]);
+    }
+
+    fn words(&mut self, mut take: impl FnMut(u64)) {
+        self.refill();
+        for bytes in self.bytes.as_chunks::<8>().0 {
+            take(u64::from_le_bytes(*bytes));
+        }
+    }
+}
+
+/// Small numbers of a polynomial, wiped when dropped.
+pub fn small() -> Zeroizing<Vec<i64>> {
+    Zeroizing::new(vec![0; DEGREE])
+}
