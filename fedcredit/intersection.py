@@ -16,7 +16,6 @@ never leave it.
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ import numpy as np
 from fedcredit.errors import ConfigError, DataError, Problem, UsageError
 from fedcredit.node.end_of_job import refuse_a_bad_end
 from fedcredit.node.own_node import OwnNode, node_of
+from fedcredit.runtime import one_loop
 from fedcredit.runtime.config import MAIN_TABLE, JobFile, PartyFile, intersection
 from fedcredit.tables import Resources, Table, open_table
 from fedcredit.tables.export import identifier_lines, write_lines
@@ -102,8 +102,7 @@ def intersect(
 ) -> Intersection:
     """Find the subjects that the party of the folder `node` and all `peers` hold; blocks until the job has ended.
 
-    `node` None: of $FEDCREDIT_NODE, or the current folder. `on_event` hears what happens in the job. Not to be called
-    from a running event loop: give it a thread of its own there.
+    `node` None: of $FEDCREDIT_NODE, or the current folder. `on_event` hears what happens in the job, on another thread.
 
     Raises: UsageError, ConfigError before anything starts; the error that ended the job, e.g. RefusedError
     (POLICY_REFUSED, INTERSECTION_TOO_SMALL), PeerLost; DataError (DATASET_CHANGED).
@@ -122,7 +121,7 @@ def intersect(
     )
     config = node_of(None if node is None else Path(node))
     with prepared(config, ask) as ready:
-        name, end = asyncio.run(_run(config, ready.job, on_event))
+        name, end = one_loop.run(_run(config, ready.job, on_event))
         refuse_a_bad_end(config.folder, name, end)
         return ready.finish(name)
 

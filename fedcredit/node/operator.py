@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
@@ -65,11 +66,13 @@ class Operator:
             lost = PeerLost(self._platform, "watch", "stopped reporting")
             request, begun = WatchJob(job, seen), loop.time()
             try:
-                async for event in self._client.stream("WatchAll", request, JobEvent, timeout_s=ASK_AGAIN_S):
-                    seen, heard, pauses = event.seq, loop.time(), backoff()
-                    yield event
-                    if event.kind == "state" and event.party == self._platform and event.stage in ENDS:
-                        return
+                stream = self._client.stream("WatchAll", request, JobEvent, timeout_s=ASK_AGAIN_S)
+                async with contextlib.aclosing(stream) as events:
+                    async for event in events:
+                        seen, heard, pauses = event.seq, loop.time(), backoff()
+                        yield event
+                        if event.kind == "state" and event.party == self._platform and event.stage in ENDS:
+                            return
             except PeerLost as error:
                 lost = error
             if loop.time() - begun >= ASK_AGAIN_S:

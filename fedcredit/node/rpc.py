@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from fedcredit.ids import PartyId
 from fedcredit.observe import logs, metrics
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.trust import OUT_OF_DATE, TrustRefused
-from fedcredit.transport.typed_grpc import Context, Handler, Handlers
+from fedcredit.transport.typed_grpc import EOF, Context, Handler, Handlers
 from fedcredit.wire.control import service_methods
 from fedcredit.wire.message import Message, MessageInvalid
 
@@ -176,12 +176,18 @@ class ControlClient:
                 await asyncio.sleep(0.1 * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
 
-    async def stream(self, method: str, request: Message, reply: type[M], *, timeout_s: float) -> AsyncIterator[M]:
-        """The replies to `request` as they come. Raises as `call`."""
+    async def stream(
+        self, method: str, request: Message, reply: type[M], *, timeout_s: float
+    ) -> AsyncGenerator[M, None]:
+        """The replies to `request` as they come; close it to hang up before the last. Raises as `call`."""
         call = self._connection.unary_stream(f"/fedcredit.v1.{self._service}/{method}", _as_is, _as_is)
         try:
-            async for data in call(request.encode(), timeout=timeout_s):
-                yield reply.decode(data)
+            replies = call(request.encode(), timeout=timeout_s)
+            try:
+                while (data := await replies.read()) is not EOF:
+                    yield reply.decode(data)
+            finally:
+                replies.cancel()
         except (TrustRefused, asyncio.CancelledError):
             self._check_believed(method)
             raise

@@ -125,12 +125,14 @@ class Supervision:
                 return _error_of(end, party, self._stages.get(party, "start"))
             request = WatchJob(self._job, self._log.origins.get(party, 0))
             try:
-                async for event in self._clients[party].stream("Watch", request, JobEvent, timeout_s=JOB_TIMEOUT_S):
-                    if event.party != party:
-                        return PeerError(party, "Watch", "reported events of another party", "EVENT_INVALID")
-                    self._note(party, event)
-                    if party in self._log.ends:
-                        break
+                stream = self._clients[party].stream("Watch", request, JobEvent, timeout_s=JOB_TIMEOUT_S)
+                async with contextlib.aclosing(stream) as events:
+                    async for event in events:
+                        if event.party != party:
+                            return PeerError(party, "Watch", "reported events of another party", "EVENT_INVALID")
+                        self._note(party, event)
+                        if party in self._log.ends:
+                            break
                 if party not in self._log.ends:
                     # It has told us all that it knows, and that was no end: it is not asked again at once.
                     await asyncio.sleep(next(pauses))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
 
-__all__ = ["Context", "Handler", "Handlers"]
+__all__ = ["EOF", "Context", "Handler", "Handlers"]
+
+EOF = cast(Any, grpc.aio).EOF
+"""What reading a stream gives after its last message; the library's types do not know it."""
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -25,6 +24,7 @@ from fedcredit.node.audit_file import read_log
 from fedcredit.node.local import PLATFORM, Consortium
 from fedcredit.node.own_node import OwnNode
 from fedcredit.node.server import verify_audit_head
+from fedcredit.runtime import one_loop
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.policy_template import known_leakage, open_policy
 
@@ -61,7 +61,7 @@ class Town:
             async with OwnNode(load_party(self.consortium.folder(party))) as own:
                 return await whole(own, job)
 
-        return asyncio.run(work())
+        return one_loop.run(work())
 
     def policy(self, action: str = "admit", more: str = "", **changes: str) -> None:
         """The tax office's policy from now on."""
