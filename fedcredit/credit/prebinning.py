@@ -18,7 +18,7 @@ from fedcredit.credit.scorecard_bins import MAX_SPECIAL, ScorecardBins
 from fedcredit.credit.woe import BinCounts
 from fedcredit.errors import DataError, Problem, RefusedError
 
-__all__ = ["by_event_rate", "level_bins", "manual_bins", "quantile_bins", "width_bins"]
+__all__ = ["by_event_rate", "in_order", "level_bins", "manual_bins", "quantile_bins", "width_bins"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -130,13 +130,25 @@ def by_event_rate(bins: ScorecardBins, counts: BinCounts) -> tuple[ScorecardBins
     if n == 0:
         return bins, counts
     order = np.argsort(counts.bad_rate[:n], kind="stable")
+    return in_order(bins, order), counts.taken(np.r_[order, np.arange(n, bins.n_bins)])
+
+
+def in_order(bins: ScorecardBins, order: I64) -> ScorecardBins:
+    """The same groups of levels, with those of place order[k] at place k. Shapes: order (n_values,), a permutation.
+
+    Raises: ValueError for bins that are not those of `level_bins`.
+    """
+    n = bins.n_values
+    if bins.groups is None or n != len(bins.groups):
+        if n == 0:
+            return bins
+        raise ValueError("in_order: takes the bins of level_bins")
     place = np.argsort(order)
     values = bins.values
     if not values.missing:
         values = replace(values, missing_code=int(place[values.missing_code]))
     groups = tuple(bins.groups[k] for k in order)
-    turned = replace(bins, values=values, groups=groups, other=int(place[bins.other]), evidence=None)
-    return turned, counts.taken(np.r_[order, np.arange(n, bins.n_bins)])
+    return replace(bins, values=values, groups=groups, other=int(place[bins.other]), evidence=None)
 
 
 def _check_ask(max_bin: int, min_rows: int) -> None:

@@ -1,0 +1,140 @@
+"""The label party's side of binning: it counts good and bad rows of everybody's pre-bins, and settles the bins.
+
+P -> L   Prebins          how many pre-bins each column has                     P, alone, has cut its columns
+L -> P   CountPlan
+batch    values v_i = 2^32 + y_i of each row, so that a sum holds rows and bad rows
+L -> P   Corrections, P -> L GroupSums                                          counts of P's opaque pre-bins
+L        joins pre-bins until each bin has enough rows of either class, then as the job's method says
+L -> P   SettledBins      which pre-bins are one bin, and what the job tells of IV and WOE
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.settling import PrebinShape, SettledColumn
+from fedcredit.credit.woe import BinCounts
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import DataError, PeerError
+from fedcredit.ids import PartyId
+from fedcredit.kernels.onehot import U8, U64, Assignment
+from fedcredit.protocols.binning.columns import REFUSALS, STYLES, Batches, ToldColumn, told_columns
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.groupsum import Asker, Backend, Grouping, onehot, plain
+from fedcredit.wire.binning import COLUMNS_AT_ONCE, CountPlan, Prebins, SettledBins
+
+__all__ = ["BinningLabel"]
+
+Shapes = tuple[PrebinShape, ...]
+
+_BAD_BITS = 32
+"""A sum has the bad rows in its lower half and all rows in its upper one; columns have less than 2^32 rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class BinningLabel:
+    """Counts good and bad rows of each pre-bin of every peer's columns, and tells each peer its bins.
+
+    Shapes: labels (n,), 0 or 1.
+
+    Reveals: to this party, how many rows and how many bad rows each pre-bin of each peer's column has, by opaque
+    number. Where one pre-bin has all bad rows, or all good ones, it thereby knows that each of these rows is in it.
+    Assumes: semi-honest parties; what `groupsum` assumes.
+    """
+
+    me: PartyId
+    peers: tuple[PartyId, ...]
+    labels: U8 = field(repr=False)
+    params: BinParams
+    backend: Backend = "onehot"
+    insecure_plain: bool = False
+
+    def learn_shapes(self) -> Steps[tuple[Shapes, ...]]:
+        """How many pre-bins each peer's columns have; every peer is told the number of batches. Raises: PeerError."""
+        found: list[Shapes] = []
+        for peer in self.peers:
+            got = yield from recv(peer, Prebins)
+            try:
+                found.append(tuple(_shape(got, f) for f in range(got.values.size)))
+            except DataError:
+                raise self._broke(peer, "declared columns that are like none") from None
+        batches = max((len(Batches(shapes, self.labels.size)) for shapes in found), default=0)
+        for peer in self.peers:
+            yield from send(peer, CountPlan(batches))
+        return tuple(found)
+
+    def count(
+        self, batch: int, shapes: Sequence[Shapes], session: bytes, randomness: Randomness
+    ) -> Steps[tuple[tuple[BinCounts, ...], ...]]:
+        """The counts of each peer's columns in one batch, in their order. Raises: PeerError."""
+        values = (np.uint64(1 << _BAD_BITS) + (self.labels > 0))[:, None]
+        found = []
+        for peer, of_peer in zip(self.peers, shapes, strict=True):
+            batches = Batches(of_peer, self.labels.size)
+            groups = batches.groups(batch)
+            sums = (yield from self._sums(peer, groups, values, session, randomness)) if groups else None
+            found.append(() if sums is None else self._counts(peer, groups, sums))
+        return tuple(found)
+
+    def tell(self, settled: Mapping[PartyId, Sequence[SettledColumn]]) -> Steps[None]:
+        """Tell each peer its bins, and of their information values what the job says."""
+        for peer in self.peers:
+            told = told_columns(settled[peer], self.params.iv_disclosure)
+            for first in range(0, len(told), COLUMNS_AT_ONCE):
+                yield from send(peer, _message(first, told[first : first + COLUMNS_AT_ONCE], self.params))
+
+    def known_counts(self) -> BinCounts:
+        """Those of a column with one pre-bin, which nobody needs to ask for."""
+        bad = int((self.labels > 0).sum())
+        return BinCounts(np.array([self.labels.size - bad], np.int64), np.array([bad], np.int64))
+
+    def _sums(
+        self, peer: PartyId, groups: tuple[int, ...], values: U64, session: bytes, randomness: Randomness
+    ) -> Steps[U64]:
+        shape = Grouping(session, self.me, peer, self.labels.size, groups)
+        asker: Asker
+        if self.backend == "plain":
+            asker = yield from plain.set_up_asker(shape, insecure_plain=self.insecure_plain)
+        else:
+            asker = yield from onehot.set_up_asker(shape, randomness)
+        everything = tuple(range(len(groups)))
+        whole = Assignment.whole(self.labels.size)
+        shared = yield from asker.share(0, everything, values, whole, keep=False)
+        sums = yield from asker.learn(shared, shared.sums)
+        counts: U64 = sums[0, 0]
+        return counts
+
+    def _counts(self, peer: PartyId, groups: tuple[int, ...], sums: U64) -> tuple[BinCounts, ...]:
+        rows = (sums >> np.uint64(_BAD_BITS)).astype(np.int64)
+        bad = (sums & np.uint64((1 << _BAD_BITS) - 1)).astype(np.int64)
+        all_rows, all_bad = self.labels.size, int((self.labels > 0).sum())
+        found = []
+        for column in np.split(np.stack([rows, bad]), np.cumsum(groups)[:-1], axis=1):
+            # Each count is bounded by the total before they are summed, so no sum overflows.
+            sound = (column[1] <= column[0]).all() and (column[0] <= all_rows).all()
+            if not sound or column.sum(axis=1).tolist() != [all_rows, all_bad]:
+                raise self._broke(peer, "counted other rows than there are", "COUNTS_INVALID")
+            if (column[0] < self.params.min_rows).any():
+                raise self._broke(peer, "made a pre-bin of fewer rows than the job says", "COUNTS_INVALID")
+            found.append(BinCounts(column[0] - column[1], column[1].copy()))
+        return tuple(found)
+
+    def _broke(self, peer: PartyId, how: str, code: str = "SHAPE") -> PeerError:
+        return PeerError(peer, f"binning over {peer}", how, code)
+
+
+def _shape(got: Prebins, f: int) -> PrebinShape:
+    style = STYLES[int(got.style[f])]
+    return PrebinShape(int(got.values[f]), bool(got.missing[f]), int(got.special[f]), style)
+
+
+def _message(first: int, told: Sequence[ToldColumn], params: BinParams) -> SettledBins:
+    labels = np.concatenate([column.labels for column in told]).astype(np.uint8)
+    iv = [] if params.iv_disclosure == "none" else [column.iv or 0.0 for column in told]
+    woe = [value for column in told for value in column.woe or ()]
+    refused = np.array([REFUSALS.index(column.refused) for column in told], np.uint8)
+    return SettledBins(first, refused, labels, np.array(iv, np.float64), np.array(woe, np.float64))
