@@ -21,6 +21,8 @@ from fedcredit.wire.control import JobEvent
 
 __all__ = ["Display", "Progress", "size"]
 
+_COLUMNS_SHOWN = 10
+
 
 class Display:
     """A command's screen."""
@@ -63,7 +65,11 @@ class Display:
         split = f", {rows['train']:,} to train and {rows['test']:,} held out" if metrics["models"] else ""
         self._out.print(f"{rows['aligned']:,} subjects are at all parties{split}.")
         if metrics["models"]:
-            self._out.print(_models(metrics["models"]))
+            if trained := [model for model in metrics["models"] if model.get("kind") != "binning"]:
+                self._out.print(_models(trained))
+            for model in metrics["models"]:
+                if model.get("kind") == "binning":
+                    self._out.print(_columns(model))
             self._out.print(f"Report: [bold]{out / 'report.html'}[/bold]")
         elif (out / "aligned.csv").exists():
             self._out.print(f"Aligned subjects: [bold]{out / 'aligned.csv'}[/bold]")
@@ -164,6 +170,21 @@ def _models(models: Sequence[Mapping[str, Any]]) -> Table:
             size(float(model.get("bytes", 0))),
             str(model.get("rounds", "")),
         )
+    return table
+
+
+def _columns(model: Mapping[str, Any]) -> Table:
+    found = model.get("columns", [])
+    shown = found[:_COLUMNS_SHOWN]
+    name, of = model.get("name", "binning"), f"{len(shown)} of {len(found)} columns"
+    table = Table(title=f"{name}: {of} by information value", title_style="bold", title_justify="left")
+    for column in ("column", "party", "bins", "IV"):
+        table.add_column(column, justify="right" if column in ("bins", "IV") else "left")
+    for row in shown:
+        rank = row.get("rank")
+        told = _figure(row.get("iv")) if rank is None else f"no. {rank}"
+        # A name is a name, whatever markup it looks like.
+        table.add_row(Text(row["column"]), Text(row["party"]), str(row["bins"]), row["refused"] or told)
     return table
 
 

@@ -13,9 +13,12 @@ import inspect
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from fedcredit.credit.woe import IvDisclosure
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.protocols.binning import BinningFeature, BinningLabel
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
 from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.protocols.groupsum import Asker, Holder
@@ -49,7 +52,9 @@ class PublicModel:
     """What everybody knows of a model before it is trained."""
 
     name: str
+    kind: Literal["gbdt", "binning"] = "gbdt"
     hide_nodes: bool = False
+    iv_disclosure: IvDisclosure = "exact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,7 @@ def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Dis
     """
     table = [*_agreement(job), *_alignment(job)]
     for model in job.models:
-        table += _boosting(job, model)
+        table += _binning(job, model) if model.kind == "binning" else _boosting(job, model)
     for role in roles_of(job) if roles is None else roles:
         table += _from_docstring(role, _data_parties(job))
     return tuple(table)
@@ -116,13 +121,16 @@ def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Dis
 def roles_of(job: PublicJob) -> tuple[type, ...]:
     """The roles that the protocols of `job` are played in."""
     split = (SplitLeader, SplitFollower) if job.time_split else ()
-    boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer, Asker, Holder) if job.models else ()
+    kinds = {model.kind for model in job.models}
+    boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer) if "gbdt" in kinds else ()
+    binning = (BinningLabel, BinningFeature) if "binning" in kinds else ()
+    sums = (Asker, Holder) if kinds else ()
     intersect: tuple[type, ...] = (IntersectReceiver, IntersectHolder)
     if job.size_only:
         intersect = (SizeReceiver, SizeHolder)
     elif job.unbalanced:
         intersect = (UnbalancedReceiver, UnbalancedHolder)
-    return (*intersect, *split, *boosting, FinishLeader, FinishFollower)
+    return (*intersect, *split, *boosting, *binning, *sums, FinishLeader, FinishFollower)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:
@@ -269,6 +277,48 @@ def _boosting(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
                 _others(job, party),
                 f"{model.name}: histograms of a node's rows",
             )
+
+
+def _binning(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
+    label = job.label_party
+    for party in job.feature_parties:
+        yield Disclosure(
+            "binning.shape",
+            (label,),
+            "how many columns there are, how many pre-bins each has, and which have missing or special values, are "
+            "categorical, or were cut by hand",
+            (party,),
+            f"{model.name}: binning",
+        )
+        yield Disclosure(
+            "binning.counts",
+            (label,),
+            "how many rows and how many bad rows each pre-bin of every column has, at least 50 rows in each. Bins are "
+            "numbers in the order of their values, without names or split points. Where all bad rows, or all good "
+            "ones, are in one pre-bin, each of them is known to be in it",
+            (party,),
+            f"{model.name}: counts",
+        )
+    for party in job.feature_parties:
+        yield Disclosure(
+            "binning.joined",
+            (party,),
+            "which of its own pre-bins were joined into bins, each with at least 50 rows, 10 good and 10 bad ones: a "
+            "hint at where its bad rates are alike; and which of its columns have no such bins",
+            (label,),
+            f"{model.name}: bins",
+        )
+        if model.iv_disclosure != "none":
+            what = f"binning.iv.{model.iv_disclosure}"
+            yield Disclosure(what, (party,), _TOLD_IV[model.iv_disclosure], (label,), f"{model.name}: bins")
+
+
+_TOLD_IV: dict[str, str] = {
+    "rank": "the order of its own columns by information value: which of them says more of the label",
+    "rounded": "the information value of each of its own columns, to two decimal places",
+    "exact": "the information value of each of its own columns and the weight of evidence of each of their bins, from "
+    "which the number of bad rows in each bin follows: at least 10 of at least 50",
+}
 
 
 def _from_docstring(role: type, parties: tuple[PartyId, ...]) -> Iterator[Disclosure]:

@@ -8,10 +8,11 @@ reasons are for this party's own people: they are in the job's folder, in the st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
@@ -24,7 +25,7 @@ from fedcredit.node.jobs.room import check_room, needed_bytes
 from fedcredit.node.policy.asked import request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.snapshots import forget_snapshot
-from fedcredit.node.specification import PROTOCOLS, JobSpecification
+from fedcredit.node.specification import PROTOCOLS, JobSpecification, ModelEntry
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.node.subjects import own_subjects
 from fedcredit.node.timely import CLOCK_SKEW
@@ -277,19 +278,29 @@ def _check_proposal(
     if proposal.leakage != proposal.derive_leakage():
         problem("LEAKAGE_MISSTATED", "leakage", "is not what the job's own parameters lead to")
     for model in proposal.models:
-        try:
-            params = TreeParams.from_mapping(model.params)
-        except ConfigError as error:
-            problems.extend(error.problems)
-            continue
-        for name in ("min_data_in_leaf", "min_data_in_bin"):
-            # A job file cannot say less, but a proposal need not come from one.
-            if getattr(params, name) < MIN_ROWS_FLOOR:
-                problem("CONFIG_FLOOR", f"{model.name}: {name}", f"is below {MIN_ROWS_FLOOR}")
+        problems.extend(_model_problems(model))
     if row is not None and (row.proposal != proposal.to_bytes() or row.state is not JobState.PENDING):
         problem("CONFLICT", f"job {proposal.id}", "is known here already")
     if problems:
         raise RefusedError(problems)
+
+
+def _model_problems(model: ModelEntry) -> Iterator[Problem]:
+    """What keeps a model from being one, and what it asks below a floor."""
+    try:
+        if model.kind == "binning":
+            BinParams.from_mapping(model.params)
+            if not model.hide_nodes:
+                yield Problem("SPEC_INVALID", f"{model.name}: hide_nodes", "binning has no nodes to show")
+            return
+        params = TreeParams.from_mapping(model.params)
+    except ConfigError as error:
+        yield from error.problems
+        return
+    for name in ("min_data_in_leaf", "min_data_in_bin"):
+        # A job file cannot say less, but a proposal need not come from one.
+        if getattr(params, name) < MIN_ROWS_FLOOR:
+            yield Problem("CONFIG_FLOOR", f"{model.name}: {name}", f"is below {MIN_ROWS_FLOOR}")
 
 
 def _key(types: tuple[str, ...]) -> str:

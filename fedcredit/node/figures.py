@@ -19,7 +19,7 @@ from fedcredit.node.models import ModelResult
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.meter import Meter
 
-__all__ = ["environment", "job_figures", "peak_memory_mib", "phase_of", "seconds_of", "traffic_of"]
+__all__ = ["environment", "job_figures", "peak_memory_mib", "phase_of", "phases_of", "seconds_of", "traffic_of"]
 
 _NUMBER = re.compile(r"\.\d+$")
 
@@ -102,6 +102,22 @@ def phase_of(stage: str) -> str:
     """The phase that a stage belongs to: `gbdt.0/tree.7` is one of `gbdt.0/tree`."""
     head, slash, last = stage.rpartition("/")
     return f"{head}{slash}{_NUMBER.sub('', last)}" if slash else stage
+
+
+def phases_of(meter: Meter, name: str, seconds: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Seconds at this party, bytes and rounds over all its links, for each phase of the model."""
+    rows: dict[str, dict[str, Any]] = {}
+    for phase, spent in seconds.items():
+        row = rows.setdefault(
+            phase_of(f"{name}/{phase}"), {"seconds": 0.0, "bytes_sent": 0, "bytes_received": 0, "rounds": 0}
+        )
+        row["seconds"] += spent
+    for link in meter.snapshot()["links"]:
+        phase = phase_of(link["stage"])
+        if phase in rows:
+            for what in ("bytes_sent", "bytes_received", "rounds"):
+                rows[phase][what] += link[what]
+    return [{"phase": phase.removeprefix(f"{name}/")} | row for phase, row in rows.items()]
 
 
 def environment() -> dict[str, str]:

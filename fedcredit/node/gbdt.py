@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -13,15 +13,12 @@ import numpy.typing as npt
 
 from fedcredit.credit.evaluation import evaluate
 from fedcredit.credit.params import TreeParams
-from fedcredit.errors import FedcreditError
 from fedcredit.estimators import Federation, GradientBoosting
 from fedcredit.estimators.alone import train_lightgbm
 from fedcredit.estimators.parts import LabelPart
-from fedcredit.node.figures import phase_of
+from fedcredit.node.figures import phases_of
 from fedcredit.node.models import ModelContext, ModelResult
-from fedcredit.runtime.meter import Meter
 from fedcredit.runtime.state import StageRunner, StageState
-from fedcredit.tables import Rows
 
 __all__ = ["GbdtRunner"]
 
@@ -60,7 +57,7 @@ class GbdtRunner:
             federation,
             context.train.columns,
             context.train.label,
-            n_rows=_count(context, context.train),
+            n_rows=context.count(context.train),
             name=entry.name,
             run_stage=_with_progress(context, params.num_trees),
         )
@@ -77,7 +74,7 @@ class GbdtRunner:
 
         async def work() -> GbdtEvaluated:
             begun = time.perf_counter()
-            columns, n_rows = context.test.columns, _count(context, context.test)
+            columns, n_rows = context.test.columns, context.count(context.test)
             found = await model.predict(federation, columns, n_rows=n_rows, stage=stage)
             model.seconds_["predict"] = time.perf_counter() - begun
             return GbdtEvaluated(np.empty(0) if found is None else found)
@@ -96,14 +93,6 @@ def _with_progress(context: ModelContext, num_trees: int) -> StageRunner:
         return record
 
     return run_stage
-
-
-def _count(context: ModelContext, rows: Rows) -> int:
-    if rows.label is not None:
-        return rows.label.size
-    for column in rows.columns.values():
-        return column.values.size
-    raise FedcreditError(f"{context.entry.name}: {context.me} has neither a label nor a column")
 
 
 def _figures(
@@ -125,7 +114,7 @@ def _figures(
         alone = own.predict(part.columns.code(context.test.columns, context.test.label.size))
         files["alone.lightgbm.txt"] = own.text()
     figures = evaluate(context.train.label, model.train_probability_, context.test.label, probability, alone)
-    phases = _phases(context.meter, name, model.seconds_)
+    phases = phases_of(context.meter, name, model.seconds_)
     trees = [spent for phase, spent in model.seconds_.items() if phase.startswith("tree.")]
     return {
         "kind": "gbdt",
@@ -141,19 +130,3 @@ def _figures(
         "importance": part.importance(),
         "learning": model.learning_,
     } | figures, files
-
-
-def _phases(meter: Meter, name: str, seconds: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Seconds at this party, bytes and rounds over all its links, for each phase of the model."""
-    rows: dict[str, dict[str, Any]] = {}
-    for phase, spent in seconds.items():
-        row = rows.setdefault(
-            phase_of(f"{name}/{phase}"), {"seconds": 0.0, "bytes_sent": 0, "bytes_received": 0, "rounds": 0}
-        )
-        row["seconds"] += spent
-    for link in meter.snapshot()["links"]:
-        phase = phase_of(link["stage"])
-        if phase in rows:
-            for what in ("bytes_sent", "bytes_received", "rounds"):
-                rows[phase][what] += link[what]
-    return [{"phase": phase.removeprefix(f"{name}/")} | row for phase, row in rows.items()]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fedcredit.errors import ConfigError, Problem
+from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import ModelEntry
 from fedcredit.runtime.meter import Meter
@@ -20,7 +20,10 @@ from fedcredit.transport.channel import Transport
 
 __all__ = ["RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "runner_of"]
 
-RUNNERS: dict[str, str] = {"gbdt": "fedcredit.node.gbdt:GbdtRunner"}
+RUNNERS: dict[str, str] = {
+    "binning": "fedcredit.node.binning:BinningRunner",
+    "gbdt": "fedcredit.node.gbdt:GbdtRunner",
+}
 """Kind of model -> `module:class` of its runner."""
 
 
@@ -58,6 +61,14 @@ class ModelContext:
     def is_label_party(self) -> bool:
         """Whether the label is here."""
         return self.me == self.label_party
+
+    def count(self, rows: Rows) -> int:
+        """How many rows these are. Raises: FedcreditError where nothing says so."""
+        if rows.label is not None:
+            return rows.label.size
+        for column in rows.columns.values():
+            return column.values.size
+        raise FedcreditError(f"{self.entry.name}: {self.me} has neither a label nor a column")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
+from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.woe import IvDisclosure
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
@@ -51,6 +53,7 @@ PROTOCOLS: dict[str, int] = {
     "intersect.unbalanced": 1,
     "groupsum.onehot": 1,
     "gbdt": 1,
+    "binning": 1,
     "resume": 1,
 }
 """Versions of what a job of this build speaks. Parties compare them before any data."""
@@ -115,11 +118,17 @@ class PartyEntry(Section):
 class ModelEntry(Section):
     """One model of a job; `params` are checked by the kind's own parser before a party offers anything."""
 
-    kind: Literal["gbdt"]
+    kind: Literal["gbdt", "binning"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
     groupsum: Literal["auto", "onehot"]
     hide_nodes: bool
     params: dict[str, Any]
+
+    def public(self) -> PublicModel:
+        """What decides who learns what through it. Parameters that are none lead to the most that can be learnt."""
+        asked = self.params.get("iv_disclosure", BinParams().iv_disclosure)
+        told: IvDisclosure = asked if asked in get_args(IvDisclosure) else "exact"
+        return PublicModel(name=self.name, kind=self.kind, hide_nodes=self.hide_nodes, iv_disclosure=told)
 
 
 class LeakageRow(Section):
@@ -161,6 +170,8 @@ class JobSpecification(Section):
             raise ValueError("the size alone is for two parties and no model")
         if self.intersect.mode == UNBALANCED and (len(names) != 2 or self.models):
             raise ValueError("mode unbalanced is for two parties and no model")
+        if self.split is None and any(model.kind != "binning" for model in self.models):
+            raise ValueError("a model that is trained needs rows held out")
         return self
 
     @classmethod
@@ -233,7 +244,7 @@ class JobSpecification(Section):
             size_only=self.intersect.size_only,
             unbalanced=self.intersect_modes == {UNBALANCED},
             time_split=self.split is not None and self.split.time is not None,
-            models=tuple(PublicModel(name=model.name, hide_nodes=model.hide_nodes) for model in self.models),
+            models=tuple(model.public() for model in self.models),
         )
         return leakage_of(public)
 

@@ -34,13 +34,15 @@ async def split(
     meter: Meter,
     peer_timeout_s: float,
 ) -> Mask:
-    """Which of the aligned `rows` are held out.
+    """Which of the aligned `rows` are held out; none where the job does not say so.
 
     Shapes: rows (n,) row numbers of this party's file; returns (n,).
     Raises: DataError (SPLIT_EMPTY) when a side has no rows.
     """
     way = specification.split
-    assert way is not None, "a job with models has a split"
+    if way is None:
+        # Nothing is judged by rows that it has not seen.
+        return np.zeros(rows.size, bool)
     if way.holdout is not None:
         test = holdout_mask(table.ids()[rows], way.holdout, holdout_key(specification))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fedcredit.report.bins import bin_series, show_columns
 from fedcredit.report.figures import (
     NONE,
     auc_margin,
@@ -32,7 +33,7 @@ STABLE_BELOW: Final = 0.10
 WATCH_BELOW: Final = 0.25
 
 _FEATURES_SHOWN: Final = 20
-_KINDS: Final = {"gbdt": "Boosted trees 梯度提升树", "scorecard": "Scorecard 评分卡"}
+_KINDS: Final = {"binning": "Binning 变量分箱", "gbdt": "Boosted trees 梯度提升树", "scorecard": "Scorecard 评分卡"}
 _CHARTS: Final = ("roc", "ks_curve", "lift", "calibration", "score_distribution", "stability", "confusion", "learning")
 
 
@@ -51,9 +52,10 @@ def show_model(model: Mapping[str, Any], index: int, parties: Parties) -> Sectio
         "confusion": _confusion(model) if records(model.get("confusion")) else [],
         "stability": _stability(mapping(model.get("stability"))),
         "importance": _importance(records(model.get("importance")), parties),
+        "columns": show_columns(model, parties),
         "phases": _phases(records(model.get("phases"))),
         "cost": {
-            "seconds": duration(model.get("seconds")),
+            "seconds": duration(_seconds(model.get("seconds"))),
             "bytes": size(model.get("bytes")),
             "rounds": count(model.get("rounds")),
             "trees": count(model.get("trees")),
@@ -68,8 +70,14 @@ def chart_series(model: Mapping[str, Any], parties: Parties) -> Section:
     return {
         "alone": parties.alone,
         "ks": number(model.get("ks")),
+        "bins": bin_series(model),
         **{key: model.get(key) for key in _CHARTS if model.get(key)},
     }
+
+
+def _seconds(value: object) -> object:
+    """Seconds of a model, given as one number or phase by phase."""
+    return total([value], key="binning") if isinstance(value, Mapping) else value
 
 
 def outcomes(model: Mapping[str, Any]) -> tuple[float, float]:

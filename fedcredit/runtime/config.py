@@ -8,6 +8,7 @@ from __future__ import annotations
 from fedcredit.runtime.job_file import (
     MIN_INTERSECTION_FLOOR,
     MIN_ROWS_FLOOR,
+    BinningSection,
     GbdtSection,
     IntersectSection,
     JobFile,
@@ -38,6 +39,7 @@ __all__ = [
     "MAIN_TABLE",
     "MIN_INTERSECTION_FLOOR",
     "MIN_ROWS_FLOOR",
+    "BinningSection",
     "ColumnSection",
     "DeclaredSection",
     "GbdtSection",

@@ -7,7 +7,6 @@ label party.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
 from collections.abc import Mapping
@@ -16,9 +15,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
+from fedcredit.runtime.model_file import (
+    MIN_ROWS_FLOOR,
+    BinningSection,
+    GbdtSection,
+    ModelSection,
+    check_names,
+    model_mapping,
+    read_models,
+)
 from fedcredit.runtime.table_file import (
     Column,
     ColumnSection,
@@ -33,12 +40,14 @@ from fedcredit.runtime.toml import Reader, Section
 __all__ = [
     "MIN_INTERSECTION_FLOOR",
     "MIN_ROWS_FLOOR",
+    "BinningSection",
     "ColumnSection",
     "DeclaredSection",
     "GbdtSection",
     "IntersectSection",
     "JobFile",
     "JobSection",
+    "ModelSection",
     "PartyTable",
     "SplitSection",
     "TableSection",
@@ -51,9 +60,6 @@ MIN_INTERSECTION_FLOOR = 10
 
 SIZE_MODES = ("auto", "ecdh")
 """The modes in which the size of an intersection can be found alone (`fedcredit.protocols.intersect.sizing`)."""
-
-MIN_ROWS_FLOOR = 10
-"""No bin and no leaf of a joint model may stand on fewer rows (security: bin statistics, leaf purity)."""
 
 MAX_PARTIES = 16
 RESERVED_NAMES = ("platform", "operator")
@@ -129,16 +135,6 @@ class SplitSection(Section):
         return self
 
 
-class GbdtSection(Section):
-    """`[[model]] kind = "gbdt"`: our own keys; LightGBM's are in `params`."""
-
-    kind: Literal["gbdt"] = "gbdt"
-    name: Name | None = None
-    groupsum: Literal["auto", "onehot"] = "auto"
-    hide_nodes: bool = False
-    params: dict[str, Any] = Field(default_factory=dict)
-
-
 class JobFile(Section):
     """A job file that holds together. `models` is empty for an intersection."""
 
@@ -147,7 +143,7 @@ class JobFile(Section):
     parties: dict[PartyId, PartyTable]
     intersect: IntersectSection
     split: SplitSection | None
-    models: tuple[GbdtSection, ...]
+    models: tuple[ModelSection, ...]
 
     @property
     def label_party(self) -> PartyId | None:
@@ -192,17 +188,6 @@ class JobFile(Section):
         return (self.path.parent / (self.file_table(party).table or "")).absolute()
 
 
-def model_mapping(model: GbdtSection, index: int) -> dict[str, Any]:
-    """One model of the job as JSON; its stages are called after `name`."""
-    return {
-        "kind": model.kind,
-        "name": model.name or f"{model.kind}.{index}",
-        "groupsum": model.groupsum,
-        "hide_nodes": model.hide_nodes,
-        "params": model.params,
-    }
-
-
 def load_job(path: Path, *, declared: bool = False) -> JobFile:
     """Read and check a job file. Raises ConfigError with every problem found.
 
@@ -233,8 +218,8 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     job = reader.section("job", raw["job"], JobSection) if "job" in raw else None
     parties = _read_parties(reader, DeclaredSection if declared else TableSection)
     intersect = reader.section("intersect", raw.get("intersect", {}), IntersectSection)
-    models = _read_models(reader)
-    default_split = {"holdout": 0.2} if models else None
+    models = read_models(reader)
+    default_split = {"holdout": 0.2} if any(model is None or model.trains for model in models) else None
     split_value = raw.get("split", default_split)
     split = None if split_value is None else reader.section("split", split_value, SplitSection)
     _check_parties(reader, parties, modelling=bool(models), receiver_only=bool(intersect and intersect.receiver_only))
@@ -245,7 +230,7 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     if intersect is not None and intersect.mode == "unbalanced" and len(parties) != 2:
         what = "mode unbalanced looks one party's subjects up in one other's"
         reader.report("CONFIG_CONFLICT", "intersect.mode", what, "take mode fast, or two parties")
-    _check_names(reader, models)
+    check_names(reader, models)
     reader.finish()
     # A section that could not be read has noted a problem, so none is None from here on.
     assert job is not None
@@ -283,53 +268,6 @@ def _check_file(reader: Reader, key: str, table: TableSection) -> None:
         reader.existing(f"{key}.table", table.table)
 
 
-def _read_models(reader: Reader) -> list[GbdtSection | None]:
-    value = reader.raw.get("model", [])
-    if not isinstance(value, list):
-        reader.report("CONFIG_TYPE", "model", "must be a list of tables", "write [[model]] with two brackets")
-        return []
-    return [_read_model(reader, f"model.{index}", entry) for index, entry in enumerate(value)]
-
-
-def _read_model(reader: Reader, key: str, value: object) -> GbdtSection | None:
-    if not isinstance(value, Mapping):
-        reader.report("CONFIG_TYPE", key, "must be a table", "write [[model]] above its keys")
-        return None
-    kind = value.get("kind")
-    if kind != "gbdt":
-        if kind is None:
-            reader.report("CONFIG_MISSING_KEY", f"{key}.kind", "is missing", 'add kind = "gbdt"')
-        else:
-            reader.report("CONFIG_VALUE", f"{key}.kind", "is not a kind of model", "known kinds: gbdt")
-        return None
-    if value.get("groupsum") == "plain":
-        what = "has no cryptography and is for tests only"
-        reader.report("CONFIG_INSECURE", f"{key}.groupsum", what, "set 'auto' or 'onehot'")
-        value = {name: inner for name, inner in value.items() if name != "groupsum"}
-    own = ("kind", "name", "groupsum", "hide_nodes")
-    trees = tuple(field.name for field in dataclasses.fields(TreeParams))
-    reader.known(key, value, (*own, *trees))
-    section = reader.section(key, {name: inner for name, inner in value.items() if name in own}, GbdtSection)
-    params = _read_params(reader, key, {name: inner for name, inner in value.items() if name in trees})
-    if section is None or params is None:
-        return None
-    return section.model_copy(update={"params": params})
-
-
-def _read_params(reader: Reader, key: str, value: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        params = TreeParams.from_mapping(value)
-    except ConfigError as error:
-        for problem in error.problems:
-            reader.report(problem.code, f"{key}.{problem.where}", problem.what, problem.fix)
-        return None
-    for name in ("min_data_in_leaf", "min_data_in_bin"):
-        if getattr(params, name) < MIN_ROWS_FLOOR:
-            fix = "statistics of fewer rows single people out"
-            reader.report("CONFIG_FLOOR", f"{key}.{name}", f"is below {MIN_ROWS_FLOOR}", fix)
-    return value
-
-
 def _check_parties(
     reader: Reader, parties: Mapping[str, PartyTable | None], *, modelling: bool, receiver_only: bool
 ) -> None:
@@ -356,9 +294,3 @@ def _check_keys(reader: Reader, parties: Mapping[str, PartyTable | None], inters
     stated = None if intersect is None else intersect.id_type
     if stated is not None and types and types != {stated}:
         reader.report("CONFIG_CONFLICT", "intersect.id_type", "is not that of the tables", "leave it out")
-
-
-def _check_names(reader: Reader, models: list[GbdtSection | None]) -> None:
-    names = [model.name or f"{model.kind}.{i}" for i, model in enumerate(models) if model is not None]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        reader.report("CONFIG_CONFLICT", "model", f"two models are called {name!r}", "give each its own name")

@@ -6,8 +6,9 @@ import itertools
 import json
 import textwrap
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
+from fedcredit.credit.woe import IvDisclosure
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
 
@@ -82,6 +83,7 @@ def open_policy() -> str:
 def known_leakage() -> frozenset[str]:
     """The ids of everything that a job of this version can show about a party."""
     ids: set[str] = set()
+    binning = [PublicModel(name=how, kind="binning", iv_disclosure=how) for how in get_args(IvDisclosure)]
     for hide_nodes, receiver_only, time_split, size_only, unbalanced in itertools.product((False, True), repeat=5):
         job = PublicJob(
             platform=PartyId("platform"),
@@ -91,7 +93,7 @@ def known_leakage() -> frozenset[str]:
             size_only=size_only,
             unbalanced=unbalanced,
             time_split=time_split,
-            models=(PublicModel(name="model", hide_nodes=hide_nodes),),
+            models=(PublicModel(name="model", hide_nodes=hide_nodes), *binning),
         )
         ids |= {row.id for row in leakage_of(job)}
     return frozenset(ids)

@@ -103,6 +103,7 @@ class ColumnSection(Section):
     levels: Texts | None = None
     special: Numbers = ()
     missing: Texts = ()
+    splits: Numbers = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> ColumnSection:
@@ -112,6 +113,10 @@ class ColumnSection(Section):
             refuse("CONFIG_CONFLICT", "a level is given twice", "name each level once")
         if self.special and self.kind not in (None, "numeric"):
             refuse("CONFIG_CONFLICT", "special values are for numeric columns", "declare them as levels")
+        if self.splits and self.kind == "categorical":
+            refuse("CONFIG_CONFLICT", "split points are for columns of numbers", "drop splits")
+        if any(not a < b for a, b in zip(self.splits, self.splits[1:], strict=False)):
+            refuse("CONFIG_VALUE", "split points are not in ascending order", "sort them, and name each once")
         return self
 
 
@@ -165,7 +170,7 @@ class TableSection(Section):
             max_age_days=self.max_age_days,
             stale=self.stale,
             columns=tuple(
-                ColumnSpec(column_name, column.kind, column.levels, column.special, column.missing)
+                ColumnSpec(column_name, column.kind, column.levels, column.special, column.missing, column.splits)
                 for column_name, column in self.columns.items()
             ),
         )

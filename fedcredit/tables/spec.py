@@ -54,7 +54,7 @@ class ColumnSpec:
 
     `special` are numbers that are codes and not amounts ("-999: no record"): they stay as they are and are listed in
     `Column.special`, so that binning gives each its own bin. `missing` are markers of this column alone, besides the
-    table's.
+    table's. `splits`, ascending, are where bins of the column begin, for a binning that is not to find them.
     """
 
     name: str
@@ -62,6 +62,7 @@ class ColumnSpec:
     levels: tuple[str, ...] | None = None
     special: tuple[float, ...] = ()
     missing: tuple[str, ...] = ()
+    splits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +190,7 @@ def _arguments(kind: type[ColumnSpec] | type[TableSpec], raw: Mapping[str, Any])
             out[key] = Path(value)
         elif key in ("id", "id_type"):
             out[key] = tuple(value) if isinstance(value, list) else value
-        elif key in ("beside", "drop", "only", "missing", "levels", "special"):
+        elif key in ("beside", "drop", "only", "missing", "levels", "special", "splits"):
             if not isinstance(value, list | tuple):
                 problems.append(Problem("CONFIG_TYPE", f"table.{key}", "is not a list"))
             out[key] = tuple(value) if isinstance(value, list | tuple) else ()
@@ -266,6 +267,11 @@ def _column_contradictions(spec: TableSpec, column: ColumnSpec) -> Iterable[Prob
             yield problem("a level is empty, has a NUL or has spaces around it", "cells are compared without them")
     if column.special and column.kind not in (None, "numeric"):
         yield problem("special values are for numeric columns", "declare them as levels")
+    if column.splits and column.kind == "categorical":
+        yield problem("split points are for columns of numbers", "drop splits")
+    finite = all(math.isfinite(value) for value in column.splits)
+    if not finite or any(a >= b for a, b in zip(column.splits, column.splits[1:], strict=False)):
+        yield problem("split points are not ascending numbers")
     if not all(math.isfinite(value) for value in column.special):
         yield problem("a special value is not a finite number")
     if any("\0" in m or m != m.strip(BLANKS) for m in column.missing):

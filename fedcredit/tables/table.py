@@ -59,6 +59,7 @@ class Column:
     values: F64 = field(repr=False)
     levels: tuple[str, ...] = field(default=(), repr=False)
     special: tuple[float, ...] = ()  # values that are codes, not amounts
+    splits: tuple[float, ...] = field(default=(), repr=False)  # where its owner wants bins to begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,4 +321,4 @@ def infer(spec: TableSpec, *, limits: Limits | None = None, resources: Resources
 
 def _column(s: Settled, values: F64) -> Column:
     kind: Literal["numeric", "categorical"] = "categorical" if s.kind == "categorical" else "numeric"
-    return Column(s.spec.name, kind, values, s.spec.levels or (), s.spec.special)
+    return Column(s.spec.name, kind, values, s.spec.levels or (), s.spec.special, s.spec.splits)

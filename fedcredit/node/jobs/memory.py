@@ -11,7 +11,8 @@ from fedcredit.credit.params import TreeParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.jobs.control_groups import group_room, read_text
-from fedcredit.node.specification import JobSpecification
+from fedcredit.node.specification import JobSpecification, ModelEntry
+from fedcredit.protocols.binning.columns import BATCH_BYTES, TREE_BYTES
 from fedcredit.protocols.intersect.buckets import BUCKET_ROWS
 from fedcredit.protocols.intersect.choice import UNBALANCED
 
@@ -49,11 +50,9 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
     others = sum(party.features or 0 for party in specification.parties if party.id != me)
     most = 0
     for model in specification.models:
-        depth = max(1, (TreeParams.from_mapping(model.params).max_bin - 1).bit_length())
-        of_holder = (own.features or 0) * (SEED_BYTES * depth + 1)
-        of_asker = others * SEED_BYTES
+        is_label = me == specification.label_party
         # The memory of one model is free again when the next one begins.
-        most = max(most, common * (of_asker if me == specification.label_party else of_holder))
+        most = max(most, _model_bytes(model, common, own.features or 0, others, is_label=is_label))
     rows = own.rows or 0
     intersect = rows * INTERSECT_BYTES
     if specification.intersect_choice.mode == "fast":
@@ -64,6 +63,15 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
         # A holder has all of the receiver's points at once before it may send the first one back.
         most += sum(party.rows or 0 for party in specification.parties) * SIZE_BYTES
     return BASE_BYTES + intersect + most
+
+
+def _model_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_label: bool) -> int:
+    if model.kind == "binning":
+        # Columns are counted a batch at a time; what a party holds of all of them are the numbers of their bins.
+        trees = min(BATCH_BYTES, rows * (others if is_label else own) * TREE_BYTES)
+        return rows * own + trees
+    depth = max(1, (TreeParams.from_mapping(model.params).max_bin - 1).bit_length())
+    return rows * (others * SEED_BYTES if is_label else own * (SEED_BYTES * depth + 1))
 
 
 def free_memory() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fedcredit.credit.binning import MAX_BIN
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import RefusedError
 from fedcredit.ids import PartyId
@@ -36,6 +37,11 @@ def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int
         held = sum(party.rows or 0 for party in specification.parties if party.id != me)
         fixed += _LENT * rows // JOURNAL if lender else _HELD * held // JOURNAL
     for model in specification.models:
+        if model.kind == "binning":
+            # Counts and labels of pre-bins, and what is told of them; the label party has everybody's.
+            columns = sum(party.features or 0 for party in specification.parties)
+            fixed += columns * MAX_BIN * 32
+            continue
         params = TreeParams.from_mapping(model.params)
         leaf_bytes = 1 if params.max_leaves <= 1 << 8 else 2
         # The label party keeps the leaf of every row for every tree, and the scores; the others their splits.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.governance.policy import ModelAsk, Request
 from fedcredit.ids import PartyId
@@ -65,14 +66,21 @@ def request_of(
 
 def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:
     for model in proposal.models:
-        params = TreeParams.from_mapping(model.params)
+        groupsum = AUTO_GROUPSUM if model.groupsum == "auto" else model.groupsum
+        if model.kind == "binning":
+            bins = BinParams.from_mapping(model.params)
+            trees, max_bin, leaf, cell = 0, bins.cuts, bins.min_rows, bins.min_rows
+        else:
+            params = TreeParams.from_mapping(model.params)
+            trees, max_bin = params.num_trees, params.max_bin
+            leaf, cell = params.min_data_in_leaf, params.min_data_in_bin
         yield ModelAsk(
             name=model.name,
             kind=model.kind,
-            groupsum=AUTO_GROUPSUM if model.groupsum == "auto" else model.groupsum,
+            groupsum=groupsum,
             hide_nodes=model.hide_nodes,
-            trees=params.num_trees,
-            max_bin=params.max_bin,
-            min_data_in_leaf=params.min_data_in_leaf,
-            min_data_in_bin=params.min_data_in_bin,
+            trees=trees,
+            max_bin=max_bin,
+            min_data_in_leaf=leaf,
+            min_data_in_bin=cell,
         )

@@ -157,6 +157,32 @@
       return option;
     },
 
+    bins(m, item) {
+      const b = m.bins[item], some = (list) => (list || []).some((v) => v !== null && v !== undefined);
+      // What is drawn beside the rows is what this party knows of a bin: its bad rate, its weight of evidence, or nothing.
+      const rates = some(b.bad_rate), evidence = some(b.woe), names = ["rows"];
+      const series = [{ type: "bar", name: "rows", data: b.rows, itemStyle: { color: "#cfd8e1" }, barCategoryGap: "28%", yAxisIndex: 0 }];
+      const beside = (name, list, colour) => {
+        names.push(name);
+        series.push(path(name, list, colour, { showSymbol: true, symbol: "circle", symbolSize: 7, yAxisIndex: 1 }));
+      };
+      if (rates) beside("bad rate", b.bad_rate, bad);
+      else if (evidence) beside("WOE", b.woe, joint);
+      if (rates && evidence) {
+        last(series).label = { show: true, position: "top", color: soft, fontSize: 11, formatter: (r) => fixed(b.woe[r.dataIndex], 2) };
+      }
+      const right = { position: "right", splitLine: { show: false }, nameGap: 44 };
+      const option = frame({
+        legend: legend(names, "roundRect"), grid: { left: 60, right: 60, top: 40, bottom: 34 },
+        xAxis: { type: "category", data: b.bin.map(String), axisTick: { show: false }, axisLine: { lineStyle: { color: "#9aa5b1" } }, axisLabel: { color: soft, fontSize: 11, hideOverlap: true, width: 90, overflow: "truncate" } },
+        yAxis: [axis("rows", { nameGap: 46 }), rates ? rate("bad rate", right) : axis(evidence ? "WOE" : "", right)],
+        series: series,
+      });
+      option.tooltip = tip(option.tooltip, (r) => r.name, (r) => (r.seriesName === "rows" ? String(r.value) : r.seriesName === "WOE" ? fixed(r.value)
+        : share(r.value) + (evidence ? "\nWOE  " + fixed(b.woe[r.dataIndex]) : "")));
+      return option;
+    },
+
     learning(m) {
       const l = m.learning, trees = l.tree || (l.train_logloss || []).map((_, i) => i + 1), names = ["training"];
       const series = [path("training", points(trees, l.train_logloss), alone, { lineStyle: { width: 2, color: "#69737d", type: [7, 4] }, itemStyle: { color: "#69737d" } })];
@@ -177,7 +203,7 @@
       const model = figures[Number(place.dataset.model)];
       let option;
       try {
-        option = draw[place.dataset.chart](model);
+        option = draw[place.dataset.chart](model, Number(place.dataset.item));
       } catch (fault) { // series that do not fit together: the tables still say what there is
         place.closest("figure").hidden = true;
         return;

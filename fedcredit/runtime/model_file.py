@@ -1,0 +1,142 @@
+"""`[[model]]` of a job file: which kinds of models there are, and what each may be told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.params import TreeParams
+from fedcredit.errors import ConfigError
+from fedcredit.runtime.table_file import Name
+from fedcredit.runtime.toml import Reader, Section
+
+__all__ = [
+    "MIN_ROWS_FLOOR",
+    "BinningSection",
+    "GbdtSection",
+    "ModelSection",
+    "check_names",
+    "model_mapping",
+    "read_models",
+]
+
+MIN_ROWS_FLOOR = 10
+"""No bin and no leaf of a joint model may stand on fewer rows (security: bin statistics, leaf purity)."""
+
+
+class GbdtSection(Section):
+    """`[[model]] kind = "gbdt"`: our own keys; LightGBM's are in `params`."""
+
+    kind: Literal["gbdt"] = "gbdt"
+    name: Name | None = None
+    groupsum: Literal["auto", "onehot"] = "auto"
+    hide_nodes: bool = False
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is fitted to rows and judged by others, which are held out for it."""
+        return True
+
+
+class BinningSection(Section):
+    """`[[model]] kind = "binning"`: our own keys; how columns are binned is in `params` (`credit.bin_params`)."""
+
+    kind: Literal["binning"] = "binning"
+    name: Name | None = None
+    groupsum: Literal["auto", "onehot"] = "auto"
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def hide_nodes(self) -> bool:
+        """There are no nodes, so nobody learns which rows sit in one."""
+        return True
+
+    @property
+    def trains(self) -> bool:
+        """It describes the rows that it is given, and is judged by none."""
+        return False
+
+
+ModelSection: TypeAlias = GbdtSection | BinningSection
+
+_KINDS: dict[str, tuple[type[ModelSection], type[TreeParams] | type[BinParams]]] = {
+    "gbdt": (GbdtSection, TreeParams),
+    "binning": (BinningSection, BinParams),
+}
+"""Kind of model -> its section and its parameters."""
+
+
+def model_mapping(model: ModelSection, index: int) -> dict[str, Any]:
+    """One model of the job as JSON; its stages are called after `name`."""
+    return {
+        "kind": model.kind,
+        "name": model.name or f"{model.kind}.{index}",
+        "groupsum": model.groupsum,
+        "hide_nodes": model.hide_nodes,
+        "params": model.params,
+    }
+
+
+def read_models(reader: Reader) -> list[ModelSection | None]:
+    """The models of the file; None for one that cannot be read, whose problems are noted."""
+    value = reader.raw.get("model", [])
+    if not isinstance(value, list):
+        reader.report("CONFIG_TYPE", "model", "must be a list of tables", "write [[model]] with two brackets")
+        return []
+    return [_read_model(reader, f"model.{index}", entry) for index, entry in enumerate(value)]
+
+
+def check_names(reader: Reader, models: Sequence[ModelSection | None]) -> None:
+    """Note models of one name."""
+    names = [model.name or f"{model.kind}.{i}" for i, model in enumerate(models) if model is not None]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        reader.report("CONFIG_CONFLICT", "model", f"two models are called {name!r}", "give each its own name")
+
+
+def _read_model(reader: Reader, key: str, value: object) -> ModelSection | None:
+    if not isinstance(value, Mapping):
+        reader.report("CONFIG_TYPE", key, "must be a table", "write [[model]] above its keys")
+        return None
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        if kind is None:
+            reader.report("CONFIG_MISSING_KEY", f"{key}.kind", "is missing", 'add kind = "gbdt"')
+        else:
+            reader.report("CONFIG_VALUE", f"{key}.kind", "is not a kind of model", f"known kinds: {', '.join(_KINDS)}")
+        return None
+    if value.get("groupsum") == "plain":
+        what = "has no cryptography and is for tests only"
+        reader.report("CONFIG_INSECURE", f"{key}.groupsum", what, "set 'auto' or 'onehot'")
+        value = {name: inner for name, inner in value.items() if name != "groupsum"}
+    section_type, params_type = _KINDS[kind]
+    own = tuple(name for name in section_type.model_fields if name != "params")
+    names = tuple(field.name for field in dataclasses.fields(params_type))
+    reader.known(key, value, (*own, *names))
+    section = reader.section(key, {name: inner for name, inner in value.items() if name in own}, section_type)
+    params = {name: inner for name, inner in value.items() if name in names}
+    if not _sound(reader, key, params, params_type.from_mapping) or section is None:
+        return None
+    return section.model_copy(update={"params": params})
+
+
+def _sound(
+    reader: Reader, key: str, value: dict[str, Any], parse: Callable[[dict[str, Any]], TreeParams | BinParams]
+) -> bool:
+    """Whether these are parameters of the kind. What keeps them from being any is noted, and what is below a floor."""
+    try:
+        params = parse(value)
+    except ConfigError as error:
+        for problem in error.problems:
+            reader.report(problem.code, f"{key}.{problem.where}", problem.what, problem.fix)
+        return False
+    if isinstance(params, TreeParams):
+        for name in ("min_data_in_leaf", "min_data_in_bin"):
+            if getattr(params, name) < MIN_ROWS_FLOOR:
+                fix = "statistics of fewer rows single people out"
+                reader.report("CONFIG_FLOOR", f"{key}.{name}", f"is below {MIN_ROWS_FLOOR}", fix)
+    return True
