@@ -1,10 +1,10 @@
-"""Whether multiplying and hashing take a time that depends on what is secret, as dudect looks for it.
+"""Whether multiplying, hashing and encrypting take a time that depends on what is secret, as dudect looks for it.
 
     python benchmarks/constant_time.py [--samples N] [--only TEXT] > benchmarks/results/constant_time.json
 
 Two classes of secrets, one fixed and of an extreme form, the other random, in random order; each call works on 64
-points, or on 8 ciphertexts of a short key, whose code is that of a long one. A secret is copied to where all secrets go
-before the clock starts, so that none is nearer than another.
+points, on 8 Paillier ciphertexts of a short key, whose code is that of a long one, or on one ciphertext of ring-LWE. A
+secret is copied to where all secrets go before the clock starts, so that none is nearer than another.
 Prints one JSON object a case: `t`, Welch's statistic for the means of both classes being one, over the calls that were
 not among the slowest tenth (those were interrupted), and `samples`. Beyond 4.5 in either direction a dependence is as
 good as certain; below it none was seen, which is no proof.
@@ -19,13 +19,14 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from alignment import describe
 
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.kernels import group
+from fedcredit.kernels import group, rlwe
 from fedcredit.kernels.paillier import OwnerKernel, PublicKernel
 
 POINTS = 64
@@ -37,6 +38,8 @@ BOUND = 4.5
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
+Secrets = npt.NDArray[np.uint8] | npt.NDArray[np.int64]
+Case = tuple[str, Secrets, Callable[[Any], object]]
 
 
 def statistic(first: F64, second: F64) -> float:
@@ -45,7 +48,7 @@ def statistic(first: F64, second: F64) -> float:
     return float((first.mean() - second.mean()) / math.sqrt(spread))
 
 
-def cases() -> Iterator[tuple[str, U8, Callable[[U8], object]]]:
+def cases() -> Iterator[Case]:
     """A name, secrets of which number 0 is the fixed one, and what to call with one of them."""
     source = insecure_seeded(5)
     points = group.hash_to_group(source.array(POINTS, 16))
@@ -59,9 +62,37 @@ def cases() -> Iterator[tuple[str, U8, Callable[[U8], object]]]:
     yield "multiply, scalar, portable", keys, lambda s: group.multiply_times(points, s.tobytes(), 1, portable=True)
     yield "blind, items", items, lambda secret: group.oprf_blind(secret, key)
     yield from paillier_cases()
+    yield from rlwe_cases()
 
 
-def paillier_cases() -> Iterator[tuple[str, U8, Callable[[U8], object]]]:
+def rlwe_cases() -> Iterator[Case]:
+    """What is encrypted, and what is multiplied by: zeros, or any numbers."""
+    seeds = [bytes([i]) * rlwe.SEED_BYTES for i in range(6)]
+    owner = rlwe.OwnerKernel(seeds[0])
+    public = rlwe.PublicKernel(seeds[1], owner.public(seeds[1], seeds[2]))
+    half = rlwe.PLAIN_MODULUS // 2
+    numbers = np.random.default_rng(8).integers(-half, half, (RANDOM_SECRETS + 1, 1, rlwe.SLOTS))
+    numbers[0] = 0
+    masks = np.ones((1, rlwe.SLOTS), np.int64)
+
+    def encrypt(secret: Any) -> Any:
+        return owner.encrypt(secret, slots=True, public=seeds[3], secret=seeds[4])
+
+    c = encrypt(numbers[1])
+    yield "ring-LWE encrypt, numbers", numbers, encrypt
+    yield (
+        "ring-LWE slot products, numbers",
+        numbers,
+        lambda s: public.slot_products(seeds[3], c, s[None], masks, secret=seeds[5]),
+    )
+    yield (
+        "ring-LWE inner products, column",
+        numbers,
+        lambda s: public.inner_products(seeds[3], c, s[None], masks[0, :1], secret=seeds[5]),
+    )
+
+
+def paillier_cases() -> Iterator[Case]:
     """Encryption by exponent and by plaintext, and decryption by ciphertext, either way where there are two."""
     source, n = insecure_seeded(7), PRIMES[0] * PRIMES[1]
     exponents = source.array((RANDOM_SECRETS + 1) * CIPHERTEXTS, 32).reshape(RANDOM_SECRETS + 1, CIPHERTEXTS, 32)
@@ -85,7 +116,7 @@ def paillier_cases() -> Iterator[tuple[str, U8, Callable[[U8], object]]]:
         yield f"paillier decrypt, ciphertext{ending}", c, lambda s, k=owner: k.decrypt(s)
 
 
-def measure(secrets: U8, case: Callable[[U8], object], samples: int) -> tuple[float, int]:
+def measure(secrets: Secrets, case: Callable[[Any], object], samples: int) -> tuple[float, int]:
     """The statistic, and over how many calls."""
     rng = np.random.default_rng(6)
     chosen = np.where(rng.random(samples) < 0.5, 0, rng.integers(1, len(secrets), samples))

@@ -14,9 +14,9 @@
 //! - [`lanes`], `lanes1`, [`lanes8`], `limbs`: numbers in limbs of 52 bits, one or eight at a time. [`square_ring`]: integers modulo a
 //!   square; `powers`: powers there. [`paillier`], [`paillier_owner`]: the cryptosystem, for those who have the public key
 //!   and for those who have the primes.
-//! - [`rlwe_modulus`]: numbers and polynomials modulo a prime. [`rlwe_ring`], [`rlwe_sample`]: those of ring-LWE, and what
-//!   is drawn. [`rlwe`], [`rlwe_owner`]: linearly homomorphic encryption, for those who have the public key and for those
-//!   who have the secret one.
+//! - [`rlwe_modulus`]: numbers and polynomials modulo a prime; `rlwe_eight`: eight at a time. [`rlwe_ring`],
+//!   [`rlwe_sample`]: those of ring-LWE, and what is drawn. [`rlwe`], [`rlwe_owner`]: linearly homomorphic encryption,
+//!   for those who have the public key and for those who have the secret one.
 //! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
@@ -68,6 +68,8 @@ pub mod ristretto;
 #[cfg(target_arch = "x86_64")]
 mod ristretto8;
 pub mod rlwe;
+#[cfg(target_arch = "x86_64")]
+mod rlwe_eight;
 pub mod rlwe_modulus;
 pub mod rlwe_owner;
 pub mod rlwe_ring;

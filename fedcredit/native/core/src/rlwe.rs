@@ -1,8 +1,8 @@
 //! Linearly homomorphic encryption on ring-LWE: what a public key allows, products with plaintexts and their sums.
 //!
-//! A ciphertext is (c0, c1) with c0 + c1 s = round(q m / t) + noise; c1 of a fresh one follows from a public seed. Nothing
-//! leaves here that was not made to look fresh first: an encryption of zero is added, noise is flooded, both parts are
-//! scaled down to 2^64. Constant time in plaintexts and masks, which are secrets of who computes.
+//! A ciphertext is (c0, c1) with c0 + c1 s = round(q m / t) + noise; c1 of a fresh one follows from a public seed.
+//! Nothing leaves here that was not made to look fresh first: an encryption of zero is added, noise is flooded, both
+//! parts are scaled down to 2^64. Constant time in plaintexts and masks, which are secrets of who computes.
 //!
 //! Polynomials modulo q are three rows of residues, as values (`rlwe_modulus`), unless something else is said.
 
@@ -378,3 +378,7 @@ impl Inner {
         self
     }
 }
+
+#[cfg(test)]
+#[path = "rlwe_tests.rs"]
+mod tests;

@@ -2,11 +2,15 @@
 //!
 //! A polynomial with coefficients a_i is taken to its values at the odd powers of a root psi of order 2N, and products
 //! of polynomials become products of values. The forward transform takes coefficients in their natural order and gives
-//! value number i at psi^(2 r(i) + 1), where r reverses the bits of i; the inverse takes that order and gives the natural
-//! one. Constant time: no branch and no address depends on the numbers.
+//! value number i at psi^(2 r(i) + 1), where r reverses the bits of i; the inverse takes that order and gives the
+//! natural one. Constant time: no branch and no address depends on the numbers.
 //!
 //! Sources: D. Harvey, Faster arithmetic for number-theoretic transforms, 2014 (numbers that are reduced late);
 //! P. Longa, M. Naehrig, Speeding up the number theoretic transform, 2016 (without twisting by psi first).
+
+use crate::arithmetic::Arithmetic;
+#[cfg(target_arch = "x86_64")]
+use crate::rlwe_eight;
 
 /// Coefficients of a polynomial, N.
 pub const DEGREE: usize = 8192;
@@ -133,11 +137,17 @@ pub struct Transform {
     inverse_quotients: Vec<u64>,
     /// 1 / N.
     scale: Factor,
+    arithmetic: Arithmetic,
 }
 
 impl Transform {
-    /// The transform modulo a prime that is 1 modulo 2N. Psi is the first of g^((q - 1) / 2N), g = 2, 3, .., of order 2N.
+    /// The transform modulo a prime below 2^60 that is 1 modulo 2N, by the fastest arithmetic that there is. Psi is the
+    /// first of g^((q - 1) / 2N), g = 2, 3, .., that has order 2N.
     pub fn new(q: u64) -> Self {
+        Self::by(q, Arithmetic::best())
+    }
+
+    fn by(q: u64, arithmetic: Arithmetic) -> Self {
         let modulus = Modulus::new(q);
         let order = 2 * DEGREE as u64;
         let psi = (2..)
@@ -158,11 +168,34 @@ impl Transform {
         let (roots, root_quotients) = table(psi);
         let (inverses, inverse_quotients) = table(modulus.inverse_vartime(psi));
         let scale = modulus.factor(modulus.inverse_vartime(DEGREE as u64));
-        Self { modulus, roots, root_quotients, inverses, inverse_quotients, scale }
+        Self { modulus, roots, root_quotients, inverses, inverse_quotients, scale, arithmetic }
     }
 
     /// Coefficients to values, in place. Numbers may come below 4q and leave below q.
     pub fn forward(&self, x: &mut [u64]) {
+        match self.arithmetic {
+            Arithmetic::Portable => self.forward_by_one(x),
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Eight => {
+                let table = rlwe_eight::Table { powers: &self.roots, quotients: &self.root_quotients };
+                rlwe_eight::forward(self.modulus.value, table, x);
+            }
+        }
+    }
+
+    /// Values to coefficients, in place. Numbers may come below 2q and leave below q.
+    pub fn inverse(&self, x: &mut [u64]) {
+        match self.arithmetic {
+            Arithmetic::Portable => self.inverse_by_one(x),
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Eight => {
+                let table = rlwe_eight::Table { powers: &self.inverses, quotients: &self.inverse_quotients };
+                rlwe_eight::inverse(self.modulus.value, table, self.scale, x);
+            }
+        }
+    }
+
+    fn forward_by_one(&self, x: &mut [u64]) {
         let q = self.modulus;
         let mut half = DEGREE / 2;
         let mut first = 1;
@@ -182,8 +215,7 @@ impl Transform {
         }
     }
 
-    /// Values to coefficients, in place. Numbers may come below 2q and leave below q.
-    pub fn inverse(&self, x: &mut [u64]) {
+    fn inverse_by_one(&self, x: &mut [u64]) {
         let q = self.modulus;
         let mut half = 1;
         let mut first = DEGREE / 2;
@@ -279,6 +311,19 @@ mod tests {
                 let value =
                     x.iter().rev().fold(0u128, |sum, &c| (sum * u128::from(point) + u128::from(c)) % u128::from(q));
                 assert_eq!(u128::from(y[place]), value);
+            }
+            // The same numbers by the other arithmetic, of the largest that may come as well.
+            let portable = Transform::by(q, Arithmetic::Portable);
+            for mut y in [y.clone(), vec![2 * q - 1; DEGREE], vec![0; DEGREE]] {
+                let mut other = y.clone();
+                transform.inverse(&mut y);
+                portable.inverse(&mut other);
+                assert_eq!(y, other);
+                y.iter_mut().for_each(|v| *v += 3 * q);
+                other.copy_from_slice(&y);
+                transform.forward(&mut y);
+                portable.forward(&mut other);
+                assert_eq!(y, other);
             }
             transform.inverse(&mut y);
             assert_eq!(x, y);

@@ -1,11 +1,11 @@
 //! What ring-LWE draws: uniform residues from a public seed; small numbers and masks from a secret one.
 //!
-//! A stream is BLAKE3, keyed with the seed of 32 bytes, of what is drawn and its number. Words are 64 bits, low byte first.
-//! What is drawn from a secret seed takes the same number of words, branches and addresses whatever comes out.
+//! A stream is BLAKE3, keyed with the seed of 32 bytes, of what is drawn and its number. Words are 64 bits, low byte
+//! first. What is drawn from a secret seed takes the same number of words, branches and addresses whatever comes out.
 
 use zeroize::Zeroizing;
 
-use crate::rlwe_modulus::{DEGREE, Modulus};
+use crate::rlwe_modulus::{DEGREE, Modulus, sign_mask};
 use crate::rlwe_ring::LIMB_BITS;
 
 /// Bytes of a seed.
@@ -16,6 +16,8 @@ pub const ERROR_BITS: u32 = 21;
 
 /// Flooding is uniform in [-2^FLOOD_BITS, 2^FLOOD_BITS).
 pub const FLOOD_BITS: u32 = 122;
+
+const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
 
 /// What a stream is for.
 #[derive(Debug, Clone, Copy)]
@@ -56,13 +58,23 @@ impl Seed<'_> {
         let mut stream = self.stream(Use::Uniform, limb, number);
         let mut filled = 0;
         while filled < out.len() {
-            stream.words(|word| {
-                let word = word & ((1 << LIMB_BITS) - 1);
-                if word < modulus.value && filled < out.len() {
+            stream.refill();
+            let words = stream.bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes) & LIMB_MASK);
+            let room = &mut out[filled..];
+            let mut above = 0;
+            for (out, word) in room.iter_mut().zip(words.clone()) {
+                *out = word;
+                above |= (modulus.value - 1).wrapping_sub(word);
+            }
+            if sign_mask(above) == 0 {
+                filled += room.len().min(CHUNK / 8);
+            } else {
+                // One in 2^40 is not below: then those that are get taken one by one.
+                for word in words.filter(|&word| word < modulus.value).take(out.len() - filled) {
                     out[filled] = word;
                     filled += 1;
                 }
-            });
+            }
         }
     }
 
@@ -114,16 +126,45 @@ impl Stream {
     fn refill(&mut self) {
         self.reader.fill(&mut self.bytes[..]);
     }
-
-    fn words(&mut self, mut take: impl FnMut(u64)) {
-        self.refill();
-        for bytes in self.bytes.as_chunks::<8>().0 {
-            take(u64::from_le_bytes(*bytes));
-        }
-    }
 }
 
 /// Small numbers of a polynomial, wiped when dropped.
 pub fn small() -> Zeroizing<Vec<i64>> {
     Zeroizing::new(vec![0; DEGREE])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rlwe_ring::LIMBS;
+
+    #[test]
+    fn words_that_are_not_below_the_modulus_are_passed_over() {
+        let seed = [7; SEED_BYTES];
+        let mut all = vec![0; 4 * DEGREE];
+        // 2^60: nothing is passed over.
+        Seed(&seed).uniform(9, 1, &Modulus::new(1 << LIMB_BITS), &mut all);
+        for q in [LIMBS[0], (1 << 59) + 7, 1 << 58] {
+            let mut out = vec![0; DEGREE / 2 + 3];
+            Seed(&seed).uniform(9, 1, &Modulus::new(q), &mut out);
+            let below: Vec<u64> = all.iter().copied().filter(|&word| word < q).take(out.len()).collect();
+            assert_eq!(out, below);
+        }
+    }
+
+    #[test]
+    fn small_numbers_are_spread_as_they_should_be() {
+        let (mut error, mut ternary) = (vec![0; 64 * DEGREE], vec![0; 64 * DEGREE]);
+        Seed(&[1; SEED_BYTES]).error(0, &mut error);
+        Seed(&[1; SEED_BYTES]).ternary(0, &mut ternary);
+        let mean = |of: &dyn Fn(i64) -> i64, x: &[i64]| x.iter().map(|&x| of(x) as f64).sum::<f64>() / x.len() as f64;
+        // Eight deviations of each mean: of 10.5 / n, of (10.5^2 2) / n, and of a third's.
+        let root = (error.len() as f64).sqrt();
+        assert!(mean(&|x| x, &error).abs() < 8.0 * 10.5f64.sqrt() / root);
+        assert!((mean(&|x| x * x, &error) - 10.5).abs() < 8.0 * 10.5 * 2f64.sqrt() / root);
+        for wanted in [-1, 0, 1] {
+            assert!((mean(&|x| i64::from(x == wanted), &ternary) - 1.0 / 3.0).abs() < 8.0 * 0.4715 / root);
+        }
+        assert!(error.iter().all(|x| x.unsigned_abs() <= u64::from(ERROR_BITS)));
+    }
 }
