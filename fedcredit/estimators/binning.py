@@ -70,7 +70,13 @@ class Binning:
     Reveals: `docs/protocols/binning.md`; `leakage.json` of a job says it in plain words.
     """
 
-    def __init__(self, params: BinParams | None = None, *, groupsum: Literal["auto", "onehot"] = "auto", **names: Any):
+    def __init__(
+        self,
+        params: BinParams | None = None,
+        *,
+        groupsum: Literal["auto", "onehot", "paillier"] = "auto",
+        **names: Any,
+    ) -> None:
         self.params = BinParams.from_mapping(names) if params is None else params
         self.groupsum = groupsum
 

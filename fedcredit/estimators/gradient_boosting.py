@@ -33,8 +33,9 @@ Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
-BACKENDS: dict[str, Backend] = {"auto": "onehot", "onehot": "onehot"}
-"""What a job may name, and the protocol behind it; `plain` is not for jobs."""
+BACKENDS: dict[str, Backend] = {"auto": "onehot", "onehot": "onehot", "paillier": "paillier"}
+"""What may be named, and the protocol behind it; `plain` is not for models. A job knows sizes and lines and takes the
+backend by them where it is left open (`protocols.groupsum.choice`); here `auto` is the one that computes least."""
 
 VALIDATION_SHARE = 0.2
 """Of the training rows, kept aside to decide when to stop, where `early_stopping_round` asks for it."""
@@ -57,7 +58,7 @@ class GradientBoosting:
         params: TreeParams | None = None,
         *,
         hide_nodes: bool = False,
-        groupsum: Literal["auto", "onehot"] = "auto",
+        groupsum: Literal["auto", "onehot", "paillier"] = "auto",
         **names: Any,
     ) -> None:
         if params is not None and names:

@@ -22,6 +22,7 @@ from fedcredit.protocols.binning import BinningFeature, BinningLabel
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
 from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.protocols.groupsum import Asker, Holder
+from fedcredit.protocols.groupsum.paillier import PaillierAsker, PaillierHolder
 from fedcredit.protocols.intersect import (
     IntersectHolder,
     IntersectReceiver,
@@ -55,6 +56,8 @@ class PublicModel:
     kind: Literal["gbdt", "binning"] = "gbdt"
     hide_nodes: bool = False
     iv_disclosure: IvDisclosure = "exact"
+    groupsum: frozenset[str] = frozenset({"onehot"})
+    """The backends that its sums may be made with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +127,15 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     kinds = {model.kind for model in job.models}
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer) if "gbdt" in kinds else ()
     binning = (BinningLabel, BinningFeature) if "binning" in kinds else ()
-    sums = (Asker, Holder) if kinds else ()
+    backends = frozenset[str]().union(*(model.groupsum for model in job.models))
+    shares = (Asker, Holder) if "onehot" in backends else ()
+    sealed = (PaillierAsker, PaillierHolder) if "paillier" in backends else ()
     intersect: tuple[type, ...] = (IntersectReceiver, IntersectHolder)
     if job.size_only:
         intersect = (SizeReceiver, SizeHolder)
     elif job.unbalanced:
         intersect = (UnbalancedReceiver, UnbalancedHolder)
-    return (*intersect, *split, *boosting, *binning, *sums, FinishLeader, FinishFollower)
+    return (*intersect, *split, *boosting, *binning, *shares, *sealed, FinishLeader, FinishFollower)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:

@@ -61,7 +61,8 @@ class ModelAsk:
 
     name: str
     kind: str
-    groupsum: str
+    groupsum: frozenset[str]
+    """The backends that it may run with: all that the job leaves open."""
     hide_nodes: bool
     trees: int
     max_bin: int
@@ -179,7 +180,7 @@ class Scope:
             ("tables", self.tables, frozenset({request.table})),
             ("kinds", self.kinds, request.kinds),
             ("intersect_modes", self.intersect_modes, request.intersect_modes),
-            ("groupsum", self.groupsum, frozenset(model.groupsum for model in request.models)),
+            ("groupsum", self.groupsum, frozenset[str]().union(*(model.groupsum for model in request.models))),
         )
         found = [
             f"{key}: {_names(named)}; the job has {_names(has)}"

@@ -18,6 +18,7 @@ from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, lookups, meters, refusal
 from fedcredit.ids import PartyId
+from fedcredit.node.backends import check_hours
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.memory import check_memory, needed_memory
 from fedcredit.node.jobs.premises import keeps_filter
@@ -69,7 +70,7 @@ async def admit(premises: Premises, caller: PartyId, proposal: JobSpecification,
 
 def confirm(premises: Premises, specification: JobSpecification) -> None:
     """Check, before it is signed, that the policy still lets in what all parties have offered, and that there is the
-    memory for as much.
+    memory for as much, and the time.
 
     Raises: FedcreditError, recorded. Budgets are not looked at again: this job has spent its part.
     """
@@ -79,6 +80,7 @@ def confirm(premises: Premises, specification: JobSpecification) -> None:
             raise RefusedError(Problem("LEAKAGE_MISSTATED", "leakage", "is not what the offers lead to"))
         rows = specification.party(premises.me).rows
         _judge(premises, specification, rows=rows, spent=False)
+        check_hours(specification)
         check_memory(needed_memory(specification, premises.me))
 
     _recorded(premises, specification, check)

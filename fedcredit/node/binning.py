@@ -34,7 +34,7 @@ class BinningRunner:
             deadline_s=context.peer_timeout_s,
             meter=context.meter,
         )
-        binning = Binning(params, groupsum=entry.groupsum)
+        binning = Binning(params, groupsum=context.groupsum.backend)
         n_rows = context.count(context.train)
         begun = time.perf_counter()
         await binning.fit(
@@ -59,6 +59,7 @@ class BinningRunner:
             "kind": "binning",
             "name": entry.name,
             "params": asdict(params),
+            "groupsum": {"backend": context.groupsum.backend, "why": context.groupsum.why},
             "rows": n_rows,
             "bads": int((label > 0).sum()),
             "seconds": {"binning": seconds},

@@ -51,7 +51,7 @@ class GbdtRunner:
             deadline_s=context.peer_timeout_s,
             meter=context.meter,
         )
-        model = GradientBoosting(params, hide_nodes=entry.hide_nodes, groupsum=entry.groupsum)
+        model = GradientBoosting(params, hide_nodes=entry.hide_nodes, groupsum=context.groupsum.backend)
         begun = time.perf_counter()
         await model.fit(
             federation,
@@ -120,6 +120,7 @@ def _figures(
         "kind": "gbdt",
         "name": name,
         "params": asdict(params) | {"hide_nodes": context.entry.hide_nodes},
+        "groupsum": {"backend": context.groupsum.backend, "why": context.groupsum.why},
         "trees": len(part.trees),
         "seconds": seconds,
         "setup_seconds": model.seconds_.get("setup", 0.0),

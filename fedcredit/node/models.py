@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import ModelEntry
+from fedcredit.protocols.groupsum.choice import Choice
 from fedcredit.runtime.meter import Meter
 from fedcredit.runtime.state import StageRunner
 from fedcredit.tables import Rows
@@ -33,7 +34,7 @@ class ModelContext:
 
     Stages of the model are called `f"{entry.name}/{phase}"`, e.g. `gbdt.0/tree.7`; `transport.open(ssid, stage,
     peers=..., epoch=...)` gives their channels, `session_id(ssid, epoch, name)` the sessions of protocols, `step` keeps
-    their states, `progress(stage, done, total)` shows how far they are.
+    their states, `progress(stage, done, total)` shows how far they are. `groupsum` is the backend of its sums.
     """
 
     me: PartyId
@@ -43,6 +44,7 @@ class ModelContext:
     epoch: int
     seed: int
     entry: ModelEntry
+    groupsum: Choice
     train: Rows = field(repr=False)
     test: Rows = field(repr=False)
     transport: Transport = field(repr=False)

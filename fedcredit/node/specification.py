@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
@@ -23,6 +24,7 @@ from fedcredit.credit.woe import IvDisclosure
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.ids import PartyId
+from fedcredit.node.backends import backends_of
 from fedcredit.protocols.intersect.choice import MODES, UNBALANCED, Choice, choose
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
@@ -52,6 +54,7 @@ PROTOCOLS: dict[str, int] = {
     "intersect.size": 1,
     "intersect.unbalanced": 1,
     "groupsum.onehot": 1,
+    "groupsum.paillier": 1,
     "gbdt": 1,
     "binning": 1,
     "resume": 1,
@@ -120,7 +123,7 @@ class ModelEntry(Section):
 
     kind: Literal["gbdt", "binning"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
-    groupsum: Literal["auto", "onehot"]
+    groupsum: Literal["auto", "onehot", "paillier"]
     hide_nodes: bool
     params: dict[str, Any]
 
@@ -244,7 +247,7 @@ class JobSpecification(Section):
             size_only=self.intersect.size_only,
             unbalanced=self.intersect_modes == {UNBALANCED},
             time_split=self.split is not None and self.split.time is not None,
-            models=tuple(model.public() for model in self.models),
+            models=tuple(replace(model.public(), groupsum=backends_of(self, model)) for model in self.models),
         )
         return leakage_of(public)
 
@@ -283,12 +286,14 @@ class JobSpecification(Section):
 
     def _with_parties(self, parties: tuple[PartyEntry, ...]) -> JobSpecification:
         found = self.model_copy(update={"parties": parties})
-        # What is shown follows from the offers where the mode does, and mode unbalanced alone shows something else.
-        if self.intersect.mode != "auto" or self.intersect_modes == found.intersect_modes:
-            return found
-        if UNBALANCED not in self.intersect_modes | found.intersect_modes:
-            return found
-        return found.model_copy(update={"leakage": found.derive_leakage()})
+        # What is shown follows from the offers where the mode does, and mode unbalanced alone shows something else; and
+        # where the backend does, since what has to be believed is part of the table.
+        modes = self.intersect_modes | found.intersect_modes
+        by_mode = self.intersect.mode == "auto" and self.intersect_modes != found.intersect_modes
+        by_backend = any(backends_of(self, model) != backends_of(found, model) for model in self.models)
+        if by_backend or (by_mode and UNBALANCED in modes):
+            return found.model_copy(update={"leakage": found.derive_leakage()})
+        return found
 
 
 def canonical(value: Any) -> bytes:

@@ -90,7 +90,7 @@ class IntersectSection(Section):
 
     `size_only`: how many subjects two parties have in common, and for nobody which. `id_type` has the type of each
     column of the identifier; every party's table has to be like that. `line_mbit`: what the slowest line between two
-    parties carries, in Mbit/s, which mode "auto" minds.
+    parties carries, in Mbit/s, which mode "auto" minds, and so does groupsum "auto" of a model.
     """
 
     mode: Literal["auto", "ecdh", "fast", "unbalanced"] = "auto"

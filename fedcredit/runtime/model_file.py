@@ -33,7 +33,7 @@ class GbdtSection(Section):
 
     kind: Literal["gbdt"] = "gbdt"
     name: Name | None = None
-    groupsum: Literal["auto", "onehot"] = "auto"
+    groupsum: Literal["auto", "onehot", "paillier"] = "auto"
     hide_nodes: bool = False
     params: dict[str, Any] = Field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class BinningSection(Section):
 
     kind: Literal["binning"] = "binning"
     name: Name | None = None
-    groupsum: Literal["auto", "onehot"] = "auto"
+    groupsum: Literal["auto", "onehot", "paillier"] = "auto"
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -111,7 +111,7 @@ def _read_model(reader: Reader, key: str, value: object) -> ModelSection | None:
         return None
     if value.get("groupsum") == "plain":
         what = "has no cryptography and is for tests only"
-        reader.report("CONFIG_INSECURE", f"{key}.groupsum", what, "set 'auto' or 'onehot'")
+        reader.report("CONFIG_INSECURE", f"{key}.groupsum", what, "set 'auto', 'onehot' or 'paillier'")
         value = {name: inner for name, inner in value.items() if name != "groupsum"}
     section_type, params_type = _KINDS[kind]
     own = tuple(name for name in section_type.model_fields if name != "params")

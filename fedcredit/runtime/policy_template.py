@@ -84,6 +84,7 @@ def known_leakage() -> frozenset[str]:
     """The ids of everything that a job of this version can show about a party."""
     ids: set[str] = set()
     binning = [PublicModel(name=how, kind="binning", iv_disclosure=how) for how in get_args(IvDisclosure)]
+    backends = frozenset({"onehot", "paillier"})
     for hide_nodes, receiver_only, time_split, size_only, unbalanced in itertools.product((False, True), repeat=5):
         job = PublicJob(
             platform=PartyId("platform"),
@@ -93,7 +94,7 @@ def known_leakage() -> frozenset[str]:
             size_only=size_only,
             unbalanced=unbalanced,
             time_split=time_split,
-            models=(PublicModel(name="model", hide_nodes=hide_nodes), *binning),
+            models=(PublicModel(name="model", hide_nodes=hide_nodes, groupsum=backends), *binning),
         )
         ids |= {row.id for row in leakage_of(job)}
     return frozenset(ids)

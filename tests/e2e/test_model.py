@@ -109,3 +109,24 @@ def test_a_split_by_time_trains_on_the_past(credit: Path, tmp_path: Path) -> Non
     metrics = simulate(credit, tmp_path / "out")
     assert metrics["rows"]["test"] == pytest.approx(300, abs=40)
     assert "split.time" in {row["id"] for row in metrics["leakage"]}
+
+
+@pytest.mark.slow
+def test_sums_under_paillier_give_the_same_model(credit: Path, tmp_path: Path) -> None:
+    """Over real processes: what carries the sums changes neither the model nor any figure of it."""
+    text = credit.read_text()
+    found = {}
+    for backend in ("onehot", "paillier"):
+        credit.write_text(text.replace("num_trees = 4", f'num_trees = 3\ngroupsum = "{backend}"'))
+        metrics = simulate(credit, tmp_path / backend)
+        (model,) = metrics["models"]
+        assert model["groupsum"]["backend"] == backend
+        assert model["groupsum"]["why"].startswith("the job names it")
+        folder = tmp_path / backend / "parties"
+        parts = {p.relative_to(folder).parts[0]: p.read_bytes() for p in folder.rglob("result/model/*/model.json")}
+        roles = {row["through"].rpartition(".")[2] for row in metrics["leakage"]}
+        assert ({"PaillierAsker", "PaillierHolder"} <= roles) == (backend == "paillier")
+        assert ("Asker" in roles) == (backend == "onehot")
+        found[backend] = parts, {name: model[name] for name in ("auc", "ks", "trees", "importance", "learning")}
+    assert set(found["onehot"][0]) == {"bank", "tax"}
+    assert found["onehot"] == found["paillier"]

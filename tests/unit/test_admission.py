@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -181,6 +182,39 @@ def test_a_refused_job_spends_nothing_and_is_in_the_list(office: Office) -> None
     assert codes(again.value) == codes(error)
     office.policy("per_day = 1")
     office.let_in(office.proposal("next"))
+
+
+def modelling(office: Office, **intersect: Any) -> JobSpecification:
+    proposal = office.proposal()
+    model = ModelEntry(kind="gbdt", name="gbdt.0", groupsum="paillier", hide_nodes=True, params={"num_trees": 100})
+    section = proposal.intersect.model_copy(update=intersect)
+    changes = {"models": (model,), "split": SplitSection(holdout=0.2), "intersect": section}
+    changed = proposal.model_copy(update=changes)
+    return changed.model_copy(update={"leakage": changed.derive_leakage()})
+
+
+def test_days_of_computing_are_refused_before_signing_with_an_estimate(office: Office) -> None:
+    proposal = modelling(office)
+    admitted = office.admit(proposal)
+    keep_admitted(office.premises, proposal, NONCE, admitted)
+    offer = {"commitment": NONCE, "subjects": NONCE, "certificate": b"c"}
+
+    def offered(rows: int) -> JobSpecification:
+        offers = {party: proposal.party(party).offering(rows=rows, features=300, **offer) for party in (BANK, TAX)}
+        return proposal.with_offers(offers)
+
+    confirm(office.premises, offered(1000))
+    with pytest.raises(RefusedError) as refused:
+        confirm(office.premises, offered(1_000_000))
+    assert codes(refused.value) == ["GROUPSUM_HOURS"]
+    (problem,) = refused.value.problems
+    assert re.search(r"about 1\d\d hours", problem.what)
+    assert "onehot" in problem.fix
+
+
+def test_a_policy_that_grants_one_backend_refuses_the_other(office: Office) -> None:
+    office.policy('groupsum = ["onehot"]')
+    assert "POLICY_NO_RULE" in codes(office.refusal(modelling(office)))
 
 
 def test_the_policy_is_looked_at_again_before_signing(office: Office) -> None:

@@ -140,11 +140,17 @@ def same(models: dict[PartyId, GradientBoosting], wanted: dict[PartyId, Gradient
 VARIANTS: dict[str, dict[str, Any]] = {
     "shown": {"num_trees": 4, "bagging_fraction": 0.8, "bagging_freq": 2, "feature_fraction": 0.7},
     "hidden": {"num_trees": 3, "hide_nodes": True},
+    "paillier": {"num_trees": 2, "max_depth": 2, "groupsum": "paillier"},
     "stops early": {"num_trees": 30, "early_stopping_round": 2},
 }
 
 
-@pytest.mark.parametrize("variant", ["shown", "hidden", pytest.param("stops early", marks=pytest.mark.slow)])
+SLOW = ("paillier", "stops early")
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in VARIANTS]
+)
 def test_killed_at_every_step_of_every_stage_it_ends_with_the_same_model(variant: str) -> None:
     async def run() -> None:
         whole = Job(**VARIANTS[variant])
@@ -161,6 +167,23 @@ def test_killed_at_every_step_of_every_stage_it_ends_with_the_same_model(variant
         models = await job.start()
         same(models, wanted)
         assert deaths == 3 * len(whole.stages()) == job.epoch
+
+    asyncio.run(run())
+
+
+def test_it_goes_on_under_another_key_to_the_model_of_the_other_backend() -> None:
+    """A key lives as long as a session. What it leads to is the same to the last bit, whatever carries the sums."""
+
+    async def run() -> None:
+        params: dict[str, Any] = {"num_trees": 2, "max_depth": 2}
+        wanted = await Job(**params).start()
+        job = Job(**params, groupsum="paillier")
+        job.keepers[TAX].die = ("computed", "gbdt/tree.1")
+        with pytest.raises(Killed):
+            await job.start()
+        job.rewind()
+        assert "gbdt/tree.0" in job.stages()
+        same(await job.start(), wanted)
 
     asyncio.run(run())
 

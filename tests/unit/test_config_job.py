@@ -190,6 +190,12 @@ def test_a_bad_value_is_refused_where_it_stands(folder: Path, old: str, new: str
     assert (where, code) in problems(folder, GOOD.replace(old, new, 1))
 
 
+@pytest.mark.parametrize("backend", ["auto", "onehot", "paillier"])
+def test_a_job_names_how_sums_are_made(folder: Path, backend: str) -> None:
+    (folder / "job.toml").write_text(GOOD.replace("num_trees = 50", f'groupsum = "{backend}"'))
+    assert load_job(folder / "job.toml").models[0].groupsum == backend
+
+
 def test_one_party_is_not_a_job(folder: Path) -> None:
     start, end = GOOD.index("[parties.registry]"), GOOD.index("[intersect]")
     assert problems(folder, GOOD[:start] + GOOD[end:]) == [("parties", "CONFIG_PARTIES")]

@@ -126,6 +126,16 @@ def test_a_split_by_time_tells_the_feature_parties_the_period() -> None:
     assert "split.time" in learned(leakage_of(job(time_split=True)), TAX, BANK)
 
 
+@pytest.mark.parametrize("backends", [{"onehot"}, {"paillier"}, {"onehot", "paillier"}])
+def test_what_has_to_be_believed_of_the_sums_is_that_of_their_backend(backends: set[str]) -> None:
+    """Opened sums are the same; what hides the rest is not. Where the job leaves it open, both are to be accepted."""
+    table = leakage_of(job(models=(PublicModel(name="gbdt.0", groupsum=frozenset(backends)),)))
+    roles = {row.id.partition(".")[0]: row.learns for row in table}
+    assert ({"Asker", "Holder"} <= roles.keys()) == ("onehot" in backends)
+    assert ({"PaillierAsker", "PaillierHolder"} <= roles.keys()) == ("paillier" in backends)
+    assert "paillier" not in backends or "composite residuosity" in roles["PaillierAsker"]
+
+
 def test_rows_are_plain_text_for_the_report() -> None:
     rows = [disclosure.row() for disclosure in leakage_of(job())]
     assert json.loads(json.dumps(rows)) == rows

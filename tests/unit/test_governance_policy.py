@@ -35,7 +35,7 @@ MONDAY_NOON = datetime(2027, 3, 1, 12, 0, tzinfo=UTC)
 MODEL = ModelAsk(
     name="gbdt.0",
     kind="gbdt",
-    groupsum="onehot",
+    groupsum=frozenset({"onehot"}),
     hide_nodes=True,
     trees=100,
     max_bin=32,

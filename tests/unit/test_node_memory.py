@@ -53,17 +53,27 @@ def test_what_a_process_may_still_have_is_known_before_it_is_asked_for() -> None
 
 
 def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
-    def need(me: str, rows: int, features: int, max_bin: int, mode: str = "ecdh") -> int:
+    def need(
+        me: str,
+        rows: int,
+        features: int,
+        max_bin: int,
+        mode: str = "ecdh",
+        *,
+        groupsum: str = "auto",
+        hide: bool = False,
+    ) -> int:
         entries = [
             {"id": party, "role": "label" if party == BANK else "feature", "rows": rows, "features": features}
             for party in (BANK, TAX)
         ]
-        model = {"name": "gbdt.0", "kind": "gbdt", "params": {"max_bin": max_bin}}
+        model: dict[str, Any] = {"name": "gbdt.0", "kind": "gbdt", "params": {"max_bin": max_bin}}
+        model |= {"groupsum": groupsum, "hide_nodes": hide}
         job = SimpleNamespace(
             parties=[SimpleNamespace(**entry) for entry in entries],
             models=[SimpleNamespace(**model)],
             label_party=BANK,
-            intersect=SimpleNamespace(size_only=False),
+            intersect=SimpleNamespace(size_only=False, line_mbit=None),
             intersect_choice=SimpleNamespace(mode=mode),
         )
         job.party = lambda wanted: next(entry for entry in job.parties if entry.id == wanted)
@@ -78,6 +88,11 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
     assert need(TAX, 10_000_000, 1, 32, "fast") == (48 << 20) + (256 << 20) + 10_000_000 * 48 + model
     assert need(TAX, 10_000_000, 1, 32, "fast") < need(TAX, 10_000_000, 1, 32)
     assert need(TAX, 1000, 2, 8) < need(TAX, 1000, 2, 9) < need(TAX, 1001, 2, 9) < need(TAX, 1001, 3, 9)
+    # Under Paillier a holder keeps a ciphertext a row, unless every level brings its own, and sums of 8 nodes twice.
+    base, sums = (48 << 20) + 100_000 * 256, 768 * 2 * 300 * 32 * 8
+    assert need(TAX, 100_000, 300, 32, groupsum="paillier") == base + 100_000 * 768 + sums
+    assert need(TAX, 100_000, 300, 32, groupsum="paillier", hide=True) == base + sums
+    assert need(BANK, 100_000, 300, 32, groupsum="paillier") == base
 
 
 GIB = 1 << 30

@@ -7,9 +7,11 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.backends import choice_of
 from fedcredit.node.jobs.control_groups import group_room, read_text
 from fedcredit.node.specification import JobSpecification, ModelEntry
 from fedcredit.protocols.binning.columns import BATCH_BYTES, TREE_BYTES
@@ -38,6 +40,10 @@ SIZE_BYTES = 80
 SEED_BYTES = 16
 """Of a tree of the group-by-sum; see `docs/protocols/groupsum.md`, memory."""
 
+CIPHERTEXT_BYTES = 768
+"""Of the group-by-sum under Paillier at 3072 bits: a holder keeps one a row for the levels below the first, and one for
+each sum of a level while it makes them, about twice."""
+
 
 def needed_memory(specification: JobSpecification, me: PartyId) -> int:
     """An estimate of the bytes that a job takes at `me` beside its table, if all parties have the same subjects.
@@ -52,7 +58,9 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
     for model in specification.models:
         is_label = me == specification.label_party
         # The memory of one model is free again when the next one begins.
-        most = max(most, _model_bytes(model, common, own.features or 0, others, is_label=is_label))
+        sealed = choice_of(specification, model).backend == "paillier"
+        of_model = _sealed_bytes if sealed else _model_bytes
+        most = max(most, of_model(model, common, own.features or 0, others, is_label=is_label))
     rows = own.rows or 0
     intersect = rows * INTERSECT_BYTES
     if specification.intersect_choice.mode == "fast":
@@ -72,6 +80,17 @@ def _model_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_labe
         return rows * own + trees
     depth = max(1, (TreeParams.from_mapping(model.params).max_bin - 1).bit_length())
     return rows * (others * SEED_BYTES if is_label else own * (SEED_BYTES * depth + 1))
+
+
+def _sealed_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_label: bool) -> int:
+    """Under Paillier: what a holder keeps; the asker has its values and a message."""
+    if is_label:
+        return 0
+    if model.kind == "binning":
+        return CIPHERTEXT_BYTES * 2 * own * BinParams.from_mapping(model.params).cuts
+    params = TreeParams.from_mapping(model.params)
+    sums = own * params.max_bin * max(1, (1 << params.max_depth) >> 2)
+    return CIPHERTEXT_BYTES * ((0 if model.hide_nodes else rows) + 2 * sums)
 
 
 def free_memory() -> int:

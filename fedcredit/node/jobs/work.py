@@ -19,6 +19,7 @@ from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
 from fedcredit.node.align import Aligned, Aligner, Counted
+from fedcredit.node.backends import choice_of
 from fedcredit.node.events import EventLog
 from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.filters.allowance import Allowance
@@ -151,6 +152,7 @@ class JobWork:
 
     def _context(self, name: str, train: Rows, test: Rows) -> ModelContext:
         specification, premises = self._specification, self._premises
+        entry = next(entry for entry in specification.models if entry.name == name)
         return ModelContext(
             me=premises.me,
             label_party=specification.label_party,
@@ -158,7 +160,8 @@ class JobWork:
             ssid=specification.hash,
             epoch=self._epoch,
             seed=specification.job.seed,
-            entry=next(entry for entry in specification.models if entry.name == name),
+            entry=entry,
+            groupsum=choice_of(specification, entry),
             train=train,
             test=test,
             transport=premises.transport,

@@ -9,13 +9,11 @@ from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.governance.policy import ModelAsk, Request
 from fedcredit.ids import PartyId
+from fedcredit.node.backends import backends_of
 from fedcredit.node.policy.history import Earlier, table_of
 from fedcredit.node.specification import JobSpecification
 
 __all__ = ["request_of"]
-
-AUTO_GROUPSUM = "onehot"
-"""What `auto` stands for in this version."""
 
 
 def request_of(
@@ -66,7 +64,6 @@ def request_of(
 
 def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:
     for model in proposal.models:
-        groupsum = AUTO_GROUPSUM if model.groupsum == "auto" else model.groupsum
         if model.kind == "binning":
             bins = BinParams.from_mapping(model.params)
             trees, max_bin, leaf, cell = 0, bins.cuts, bins.min_rows, bins.min_rows
@@ -77,7 +74,7 @@ def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:
         yield ModelAsk(
             name=model.name,
             kind=model.kind,
-            groupsum=groupsum,
+            groupsum=backends_of(proposal, model),
             hide_nodes=model.hide_nodes,
             trees=trees,
             max_bin=max_bin,

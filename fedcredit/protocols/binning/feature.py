@@ -14,7 +14,7 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import Assignment
 from fedcredit.protocols.binning.columns import I64, REFUSALS, STYLES, Batches, PrebinnedColumns, ToldColumn, keeps
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum import Backend, Grouping, Holder, onehot, plain
+from fedcredit.protocols.groupsum import Backend, Grouping, Holder, onehot, paillier, plain
 from fedcredit.wire.binning import COLUMNS_AT_ONCE, CountPlan, Prebins, SettledBins
 
 __all__ = ["BinningFeature"]
@@ -78,6 +78,8 @@ class BinningFeature:
         holder: Holder
         if self.backend == "plain":
             holder = yield from plain.set_up_holder(shape, codes, insecure_plain=self.insecure_plain)
+        elif self.backend == "paillier":
+            holder = yield from paillier.set_up_holder(shape, codes, randomness)
         else:
             holder = yield from onehot.set_up_holder(shape, codes, randomness)
         everything = tuple(range(len(features)))

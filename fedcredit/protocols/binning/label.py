@@ -24,7 +24,7 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U8, U64, Assignment
 from fedcredit.protocols.binning.columns import REFUSALS, STYLES, Batches, ToldColumn, told_columns
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum import Asker, Backend, Grouping, onehot, plain
+from fedcredit.protocols.groupsum import Asker, Backend, Grouping, onehot, paillier, plain
 from fedcredit.wire.binning import COLUMNS_AT_ONCE, CountPlan, Prebins, SettledBins
 
 __all__ = ["BinningLabel"]
@@ -99,6 +99,8 @@ class BinningLabel:
         asker: Asker
         if self.backend == "plain":
             asker = yield from plain.set_up_asker(shape, insecure_plain=self.insecure_plain)
+        elif self.backend == "paillier":
+            asker = yield from paillier.set_up_asker(shape, paillier.OwnKey.fresh(randomness))
         else:
             asker = yield from onehot.set_up_asker(shape, randomness)
         everything = tuple(range(len(groups)))

@@ -1,0 +1,63 @@
+"""How the sums of a job's models are made: what the job names, or what its sizes and lines ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.params import TreeParams
+from fedcredit.errors import Problem, RefusedError
+from fedcredit.protocols.groupsum.choice import MAX_HOURS, Choice, Work, choose, cost_of
+
+if TYPE_CHECKING:
+    # A specification asks here what its models show.
+    from fedcredit.node.specification import JobSpecification, ModelEntry
+
+__all__ = ["backends_of", "check_hours", "choice_of"]
+
+
+def backends_of(specification: JobSpecification, model: ModelEntry) -> frozenset[str]:
+    """The backends that `model` may run with: one once all parties have said how many rows and columns they bring."""
+    if model.groupsum != "auto":
+        return frozenset({model.groupsum})
+    if specification.intersect.line_mbit is None:
+        return frozenset({"onehot"})
+    if any(None in (party.rows, party.features) for party in specification.parties):
+        return frozenset({"onehot", "paillier"})
+    return frozenset({choice_of(specification, model).backend})
+
+
+def choice_of(specification: JobSpecification, model: ModelEntry) -> Choice:
+    """The backend of `model`, and why it is that one. Where it is left open, of a job with all offers in."""
+    return choose(model.groupsum, _work(specification, model), line_mbit=specification.intersect.line_mbit)
+
+
+def check_hours(specification: JobSpecification) -> None:
+    """Raises: RefusedError (GROUPSUM_HOURS) where a model would compute for days under Paillier."""
+    problems = []
+    for model in specification.models:
+        hours = cost_of("paillier", _work(specification, model)).seconds / 3600
+        if choice_of(specification, model).backend == "paillier" and hours > MAX_HOURS:
+            what = f"would compute for about {hours:,.0f} hours under Paillier on two cores, more than {MAX_HOURS:g}"
+            problems.append(Problem("GROUPSUM_HOURS", f"model {model.name}", what, "set groupsum = 'onehot'"))
+    if problems:
+        raise RefusedError(problems)
+
+
+def _work(specification: JobSpecification, model: ModelEntry) -> Work:
+    """At most: if all subjects of the party with the fewest rows are in common, and none of them is held out."""
+    rows = min(party.rows or 0 for party in specification.parties)
+    features = tuple(party.features or 0 for party in specification.parties if party.role == "feature")
+    if model.kind == "binning":
+        # Each pre-bin is counted once: as the histograms of one tree without a split.
+        cuts = BinParams.from_mapping(model.params).cuts
+        return Work(rows=rows, features=features, bins=cuts, trees=1, depth=1, hide_nodes=False)
+    params = TreeParams.from_mapping(model.params)
+    return Work(
+        rows=rows,
+        features=features,
+        bins=params.max_bin,
+        trees=params.num_trees,
+        depth=params.max_depth,
+        hide_nodes=model.hide_nodes,
+    )
