@@ -68,7 +68,7 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
             for party in (BANK, TAX)
         ]
         model: dict[str, Any] = {"name": "gbdt.0", "kind": "gbdt", "params": {"max_bin": max_bin}}
-        model |= {"groupsum": groupsum, "hide_nodes": hide}
+        model |= {"groupsum": "auto", "hide_nodes": False} | of_model
         job = SimpleNamespace(
             parties=[SimpleNamespace(**entry) for entry in entries],
             models=[SimpleNamespace(**model)],
@@ -91,7 +91,7 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
     # Under Paillier a holder keeps a ciphertext a row, unless every level brings its own, and sums of 8 nodes twice.
     base, sums = (48 << 20) + 100_000 * 256, 768 * 2 * 300 * 32 * 8
     assert need(TAX, 100_000, 300, 32, groupsum="paillier") == base + 100_000 * 768 + sums
-    assert need(TAX, 100_000, 300, 32, groupsum="paillier", hide=True) == base + sums
+    assert need(TAX, 100_000, 300, 32, groupsum="paillier", hide_nodes=True) == base + sums
     assert need(BANK, 100_000, 300, 32, groupsum="paillier") == base
 
 
