@@ -53,16 +53,7 @@ def test_what_a_process_may_still_have_is_known_before_it_is_asked_for() -> None
 
 
 def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
-    def need(
-        me: str,
-        rows: int,
-        features: int,
-        max_bin: int,
-        mode: str = "ecdh",
-        *,
-        groupsum: str = "auto",
-        hide: bool = False,
-    ) -> int:
+    def need(me: str, rows: int, features: int, max_bin: int, mode: str = "ecdh", **of_model: Any) -> int:
         entries = [
             {"id": party, "role": "label" if party == BANK else "feature", "rows": rows, "features": features}
             for party in (BANK, TAX)
