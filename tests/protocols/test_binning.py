@@ -108,8 +108,12 @@ def play(case: Case, **how: Any) -> Outcome:
     return run_network(case.roles(**how), insecure_in_process=True, **network)
 
 
-@pytest.mark.parametrize("backend", ["plain", "onehot"])
-@pytest.mark.parametrize("method", ["optimal", "chimerge", "quantile", "width"])
+METHODS = ("optimal", "chimerge", "quantile", "width")
+
+
+@pytest.mark.parametrize(
+    ("method", "backend"), [(m, b) for m in METHODS for b in ("plain", "onehot")] + [("optimal", "paillier")]
+)
 def test_bins_are_those_of_the_pooled_column(method: Any, backend: str) -> None:
     case = Case(BinParams(method=method, iv_disclosure="exact"), seed=len(method))
     outcome = play(case, backend=backend)

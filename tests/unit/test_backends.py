@@ -66,3 +66,12 @@ def test_hours_are_checked_of_what_was_chosen_alone() -> None:
     bare = proposal("onehot", None)
     offer = {"features": 3000, "commitment": b"n" * 32, "subjects": b"s" * 32, "certificate": b"c"}
     check_hours(bare.with_offers({p: bare.party(p).offering(rows=10**6, **offer) for p in (BANK, TAX)}))
+
+
+@pytest.mark.parametrize(("line_mbit", "wanted"), [(0.5, "paillier"), (100.0, "onehot")])
+def test_binning_counts_each_row_once_and_is_decided_likewise(line_mbit: float, wanted: str) -> None:
+    bare = proposal("auto", line_mbit)
+    model = bare.models[0].model_copy(update={"kind": "binning", "hide_nodes": False, "params": {}})
+    specification = offered(bare.model_copy(update={"models": (model,)}), 300)
+    assert backends_of(specification, model) == {wanted}
+    assert ("PaillierHolder" in {row.id.partition(".")[0] for row in specification.leakage}) == (wanted == "paillier")
