@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
@@ -21,8 +21,9 @@ from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.gradient_boosting import BACKENDS
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
-from fedcredit.protocols.binning import Batches, BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
+from fedcredit.protocols.binning import BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
 from fedcredit.protocols.binning.columns import told_columns
+from fedcredit.protocols.groupsum.paillier import OwnKey
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
 
@@ -143,16 +144,20 @@ class Binning:
 
         async def learn() -> ShapesKnown:
             shapes = await federation.run(stages.channel("declare"), party.learn_shapes())
-            return ShapesKnown.of(shapes, max((len(Batches(of, label.size)) for of in shapes), default=0))
+            return ShapesKnown.of(shapes, max((len(party.batches(of)) for of in shapes), default=0))
 
         async def count(batch: int, shapes: tuple[tuple[PrebinShape, ...], ...]) -> CountedBatch:
             phase = stages.channel(f"counts.{batch}")
+            nonlocal party
+            if backend == "paillier" and party.key is None:
+                # One key for all peers and batches: what one of them holds under it says nothing to another.
+                party = replace(party, key=await asyncio.to_thread(OwnKey.fresh, federation.randomness))
             steps = party.count(batch, shapes, federation.session(phase), federation.randomness)
             return CountedBatch.of(await federation.run(phase, steps))
 
         known = await stages.run("declare", ShapesKnown, learn)
         shapes = known.shapes(len(party.peers))
-        counted = [Batches(of, label.size) for of in shapes]
+        counted = [party.batches(of) for of in shapes]
         found: dict[tuple[PartyId, int], BinCounts] = {}
         for batch in range(known.batches):
             record = await stages.run(f"counts.{batch}", CountedBatch, partial(count, batch, shapes))

@@ -31,6 +31,7 @@ Credentials stand in files or in the environment; a file of ours that holds one 
 
 from __future__ import annotations
 
+import math
 import typing
 from pathlib import Path
 from typing import Annotated, Literal
@@ -115,8 +116,9 @@ class ColumnSection(Section):
             refuse("CONFIG_CONFLICT", "special values are for numeric columns", "declare them as levels")
         if self.splits and self.kind == "categorical":
             refuse("CONFIG_CONFLICT", "split points are for columns of numbers", "drop splits")
-        if any(not a < b for a, b in zip(self.splits, self.splits[1:], strict=False)):
-            refuse("CONFIG_VALUE", "split points are not in ascending order", "sort them, and name each once")
+        ascending = all(a < b for a, b in zip(self.splits, self.splits[1:], strict=False))
+        if not ascending or not all(map(math.isfinite, self.splits)):
+            refuse("CONFIG_VALUE", "split points are not ascending numbers", "sort them, and name each once")
         return self
 
 

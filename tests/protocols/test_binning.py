@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from groupsum_cases import SHORT, SHORT_KEY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import Batches, BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
 from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.groupsum import paillier
 from fedcredit.transport.memory import Outcome, run_network
 from fedcredit.wire.binning import CountPlan, Prebins, SettledBins
 from fedcredit.wire.groupsum import GroupSums
@@ -55,8 +58,8 @@ class Case:
         of = zip(self.bins[party], self.raw[party], strict=True)
         return tuple(PrebinShape.of(bins, by_hand="splits" in how) for bins, (_, how) in of)
 
-    def roles(self, **how: Any) -> dict[PartyId, Steps[Any]]:
-        label = BinningLabel(BANK, PEERS, self.y, self.params, insecure_plain=True, **how)
+    def roles(self, key: paillier.OwnKey | None = None, **how: Any) -> dict[PartyId, Steps[Any]]:
+        label = BinningLabel(BANK, PEERS, self.y, self.params, insecure_plain=True, key=key, **how)
         roles: dict[PartyId, Steps[Any]] = {BANK: count_and_settle(label)}
         for party in PEERS:
             codes = np.stack([b.codes(v) for b, (v, _) in zip(self.bins[party], self.raw[party], strict=True)])
@@ -79,12 +82,12 @@ def session(batch: int) -> bytes:
 
 def count_and_settle(label: BinningLabel) -> Steps[dict[PartyId, list[SettledColumn]]]:
     shapes = yield from label.learn_shapes()
-    batches = max(len(Batches(of, label.labels.size)) for of in shapes)
+    batches = max(len(label.batches(of)) for of in shapes)
     counts: dict[tuple[PartyId, int], BinCounts] = {}
     for batch in range(batches):
         found = yield from label.count(batch, shapes, session(batch), insecure_seeded(1, f"bank {batch}"))
         for peer, of, of_peer in zip(label.peers, shapes, found, strict=True):
-            numbers = Batches(of, label.labels.size)[batch]
+            numbers = label.batches(of)[batch]
             counts |= {(peer, f): c for f, c in zip(numbers, of_peer, strict=True)}
     settled = {
         peer: [
@@ -130,6 +133,21 @@ def test_bins_are_those_of_the_pooled_column(method: Any, backend: str) -> None:
     # A column without a choice is one bin that says nothing; split points by hand are kept.
     assert outcome.results[TAX][2].iv == outcome.results[WATER][0].iv == 0.0
     assert taken(case.bins[WATER][1], outcome.results[WATER][1].labels).splits == (-1.0, 0.25, 1.0)
+
+
+def test_under_paillier_bins_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in batches, which one key serves."""
+    monkeypatch.setattr("fedcredit.protocols.binning.columns.BATCH_BYTES", 1)
+    case = Case(BinParams(), n=200)
+    key = paillier.OwnKey.of(SHORT_KEY, insecure_seeded(5))
+    short = partial(paillier.set_up_holder, profile=SHORT)
+    monkeypatch.setattr("fedcredit.protocols.groupsum.paillier.set_up_holder", short)
+    clear, sealed = play(case, backend="plain"), play(case, backend="paillier", key=key)
+    for party in PEERS:
+        for a, b in zip(clear.results[party], sealed.results[party], strict=True):
+            assert (a.labels.tolist(), a.iv) == (b.labels.tolist(), b.iv)
+    batches = sum(len(Batches(case.shapes(party), case.n, "paillier")) for party in PEERS)
+    assert [name for *_, name, _ in sealed.traffic].count("PaillierKey") == batches > 1
 
 
 @pytest.mark.parametrize("how", ["none", "rank", "rounded", "exact"])

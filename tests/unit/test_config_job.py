@@ -206,6 +206,60 @@ def test_two_models_of_one_name_are_refused(folder: Path) -> None:
     assert problems(folder, GOOD + model + model) == [("model", "CONFIG_CONFLICT")]
 
 
+TREES = "num_trees = 50\nmax_depth = 5\nlearning_rate = 0.1\n"
+BINNING = GOOD.replace('kind = "gbdt"', 'kind = "binning"').replace(TREES, 'max_bin = 8\nmonotone = "ascending"\n')
+
+
+def test_a_job_of_binnings_alone_holds_nothing_out(folder: Path) -> None:
+    whole = BINNING.replace("[split]\nholdout = 0.2", "")
+    job = load(folder, whole)
+    assert job.split is None
+    assert job.models[0].kind == "binning"
+    assert job.models[0].params == {"max_bin": 8, "monotone": "ascending"}
+    assert job.shared()["models"][0]["name"] == "binning.0"
+    assert load(folder, BINNING).split is not None
+    assert load(folder, whole + '\n[[model]]\nkind = "gbdt"\n').split is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "code"),
+    [
+        ("max_bins = 8", "model.0.max_bins", "CONFIG_UNKNOWN_KEY"),
+        ("hide_nodes = true", "model.0.hide_nodes", "CONFIG_UNKNOWN_KEY"),
+        ('groupsum = "plain"', "model.0.groupsum", "CONFIG_INSECURE"),
+        ("max_bin = 65", "model.0.max_bin", "CONFIG_VALUE"),
+        ("min_rows = 49", "model.0.min_rows", "CONFIG_FLOOR"),
+        ('method = "quantile"', "model.0.monotone", "CONFIG_CONFLICT"),
+        ('iv_disclosure = "some"', "model.0.iv_disclosure", "CONFIG_VALUE"),
+    ],
+)
+def test_a_bad_parameter_of_a_binning_is_refused_where_it_stands(
+    folder: Path, text: str, where: str, code: str
+) -> None:
+    assert problems(folder, BINNING.replace("max_bin = 8", text)) == [(where, code)]
+
+
+def test_the_nearest_parameter_of_a_binning_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(folder, BINNING.replace("max_bin = 8", "iv_disclosur = 'none'"))
+    assert "iv_disclosure" in refused.value.problems[0].fix
+
+
+@pytest.mark.parametrize(
+    ("splits", "code"),
+    [("[1, 1]", "CONFIG_VALUE"), ("[2, 1]", "CONFIG_VALUE"), ("[nan]", "CONFIG_VALUE"), ('"some"', "CONFIG_TYPE")],
+)
+def test_split_points_by_hand_belong_to_one_party_and_ascend(folder: Path, splits: str, code: str) -> None:
+    columns = "[parties.registry.columns.state]\n"
+    good = BINNING.replace(columns + 'kind = "categorical"\nlevels = ["CA", "NY"]', columns + "splits = [-1.5, 3]")
+    job = load(folder, good)
+    assert job.parties["registry"].spec(folder).column("state").splits == (-1.5, 3.0)
+    assert "1.5" not in str(job.shared())
+    found = problems(folder, good.replace("[-1.5, 3]", splits))
+    assert [problem for _, problem in found] == [code]
+    assert found[0][0].startswith("parties.registry.columns.state")
+
+
 def test_a_problem_never_repeats_a_value(folder: Path) -> None:
     text = GOOD.replace("seed = 7", 'seed = "tops3cret"\npassword = "tops3cret"').replace(
         'mode = "auto"', 'mode = "tops3cret"'

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from fedcredit.credit.settling import PrebinShape, SettledColumn, Style
 from fedcredit.credit.woe import IV_DIGITS, IvDisclosure, told_iv
-from fedcredit.kernels.onehot import U8
+from fedcredit.kernels.onehot import MAX_GROUPS, U8
+from fedcredit.protocols.groupsum import Backend
 
 __all__ = ["I64", "REFUSALS", "STYLES", "Batches", "PrebinnedColumns", "ToldColumn", "keeps", "told_columns"]
 
@@ -27,10 +28,13 @@ REFUSALS = (None, "BIN_TOO_SMALL", "BINNING_INFEASIBLE")
 """Why a column has no bins, by its number in a message."""
 
 BATCH_BYTES = 256 << 20
-"""Memory that the trees of a batch may take at their holder."""
+"""Memory that a batch may take at the holder of its columns, as far as it grows with them."""
 
 TREE_BYTES = 16 * 8 + 1
-"""Of one row and column at most: a key a level of a tree of 256 groups, and the group."""
+"""Backend `onehot`, of one row and column at most: a key a level of a tree of 256 groups, and the group."""
+
+SUMS_BYTES = 2 * 768 * MAX_GROUPS
+"""Backend `paillier`, of a column at most: a ciphertext for each group, and what it is merged into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,12 @@ class Batches:
     """Which columns of a party are counted together: as many as fit the memory that both sides spend on a batch.
 
     A column of one pre-bin is not counted: whoever has the labels knows its counts. Both sides work this out from the
-    shapes and the number of rows, which both know.
+    shapes, the number of rows and the backend, which both know.
     """
 
     shapes: tuple[PrebinShape, ...]
     n_rows: int
+    backend: Backend = "onehot"
 
     @property
     def counted(self) -> tuple[int, ...]:
@@ -81,7 +86,8 @@ class Batches:
 
     @property
     def _at_once(self) -> int:
-        return max(1, BATCH_BYTES // (TREE_BYTES * self.n_rows))
+        each = SUMS_BYTES if self.backend == "paillier" else TREE_BYTES * self.n_rows
+        return max(1, BATCH_BYTES // each)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,7 +48,7 @@ class BinningFeature:
     @property
     def batches(self) -> Batches:
         """Which of the columns are counted together."""
-        return Batches(self.columns.shapes, self.columns.n_rows)
+        return Batches(self.columns.shapes, self.columns.n_rows, self.backend)
 
     def declare(self) -> Steps[int]:
         """Say how many pre-bins each column has; gives the number of batches, over all parties. Raises: PeerError."""

@@ -39,7 +39,8 @@ _BAD_BITS = 32
 class BinningLabel:
     """Counts good and bad rows of each pre-bin of every peer's columns, and tells each peer its bins.
 
-    Shapes: labels (n,), 0 or 1.
+    `key` is that of backend `paillier`, for all peers and batches of one start of a job; without one each batch has its
+    own. Shapes: labels (n,), 0 or 1.
 
     Reveals: to this party, how many rows and how many bad rows each pre-bin of each peer's column has, by opaque
     number. Where one pre-bin has all bad rows, or all good ones, it thereby knows that each of these rows is in it.
@@ -52,6 +53,11 @@ class BinningLabel:
     params: BinParams
     backend: Backend = "onehot"
     insecure_plain: bool = False
+    key: paillier.OwnKey | None = field(repr=False, default=None)
+
+    def batches(self, shapes: Shapes) -> Batches:
+        """Which of a peer's columns are counted together."""
+        return Batches(shapes, self.labels.size, self.backend)
 
     def learn_shapes(self) -> Steps[tuple[Shapes, ...]]:
         """How many pre-bins each peer's columns have; every peer is told the number of batches. Raises: PeerError."""
@@ -62,7 +68,7 @@ class BinningLabel:
                 found.append(tuple(_shape(got, f) for f in range(got.values.size)))
             except DataError:
                 raise self._broke(peer, "declared columns that are like none") from None
-        batches = max((len(Batches(shapes, self.labels.size)) for shapes in found), default=0)
+        batches = max((len(self.batches(shapes)) for shapes in found), default=0)
         for peer in self.peers:
             yield from send(peer, CountPlan(batches))
         return tuple(found)
@@ -74,8 +80,7 @@ class BinningLabel:
         values = (np.uint64(1 << _BAD_BITS) + (self.labels > 0))[:, None]
         found = []
         for peer, of_peer in zip(self.peers, shapes, strict=True):
-            batches = Batches(of_peer, self.labels.size)
-            groups = batches.groups(batch)
+            groups = self.batches(of_peer).groups(batch)
             sums = (yield from self._sums(peer, groups, values, session, randomness)) if groups else None
             found.append(() if sums is None else self._counts(peer, groups, sums))
         return tuple(found)
@@ -100,7 +105,7 @@ class BinningLabel:
         if self.backend == "plain":
             asker = yield from plain.set_up_asker(shape, insecure_plain=self.insecure_plain)
         elif self.backend == "paillier":
-            asker = yield from paillier.set_up_asker(shape, paillier.OwnKey.fresh(randomness))
+            asker = yield from paillier.set_up_asker(shape, self.key or paillier.OwnKey.fresh(randomness))
         else:
             asker = yield from onehot.set_up_asker(shape, randomness)
         everything = tuple(range(len(groups)))
