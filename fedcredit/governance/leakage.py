@@ -13,10 +13,10 @@ import inspect
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from fedcredit.credit.woe import IvDisclosure
 from fedcredit.errors import FedcreditError, Problem, RefusedError
+from fedcredit.governance.leakage_linear import linear_disclosures
+from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import BinningFeature, BinningLabel
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
@@ -31,6 +31,7 @@ from fedcredit.protocols.intersect import (
     UnbalancedHolder,
     UnbalancedReceiver,
 )
+from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner
 from fedcredit.protocols.split import SplitFollower, SplitLeader
 
 __all__ = [
@@ -46,56 +47,6 @@ __all__ = [
 
 _FIELDS = "Reveals", "Assumes", "Shapes", "Units", "Range", "Raises", "Source"
 _FIELD = re.compile(rf"(?:^|(?<=\s))({'|'.join(_FIELDS)}):\s")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublicModel:
-    """What everybody knows of a model before it is trained."""
-
-    name: str
-    kind: Literal["gbdt", "binning"] = "gbdt"
-    hide_nodes: bool = False
-    iv_disclosure: IvDisclosure = "exact"
-    groupsum: frozenset[str] = frozenset({"onehot"})
-    """The backends that its sums may be made with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublicJob:
-    """What everybody knows of a job before it starts, as far as it decides who learns what."""
-
-    platform: PartyId
-    label_party: PartyId
-    feature_parties: tuple[PartyId, ...]
-    receiver_only: bool = False
-    size_only: bool = False
-    unbalanced: bool = False
-    time_split: bool = False
-    models: tuple[PublicModel, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """One row of the table: each of `parties` learns `learns` about the subjects or the part of each in `about`.
-
-    `through` is the step that shows it. Where it is a role, its text says who of the parties learns what.
-    """
-
-    id: str
-    parties: tuple[PartyId, ...]
-    learns: str
-    about: tuple[PartyId, ...]
-    through: str
-
-    def row(self) -> dict[str, str]:
-        """The row as it stands in `leakage.json`, `metrics.json` and the report."""
-        return {
-            "id": self.id,
-            "party": ", ".join(self.parties),
-            "learns": self.learns,
-            "about": ", ".join(self.about),
-            "through": self.through,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +66,7 @@ def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Dis
     """
     table = [*_agreement(job), *_alignment(job)]
     for model in job.models:
-        table += _binning(job, model) if model.kind == "binning" else _boosting(job, model)
+        table += _TABLES[model.kind](job, model)
     for role in roles_of(job) if roles is None else roles:
         table += _from_docstring(role, _data_parties(job))
     return tuple(table)
@@ -127,7 +78,8 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     kinds = {model.kind for model in job.models}
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer) if "gbdt" in kinds else ()
     binning = (BinningLabel, BinningFeature) if "binning" in kinds else ()
-    backends = frozenset[str]().union(*(model.groupsum for model in job.models))
+    linear = (LinearLabel, LinearPartner, LinearFeature) if "linear" in kinds else ()
+    backends = frozenset[str]().union(*(model.groupsum for model in job.models if model.kind != "linear"))
     shares = (Asker, Holder) if "onehot" in backends else ()
     sealed = (PaillierAsker, PaillierHolder) if "paillier" in backends else ()
     intersect: tuple[type, ...] = (IntersectReceiver, IntersectHolder)
@@ -135,7 +87,7 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
         intersect = (SizeReceiver, SizeHolder)
     elif job.unbalanced:
         intersect = (UnbalancedReceiver, UnbalancedHolder)
-    return (*intersect, *split, *boosting, *binning, *shares, *sealed, FinishLeader, FinishFollower)
+    return (*intersect, *split, *boosting, *binning, *linear, *shares, *sealed, FinishLeader, FinishFollower)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:
@@ -324,6 +276,9 @@ _TOLD_IV: dict[str, str] = {
     "exact": "the information value of each of its own columns and the weight of evidence of each of their bins, from "
     "which the number of bad rows in each bin follows: at least 10 of at least 50",
 }
+
+
+_TABLES = {"gbdt": _boosting, "binning": _binning, "linear": linear_disclosures}
 
 
 def _from_docstring(role: type, parties: tuple[PartyId, ...]) -> Iterator[Disclosure]:

@@ -1,0 +1,61 @@
+"""What everybody knows of a job before it starts, and a row of the table of what its parties will learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fedcredit.credit.woe import IvDisclosure
+from fedcredit.ids import PartyId
+
+__all__ = ["Disclosure", "PublicJob", "PublicModel"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicModel:
+    """What everybody knows of a model before it is trained."""
+
+    name: str
+    kind: Literal["gbdt", "binning", "linear"] = "gbdt"
+    hide_nodes: bool = False
+    iv_disclosure: IvDisclosure = "exact"
+    groupsum: frozenset[str] = frozenset({"onehot"})
+    """The backends that its sums may be made with; nothing to a model that makes none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicJob:
+    """What everybody knows of a job before it starts, as far as it decides who learns what."""
+
+    platform: PartyId
+    label_party: PartyId
+    feature_parties: tuple[PartyId, ...]
+    receiver_only: bool = False
+    size_only: bool = False
+    unbalanced: bool = False
+    time_split: bool = False
+    models: tuple[PublicModel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """One row of the table: each of `parties` learns `learns` about the subjects or the part of each in `about`.
+
+    `through` is the step that shows it. Where it is a role, its text says who of the parties learns what.
+    """
+
+    id: str
+    parties: tuple[PartyId, ...]
+    learns: str
+    about: tuple[PartyId, ...]
+    through: str
+
+    def row(self) -> dict[str, str]:
+        """The row as it stands in `leakage.json`, `metrics.json` and the report."""
+        return {
+            "id": self.id,
+            "party": ", ".join(self.parties),
+            "learns": self.learns,
+            "about": ", ".join(self.about),
+            "through": self.through,
+        }

@@ -1,0 +1,19 @@
+"""Joint logistic regression: the coefficients of every party's columns, which it alone learns.
+
+`LinearLabel` leads; `LinearPartner`, the first feature party, holds the other share; `LinearFeature` are the others.
+What is sent when, and what each party learns: `docs/protocols/linear.md`.
+"""
+
+from fedcredit.protocols.linear.feature import LinearFeature, LinearFeatureFit, LinearPartner
+from fedcredit.protocols.linear.label import LinearLabel, LinearLabelFit
+from fedcredit.protocols.linear.shape import MAX_INFORMATION_COLUMNS, LinearShape
+
+__all__ = [
+    "MAX_INFORMATION_COLUMNS",
+    "LinearFeature",
+    "LinearFeatureFit",
+    "LinearLabel",
+    "LinearLabelFit",
+    "LinearPartner",
+    "LinearShape",
+]

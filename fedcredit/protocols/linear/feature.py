@@ -1,0 +1,248 @@
+"""A feature party's side of joint logistic regression: it owns columns, and keeps its coefficients to itself.
+
+The first feature party is the partner: it holds the label party's counterpart of every share, and has a key of its own.
+Messages and their order: `label`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.credit.glm import Estimates, inverse
+from fedcredit.credit.quasi_newton import Block, Plan
+from fedcredit.crypto import rlwe
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import DataError, PeerError, Problem
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.linear.columns import OwnColumns
+from fedcredit.protocols.linear.curves import serve_curve
+from fedcredit.protocols.linear.fixed import apart, centred, scores_to_shares
+from fedcredit.protocols.linear.gradients import further_gradient, partner_gradient
+from fedcredit.protocols.linear.information import InformationParty
+from fedcredit.protocols.linear.likelihood import further_likelihood, partner_likelihood
+from fedcredit.protocols.linear.scores import receive_scores, split_scores
+from fedcredit.protocols.linear.shape import LinearShape
+from fedcredit.protocols.linear.sums import receive_key
+from fedcredit.wire.linear import (
+    Centres,
+    LinearColumns,
+    LinearKey,
+    LinearMove,
+    LinearTerms,
+    Products,
+    ScoreRange,
+    StandardErrors,
+)
+
+__all__ = ["LinearFeature", "LinearFeatureFit", "LinearPartner"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+
+DIRECTION, SHORTER, EVALUATE, END = range(4)
+MAX_SCORE = 1e4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearFeatureFit:
+    """A feature party's part of a fitted model: the coefficients of its columns as they were.
+
+    Its part of a row's log-odds is the sum of columns times coefficients; the intercept is the label party's. Without
+    inference standard errors are NaN.
+    """
+
+    estimates: Estimates = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearPartner:
+    """Fits the coefficients of its own columns X (n, d), and holds the other share of every row's log-odds.
+
+    Reveals: to this party, the gradient of its own coefficients at every step, which is a weighted sum of its columns
+    over the rows, and so tells of labels what such sums tell; the factors of the combined moves, and how many steps
+    there were; the share of events; how many columns others bring; with inference, its standard errors. Of no row
+    anything.
+    Assumes: semi-honest parties; this party and the label party do not collude; ring learning with errors.
+    """
+
+    shape: LinearShape
+    X: F64 = field(repr=False)
+
+    def steps(self, randomness: Randomness) -> Steps[LinearFeatureFit]:
+        """Fit. Raises: DataError VALUE_INVALID, COLUMN_CONSTANT, COLUMN_DEPENDENT, ROWS_TOO_FEW; PeerError."""
+        return (yield from _Run(self.shape, self.shape.partner, self.X, randomness).steps())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearFeature:
+    """Fits the coefficients of its own columns X (n, d); holds no share.
+
+    Reveals: to this party, the gradient of its own coefficients at every step, which is a weighted sum of its columns
+    over the rows, and so tells of labels what such sums tell; the factors of the combined moves, and how many steps
+    there were; the share of events; how many columns others bring; with inference, its standard errors. Of no row
+    anything.
+    Assumes: semi-honest parties; the label party and the partner do not collude with each other; ring learning with
+    errors.
+    """
+
+    shape: LinearShape
+    me: PartyId
+    X: F64 = field(repr=False)
+
+    def steps(self, randomness: Randomness) -> Steps[LinearFeatureFit]:
+        """Fit. Raises: DataError VALUE_INVALID, COLUMN_CONSTANT, COLUMN_DEPENDENT, ROWS_TOO_FEW; PeerError."""
+        if self.me not in self.shape.further:
+            raise ValueError(f"LinearFeature: {self.me} is the partner or no party of this fit")
+        return (yield from _Run(self.shape, self.me, self.X, randomness).steps())
+
+
+class _Run:
+    """One fit under way at a feature party. With a secret key it is the partner."""
+
+    def __init__(self, shape: LinearShape, me: PartyId, X: F64, randomness: Randomness) -> None:
+        self._shape, self._me, self._randomness = shape, me, randomness
+        # Whether columns may depend on each other is known when the penalty is.
+        self._columns = OwnColumns.of(shape, X, ones=False, dependent=True)
+        self._secret = rlwe.SecretKey.generate(randomness) if me == shape.partner else None
+        self._scores = np.zeros(shape.n_rows)
+        self._shares = np.zeros(shape.n_rows, np.int64)
+
+    def steps(self) -> Steps[LinearFeatureFit]:
+        yield from self._set_up()
+        yield from self._search()
+        return (yield from self._finish())
+
+    def _set_up(self) -> Steps[None]:
+        shape, d = self._shape, len(self._columns)
+        yield from send(shape.label, LinearColumns(d, shape.n_rows))
+        self._keys = {shape.label: (yield from receive_key(shape.label, shape.step))}
+        terms = yield from recv(shape.label, LinearTerms)
+        parties = (shape.label, *shape.peers)
+        if len(terms.columns) != len(parties) or terms.columns[parties.index(self._me)] != d:
+            raise PeerError(shape.label, shape.step, "told other numbers of columns than there are", "SHAPE")
+        columns = tuple(int(count) for count in terms.columns)
+        shape.refuse_columns(columns)
+        self._counts = dict(zip(parties, columns, strict=True))
+        self._counts[shape.label] += 1
+        if self._secret is not None:
+            key = LinearKey(self._secret.public.to_bytes().tobytes())
+            for peer in (shape.label, *shape.further):
+                yield from send(peer, key)
+        else:
+            self._keys[shape.partner] = yield from receive_key(shape.partner, shape.step)
+        curvature = float(terms.curvature[0])
+        self._penalty = terms.penalty[0] / self._columns.spread**2
+        shape.refuse_penalty(self._penalty)
+        own = inverse(shape.n_rows * curvature * self._columns.moments + np.diag(self._penalty))
+        if own is None:
+            fix = "drop the column, or set l2 above 0"
+            raise DataError(Problem("COLUMN_DEPENDENT", "columns", "some follow from others", fix))
+        self._inverse = own
+
+    def _search(self) -> Steps[None]:
+        shape = self._shape
+        yield from self._move(EVALUATE)
+        start = np.zeros(len(self._columns))
+        block = Block(start, (yield from self._gradient(start)), self._inverse)
+        yield from send(shape.label, Products(block.first_products()))
+        tried, evaluated = start, False
+        while True:
+            move = yield from self._move(DIRECTION, SHORTER, EVALUATE, END)
+            if move.action == END:
+                if evaluated:
+                    block.accept()
+                break
+            if move.action == EVALUATE:
+                block.found((yield from self._gradient(tried)))
+                evaluated = True
+                yield from send(shape.label, Products(self._finite(block.products())))
+                continue
+            if move.action == DIRECTION:
+                if evaluated:
+                    block.accept()
+                evaluated = False
+                try:
+                    block.direct(Plan(move.on_s, move.on_hy))
+                except ValueError:
+                    raise PeerError(shape.label, shape.step, "planned with another number of moves", "SHAPE") from None
+            tried = self._finite(block.try_step(float(move.size[0])))
+            self._scores = self._columns.scores(tried)
+            largest = float(np.abs(self._scores).max())
+            if not largest < MAX_SCORE:
+                raise PeerError(shape.label, shape.step, "planned a step out of all bounds", "SHAPE")
+            yield from send(shape.label, ScoreRange(math.ceil(largest)))
+        self._values = block.values
+
+    def _finish(self) -> Steps[LinearFeatureFit]:
+        shape, columns = self._shape, self._columns
+        self._scores = columns.scores(self._values)
+        centres = columns.mean / columns.spread
+        shift = np.array([self._values @ centres])
+        yield from send(shape.label, Centres(shift, centres if shape.inference else np.zeros(0)))
+        label = self._keys[shape.label]
+        if self._secret is not None:
+            yield from partner_likelihood(shape, label, self._shares, self._scores, self._randomness)
+        else:
+            yield from further_likelihood(shape, label, self._scores, self._randomness)
+        errors = np.full(len(columns), np.nan)
+        if shape.inference:
+            yield from self._information()
+            told = yield from recv(shape.label, StandardErrors)
+            if told.numbers.shape != errors.shape:
+                raise PeerError(shape.label, shape.step, "told errors of other columns than there are", "SHAPE")
+            errors = told.numbers / columns.spread
+        return LinearFeatureFit(Estimates(self._values / columns.spread, errors))
+
+    def _information(self) -> Steps[None]:
+        shape, bits = self._shape, self._shape.bits
+        share = None
+        if self._secret is not None:
+            label = self._keys[shape.label]
+            share = yield from serve_curve(shape, label, "slope", bits.slope, self._shares, self._randomness)
+        side = InformationParty(
+            shape,
+            self._me,
+            self._columns,
+            self._counts,
+            self._keys,
+            self._randomness,
+            self._penalty,
+            self._secret,
+            share,
+        )
+        yield from side.give((yield from side.steps()))
+
+    def _gradient(self, values: F64) -> Steps[F64]:
+        shape = self._shape
+        if self._secret is None:
+            yield from split_scores(shape, self._scores, self._randomness)
+            gradient = yield from further_gradient(shape, self._keys, self._columns, self._randomness)
+            return np.asarray(gradient + self._penalty * values)
+        label = self._keys[shape.label]
+        self._shares = centred(scores_to_shares(self._scores) - apart(shape.n_rows))
+        for peer in shape.further:
+            self._shares = centred(self._shares + (yield from receive_scores(peer, shape)))
+        share = yield from serve_curve(
+            shape, label, "probability", shape.bits.probability, self._shares, self._randomness
+        )
+        gradient = yield from partner_gradient(
+            shape, self._secret, label, self._columns, self._counts, share, self._randomness
+        )
+        return np.asarray(gradient + self._penalty * values)
+
+    def _move(self, *due: int) -> Steps[LinearMove]:
+        move = yield from recv(self._shape.label, LinearMove)
+        if move.action not in due:
+            raise PeerError(self._shape.label, self._shape.step, "made a move that is not due", "UNEXPECTED_MESSAGE")
+        return move
+
+    def _finite(self, numbers: F64) -> F64:
+        if not np.isfinite(numbers).all():
+            raise PeerError(self._shape.label, self._shape.step, "planned a step out of all bounds", "SHAPE")
+        return numbers

@@ -1,0 +1,185 @@
+"""The information matrix X' W X over the columns of all parties, W = s p (1 - p) of every row shared by A and H.
+
+Of two columns of one party, the party sums their product with both shares of W, as it does for gradients. Of two
+parties, the earlier one's column times W is first shared by A and H row by row (`weigh`), then the later one sums its
+own column with both shares. All sums stay shares: of the holders of the keys, which decrypt them under masks, and of
+the owner of columns, who knows the masks. Everybody sends its shares to A, which adds them up.
+
+Entries stand in one order at all parties: for each party its own pairs j <= l, then for each pair of parties p < q the
+columns of p by those of q. A comes first, with a column of ones, then H, then the others.
+
+With two limbs a column, sums are over limbs: two for a pair of one party, four for a pair of two.
+
+Reveals: to A, the matrix, of columns put to mean 0 and mean square 1, as sums over upper and lower digits of columns;
+to others nothing.
+Assumes: semi-honest parties; A and H do not collude; ring learning with errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.crypto import rlwe
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import PeerError
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.linear.columns import ALL, OwnColumns, from_limbs
+from fedcredit.protocols.linear.curves import ask_slots, serve_slots
+from fedcredit.protocols.linear.fixed import centred, fixed, multiplied
+from fedcredit.protocols.linear.shape import Bits, LinearShape
+from fedcredit.protocols.linear.sums import Batch, answer_sums, local_sums, open_sums, receive_vector, send_bytes
+from fedcredit.wire.linear import ShareSums
+
+__all__ = ["InformationParty", "assembled", "receive_entries"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InformationParty:
+    """One party's side: with a key and a share of W it is A or H, without both a further party.
+
+    Reveals: see the module. Assumes: see the module.
+    Shapes: share (n,); counts is columns by party, in their order, A's with its ones.
+    """
+
+    shape: LinearShape
+    me: PartyId
+    columns: OwnColumns
+    counts: Mapping[PartyId, int]
+    keys: Mapping[PartyId, rlwe.PublicKey]
+    """Those of A and H that are not this party's own, A's first."""
+    randomness: Randomness = field(repr=False)
+    penalty: F64 = field(repr=False)
+    """(d,) what a penalty adds to the diagonal of this party's columns."""
+    secret: rlwe.SecretKey | None = field(repr=False, default=None)
+    share: I64 | None = field(repr=False, default=None)
+
+    def steps(self) -> Steps[I64]:
+        """This party's shares of all entries, zero where it has none."""
+        parties = list(self.counts)
+        entries: list[I64] = []
+        for party in parties:
+            entries.append((yield from self._own(party)))
+        for p, first in enumerate(parties[:-1]):
+            weighed = yield from self._weigh(first)
+            rows: list[dict[PartyId, I64]] = []
+            for j in range(self.counts[first] * self.shape.bits.limbs):
+                rows.append((yield from self._across(parties[p + 1 :], None if weighed is None else weighed[j])))
+            none = np.zeros(0, np.int64)
+            entries += [np.concatenate([none, *(row[second] for row in rows)]) for second in parties[p + 1 :]]
+        return np.concatenate(entries)
+
+    def give(self, entries: I64) -> Steps[None]:
+        """Send this party's shares to A."""
+        yield from send(self.shape.label, ShareSums(entries))
+
+    def _own(self, party: PartyId) -> Steps[I64]:
+        """Shares of the sums over pairs of `party`'s own columns."""
+        d, bits = self.counts[party], self.shape.bits
+        count = bits.limbs * d * (d + 1) // 2
+        total = yield from self._sums(party, self.columns.pairs, count, self.share)
+        if party == self.me:
+            # Into the upper limb, whose lowest digit is as many digits above that of the product as a lower limb has.
+            first, second = np.triu_indices(d)
+            upper = bits.slope + 2 * bits.column - 2 * bits.limb * (bits.limbs - 1)
+            total.reshape(-1, bits.limbs)[first == second, 0] += fixed(self.penalty, upper)
+        return centred(total)
+
+    def _across(self, seconds: Sequence[PartyId], share: I64 | None) -> Steps[dict[PartyId, I64]]:
+        """Shares of the sums of one weighed column with every column of later parties."""
+        found = {}
+        for second in seconds:
+            found[second] = yield from self._sums(second, self.columns.limbs, self._limbs(second), share)
+        return found
+
+    def _sums(self, owner: PartyId, batch: Batch, count: int, share: I64 | None) -> Steps[I64]:
+        total = np.zeros(count, np.int64)
+        if owner == self.me:
+            for holder, key in self.keys.items():
+                vector = yield from receive_vector(key, holder, self.shape)
+                masks = yield from answer_sums(key, holder, vector, self.shape, batch, count, self.randomness)
+                total = centred(total - masks)
+            if share is not None:
+                total = centred(total + local_sums(self.shape, batch, count, share))
+        elif share is not None and self.secret is not None:
+            vector = self.secret.encrypt_coefficients(share[None], self.randomness)
+            yield from send_bytes(owner, vector.to_bytes())
+            total = yield from open_sums(self.secret, owner, self.shape, count)
+        return total
+
+    def _weigh(self, owner: PartyId) -> Steps[I64 | None]:
+        """A's or H's share of W times each limb of `owner`'s columns: (limbs, n); None at others."""
+        d, n = self._limbs(owner), self.shape.n_rows
+        if owner == self.me:
+            return (yield from self._weigh_own())
+        if self.secret is None or self.share is None:
+            return None
+        found = np.zeros((d, n), np.int64)
+        if d:
+            for at in self.shape.blocks():
+                vector = self.secret.encrypt_slots(self.share[None, at], self.randomness)
+                yield from send_bytes(owner, vector.to_bytes())
+                found[:, at] = yield from ask_slots(self.shape, self.secret, d, at, owner)
+        return found
+
+    def _weigh_own(self) -> Steps[I64 | None]:
+        """Serve the holders of W that are not this party: their masks add up to nothing, or to this party's share."""
+        d, n = self._limbs(self.me), self.shape.n_rows
+        kept = np.zeros((d, n), np.int64)
+        if d:
+            sign = 1
+            for holder, key in self.keys.items():
+                for at in self.shape.blocks():
+                    values = self.columns.limbs(ALL, at)[:, None]
+                    # The second holder's mask is the first one's, turned round.
+                    masks = None if sign == 1 else centred(-kept[:, at])
+                    kept[:, at] = yield from serve_slots(
+                        self.shape, key, 1, values, at, self.randomness, owner=holder, masks=masks
+                    )
+                sign = -sign
+        if self.share is None:
+            return None
+        return centred(multiplied(self.share, self.columns.limbs(ALL)) - kept)
+
+    def _limbs(self, party: PartyId) -> int:
+        return self.counts[party] * self.shape.bits.limbs
+
+
+def receive_entries(sender: PartyId, shape: LinearShape, count: int) -> Steps[I64]:
+    """Another party's shares. Raises: PeerError SHAPE."""
+    got = yield from recv(sender, ShareSums)
+    if got.numbers.shape != (count,):
+        raise PeerError(sender, shape.step, f"sent {got.numbers.size} shares of {count}", "SHAPE")
+    return centred(got.numbers)
+
+
+def assembled(entries: I64, counts: Sequence[int], bits: Bits) -> F64:
+    """The matrix from the sums of all shares. Shapes: entries as `InformationParty.steps` has them; returns (d, d)."""
+    d, k = sum(counts), bits.limbs
+    matrix = np.zeros((d, d))
+    values = centred(entries)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    at = 0
+    for start, count in zip(starts, counts, strict=False):
+        first, second = np.triu_indices(count)
+        size = first.size * k
+        matrix[start + first, start + second] = from_limbs(values[at : at + size], k, 2 * bits.limb)
+        at += size
+    for p, rows in enumerate(counts):
+        for q in range(p + 1, len(counts)):
+            size = rows * k * counts[q] * k
+            block = from_limbs(values[at : at + size].reshape(rows * k, counts[q] * k), k, bits.limb)
+            weights = np.ldexp(1.0, bits.limb * np.arange(k)[::-1])
+            block = np.einsum("rkc,k->rc", block.reshape(rows, k, counts[q]), weights)
+            matrix[starts[p] : starts[p + 1], starts[q] : starts[q + 1]] = block
+            at += size
+    matrix = np.ldexp(matrix, -(bits.slope + 2 * bits.column))
+    return matrix + np.triu(matrix, 1).T

@@ -1,0 +1,88 @@
+"""The log-likelihood at the end, as a sum of shares: sum over rows of s ((y - 1/2) z - ln(2 cosh(z / 2))).
+
+    A -> all P   Encrypted   s (y - 1/2) of every row, by coefficients; P answers with the sum of its partial scores
+                             times that, under a mask
+    P' -> H      Masked      further parties: the mask, turned round;   H -> A  ShareSums  all of them and its own,
+                             less its share of the sum of the second terms (`curves`)
+    A            adds up
+
+Reveals: to A, the log-likelihood, and of H's and further parties' sums nothing else but their total; to others nothing.
+Assumes: semi-honest parties; A and H do not collude; ring learning with errors.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.crypto import rlwe
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.protocols.effects import Steps, send
+from fedcredit.protocols.linear.curves import ask_curve, serve_curve
+from fedcredit.protocols.linear.fixed import centred, fixed, multiplied
+from fedcredit.protocols.linear.information import receive_entries
+from fedcredit.protocols.linear.shape import LinearShape
+from fedcredit.protocols.linear.sums import answer_sums, open_sums, receive_masked, receive_vector, send_bytes
+from fedcredit.wire.linear import Masked, ShareSums
+
+__all__ = ["further_likelihood", "label_likelihood", "partner_likelihood"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+
+SIDE_BITS = 14
+"""Digits of s (y - 1/2); those of a partial score are the rest."""
+
+
+def label_likelihood(
+    shape: LinearShape,
+    secret: rlwe.SecretKey,
+    shares: I64,
+    weights: F64,
+    y: F64,
+    scores: F64,
+    randomness: Randomness,
+) -> Steps[float]:
+    """A's side. Shapes: shares, weights, y, scores (n,), scores being its own part of the log-odds."""
+    bits = shape.bits.likelihood
+    side = fixed(weights * (y - 0.5), SIDE_BITS)
+    vector = secret.encrypt_coefficients(side[None], randomness).to_bytes()
+    total = np.zeros(1, np.int64)
+    for peer in shape.peers:
+        yield from send_bytes(peer, vector)
+        total = centred(total + (yield from open_sums(secret, peer, shape, 1)))
+    curve = yield from ask_curve(shape, secret, "cosh", bits, shares, weights, randomness)
+    total = centred(total - _sum(curve) + (yield from receive_entries(shape.partner, shape, 1)))
+    return float(np.ldexp(float(total[0]), -bits) + (weights * (y - 0.5)) @ scores)
+
+
+def partner_likelihood(
+    shape: LinearShape, key: rlwe.PublicKey, shares: I64, scores: F64, randomness: Randomness
+) -> Steps[None]:
+    """H's side. Shapes: shares (n,) of all log-odds, scores (n,) its own partial scores."""
+    masks = yield from _answer(shape, key, scores, randomness)
+    curve = yield from serve_curve(shape, key, "cosh", shape.bits.likelihood, shares, randomness)
+    total = centred(-masks - _sum(curve))
+    for peer in shape.further:
+        total = centred(total + (yield from receive_masked(peer, shape, 1)))
+    yield from send(shape.label, ShareSums(total))
+
+
+def further_likelihood(shape: LinearShape, key: rlwe.PublicKey, scores: F64, randomness: Randomness) -> Steps[None]:
+    """The side of a party that holds no share. Shapes: scores (n,) its own partial scores."""
+    masks = yield from _answer(shape, key, scores, randomness)
+    yield from send(shape.partner, Masked(centred(-masks)))
+
+
+def _answer(shape: LinearShape, key: rlwe.PublicKey, scores: F64, randomness: Randomness) -> Steps[I64]:
+    column = fixed(scores, shape.bits.likelihood - SIDE_BITS)[None]
+    vector = yield from receive_vector(key, shape.label, shape)
+    return (yield from answer_sums(key, shape.label, vector, shape, lambda at: column[at], 1, randomness))
+
+
+def _sum(numbers: I64) -> I64:
+    """The sum modulo t; so many numbers would overflow 64 bits. Shapes: returns (1,)."""
+    low, high = numbers & ((1 << 32) - 1), numbers >> 32
+    return centred(multiplied(high.sum(keepdims=True), np.array(1 << 32)) + low.sum(keepdims=True))

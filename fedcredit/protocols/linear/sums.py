@@ -1,0 +1,124 @@
+"""Ciphertexts on their way, and sums of one party's columns with what another has encrypted.
+
+owner of a key    encrypts a vector v of n numbers, by coefficients                        Encrypted
+owner of columns  inner products with its columns, each under a mask of its own             Encrypted
+owner of a key    decrypts: sums under masks. It returns them (Masked), or keeps them as shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.crypto import rlwe
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.crypto.rlwe_checks import BadCiphertext, BadKey
+from fedcredit.errors import PeerError
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.linear.fixed import centred, exact_sums
+from fedcredit.protocols.linear.shape import LinearShape
+from fedcredit.wire.linear import MAX_CHUNK_BYTES, Encrypted, LinearKey, Masked
+
+__all__ = [
+    "answer_sums",
+    "local_sums",
+    "open_sums",
+    "receive_bytes",
+    "receive_key",
+    "receive_masked",
+    "receive_vector",
+    "send_bytes",
+]
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+Batch: TypeAlias = Callable[[slice], I64]
+"""Some of a party's columns, or of their products, in whole numbers: (f, n)."""
+
+
+def send_bytes(to: PartyId, flat: U8) -> Steps[None]:
+    """Send bytes in chunks."""
+    for first in range(0, flat.size, MAX_CHUNK_BYTES):
+        yield from send(to, Encrypted(first, flat[first : first + MAX_CHUNK_BYTES].tobytes()))
+
+
+def receive_bytes(sender: PartyId, size: int, step: str) -> Steps[U8]:
+    """Receive `size` bytes in chunks. Raises: PeerError SHAPE."""
+    flat = np.empty(size, np.uint8)
+    for first in range(0, size, MAX_CHUNK_BYTES):
+        got = yield from recv(sender, Encrypted)
+        part = flat[first : first + MAX_CHUNK_BYTES]
+        if got.first != first or len(got.data) != part.size:
+            raise PeerError(sender, step, "sent another run of bytes than is due", "SHAPE")
+        part[:] = np.frombuffer(got.data, np.uint8)
+    return flat
+
+
+def receive_key(sender: PartyId, step: str) -> Steps[rlwe.PublicKey]:
+    """A peer's public key, checked. Raises: PeerError with the code of what is wrong with it."""
+    got = yield from recv(sender, LinearKey)
+    try:
+        return rlwe.PublicKey.from_bytes(np.frombuffer(got.key, np.uint8))
+    except BadKey as bad:
+        raise bad.of_peer(sender, step) from None
+
+
+def receive_vector(key: rlwe.PublicKey, sender: PartyId, shape: LinearShape) -> Steps[rlwe.Ciphertexts]:
+    """One vector over all rows that the key's owner encrypted by coefficients. Raises: PeerError."""
+    flat = yield from receive_bytes(sender, rlwe.Ciphertexts.size(1, shape.n_rows), shape.step)
+    try:
+        return rlwe.Ciphertexts.coefficients_from_bytes(flat, key, vectors=1, rows=shape.n_rows)
+    except BadCiphertext as bad:
+        raise bad.of_peer(sender, shape.step) from None
+
+
+def answer_sums(
+    key: rlwe.PublicKey,
+    to: PartyId,
+    vector: rlwe.Ciphertexts,
+    shape: LinearShape,
+    batch: Batch,
+    count: int,
+    randomness: Randomness,
+) -> Steps[I64]:
+    """Send the key's owner inner products with `count` columns, under masks. Returns the masks (count,)."""
+    masks = rlwe.masks(randomness, count)
+    for at in shape.batches(count):
+        answer = key.inner_products(vector, batch(at), masks[at], randomness)
+        yield from send_bytes(to, answer.to_bytes())
+    return masks
+
+
+def open_sums(secret: rlwe.SecretKey, sender: PartyId, shape: LinearShape, count: int) -> Steps[I64]:
+    """Receive and decrypt `count` inner products: sums under masks (count,). Raises: PeerError."""
+    numbers = np.zeros(count, np.int64)
+    for at in shape.batches(count):
+        due = at.stop - at.start
+        flat = yield from receive_bytes(sender, rlwe.InnerProducts.size(due), shape.step)
+        try:
+            answer = rlwe.InnerProducts.from_bytes(flat, secret.public, count=due, rows=shape.n_rows)
+            numbers[at] = secret.decrypt_inner(answer)
+        except BadCiphertext as bad:
+            raise bad.of_peer(sender, shape.step) from None
+    return numbers
+
+
+def receive_masked(sender: PartyId, shape: LinearShape, count: int) -> Steps[I64]:
+    """The numbers that a key's owner decrypted. Raises: PeerError SHAPE."""
+    got = yield from recv(sender, Masked)
+    if got.numbers.shape != (count,):
+        raise PeerError(sender, shape.step, f"returned {got.numbers.size} sums of {count}", "SHAPE")
+    return centred(got.numbers)
+
+
+def local_sums(shape: LinearShape, batch: Batch, count: int, share: I64) -> I64:
+    """The same sums with a share that the owner of the columns holds itself. Shapes: share (n,); returns (count,)."""
+    numbers = np.zeros(count, np.int64)
+    for at in shape.batches(count):
+        numbers[at] = exact_sums(batch(at), share)
+    return numbers

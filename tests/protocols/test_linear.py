@@ -1,0 +1,413 @@
+"""Joint logistic regression: the coefficients of the centralised fit, in any order of delivery, and bad messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import rlwe_stand_in
+from credit_tables import woe_columns
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from fedcredit.credit.fourier import ERROR_PROBABILITY, REACH
+from fedcredit.credit.glm import LogisticFit, fit_logistic
+from fedcredit.credit.metrics import auc
+from fedcredit.crypto import rlwe
+from fedcredit.crypto.randomness import insecure_seeded
+from fedcredit.errors import ConfigError, DataError, PeerError
+from fedcredit.governance.leakage import PublicJob, PublicModel, leakage_of, roles_of, statement_of
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner, LinearShape
+from fedcredit.protocols.linear.curves import ask_curve, curve_noise, serve_curve
+from fedcredit.protocols.linear.fixed import centred, exact_sums, multiplied, scores_to_shares
+from fedcredit.transport.memory import Outcome, run_network
+from fedcredit.wire import linear as wire
+from fedcredit.wire.linear import LinearKey
+from fedcredit.wire.message import message_type
+
+BANK, TAX, WATER, POWER = PARTIES = tuple(map(PartyId, ("bank", "tax", "water", "power")))
+
+
+class Case:
+    """Columns of several parties that correlate across them, on scales and means of their own."""
+
+    def __init__(self, widths: tuple[int, ...], n: int = 600, seed: int = 0, weighted: bool = False, l2: float = 0.0):
+        rng = np.random.default_rng(seed)
+        d = sum(widths)
+        plain = rng.normal(size=(n, d)) + 0.5 * rng.normal(size=(n, 1))
+        b = rng.normal(size=d) / np.sqrt(d)
+        self.X = plain * np.exp(rng.normal(size=d)) + rng.normal(size=d)
+        self.offset = 0.3 * rng.normal(size=n) if weighted else None
+        self.weights = rng.integers(1, 5, n) / 2.0 if weighted else None
+        z = plain @ b - 0.8 + (0 if self.offset is None else self.offset)
+        self.y = (rng.random(n) < expit(z)).astype(np.uint8)
+        self.l2, self.widths, self.n = l2, widths, n
+
+    def roles(self, *, inference: bool = True, seed: int = 1) -> dict[PartyId, Steps[Any]]:
+        peers = PARTIES[1 : len(self.widths)]
+        shape = LinearShape(BANK, peers, self.n, inference)
+        parts = np.split(self.X, np.cumsum(self.widths)[:-1], axis=1)
+        label = LinearLabel(shape, parts[0], self.y, self.weights, self.offset, self.l2)
+        roles = {BANK: label.steps(insecure_seeded(seed, BANK))}
+        roles[TAX] = LinearPartner(shape, parts[1]).steps(insecure_seeded(seed, TAX))
+        for peer, X in zip(peers[1:], parts[2:], strict=True):
+            roles[peer] = LinearFeature(shape, peer, X).steps(insecure_seeded(seed, peer))
+        return roles
+
+    def centralised(self) -> LogisticFit:
+        return fit_logistic(self.X, self.y, weights=self.weights, offset=self.offset, l2=self.l2)
+
+
+def play(case: Case, **how: Any) -> Outcome:
+    network = {k: how.pop(k) for k in ("pick", "tamper", "window_bytes") if k in how}
+    return run_network(case.roles(**how), insecure_in_process=True, **network)
+
+
+def joined(outcome: Outcome, what: str) -> np.ndarray:
+    fits = [outcome.results[party] for party in PARTIES if party in outcome.results]
+    return np.concatenate([getattr(fit.estimates, what) for fit in fits])
+
+
+def assert_like_centralised(outcome: Outcome, fit: LogisticFit, tolerance: float = 1e-4) -> None:
+    """Coefficients by their standard errors, which say what a difference means."""
+    e = fit.estimates
+    assert (joined(outcome, "values") - e.values) / e.standard_errors == pytest.approx(0, abs=10 * tolerance)
+    assert joined(outcome, "standard_errors") == pytest.approx(e.standard_errors, rel=tolerance)
+    assert joined(outcome, "p_values") == pytest.approx(e.p_values, abs=5 * tolerance)
+    label = outcome.results[BANK]
+    assert label.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-4)
+    assert label.aic == pytest.approx(fit.aic, rel=1e-4)
+    assert label.gradients < 30
+
+
+ENCRYPTED = {
+    "two parties": Case((2, 3)),
+    "four parties, weights, offset": Case((1, 2, 1, 2), weighted=True),
+}
+PLAIN = {
+    **ENCRYPTED,
+    "no columns of the label party": Case((0, 3, 2)),
+    "a partner without columns": Case((2, 0, 3)),
+    "nobody has columns": Case((0, 0)),
+    "a penalty": Case((2, 3, 1), weighted=True, l2=30.0),
+    "a penalty decides between equal columns": Case((2, 2), l2=1.0),
+    "one column each": Case((1, 1, 1, 1), n=1000, seed=3),
+    "few rows": Case((2, 2), n=100, seed=5),
+}
+PLAIN["a penalty decides between equal columns"].X[:, 3] = PLAIN["a penalty decides between equal columns"].X[:, 0]
+
+
+@pytest.mark.parametrize("name", ["two parties", pytest.param("four parties, weights, offset", marks=pytest.mark.slow)])
+def test_under_encryption_the_fit_is_the_centralised_one(name: str) -> None:
+    case = ENCRYPTED[name]
+    assert_like_centralised(play(case), case.centralised())
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_fit_is_the_centralised_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    case = PLAIN[name]
+    assert_like_centralised(play(case), case.centralised())
+
+
+def test_the_stand_in_gives_the_numbers_of_the_encryption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arithmetic modulo t is exact, so what the other tests show holds under encryption to the last bit."""
+    case = Case((1, 2), n=200)
+    encrypted = play(case)
+    rlwe_stand_in.use(monkeypatch)
+    plain = play(case)
+    for what in ("values", "standard_errors"):
+        assert np.array_equal(joined(encrypted, what), joined(plain, what))
+    assert encrypted.results[BANK].log_likelihood == plain.results[BANK].log_likelihood
+
+
+def test_without_inference_there_are_coefficients_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    case = Case((20, 25), n=1000)
+    outcome = play(case, inference=False)
+    fit = case.centralised()
+    assert joined(outcome, "values") == pytest.approx(fit.estimates.values, abs=1e-3)
+    assert np.isnan(joined(outcome, "standard_errors")).all()
+    assert outcome.results[BANK].information.size == 0
+    assert outcome.results[BANK].log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-4)
+    assert not [name for *_, name, _ in outcome.traffic if name == "StandardErrors"]
+
+
+def test_the_information_matrix_is_that_of_columns_put_to_one_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    case = Case((2, 1, 2), weighted=True)
+    found = play(case).results[BANK]
+    fit = case.centralised()
+    scaled = np.column_stack([np.ones(case.n), (case.X - case.X.mean(axis=0)) / case.X.std(axis=0)])
+    p = expit(fit.log_odds(case.X, case.offset))
+    assert found.information == pytest.approx(scaled.T @ (scaled * (case.weights * p * (1 - p))[:, None]), abs=1e-2)
+    assert found.columns == {BANK: 2, TAX: 1, WATER: 2}
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("folder", "widths"), [("default_credit", (13, 10)), ("sba", (6, 3)), ("sba", (6, 2, 1))])
+def test_real_records_give_the_centralised_model(folder: str, widths: tuple[int, ...]) -> None:
+    columns, y = woe_columns(folder)
+    case = Case(widths)
+    case.X, case.y, case.n = np.stack(list(columns.values()), axis=1), y, y.size
+    outcome, fit = play(case), case.centralised()
+    assert joined(outcome, "values") == pytest.approx(fit.estimates.values, rel=1e-3, abs=1e-3)
+    assert joined(outcome, "p_values") == pytest.approx(fit.estimates.p_values, abs=1e-3)
+    b = joined(outcome, "values")
+    assert auc(y, b[0] + case.X @ b[1:]) == pytest.approx(auc(y, fit.log_odds(case.X)), abs=1e-3)
+    # What docs/protocols/linear.md says.
+    assert joined(outcome, "values") == pytest.approx(fit.estimates.values, abs=2e-4)
+    assert outcome.results[BANK].gradients <= 20
+
+
+@pytest.mark.parametrize("bits", [20, 26, 32])
+def test_the_shared_probability_is_off_by_what_is_said(bits: int) -> None:
+    """The series is off by 3.1e-6 at most; rounding adds noise of a known size that no row shares with another."""
+    n = 20_000
+    rng = np.random.default_rng(0)
+    z = rng.uniform(-REACH, REACH, n)
+    shape, other = LinearShape(BANK, (TAX,), n), rlwe.masks(insecure_seeded(1), n)
+    secret, key = rlwe_stand_in.SecretKey(), rlwe_stand_in.PublicKey()
+    roles: dict[PartyId, Steps[Any]] = {
+        BANK: ask_curve(shape, secret, "probability", bits, other, np.ones(n), insecure_seeded(2)),
+        TAX: serve_curve(shape, key, "probability", bits, centred(scores_to_shares(z) - other), insecure_seeded(3)),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        rlwe_stand_in.use(patch)
+        shares = run_network(roles, insecure_in_process=True).results
+    found = np.ldexp(centred(shares[BANK] + shares[TAX]).astype(float), -bits) + 0.5
+    error = found - expit(z)
+    noise = curve_noise(bits)
+    assert np.abs(error).max() < ERROR_PROBABILITY + 6 * noise
+    assert 0.8 * noise < error.std() < 1.2 * np.hypot(noise, ERROR_PROBABILITY)
+    assert abs(error.mean()) < 5 * np.hypot(noise, ERROR_PROBABILITY) / np.sqrt(n)
+
+
+@given(data=st.data())
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_of_delivery_gives_the_same_model_and_messages(
+    data: st.DataObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    case = Case((1, 1, 1), n=64)
+    straight = play(case)
+    shuffled = play(case, pick=lambda links: data.draw(st.sampled_from(links)))
+    assert np.array_equal(joined(straight, "values"), joined(shuffled, "values"))
+    assert sorted(straight.traffic) == sorted(shuffled.traffic)
+
+
+@pytest.mark.parametrize("widths", [(2, 3), (1, 2, 1, 1)])
+def test_small_windows_and_chunks_give_the_same_model(widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a million rows need: every bulk message in many pieces, and a peer that takes one at a time."""
+    rlwe_stand_in.use(monkeypatch)
+    case = Case(widths, n=500)
+    straight = play(case)
+    monkeypatch.setattr("fedcredit.protocols.linear.sums.MAX_CHUNK_BYTES", 1000)
+    monkeypatch.setattr("fedcredit.protocols.linear.scores.MAX_CHUNK_WORDS", 90)
+    monkeypatch.setattr("fedcredit.protocols.linear.shape.BATCH_NUMBERS", 1000)
+    pieces = play(case, window_bytes=1)
+    assert np.array_equal(joined(straight, "values"), joined(pieces, "values"))
+    assert len(pieces.traffic) > 3 * len(straight.traffic)
+
+
+def test_what_a_party_is_sent_depends_on_nobodys_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same number of steps, same messages, whatever the labels: sizes say nothing. And masks hide what is returned."""
+    rlwe_stand_in.use(monkeypatch)
+    one, two = Case((1, 2), n=400, seed=1), Case((1, 2), n=400, seed=2)
+    a, b = play(one), play(two)
+    assert a.results[BANK].gradients == b.results[BANK].gradients
+    names = [[(*row[:3], 0 if row[2] in ("ScoreRange", "LinearMove") else row[3]) for row in o.traffic] for o in (a, b)]
+    assert [row for row in names[0] if row[2] != "Masked"] == [row for row in names[1] if row[2] != "Masked"]
+
+
+def refusal(case: Case, **how: Any) -> str:
+    with pytest.raises((DataError, ConfigError)) as error:
+        play(case, **how)
+    return error.value.code
+
+
+def test_what_cannot_be_fitted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    assert refusal(Case((21, 20), n=1000)) == "INFORMATION_TOO_LARGE"
+    assert refusal(Case((1, 8), n=150)) == "ROWS_TOO_FEW"
+    assert refusal(Case((1, 2), l2=1e9)) == "PENALTY_TOO_LARGE"
+    assert refusal(Case((1, 2), l2=-1.0)) == "CONFIG_VALUE"
+    constant, across, own, one, missing, far = (Case((1, 2)) for _ in range(6))
+    constant.X[:, 2] = 3.0
+    assert refusal(constant) == "COLUMN_CONSTANT"
+    across.X[:, 2] = 2 * across.X[:, 0] + 1
+    assert refusal(across) == "COLUMN_DEPENDENT"
+    own.X[:, 2] = own.X[:, 1]
+    assert refusal(own) == "COLUMN_DEPENDENT"
+    one.y[:] = 1
+    assert refusal(one) == "LABEL_ONE_CLASS"
+    missing.X[3, 1] = np.nan
+    assert refusal(missing) == "VALUE_INVALID"
+    far.offset = np.full(far.n, 0.0)
+    far.offset[0] = 40.0
+    assert refusal(far) == "SCORES_TOO_LARGE"
+
+
+def test_separable_labels_end_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    case = Case((1, 2), n=300)
+    case.y = (case.X[:, 1] > np.median(case.X[:, 1])).astype(np.uint8)
+    assert refusal(case) in ("SCORES_TOO_LARGE", "NOT_CONVERGED")
+
+
+def test_shapes_that_are_none_are_refused() -> None:
+    for peers in ((), (BANK,), (TAX, TAX), tuple(PartyId(f"p{k}") for k in range(64))):
+        with pytest.raises(ConfigError):
+            LinearShape(BANK, peers, 100)
+    for n in (0, wire.MAX_ROWS + 1):
+        with pytest.raises(DataError) as error:
+            LinearShape(BANK, (TAX,), n)
+        assert error.value.code == "ROWS_TOO_MANY"
+    with pytest.raises(ValueError):
+        next(LinearFeature(LinearShape(BANK, (TAX,), 9), TAX, np.zeros((9, 1))).steps(insecure_seeded(0)))
+
+
+def test_roles_say_what_they_reveal_and_a_job_that_has_them_lists_it() -> None:
+    """No job runs this protocol yet; its table is there for the one that will."""
+    job = PublicJob(
+        platform=POWER,
+        label_party=BANK,
+        feature_parties=(TAX, WATER),
+        models=(PublicModel(name="card", kind="linear"),),
+    )
+    roles = roles_of(job)
+    assert {LinearLabel, LinearPartner, LinearFeature} <= set(roles)
+    assert not [role for role in roles if "boosting" in role.__module__]
+    ids = {row.id for row in leakage_of(job)}
+    assert {"linear.model", "linear.moments", "linear.gradients", "linear.shares"} <= ids
+    assert not [name for name in ids if name.startswith("gbdt")]
+    assert all(
+        statement_of(getattr(wire, name)).reveals for name in wire.__all__ if isinstance(getattr(wire, name), type)
+    )
+
+
+def replace(kind: type[Any], number: int, make: Callable[[Any], Any], sender: PartyId) -> Callable[..., Any]:
+    """Change the message of one kind and number that `sender` sends."""
+    seen: list[int] = []
+
+    def tamper(link: Any, tag: int, body: bytes) -> tuple[int, bytes]:
+        message = message_type(tag).decode(body)
+        if not isinstance(message, kind) or link.sender != sender:
+            return tag, body
+        seen.append(1)
+        if len(seen) != number + 1:
+            return tag, body
+        other = make(message)
+        return other.tag, other.encode()
+
+    return tamper
+
+
+F64, I64, U32 = np.float64, np.int64, np.uint32
+BAD: dict[str, tuple[type[Any], int, Callable[[Any], Any], PartyId, str]] = {
+    "other rows": (wire.LinearColumns, 0, lambda m: wire.LinearColumns(m.columns, m.rows + 1), TAX, "SHAPE"),
+    "no key": (LinearKey, 0, lambda m: LinearKey(b"x"), BANK, "KEY_INVALID"),
+    "no key of the partner": (LinearKey, 1, lambda m: LinearKey(b"x"), TAX, "KEY_INVALID"),
+    "other parties": (
+        wire.LinearTerms,
+        0,
+        lambda m: wire.LinearTerms(m.columns[:2].copy(), m.curvature, m.penalty),
+        BANK,
+        "SHAPE",
+    ),
+    "other columns": (
+        wire.LinearTerms,
+        1,
+        lambda m: wire.LinearTerms(m.columns + U32(1), m.curvature, m.penalty),
+        BANK,
+        "SHAPE",
+    ),
+    "a move not due": (
+        wire.LinearMove,
+        0,
+        lambda m: wire.LinearMove(3, m.size, m.on_s, m.on_hy),
+        BANK,
+        "UNEXPECTED_MESSAGE",
+    ),
+    "too many moves": (
+        wire.LinearMove,
+        2,
+        lambda m: wire.LinearMove(0, m.size, np.ones(3), np.ones(3)),
+        BANK,
+        "SHAPE",
+    ),
+    "a step out of bounds": (
+        wire.LinearMove,
+        6,
+        lambda m: wire.LinearMove(m.action, m.size, m.on_s + 1e8, m.on_hy + 1e8),
+        BANK,
+        "SHAPE",
+    ),
+    "another run": (wire.Encrypted, 1, lambda m: wire.Encrypted(m.first + 1, m.data), BANK, "SHAPE"),
+    "bytes missing": (wire.Encrypted, 0, lambda m: wire.Encrypted(m.first, m.data[:-1]), TAX, "SHAPE"),
+    "no ciphertexts": (
+        wire.Encrypted,
+        0,
+        lambda m: wire.Encrypted(m.first, b"\x7f" * len(m.data)),
+        BANK,
+        "CIPHERTEXT_INVALID",
+    ),
+    "no answers": (
+        wire.Encrypted,
+        0,
+        lambda m: wire.Encrypted(m.first, b"\x7f" * len(m.data)),
+        TAX,
+        "CIPHERTEXT_INVALID",
+    ),
+    "sums missing": (wire.Masked, 0, lambda m: wire.Masked(m.numbers[:-1].copy()), BANK, "SHAPE"),
+    "sums missing of the partner": (wire.Masked, 0, lambda m: wire.Masked(m.numbers[:-1].copy()), TAX, "SHAPE"),
+    "products missing": (wire.Products, 1, lambda m: wire.Products(m.numbers[:-1].copy()), WATER, "SHAPE"),
+    "scores of other rows": (
+        wire.ScoreShares,
+        0,
+        lambda m: wire.ScoreShares(m.first + 1, m.words),
+        WATER,
+        "SHAPE",
+    ),
+    "scores missing": (wire.ScoreShares, 1, lambda m: wire.ScoreShares(0, m.words[1:].copy()), WATER, "SHAPE"),
+    "means missing": (wire.Centres, 0, lambda m: wire.Centres(m.shift, np.zeros(0)), TAX, "SHAPE"),
+    "shares missing": (wire.ShareSums, 1, lambda m: wire.ShareSums(m.numbers[1:].copy()), TAX, "SHAPE"),
+    "errors missing": (wire.StandardErrors, 0, lambda m: wire.StandardErrors(np.zeros(0)), BANK, "SHAPE"),
+    "another kind": (wire.ScoreRange, 0, lambda m: wire.Products(np.zeros(1)), WATER, "UNEXPECTED_MESSAGE"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_peer_that_breaks_the_protocol_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    kind, number, make, culprit, code = BAD[name]
+    with pytest.raises(PeerError) as caught:
+        play(Case((1, 2, 1), n=160, seed=4), tamper=replace(kind, number, make, culprit))
+    assert (caught.value.culprit, caught.value.code) == (culprit, code)
+
+
+T = rlwe.PLAIN_MODULUS
+numbers = st.integers(-T // 2, T // 2)
+
+
+@given(a=st.lists(numbers, min_size=1, max_size=20), f=st.integers(-(2**40) + 1, 2**40 - 1))
+def test_products_modulo_t_are_exact(a: list[int], f: int) -> None:
+    found = multiplied(np.array(a), np.array(f))
+    assert [int(x) % T for x in found] == [x * f % T for x in a]
+    assert (np.abs(found) <= T // 2).all()
+
+
+@given(seed=st.integers(0, 10_000), bits=st.sampled_from([1, 7, 14, 28]), n=st.integers(1, 400))
+def test_sums_over_rows_are_exact(seed: int, bits: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    columns, shares = rng.integers(-(2**bits), 2**bits + 1, (3, n)), rng.integers(-T // 2, T, n)
+    expected = [sum(int(c) * int(s) for c, s in zip(row, shares, strict=True)) % T for row in columns]
+    assert [int(x) % T for x in exact_sums(columns, shares)] == expected
+    assert exact_sums(np.zeros((0, n), I64), shares).shape == (0,)
