@@ -102,6 +102,22 @@ async def test_a_job_survives_the_death_of_any_node_in_any_phase(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("place", ["job.stage.computed[gbdt.0/setup]", "job.stage.computed[gbdt.0/tree.2]"])
+@pytest.mark.parametrize("party", [TAX, BANK])
+async def test_a_job_under_paillier_survives_to_the_model_of_the_other_backend(
+    town: Town, oracle: dict[str, bytes], party: str, place: str
+) -> None:
+    """The key dies with the session that it was made for; the next one leads to the same bytes."""
+    definition = town.definition
+    models = tuple(model.model_copy(update={"groupsum": "paillier"}) for model in definition.models)
+    town.definition = definition.model_copy(update={"models": models})
+    try:
+        await dies_and_comes_back(town, oracle, party, place)
+    finally:
+        town.definition = definition
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["platform.epoch.kept", "platform.resume.sent", "platform.job.recovered"])
 async def test_a_job_survives_the_death_of_the_platform_while_it_resumes_it(
     town: Town, oracle: dict[str, bytes], place: str
