@@ -213,7 +213,7 @@ fn finish_second(ring: &Ring, c1: &[u64], seed: Seed<'_>, number: u64, out: &mut
     for (j, out) in out.iter_mut().enumerate() {
         *out = ring.scaled_down(std::array::from_fn(|limb| {
             let q = &ring.limbs[limb].modulus;
-            q.add(c1[limb * DEGREE + j], q.signed(error[j]))
+            c1[limb * DEGREE + j].wrapping_add(q.signed(error[j]))
         }));
     }
 }

@@ -31,15 +31,18 @@ pub struct Factor {
 }
 
 /// `x - m` where that is not negative, else `x`. For x below 2^63 + m.
+///
+/// The one choice that secrets are put to: a minimum stays one. Masks made of a sign are told to be choices by compilers,
+/// and made branches.
 #[inline(always)]
 pub fn once(x: u64, m: u64) -> u64 {
     x.min(x.wrapping_sub(m))
 }
 
-/// All ones where the highest bit of `x` is set, else zero.
+/// The number of least size that is `x` modulo an odd m, for x below m.
 #[inline(always)]
-pub fn sign_mask(x: u64) -> u64 {
-    ((x as i64) >> 63) as u64
+pub fn centred(x: u64, m: u64) -> i64 {
+    once(x.wrapping_add(m / 2), m).wrapping_sub(m / 2) as i64
 }
 
 #[inline(always)]
@@ -96,11 +99,10 @@ impl Modulus {
         once(a.wrapping_add(self.value).wrapping_sub(b), self.value)
     }
 
-    /// A number between -q and q, modulo q.
+    /// A number between -q and q, modulo q, below 2q.
     #[inline(always)]
     pub fn signed(&self, x: i64) -> u64 {
-        let x = x as u64;
-        x.wrapping_add(sign_mask(x) & self.value)
+        (x as u64).wrapping_add(self.value)
     }
 
     /// The power of a public number.
@@ -342,7 +344,9 @@ mod tests {
                 }
             }
             assert_eq!(modulus.signed(-1), q - 1);
-            assert_eq!(modulus.signed(5), 5);
+            assert_eq!(modulus.signed(5), q + 5);
+            let half = (q / 2) as i64;
+            assert_eq!([0, 1, q / 2, q / 2 + 1, q - 1].map(|x| centred(x, q)), [0, 1, half, -half, -1]);
             assert_eq!(modulus.sub(2, 3), q - 1);
             assert_eq!(modulus.add(q - 1, 1), 0);
         }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::error::KernelError;
 use crate::rlwe::{block_of, blocks, uniform};
-use crate::rlwe_modulus::{DEGREE, once, sign_mask};
+use crate::rlwe_modulus::{DEGREE, centred, once};
 use crate::rlwe_ring::{LIMBS, POLYNOMIAL, POLYNOMIAL_BYTES, Ring, expect, pack, ring};
 use crate::rlwe_sample::{Numbers, SEED_BYTES, Seed, small, zeros};
 
@@ -90,7 +90,8 @@ impl Owner {
             let (q, at) = (&transform.modulus, limb * DEGREE..(limb + 1) * DEGREE);
             let c0 = &mut c0[at.clone()];
             for (c0, (&plain, &error)) in c0.iter_mut().zip(plain.iter().zip(error.iter())) {
-                *c0 = q.add(ring.scaled_up(limb, plain), q.signed(error));
+                // Below 3q, which the transform takes.
+                *c0 = ring.scaled_up(limb, plain).wrapping_add(q.signed(error));
             }
             transform.forward(c0);
             let secret = self.values[at.clone()].iter().zip(&self.quotients[at.clone()]);
@@ -156,9 +157,7 @@ impl Owner {
         for (x, &y) in low.iter_mut().zip(high.iter()) {
             // x + first digit, where a digit above the half stands for a number below zero.
             let digit = q.times(q.sub(y, once(*x, q.value)), ring.inverse_first);
-            let negative = sign_mask((q.value / 2).wrapping_sub(digit));
-            let digit = digit.wrapping_sub(negative & q.value);
-            *x = x.wrapping_add(first.wrapping_mul(digit));
+            *x = x.wrapping_add(first.wrapping_mul(centred(digit, q.value) as u64));
         }
         low
     }
@@ -169,9 +168,9 @@ fn quotient_of(q: u64, w: u64) -> u64 {
     let (mut rest, mut quotient) = (w, 0u64);
     for _ in 0..64 {
         rest <<= 1;
-        let less = sign_mask(rest.wrapping_sub(q));
-        rest = rest.wrapping_sub(q & !less);
-        quotient = (quotient << 1) | (!less & 1);
+        // One where q fits, from the sign of q - 1 - rest.
+        quotient = (quotient << 1) | ((q - 1).wrapping_sub(rest) >> 63);
+        rest = once(rest, q);
     }
     quotient
 }

@@ -9,7 +9,7 @@
 use std::sync::OnceLock;
 
 use crate::error::KernelError;
-use crate::rlwe_modulus::{DEGREE, Factor, Modulus, Transform, once, sign_mask};
+use crate::rlwe_modulus::{DEGREE, Factor, Modulus, Transform, centred, once};
 use crate::rlwe_sample::{FLOOD_BITS, Numbers, zeros};
 
 /// Bits of a prime of q.
@@ -88,11 +88,10 @@ impl Ring {
     /// The number of least size that is `x` modulo t, for x below t.
     #[inline(always)]
     pub fn centred(x: u64) -> i64 {
-        let above = sign_mask((PLAIN_MODULUS / 2).wrapping_sub(x));
-        x.wrapping_sub(above & PLAIN_MODULUS) as i64
+        centred(x, PLAIN_MODULUS)
     }
 
-    /// A plaintext below t as a factor: its residue of least size modulo a prime.
+    /// A plaintext below t as a factor: that of least size, modulo a prime, below twice the prime.
     #[inline(always)]
     pub fn lift(&self, limb: usize, x: u64) -> u64 {
         self.limbs[limb].modulus.signed(Self::centred(x))

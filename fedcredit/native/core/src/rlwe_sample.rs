@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::rlwe_modulus::{DEGREE, Modulus, sign_mask};
+use crate::rlwe_modulus::{DEGREE, Modulus};
 use crate::rlwe_ring::LIMB_BITS;
 
 /// Bytes of a seed.
@@ -66,7 +66,7 @@ impl Seed<'_> {
                 *out = word;
                 above |= (modulus.value - 1).wrapping_sub(word);
             }
-            if sign_mask(above) == 0 {
+            if above >> 63 == 0 {
                 filled += room.len().min(CHUNK / 8);
             } else {
                 // One in 2^40 is not below: then those that are get taken one by one.
