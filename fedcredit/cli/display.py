@@ -182,11 +182,11 @@ def _columns(model: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="right" if column in ("bins", "IV") else "left")
     for row in shown:
         rank = row.get("rank")
-        told = _figure(row.get("iv")) if rank is None else f"no. {rank}"
+        told = _figure(row.get("iv"), row.get("iv_decimals", 4)) if rank is None else f"no. {rank}"
         # A name is a name, whatever markup it looks like.
         table.add_row(Text(row["column"]), Text(row["party"]), str(row["bins"]), row["refused"] or told)
     return table
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _figure(value: float | None, decimals: int = 4) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"

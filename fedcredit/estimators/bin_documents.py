@@ -51,11 +51,13 @@ def column_rows(
 ) -> list[dict[str, Any]]:
     """A row for each column, as it stands in metrics.json: own ones by name and with their bins, others by number.
 
-    Columns with the largest information value come first, those without bins last.
+    Columns with the largest information value come first, those without bins last. `iv_decimals` stands where the
+    value was rounded to so many before it was told.
     """
     at_label = any(column.table is not None for column in columns) or bool(foreign)
     ranks = params.iv_disclosure == "rank"
-    rows = [_own(me, column, ranked=ranks and not at_label) for column in columns]
+    told = {"iv_decimals": 2} if params.iv_disclosure == "rounded" else {}
+    rows = [_own(me, column, ranked=ranks and not at_label) | ({} if at_label else told) for column in columns]
     rows += [
         {
             "party": column.party,
@@ -64,6 +66,7 @@ def column_rows(
             "refused": column.refused,
             "iv": None if ranks else column.iv,
             "rank": int(column.iv) if ranks and column.iv is not None else None,
+            **told,
         }
         for column in foreign
     ]

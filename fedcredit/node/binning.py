@@ -76,4 +76,5 @@ def _own_report(context: ModelContext, params: BinParams, columns: Sequence[dict
     name = context.entry.name
     model = {"kind": "binning", "name": name, "params": asdict(params), "columns": columns}
     parties = [{"id": context.label_party, "role": "label"}, {"id": context.me, "role": "feature"}]
-    return report.render({"job": {"name": name, "parties": parties}, "models": [model]}).encode()
+    page = {"part_of": context.me, "job": {"name": name, "parties": parties}, "models": [model]}
+    return report.render(page).encode()

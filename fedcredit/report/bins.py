@@ -74,7 +74,7 @@ def _row(row: Mapping[str, Any], largest: float, parties: Parties) -> Section:
 def _value(row: Mapping[str, Any]) -> str:
     if (rank := number(row.get("rank"))) is not None:
         return f"no. {rank:.0f} of {text(row.get('party'))}"
-    return fixed(row.get("iv"))
+    return fixed(row.get("iv"), int(number(row.get("iv_decimals")) or 3))
 
 
 def _meaning(iv: float | None) -> str:

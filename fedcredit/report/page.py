@@ -46,6 +46,7 @@ def build_page(metrics: Mapping[str, Any]) -> Page:
     models = [show_model(model, index, parties) for index, model in enumerate(records(metrics.get("models")))]
     return {
         "title": text(job.get("name")) if job.get("name") else "Joint credit model",
+        "part": text(metrics["part_of"]) if metrics.get("part_of") else None,
         "job": {
             "purpose": text(job.get("purpose")),
             "started": _moment(job.get("started")),

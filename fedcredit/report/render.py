@@ -27,7 +27,8 @@ _DECIMALS: Final = 6  # of a chart's coordinates; finer than a pixel, and it hal
 def render(metrics: Mapping[str, Any]) -> str:
     """The report of a job, as one self-contained HTML document.
 
-    `metrics` is what stands in `metrics.json`; every key is optional, and an absent one leaves its section out. All
+    `metrics` is what stands in `metrics.json`; every key is optional, and an absent one leaves its section out. With
+    `part_of`, the party whose page it is, it shows that party's part of the models alone, not the job. All
     text is escaped; the only scripts that may run are the two that ship with the package, by their hash.
     """
     page = build_page(metrics)

@@ -95,6 +95,7 @@ def test_every_column_has_the_bins_of_the_pooled_table(job: Path, tmp_path: Path
     assert "salary" in report
     (page,) = (out / "parties" / "tax" / "model").rglob("bins.html")
     assert "turnover" in page.read_text()
+    assert "The part of tax" in page.read_text()
 
 
 @pytest.mark.slow

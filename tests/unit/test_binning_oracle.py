@@ -75,7 +75,12 @@ def fit(
         return await binning.fit(federation, columns.get(me, {}), label, n_rows=y.size, run_stage=kept[me])
 
     async def both() -> list[Binning]:
-        return await asyncio.gather(party(BANK), party(TAX))
+        parties = [asyncio.create_task(party(me)) for me in (BANK, TAX)]
+        done, _ = await asyncio.wait(parties, return_when=asyncio.FIRST_EXCEPTION)
+        if any(isinstance(task.exception(), ConnectionError) for task in done):
+            # Where one is cut off the other comes to its end of the stage: a job goes on behind what both have.
+            await asyncio.wait(parties)
+        return await asyncio.gather(*parties)
 
     return dict(zip((BANK, TAX), asyncio.run(both()), strict=True))
 

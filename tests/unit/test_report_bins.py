@@ -121,3 +121,20 @@ def test_a_browser_draws_a_plot_for_each_column_whatever_is_known_of_it(tmp_path
     assert console == []
     assert 'data-drawn="3"' in dom
     assert "<figure hidden" not in dom
+
+
+def test_the_page_of_a_part_says_whose_it_is_and_nothing_of_the_job() -> None:
+    document = {"part_of": "tax", "job": {"name": "binning.0"}, "models": [binning()]}
+    shown = Document(render(document)).visible
+    assert "The part of tax, for its own people" in shown
+    assert "Columns by information value" in shown
+    for of_the_job in ("What joining is worth", "Job hash", "Data and provenance", "Do not use its results"):
+        assert of_the_job not in shown
+        assert of_the_job in Document(render({"models": [binning()]})).visible
+
+
+def test_no_more_digits_are_shown_than_were_told() -> None:
+    rows = [{"party": "tax", "column": "tax.f0", "bins": 3, "refused": None, "iv": 0.5, "rank": None}]
+    for told, shown in (({}, "0.500"), ({"iv_decimals": 2}, "0.50")):
+        (model,) = build_page(metrics(models=[binning(columns=[rows[0] | told])]))["models"]
+        assert model["columns"]["rows"][0]["iv"] == shown
