@@ -200,6 +200,8 @@ def relax(town: Town, party: str) -> None:
 
 
 async def test_a_job_that_needs_more_memory_than_there_is_does_not_begin(town: Town, oracle: dict[str, bytes]) -> None:
+    # A process that has just begun would need the memory for libraries that it has not read yet.
+    await succeeds(town, await town.submit(), oracle)
     squeeze(town, TAX, 40)
     end = await town.end(await town.submit())
     assert (end.stage, end.code) == ("failed", "MEMORY_SHORT")
