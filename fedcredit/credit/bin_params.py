@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 from fedcredit.credit.binning import MAX_BIN
 from fedcredit.credit.joining import MIN_CLASS, MIN_ROWS, Floor
 from fedcredit.credit.optimal import MAX_BINS, BinLimits, Trend
-from fedcredit.credit.woe import EmptyClass, IvDisclosure
+from fedcredit.credit.woe import IvDisclosure
 from fedcredit.errors import ConfigError, Problem
 
 __all__ = ["BinParams", "Method"]
@@ -22,7 +22,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "method": get_args(Method),
     "monotone": get_args(Trend),
     "small": ("merge", "refuse"),
-    "empty": get_args(EmptyClass),
     "iv_disclosure": get_args(IvDisclosure),
 }
 _FLOORS = {"min_rows": MIN_ROWS, "min_events": MIN_CLASS, "min_non_events": MIN_CLASS}
@@ -43,7 +42,7 @@ class BinParams:
     `method`: "optimal" and "chimerge" join `prebins` small bins of about equal numbers of rows, "quantile" and "width"
     cut at most `max_bin` bins at once. `monotone` and the limits of optimal bins are those of `BinLimits`, `p_value`
     that of `chi_merge`. No bin has fewer than `min_rows` rows, `min_events` bad or `min_non_events` good ones; `small`
-    says whether such a bin is joined or its column refused. `empty`: see `woe_table`. `iv_disclosure`: see `told_iv`.
+    says whether such a bin is joined or its column refused. `iv_disclosure`: see `told_iv`.
 
     Raises: ConfigError listing every problem (CONFIG_TYPE, CONFIG_VALUE, CONFIG_FLOOR; from `from_mapping` also
     CONFIG_UNKNOWN_KEY with the nearest known key, and CONFIG_CONFLICT for one that the method does not look at).
@@ -63,7 +62,6 @@ class BinParams:
     turn_gain: float = 0.1
     p_value: float = 0.05
     small: Literal["merge", "refuse"] = "merge"
-    empty: EmptyClass = "neutral"
     iv_disclosure: IvDisclosure = "rounded"
 
     def __post_init__(self) -> None:

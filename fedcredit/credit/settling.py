@@ -140,7 +140,7 @@ def settle_column(shape: PrebinShape, counts: BinCounts, params: BinParams) -> S
             raise
         return SettledColumn(np.zeros(shape.n_bins, np.int64), None, refused.code)
     labels = canonical(bins.codes(each).astype(np.int64))
-    return SettledColumn(labels, woe_table(before.grouped(labels), empty=params.empty))
+    return SettledColumn(labels, woe_table(before.grouped(labels)))
 
 
 def canonical(labels: I64) -> I64:
