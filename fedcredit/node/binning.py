@@ -9,8 +9,9 @@ from typing import Any
 
 from fedcredit import report
 from fedcredit.credit.bin_params import BinParams
-from fedcredit.estimators import Binning, Federation
+from fedcredit.estimators import Binning
 from fedcredit.estimators.bin_documents import bins_document, column_rows
+from fedcredit.node.federations import federation_of
 from fedcredit.node.figures import phases_of
 from fedcredit.node.models import ModelContext, ModelResult
 
@@ -24,16 +25,7 @@ class BinningRunner:
         """Cut, count, settle; each party keeps the bins of its own columns. Raises FedcreditError."""
         entry = context.entry
         params = BinParams.from_mapping(entry.params)
-        federation = Federation(
-            me=context.me,
-            label_party=context.label_party,
-            feature_parties=context.feature_parties,
-            transport=context.transport,
-            ssid=context.ssid,
-            epoch=context.epoch,
-            deadline_s=context.peer_timeout_s,
-            meter=context.meter,
-        )
+        federation = federation_of(context)
         binning = Binning(params, groupsum=context.groupsum.backend)
         n_rows = context.count(context.train)
         begun = time.perf_counter()

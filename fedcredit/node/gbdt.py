@@ -16,6 +16,7 @@ from fedcredit.credit.params import TreeParams
 from fedcredit.estimators import Federation, GradientBoosting
 from fedcredit.estimators.alone import train_lightgbm
 from fedcredit.estimators.parts import LabelPart
+from fedcredit.node.federations import federation_of
 from fedcredit.node.figures import phases_of
 from fedcredit.node.models import ModelContext, ModelResult
 from fedcredit.runtime.state import StageRunner, StageState
@@ -41,16 +42,7 @@ class GbdtRunner:
         """Train, predict and evaluate. Raises FedcreditError."""
         entry = context.entry
         params = TreeParams.from_mapping({"seed": context.seed} | entry.params)
-        federation = Federation(
-            me=context.me,
-            label_party=context.label_party,
-            feature_parties=context.feature_parties,
-            transport=context.transport,
-            ssid=context.ssid,
-            epoch=context.epoch,
-            deadline_s=context.peer_timeout_s,
-            meter=context.meter,
-        )
+        federation = federation_of(context)
         model = GradientBoosting(params, hide_nodes=entry.hide_nodes, groupsum=context.groupsum.backend)
         begun = time.perf_counter()
         await model.fit(
