@@ -18,11 +18,15 @@ from fedcredit.wire._gen import linear_pb2 as pb
 from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
 
 __all__ = [
+    "DIRECTION",
+    "END",
+    "EVALUATE",
     "MAX_CHUNK_BYTES",
     "MAX_CHUNK_WORDS",
     "MAX_COLUMNS",
     "MAX_PARTIES",
     "MAX_ROWS",
+    "SHORTER",
     "Centres",
     "Encrypted",
     "LinearColumns",
@@ -48,7 +52,8 @@ MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_CHUNK_WORDS: Final = 1 << 17
 MAX_KEY_BYTES: Final = 1 << 20
 MAX_STREAM: Final = 1 << 40
-MAX_ACTION: Final = 3
+DIRECTION, SHORTER, EVALUATE, END = range(4)
+"""What a `LinearMove` has everybody do."""
 MAX_FACTOR: Final = 1e9
 MAX_PRODUCT: Final = 1e30
 """Whoever sends more than this would have others overflow."""
@@ -104,7 +109,7 @@ class LinearMove(Message, tag=0x73, proto=pb.LinearMove):
     steps; from these, how far all columns together still are from the estimate. Assumes: see the module.
     """
 
-    action: int = count(MAX_ACTION)
+    action: int = count(END)
     size: F64 = array("f8", 1, 1)
     on_s: F64 = array("f8", 1, MAX_MOVES)
     on_hy: F64 = array("f8", 1, MAX_MOVES)

@@ -1,6 +1,8 @@
 """One party's columns as the fit sees them: each of mean 0 and mean square 1, in fixed point.
 
 Coefficients, gradients and standard errors on the way are those of such columns; `OwnColumns` takes them back.
+
+Reveals: nothing: all of it happens at the owner of the columns. Assumes: nothing.
 """
 
 from __future__ import annotations

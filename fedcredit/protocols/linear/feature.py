@@ -30,6 +30,10 @@ from fedcredit.protocols.linear.scores import receive_scores, split_scores
 from fedcredit.protocols.linear.shape import LinearShape
 from fedcredit.protocols.linear.sums import receive_key
 from fedcredit.wire.linear import (
+    DIRECTION,
+    END,
+    EVALUATE,
+    SHORTER,
     Centres,
     LinearColumns,
     LinearKey,
@@ -45,7 +49,6 @@ __all__ = ["LinearFeature", "LinearFeatureFit", "LinearPartner"]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 
-DIRECTION, SHORTER, EVALUATE, END = range(4)
 MAX_SCORE = 1e4
 
 

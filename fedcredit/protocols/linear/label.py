@@ -41,6 +41,10 @@ from fedcredit.protocols.linear.scores import receive_scores
 from fedcredit.protocols.linear.shape import MAX_GRADIENTS, LinearShape
 from fedcredit.protocols.linear.sums import receive_key
 from fedcredit.wire.linear import (
+    DIRECTION,
+    END,
+    EVALUATE,
+    SHORTER,
     Centres,
     LinearColumns,
     LinearKey,
@@ -51,14 +55,12 @@ from fedcredit.wire.linear import (
     StandardErrors,
 )
 
-__all__ = ["Action", "LinearLabel", "LinearLabelFit"]
+__all__ = ["LinearLabel", "LinearLabelFit"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
-DIRECTION, SHORTER, EVALUATE, END = range(4)
-Action = int
 CLOSE: Final = 1e-8
 """The gap at which there is nothing left to find: a ten-thousandth of a standard error."""
 ENOUGH: Final = 20.0

@@ -3,6 +3,10 @@
 owner of a key    encrypts a vector v of n numbers, by coefficients                        Encrypted
 owner of columns  inner products with its columns, each under a mask of its own             Encrypted
 owner of a key    decrypts: sums under masks. It returns them (Masked), or keeps them as shares.
+
+Reveals: to the owner of a key, uniform numbers; to the owner of columns, ciphertexts, and the sums where they are
+returned; what these tell is said where they are asked for (`gradients`, `information`).
+Assumes: semi-honest parties; ring learning with errors.
 """
 
 from __future__ import annotations
