@@ -33,7 +33,7 @@ SKEWED = "import fedcredit.node.specification as s; s.PROTOCOLS['groupsum'] = 99
 async def test_versions_that_do_not_fit_are_found_before_any_data(town: Town) -> None:
     await town.kill(TAX)
     await town.up(TAX, before=SKEWED)
-    before = {pair: town.doors.passed(*pair) for pair in ((BANK, TAX), (BANK, REGISTRY), (TAX, REGISTRY))}
+    before = {pair: town.doors.count_from_now(*pair) for pair in ((BANK, TAX), (BANK, REGISTRY), (TAX, REGISTRY))}
     job = await town.submit()
     end = await town.end(job)
     assert (end.stage, end.code, end.exit_status) == ("failed", "INCOMPATIBLE", 77)
