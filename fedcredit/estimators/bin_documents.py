@@ -13,7 +13,7 @@ from fedcredit.estimators.binning import BinnedColumn, ForeignColumn
 from fedcredit.ids import PartyId
 from fedcredit.tables import Column
 
-__all__ = ["bins_document", "column_rows"]
+__all__ = ["bin_names", "bins_document", "column_rows"]
 
 FORMAT = 1
 _LEVELS_SHOWN = 6
@@ -73,6 +73,23 @@ def column_rows(
     return sorted(rows, key=_order)
 
 
+def bin_names(column: Column, bins: ScorecardBins) -> list[str]:
+    """What each bin is called, with all that goes into it."""
+    if bins.groups is not None:
+        names = [_group_name(column, bins, k) for k in range(bins.n_values)]
+    else:
+        points = [f"{point:.6g}" for point in bins.splits]
+        names = [_interval(points, k) for k in range(bins.n_values)]
+    names += [""] * (bins.n_bins - len(names))
+    if bins.values.missing:
+        code = bins.values.missing_code
+        names[code] = f"{names[code]}, missing" if names[code] else "missing"
+    for value, code in zip(bins.special, bins.special_codes, strict=True):
+        if code != bins.values.missing_code or bins.values.missing:
+            names[code] = f"{names[code]}, {value:g}" if names[code] else f"{value:g}"
+    return names
+
+
 def _order(row: dict[str, Any]) -> tuple[bool, bool, float, float]:
     unknown = row["iv"] is None
     return row["refused"] is not None, unknown, -(row["iv"] or 0.0), row["rank"] or 0.0
@@ -90,7 +107,7 @@ def _own(me: PartyId, column: BinnedColumn, *, ranked: bool) -> dict[str, Any]:
     }
     if bins is None:
         return row
-    names = _names(column.column, bins)
+    names = bin_names(column.column, bins)
     row["table"] = [{"bin": name, "rows": rows} for name, rows in zip(names, column.rows, strict=True)]
     for k, cell in enumerate(row["table"]):
         if bins.evidence is not None:
@@ -100,23 +117,6 @@ def _own(me: PartyId, column: BinnedColumn, *, ranked: bool) -> dict[str, Any]:
             cell["bad_rate"] = float(column.table.counts.bad_rate[k])
             cell["iv"] = float(column.table.iv[k])
     return row
-
-
-def _names(column: Column, bins: ScorecardBins) -> list[str]:
-    """What each bin is called, with all that goes into it."""
-    if bins.groups is not None:
-        names = [_group_name(column, bins, k) for k in range(bins.n_values)]
-    else:
-        points = [f"{point:.6g}" for point in bins.splits]
-        names = [_interval(points, k) for k in range(bins.n_values)]
-    names += [""] * (bins.n_bins - len(names))
-    if bins.values.missing:
-        code = bins.values.missing_code
-        names[code] = f"{names[code]}, missing" if names[code] else "missing"
-    for value, code in zip(bins.special, bins.special_codes, strict=True):
-        if code != bins.values.missing_code or bins.values.missing:
-            names[code] = f"{names[code]}, {value:g}" if names[code] else f"{value:g}"
-    return names
 
 
 def _interval(points: Sequence[str], k: int) -> str:

@@ -1,0 +1,400 @@
+"""A party's part of a scorecard, `scorecard.json`: its own columns with bins and points, and nothing of another's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from fedcredit.credit.points import PointScale, Reference, bin_points, reason_codes, reference_points, rounded
+from fedcredit.credit.scorecard_bins import ScorecardBins
+from fedcredit.credit.woe import BinCounts
+from fedcredit.errors import DataError, FedcreditError, Problem
+from fedcredit.estimators.bin_documents import bin_names
+from fedcredit.ids import PartyId, party_id
+from fedcredit.tables import Column
+
+__all__ = ["MAX_POINTS", "CardColumn", "CardPart", "OtherPart"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+
+MAX_POINTS: Final = 10**6
+"""Points of a bin, and base points, are at most this in size."""
+MAX_BYTES: Final = 64 << 20
+"""Of a document; one of forty columns with a thousand levels each is a hundredth of it."""
+
+_FORMAT: Final = 1
+_MAX_COLUMNS: Final = 1024
+_MAX_REASONS: Final = 64
+_MAX_PROBLEMS: Final = 20
+_HALF: Final = 0.5 + 1e-6
+_TRAIN_AGAIN: Final = "take the file as the job left it, or train the model again"
+
+
+@dataclass(frozen=True, slots=True)
+class CardColumn:
+    """A column of the card at its owner: how a value becomes a bin, and what each bin is worth.
+
+    `bins` know their weights of evidence. `names`, `rows`, `points`: of each bin, in the order of the codes; rows are
+    those of the training sample. `standard_error`: of the coefficient, None where a fixed sign held it at 0.
+    `reference`: the points that a row's are measured against for its reasons.
+
+    Raises: DataError MODEL_INVALID when these do not fit together.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    levels: tuple[str, ...] = field(repr=False)
+    bins: ScorecardBins = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    rows: tuple[int, ...] = field(repr=False)
+    coefficient: float
+    standard_error: float | None
+    points: tuple[int, ...] = field(repr=False)
+    reference: float
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise _invalid(problems)
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        for key, of_bins in (("names", self.names), ("rows", self.rows), ("points", self.points)):
+            if len(of_bins) != self.bins.n_bins:
+                yield key, f"has {len(of_bins)} entries for {self.bins.n_bins} bins"
+        if self.bins.evidence is None:
+            yield "bins", "have no weights of evidence"
+        if min(self.rows, default=0) < 0:
+            yield "rows", "are not numbers of rows"
+        if any(abs(points) > MAX_POINTS for points in self.points):
+            yield "points", f"go beyond {MAX_POINTS}"
+        for key, value in (("coefficient", self.coefficient), ("reference", self.reference)):
+            if not math.isfinite(value):
+                yield key, "is not a finite number"
+        error = self.standard_error
+        if error is not None and not 0 <= error < math.inf:
+            yield "standard_error", "is not a finite number, 0 or more"
+        yield from self._problems_of_levels()
+
+    def _problems_of_levels(self) -> Iterator[tuple[str, str]]:
+        groups = self.bins.groups
+        if (self.kind == "categorical") != (groups is not None):
+            yield "bins", f"are not those of a {self.kind} column"
+        elif groups is None and self.levels:
+            yield "levels", "are there for a numeric column"
+        elif len(set(self.levels)) != len(self.levels):
+            yield "levels", "repeat one another"
+        elif any(level >= len(self.levels) for group in groups or () for level in group):
+            yield "bins", "have a level that is not listed"
+
+    @classmethod
+    def of(
+        cls,
+        column: Column,
+        bins: ScorecardBins,
+        rows: Sequence[int],
+        coefficient: float,
+        standard_error: float | None,
+        scale: PointScale,
+        *,
+        reference: Reference = "neutral",
+    ) -> Self:
+        """The column with whole points for its bins, from what the fit found. `rows`: training rows of each bin.
+
+        Raises: ValueError for bins without weights of evidence, or points beyond MAX_POINTS; DataError MODEL_INVALID.
+        """
+        if bins.evidence is None:
+            raise ValueError(f"CardColumn.of: the bins of {column.name} have no weights of evidence yet")
+        points = rounded(bin_points(np.array(bins.evidence), coefficient, scale))
+        counted = np.array(rows, np.int64)
+        against = reference_points(points, BinCounts(counted, np.zeros_like(counted)), reference)
+        return cls(
+            column.name,
+            column.kind,
+            column.levels if column.kind == "categorical" else (),
+            bins,
+            tuple(bin_names(column, bins)),
+            tuple(counted.tolist()),
+            coefficient,
+            standard_error,
+            tuple(points.tolist()),
+            against,
+        )
+
+    def points_of(self, column: Column) -> I64:
+        """The points of each row. Levels are known by their names; one that training did not see is among the others.
+
+        Shapes: returns (n,). Raises: DataError COLUMN_KIND, VALUE_INFINITE, VALUE_LEVEL.
+        """
+        if column.kind != self.kind:
+            what = f"is {column.kind}, and {self.kind} in the model"
+            raise DataError(Problem("COLUMN_KIND", self.name, what, "declare it in the table's schema"))
+        values = column.values
+        if self.kind == "categorical" and column.levels != self.levels:
+            number = {level: k for k, level in enumerate(self.levels)}
+            # What has no number here gets the first that no group can have.
+            to = np.array([*(number.get(level, len(self.levels)) for level in column.levels), np.nan])
+            at = np.where(np.isnan(values), len(column.levels), values)
+            if at.size and not (at.min() >= 0 and at.max() <= len(column.levels) and (at == np.floor(at)).all()):
+                raise DataError(Problem("VALUE_LEVEL", self.name, "has values that are no numbers of levels"))
+            values = to[at.astype(np.int64)]
+        return np.array(self.points, np.int64)[self.bins.codes(values)]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPart:
+    """What the label party's part says of another party's: whose it is, and how many columns it has."""
+
+    party: PartyId
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardPart:
+    """One party's part of a scorecard: whole points for its own columns, and at the label party the base points.
+
+    A row's score is the base points and the points of all parties' columns. `model`: what tells this training from
+    every other, the same in all its parts (hash of the job and name of the model). `others`: at the label party, every
+    feature party with columns in the card, so that a part that is left out is missed; empty elsewhere.
+
+    Raises: DataError MODEL_INVALID, listing what does not fit together.
+    """
+
+    model: str
+    party: PartyId
+    label_party: PartyId
+    scale: PointScale
+    intercept: float | None
+    base_points: int | None
+    others: tuple[OtherPart, ...] = ()
+    columns: tuple[CardColumn, ...] = field(repr=False)
+    n_reasons: int
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise _invalid(problems)
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        at_label, intercept, base = self.role == "label", self.intercept, self.base_points
+        if (intercept is None) == at_label or (base is None) == at_label:
+            yield "intercept, base_points", "are at the label party, and only there"
+        elif intercept is not None and not math.isfinite(intercept):
+            yield "intercept", "is not a finite number"
+        elif not (intercept is None or base is None or _is_rounded(base, self.scale.base_points(intercept))):
+            yield "base_points", "are not those of the intercept on this scale"
+        names, others = [column.name for column in self.columns], [other.party for other in self.others]
+        if len(set(names)) != len(names):
+            yield "columns", "have a name twice"
+        if self.others and not at_label:
+            yield "others", "are listed at the label party alone"
+        if len({self.party, *others}) != len(others) + 1 or any(other.columns < 1 for other in self.others):
+            yield "others", "are not other parties, each once and with columns"
+        if not 1 <= self.n_reasons <= _MAX_REASONS:
+            yield "n_reasons", f"is not 1 to {_MAX_REASONS}"
+        for k, column in enumerate(self.columns):
+            exact = bin_points(np.array(column.bins.evidence), column.coefficient, self.scale).tolist()
+            if not all(map(_is_rounded, column.points, exact)):
+                yield f"columns[{k}].points", "are not those of the weights of evidence and the coefficient"
+
+    @property
+    def role(self) -> Literal["label", "feature"]:
+        """What the party is in the model."""
+        return "label" if self.party == self.label_party else "feature"
+
+    @property
+    def point_range(self) -> tuple[int, int]:
+        """The least and the most of `totals`, by the card alone: no row says anything about it."""
+        base = self.base_points or 0
+        least, most = (sum(worth(column.points) for column in self.columns) for worth in (min, max))
+        return base + least, base + most
+
+    def points_of(self, columns: Mapping[str, Column], n_rows: int) -> I64:
+        """The points of each row in each of this party's columns, in the order of the part.
+
+        Shapes: columns of n rows each; returns (n, f). Raises: DataError COLUMN_MISSING, COLUMN_KIND, VALUE_INFINITE.
+        """
+        if absent := [column.name for column in self.columns if column.name not in columns]:
+            what = "the model has a column that the table lacks"
+            raise DataError([Problem("COLUMN_MISSING", name, what) for name in absent])
+        points = np.empty((n_rows, len(self.columns)), np.int64)
+        for f, column in enumerate(self.columns):
+            points[:, f] = column.points_of(columns[column.name])
+        return points
+
+    def totals(self, points: I64) -> I64:
+        """This party's part of each score: its columns' points, and the base points at the label party.
+
+        Shapes: points (n, f); returns (n,).
+        """
+        total: I64 = points.sum(axis=1, dtype=np.int64) + (self.base_points or 0)
+        return total
+
+    def reasons(self, points: I64) -> I64:
+        """The columns of this party in which a row falls shortest, see `credit.points.reason_codes`; -1 for none.
+
+        Shapes: points (n, f); returns (n, n_reasons), numbers of columns.
+        """
+        return reason_codes(points, np.array([column.reference for column in self.columns]), self.n_reasons)
+
+    def to_bytes(self) -> bytes:
+        """`scorecard.json`, the same bytes for the same part."""
+        document = {
+            "format": _FORMAT,
+            "kind": "scorecard",
+            "role": self.role,
+            "model": self.model,
+            "party": self.party,
+            "label_party": self.label_party,
+            "scale": {"base_score": self.scale.base_score, "odds": self.scale.odds, "pdo": self.scale.pdo},
+            "rounding": "whole",
+            "intercept": self.intercept,
+            "base_points": self.base_points,
+            "others": [{"party": other.party, "columns": other.columns} for other in self.others],
+            "columns": [
+                {
+                    "name": column.name,
+                    "kind": column.kind,
+                    "levels": list(column.levels),
+                    "bins": column.bins.to_json(),
+                    "names": list(column.names),
+                    "rows": list(column.rows),
+                    "coefficient": column.coefficient,
+                    "standard_error": column.standard_error,
+                    "points": list(column.points),
+                    "reference": column.reference,
+                }
+                for column in self.columns
+            ],
+            "n_reasons": self.n_reasons,
+        }
+        return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The part that `to_bytes` wrote. Raises: DataError MODEL_INVALID, with what is wrong and where."""
+        if len(data) > MAX_BYTES:
+            raise _invalid([("", f"is larger than {MAX_BYTES >> 20} MiB")])
+        try:
+            document = _Document.model_validate_json(data)
+        except ValidationError as invalid:
+            found = invalid.errors(include_url=False, include_input=False, include_context=False)
+            raise _invalid([(_path(error["loc"]), _said(error["msg"])) for error in found]) from None
+        columns, problems = [], []
+        for k, column in enumerate(document.columns):
+            try:
+                columns.append(column.column())
+            except DataError as error:
+                problems += [(f"columns[{k}].{problem.where}", problem.what) for problem in error.problems]
+        if problems:
+            raise _invalid(problems)
+        try:
+            part = cls(
+                model=document.model,
+                party=party_id(document.party),
+                label_party=party_id(document.label_party),
+                scale=PointScale(**document.scale.model_dump()),
+                intercept=document.intercept,
+                base_points=document.base_points,
+                others=tuple(OtherPart(party_id(other.party), other.columns) for other in document.others),
+                columns=tuple(columns),
+                n_reasons=document.n_reasons,
+            )
+        except FedcreditError as error:
+            raise _invalid([(problem.where, problem.what) for problem in error.problems]) from None
+        if part.role != document.role:
+            raise _invalid([("role", "is not that of the party")])
+        return part
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+_Points: TypeAlias = Annotated[int, Field(ge=-MAX_POINTS, le=MAX_POINTS)]
+_Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
+_Party: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+
+
+class _Scale(_Strict):
+    base_score: FiniteFloat
+    odds: FiniteFloat
+    pdo: FiniteFloat
+
+
+class _Other(_Strict):
+    party: _Party
+    columns: int = Field(ge=1, le=_MAX_COLUMNS)
+
+
+class _Column(_Strict):
+    name: _Text
+    kind: Literal["numeric", "categorical"]
+    levels: list[str]
+    bins: dict[str, Any]
+    names: list[_Text]
+    rows: list[Annotated[int, Field(ge=0, lt=2**53)]]
+    coefficient: FiniteFloat
+    standard_error: FiniteFloat | None
+    points: list[_Points]
+    reference: FiniteFloat
+
+    def column(self) -> CardColumn:
+        try:
+            bins = ScorecardBins.from_json(self.bins)
+        except DataError:
+            raise _invalid([("bins", "are not bins of this version")]) from None
+        return CardColumn(
+            self.name,
+            self.kind,
+            tuple(self.levels),
+            bins,
+            tuple(self.names),
+            tuple(self.rows),
+            self.coefficient,
+            self.standard_error,
+            tuple(self.points),
+            self.reference,
+        )
+
+
+class _Document(_Strict):
+    format: Literal[1]
+    kind: Literal["scorecard"]
+    role: Literal["label", "feature"]
+    model: _Text
+    party: _Party
+    label_party: _Party
+    scale: _Scale
+    rounding: Literal["whole"]
+    intercept: FiniteFloat | None
+    base_points: _Points | None
+    others: list[_Other]
+    columns: list[_Column] = Field(max_length=_MAX_COLUMNS)
+    n_reasons: int
+
+
+def _is_rounded(points: int, exact: float) -> bool:
+    return abs(points - exact) <= _HALF
+
+
+def _path(where: Iterable[int | str]) -> str:
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step[:40]}" for step in where)
+    return path.removeprefix(".")
+
+
+def _said(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _invalid(problems: Sequence[tuple[str, str]]) -> DataError:
+    """The error of a part in which these places are wrong; places are keys and numbers, never values."""
+    shown = [Problem("MODEL_INVALID", where or "model part", what, _TRAIN_AGAIN) for where, what in problems]
+    if (rest := len(shown) - _MAX_PROBLEMS) > 0:
+        shown[_MAX_PROBLEMS:] = [Problem("MODEL_INVALID", "model part", f"has {rest} more problems", _TRAIN_AGAIN)]
+    return DataError(shown)
