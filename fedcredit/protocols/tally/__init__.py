@@ -1,0 +1,11 @@
+"""How the total points of good and of bad rows are spread, for the label party, and no row's points for anybody.
+
+`TallyLabel` learns the counts; `TallyPartner`, the first feature party, holds the other share; `TallyFeature` are the
+others. What is sent when, and what each party learns: `docs/protocols/tally.md`.
+"""
+
+from fedcredit.protocols.tally.feature import TallyFeature, TallyPartner
+from fedcredit.protocols.tally.label import Tally, TallyLabel
+from fedcredit.protocols.tally.shape import CardPoints, TallyShape
+
+__all__ = ["CardPoints", "Tally", "TallyFeature", "TallyLabel", "TallyPartner", "TallyShape"]
