@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from fedcredit.credit.points import PointScale, Reference, bin_points, reason_codes, reference_points, rounded
+from fedcredit.credit.points import PointScale, bin_points, reason_codes
 from fedcredit.credit.scorecard_bins import ScorecardBins
-from fedcredit.credit.woe import BinCounts
 from fedcredit.errors import DataError, FedcreditError, Problem
-from fedcredit.estimators.bin_documents import bin_names
+from fedcredit.estimators.card_column import MAX_POINTS, CardColumn, model_invalid
 from fedcredit.ids import PartyId, party_id
 from fedcredit.tables import Column
 
@@ -24,127 +23,15 @@ __all__ = ["MAX_POINTS", "CardColumn", "CardPart", "OtherPart"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
 
-MAX_POINTS: Final = 10**6
-"""Points of a bin, and base points, are at most this in size."""
 MAX_BYTES: Final = 64 << 20
 """Of a document; one of forty columns with a thousand levels each is a hundredth of it."""
 
 _FORMAT: Final = 1
 _MAX_COLUMNS: Final = 1024
 _MAX_REASONS: Final = 64
-_MAX_PROBLEMS: Final = 20
 _HALF: Final = 0.5 + 1e-6
-_TRAIN_AGAIN: Final = "take the file as the job left it, or train the model again"
-
-
-@dataclass(frozen=True, slots=True)
-class CardColumn:
-    """A column of the card at its owner: how a value becomes a bin, and what each bin is worth.
-
-    `bins` know their weights of evidence. `names`, `rows`, `points`: of each bin, in the order of the codes; rows are
-    those of the training sample. `standard_error`: of the coefficient, None where a fixed sign held it at 0.
-    `reference`: the points that a row's are measured against for its reasons.
-
-    Raises: DataError MODEL_INVALID when these do not fit together.
-    """
-
-    name: str
-    kind: Literal["numeric", "categorical"]
-    levels: tuple[str, ...] = field(repr=False)
-    bins: ScorecardBins = field(repr=False)
-    names: tuple[str, ...] = field(repr=False)
-    rows: tuple[int, ...] = field(repr=False)
-    coefficient: float
-    standard_error: float | None
-    points: tuple[int, ...] = field(repr=False)
-    reference: float
-
-    def __post_init__(self) -> None:
-        if problems := list(self._problems()):
-            raise _invalid(problems)
-
-    def _problems(self) -> Iterator[tuple[str, str]]:
-        for key, of_bins in (("names", self.names), ("rows", self.rows), ("points", self.points)):
-            if len(of_bins) != self.bins.n_bins:
-                yield key, f"has {len(of_bins)} entries for {self.bins.n_bins} bins"
-        if self.bins.evidence is None:
-            yield "bins", "have no weights of evidence"
-        if min(self.rows, default=0) < 0:
-            yield "rows", "are not numbers of rows"
-        if any(abs(points) > MAX_POINTS for points in self.points):
-            yield "points", f"go beyond {MAX_POINTS}"
-        for key, value in (("coefficient", self.coefficient), ("reference", self.reference)):
-            if not math.isfinite(value):
-                yield key, "is not a finite number"
-        error = self.standard_error
-        if error is not None and not 0 <= error < math.inf:
-            yield "standard_error", "is not a finite number, 0 or more"
-        yield from self._problems_of_levels()
-
-    def _problems_of_levels(self) -> Iterator[tuple[str, str]]:
-        groups = self.bins.groups
-        if (self.kind == "categorical") != (groups is not None):
-            yield "bins", f"are not those of a {self.kind} column"
-        elif groups is None and self.levels:
-            yield "levels", "are there for a numeric column"
-        elif len(set(self.levels)) != len(self.levels):
-            yield "levels", "repeat one another"
-        elif any(level >= len(self.levels) for group in groups or () for level in group):
-            yield "bins", "have a level that is not listed"
-
-    @classmethod
-    def of(
-        cls,
-        column: Column,
-        bins: ScorecardBins,
-        rows: Sequence[int],
-        coefficient: float,
-        standard_error: float | None,
-        scale: PointScale,
-        *,
-        reference: Reference = "neutral",
-    ) -> Self:
-        """The column with whole points for its bins, from what the fit found. `rows`: training rows of each bin.
-
-        Raises: ValueError for bins without weights of evidence, or points beyond MAX_POINTS; DataError MODEL_INVALID.
-        """
-        if bins.evidence is None:
-            raise ValueError(f"CardColumn.of: the bins of {column.name} have no weights of evidence yet")
-        points = rounded(bin_points(np.array(bins.evidence), coefficient, scale))
-        counted = np.array(rows, np.int64)
-        against = reference_points(points, BinCounts(counted, np.zeros_like(counted)), reference)
-        return cls(
-            column.name,
-            column.kind,
-            column.levels if column.kind == "categorical" else (),
-            bins,
-            tuple(bin_names(column, bins)),
-            tuple(counted.tolist()),
-            coefficient,
-            standard_error,
-            tuple(points.tolist()),
-            against,
-        )
-
-    def points_of(self, column: Column) -> I64:
-        """The points of each row. Levels are known by their names; one that training did not see is among the others.
-
-        Shapes: returns (n,). Raises: DataError COLUMN_KIND, VALUE_INFINITE, VALUE_LEVEL.
-        """
-        if column.kind != self.kind:
-            what = f"is {column.kind}, and {self.kind} in the model"
-            raise DataError(Problem("COLUMN_KIND", self.name, what, "declare it in the table's schema"))
-        values = column.values
-        if self.kind == "categorical" and column.levels != self.levels:
-            number = {level: k for k, level in enumerate(self.levels)}
-            # What has no number here gets the first that no group can have.
-            to = np.array([*(number.get(level, len(self.levels)) for level in column.levels), np.nan])
-            at = np.where(np.isnan(values), len(column.levels), values)
-            if at.size and not (at.min() >= 0 and at.max() <= len(column.levels) and (at == np.floor(at)).all()):
-                raise DataError(Problem("VALUE_LEVEL", self.name, "has values that are no numbers of levels"))
-            values = to[at.astype(np.int64)]
-        return np.array(self.points, np.int64)[self.bins.codes(values)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +65,7 @@ class CardPart:
 
     def __post_init__(self) -> None:
         if problems := list(self._problems()):
-            raise _invalid(problems)
+            raise model_invalid(problems)
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         at_label, intercept, base = self.role == "label", self.intercept, self.base_points
@@ -219,13 +106,24 @@ class CardPart:
 
         Shapes: columns of n rows each; returns (n, f). Raises: DataError COLUMN_MISSING, COLUMN_KIND, VALUE_INFINITE.
         """
-        if absent := [column.name for column in self.columns if column.name not in columns]:
-            what = "the model has a column that the table lacks"
-            raise DataError([Problem("COLUMN_MISSING", name, what) for name in absent])
+        self._refuse_missing(columns)
         points = np.empty((n_rows, len(self.columns)), np.int64)
         for f, column in enumerate(self.columns):
             points[:, f] = column.points_of(columns[column.name])
         return points
+
+    def woe_of(self, columns: Mapping[str, Column], n_rows: int) -> F64:
+        """The weights of evidence of each row in each of this party's columns. Shapes and errors: `points_of`."""
+        self._refuse_missing(columns)
+        woe = np.empty((n_rows, len(self.columns)))
+        for f, column in enumerate(self.columns):
+            woe[:, f] = column.woe_of(columns[column.name])
+        return woe
+
+    def _refuse_missing(self, columns: Mapping[str, Column]) -> None:
+        if absent := [column.name for column in self.columns if column.name not in columns]:
+            what = "the model has a column that the table lacks"
+            raise DataError([Problem("COLUMN_MISSING", name, what) for name in absent])
 
     def totals(self, points: I64) -> I64:
         """This party's part of each score: its columns' points, and the base points at the label party.
@@ -279,12 +177,12 @@ class CardPart:
     def from_bytes(cls, data: bytes) -> Self:
         """The part that `to_bytes` wrote. Raises: DataError MODEL_INVALID, with what is wrong and where."""
         if len(data) > MAX_BYTES:
-            raise _invalid([("", f"is larger than {MAX_BYTES >> 20} MiB")])
+            raise model_invalid([("", f"is larger than {MAX_BYTES >> 20} MiB")])
         try:
             document = _Document.model_validate_json(data)
         except ValidationError as invalid:
             found = invalid.errors(include_url=False, include_input=False, include_context=False)
-            raise _invalid([(_path(error["loc"]), _said(error["msg"])) for error in found]) from None
+            raise model_invalid([(_path(error["loc"]), _said(error["msg"])) for error in found]) from None
         columns, problems = [], []
         for k, column in enumerate(document.columns):
             try:
@@ -292,7 +190,7 @@ class CardPart:
             except DataError as error:
                 problems += [(f"columns[{k}].{problem.where}", problem.what) for problem in error.problems]
         if problems:
-            raise _invalid(problems)
+            raise model_invalid(problems)
         try:
             part = cls(
                 model=document.model,
@@ -306,9 +204,9 @@ class CardPart:
                 n_reasons=document.n_reasons,
             )
         except FedcreditError as error:
-            raise _invalid([(problem.where, problem.what) for problem in error.problems]) from None
+            raise model_invalid([(problem.where, problem.what) for problem in error.problems]) from None
         if part.role != document.role:
-            raise _invalid([("role", "is not that of the party")])
+            raise model_invalid([("role", "is not that of the party")])
         return part
 
 
@@ -348,7 +246,7 @@ class _Column(_Strict):
         try:
             bins = ScorecardBins.from_json(self.bins)
         except DataError:
-            raise _invalid([("bins", "are not bins of this version")]) from None
+            raise model_invalid([("bins", "are not bins of this version")]) from None
         return CardColumn(
             self.name,
             self.kind,
@@ -390,11 +288,3 @@ def _path(where: Iterable[int | str]) -> str:
 
 def _said(message: str) -> str:
     return message[:1].lower() + message[1:]
-
-
-def _invalid(problems: Sequence[tuple[str, str]]) -> DataError:
-    """The error of a part in which these places are wrong; places are keys and numbers, never values."""
-    shown = [Problem("MODEL_INVALID", where or "model part", what, _TRAIN_AGAIN) for where, what in problems]
-    if (rest := len(shown) - _MAX_PROBLEMS) > 0:
-        shown[_MAX_PROBLEMS:] = [Problem("MODEL_INVALID", "model part", f"has {rest} more problems", _TRAIN_AGAIN)]
-    return DataError(shown)
