@@ -119,7 +119,15 @@ class CardColumn:
         )
 
     def points_of(self, column: Column) -> I64:
-        """The points of each row. Levels are known by their names; one that training did not see is among the others.
+        """The points of each row. Shapes: returns (n,). Raises: as `codes_of`."""
+        return np.array(self.points, np.int64)[self.codes_of(column)]
+
+    def woe_of(self, column: Column) -> F64:
+        """The weight of evidence of each row. Shapes: returns (n,). Raises: as `codes_of`."""
+        return self.bins.woe(self.codes_of(column))
+
+    def codes_of(self, column: Column) -> U8:
+        """The bin of each row. Levels are known by their names; one that training did not see is among the others.
 
         Shapes: returns (n,). Raises: DataError COLUMN_KIND, VALUE_INFINITE, VALUE_LEVEL.
         """
