@@ -18,7 +18,9 @@ from fedcredit.protocols.linear.fixed import centred, exact_sums, multiplied
 PLAIN_MODULUS, masks = real.PLAIN_MODULUS, real.masks
 SLOTS = 64
 KEY = b"stand-in key"
-MODULES = ("curves", "label", "feature", "scores", "sums")
+LINEAR = ("curves", "label", "feature", "scores", "sums")
+MOMENTS = ("label", "feature", "products")
+MODULES = ("ciphertexts", *(f"linear.{name}" for name in LINEAR), *(f"moments.{name}" for name in MOMENTS))
 
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +28,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> None:
     import rlwe_stand_in
 
     for module in MODULES:
-        monkeypatch.setattr(f"fedcredit.protocols.linear.{module}.rlwe", rlwe_stand_in)
+        monkeypatch.setattr(f"fedcredit.protocols.{module}.rlwe", rlwe_stand_in)
     monkeypatch.setattr("fedcredit.protocols.linear.shape.SLOTS", SLOTS)
 
 
@@ -94,7 +96,7 @@ class SecretKey:
         self.public = PublicKey()
 
     @classmethod
-    def generate(cls, randomness: Any) -> Self:
+    def generate(cls, randomness: Any, *, answers: int = 0) -> Self:
         return cls()
 
     def encrypt_slots(self, values: np.ndarray, randomness: Any) -> Ciphertexts:

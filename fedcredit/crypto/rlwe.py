@@ -49,6 +49,7 @@ __all__ = [
     "PublicKey",
     "SecretKey",
     "SlotProducts",
+    "centred",
     "masks",
 ]
 
@@ -70,6 +71,12 @@ def masks(randomness: Randomness, *shape: int) -> I64:
         more = randomness.words(size - len(drawn)) & np.uint64((1 << _PLAIN_BITS) - 1)
         drawn = np.concatenate([drawn, more[more < PLAIN_MODULUS]])
     return drawn.astype(np.int64).reshape(shape)
+
+
+def centred(numbers: I64) -> I64:
+    """The number of least size that is the same modulo `PLAIN_MODULUS`. Shapes: any."""
+    rest = np.remainder(numbers, PLAIN_MODULUS)
+    return np.where(rest > PLAIN_MODULUS // 2, rest - PLAIN_MODULUS, rest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

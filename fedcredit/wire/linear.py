@@ -1,4 +1,4 @@
-"""Messages of the joint logistic regression: `docs/protocols/linear.md`.
+"""Messages of the joint logistic regression: `docs/protocols/linear.md`. Keys and ciphertexts: `wire.encryption`.
 
 Label party A has labels and may have columns; feature parties P have columns; the first of them is the partner H.
 Reveals: of every message, its size, which follows from public numbers of rows, columns and rounds.
@@ -15,22 +15,19 @@ import numpy.typing as npt
 
 from fedcredit.kernels.onehot import U32
 from fedcredit.wire._gen import linear_pb2 as pb
-from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
+from fedcredit.wire.message import Message, MessageInvalid, array, count
 
 __all__ = [
     "DIRECTION",
     "END",
     "EVALUATE",
-    "MAX_CHUNK_BYTES",
     "MAX_CHUNK_WORDS",
     "MAX_COLUMNS",
     "MAX_PARTIES",
     "MAX_ROWS",
     "SHORTER",
     "Centres",
-    "Encrypted",
     "LinearColumns",
-    "LinearKey",
     "LinearMove",
     "LinearTerms",
     "Masked",
@@ -48,10 +45,7 @@ MAX_ROWS: Final = 1 << 20
 MAX_COLUMNS: Final = 4096
 MAX_PARTIES: Final = 64
 MAX_MOVES: Final = 64
-MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_CHUNK_WORDS: Final = 1 << 17
-MAX_KEY_BYTES: Final = 1 << 20
-MAX_STREAM: Final = 1 << 40
 DIRECTION, SHORTER, EVALUATE, END = range(4)
 """What a `LinearMove` has everybody do."""
 MAX_FACTOR: Final = 1e9
@@ -89,16 +83,6 @@ class LinearTerms(Message, tag=0x71, proto=pb.LinearTerms):
             raise MessageInvalid("LinearTerms.penalty", "not one number, at least 0", "ARRAY_INVALID")
         if self.columns.size < 2 or (self.columns > MAX_COLUMNS).any():
             raise MessageInvalid("LinearTerms.columns", "not numbers of columns of parties", "ARRAY_INVALID")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class LinearKey(Message, tag=0x72, proto=pb.LinearKey):
-    """A public key of A or of H, for this session.
-
-    Reveals: nothing. Assumes: ring learning with errors.
-    """
-
-    key: bytes = blob(1, MAX_KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -140,18 +124,6 @@ class ScoreShares(Message, tag=0x75, proto=pb.ScoreShares):
 
     first: int = count(MAX_ROWS)
     words: I64 = array("i8", 1, MAX_CHUNK_WORDS)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Encrypted(Message, tag=0x76, proto=pb.Encrypted):
-    """A run of bytes of ciphertexts, or of answers computed from them.
-
-    Reveals: nothing to who has not the key; to the key's owner, of an answer, numbers under uniform masks.
-    Assumes: ring learning with errors; the noise of an answer is drowned.
-    """
-
-    first: int = count(MAX_STREAM)
-    data: bytes = blob(1, MAX_CHUNK_BYTES)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -27,7 +27,7 @@ from fedcredit.protocols.linear.curves import ask_curve, curve_noise, serve_curv
 from fedcredit.protocols.linear.fixed import centred, exact_sums, multiplied, scores_to_shares
 from fedcredit.transport.memory import Outcome, run_network
 from fedcredit.wire import linear as wire
-from fedcredit.wire.linear import LinearKey
+from fedcredit.wire.encryption import Encrypted, EncryptionKey
 from fedcredit.wire.message import message_type
 
 BANK, TAX, WATER, POWER = PARTIES = tuple(map(PartyId, ("bank", "tax", "water", "power")))
@@ -209,7 +209,7 @@ def test_small_windows_and_chunks_give_the_same_model(widths: tuple[int, ...], m
     rlwe_stand_in.use(monkeypatch)
     case = Case(widths, n=500)
     straight = play(case)
-    monkeypatch.setattr("fedcredit.protocols.linear.sums.MAX_CHUNK_BYTES", 1000)
+    monkeypatch.setattr("fedcredit.protocols.ciphertexts.MAX_CHUNK_BYTES", 1000)
     monkeypatch.setattr("fedcredit.protocols.linear.scores.MAX_CHUNK_WORDS", 90)
     monkeypatch.setattr("fedcredit.protocols.linear.shape.BATCH_NUMBERS", 1000)
     pieces = play(case, window_bytes=1)
@@ -313,8 +313,8 @@ def replace(kind: type[Any], number: int, make: Callable[[Any], Any], sender: Pa
 F64, I64, U32 = np.float64, np.int64, np.uint32
 BAD: dict[str, tuple[type[Any], int, Callable[[Any], Any], PartyId, str]] = {
     "other rows": (wire.LinearColumns, 0, lambda m: wire.LinearColumns(m.columns, m.rows + 1), TAX, "SHAPE"),
-    "no key": (LinearKey, 0, lambda m: LinearKey(b"x"), BANK, "KEY_INVALID"),
-    "no key of the partner": (LinearKey, 1, lambda m: LinearKey(b"x"), TAX, "KEY_INVALID"),
+    "no key": (EncryptionKey, 0, lambda m: EncryptionKey(b"x"), BANK, "KEY_INVALID"),
+    "no key of the partner": (EncryptionKey, 1, lambda m: EncryptionKey(b"x"), TAX, "KEY_INVALID"),
     "other parties": (
         wire.LinearTerms,
         0,
@@ -350,19 +350,19 @@ BAD: dict[str, tuple[type[Any], int, Callable[[Any], Any], PartyId, str]] = {
         BANK,
         "SHAPE",
     ),
-    "another run": (wire.Encrypted, 1, lambda m: wire.Encrypted(m.first + 1, m.data), BANK, "SHAPE"),
-    "bytes missing": (wire.Encrypted, 0, lambda m: wire.Encrypted(m.first, m.data[:-1]), TAX, "SHAPE"),
+    "another run": (Encrypted, 1, lambda m: Encrypted(m.first + 1, m.data), BANK, "SHAPE"),
+    "bytes missing": (Encrypted, 0, lambda m: Encrypted(m.first, m.data[:-1]), TAX, "SHAPE"),
     "no ciphertexts": (
-        wire.Encrypted,
+        Encrypted,
         0,
-        lambda m: wire.Encrypted(m.first, b"\x7f" * len(m.data)),
+        lambda m: Encrypted(m.first, b"\x7f" * len(m.data)),
         BANK,
         "CIPHERTEXT_INVALID",
     ),
     "no answers": (
-        wire.Encrypted,
+        Encrypted,
         0,
-        lambda m: wire.Encrypted(m.first, b"\x7f" * len(m.data)),
+        lambda m: Encrypted(m.first, b"\x7f" * len(m.data)),
         TAX,
         "CIPHERTEXT_INVALID",
     ),

@@ -19,10 +19,10 @@ from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.crypto.rlwe_checks import BadCiphertext
 from fedcredit.ids import PartyId
+from fedcredit.protocols.ciphertexts import receive_bytes, send_bytes
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.linear.fixed import centred, fixed, turns
 from fedcredit.protocols.linear.shape import LinearShape
-from fedcredit.protocols.linear.sums import receive_bytes, send_bytes
 
 __all__ = ["ask_curve", "ask_slots", "curve_noise", "serve_curve", "serve_slots"]
 

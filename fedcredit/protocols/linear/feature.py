@@ -19,6 +19,7 @@ from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import DataError, PeerError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.protocols.ciphertexts import receive_key, send_key
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import OwnColumns
 from fedcredit.protocols.linear.curves import serve_curve
@@ -28,7 +29,6 @@ from fedcredit.protocols.linear.information import InformationParty
 from fedcredit.protocols.linear.likelihood import further_likelihood, partner_likelihood
 from fedcredit.protocols.linear.scores import receive_scores, split_scores
 from fedcredit.protocols.linear.shape import LinearShape
-from fedcredit.protocols.linear.sums import receive_key
 from fedcredit.wire.linear import (
     DIRECTION,
     END,
@@ -36,7 +36,6 @@ from fedcredit.wire.linear import (
     SHORTER,
     Centres,
     LinearColumns,
-    LinearKey,
     LinearMove,
     LinearTerms,
     Products,
@@ -134,9 +133,8 @@ class _Run:
         self._counts = dict(zip(parties, columns, strict=True))
         self._counts[shape.label] += 1
         if self._secret is not None:
-            key = LinearKey(self._secret.public.to_bytes().tobytes())
             for peer in (shape.label, *shape.further):
-                yield from send(peer, key)
+                yield from send_key(peer, self._secret.public)
         else:
             self._keys[shape.partner] = yield from receive_key(shape.partner, shape.step)
         curvature = float(terms.curvature[0])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.credit.fourier import PERIOD
-from fedcredit.crypto.rlwe import PLAIN_MODULUS
+from fedcredit.crypto.rlwe import PLAIN_MODULUS, centred
 
 __all__ = ["apart", "centred", "exact_sums", "fixed", "multiplied", "scores_to_shares", "turns"]
 
@@ -23,12 +23,6 @@ _T_BITS: Final = PLAIN_MODULUS.bit_length()
 _MOST_LIMB_BITS: Final = 30
 _EXACT_BITS: Final = 53
 """Whole numbers up to 2^53 are exact in float64, and so are sums of products below it."""
-
-
-def centred(numbers: I64) -> I64:
-    """The number of least size that is the same modulo t. Shapes: any."""
-    rest = np.remainder(numbers, _T)
-    return np.where(rest > _T // 2, rest - _T, rest)
 
 
 def fixed(numbers: F64, bits: int) -> I64:

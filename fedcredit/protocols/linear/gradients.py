@@ -23,6 +23,7 @@ import numpy.typing as npt
 from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.ids import PartyId
+from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, send
 from fedcredit.protocols.linear.columns import OwnColumns, from_limbs
 from fedcredit.protocols.linear.fixed import centred
@@ -33,7 +34,6 @@ from fedcredit.protocols.linear.sums import (
     open_sums,
     receive_masked,
     receive_vector,
-    send_bytes,
 )
 from fedcredit.wire.linear import Masked
 

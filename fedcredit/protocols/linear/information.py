@@ -28,12 +28,13 @@ from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
+from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import ALL, OwnColumns, from_limbs
 from fedcredit.protocols.linear.curves import ask_slots, serve_slots
 from fedcredit.protocols.linear.fixed import centred, fixed, multiplied
 from fedcredit.protocols.linear.shape import Bits, LinearShape
-from fedcredit.protocols.linear.sums import Batch, answer_sums, local_sums, open_sums, receive_vector, send_bytes
+from fedcredit.protocols.linear.sums import Batch, answer_sums, local_sums, open_sums, receive_vector
 from fedcredit.wire.linear import ShareSums
 
 __all__ = ["InformationParty", "assembled", "receive_entries"]

@@ -1,6 +1,6 @@
 """The label party's side of joint logistic regression: it owns labels and weights, and leads the search.
 
-once     P -> A  LinearColumns;  A -> P  LinearKey, LinearTerms;  H -> all  LinearKey
+once     P -> A  LinearColumns;  A -> P  EncryptionKey, LinearTerms;  H -> all  EncryptionKey
 step     A -> P  LinearMove      a direction and a size; the size alone, where a step was too long
          P -> A  ScoreRange      do all scores stay within the reach of the series?
          A -> P  LinearMove      evaluate
@@ -30,6 +30,7 @@ from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import ConfigError, DataError, PeerError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.protocols.ciphertexts import receive_key, send_key
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import OwnColumns
 from fedcredit.protocols.linear.curves import ask_curve, curve_noise
@@ -39,7 +40,6 @@ from fedcredit.protocols.linear.information import InformationParty, assembled, 
 from fedcredit.protocols.linear.likelihood import label_likelihood
 from fedcredit.protocols.linear.scores import receive_scores
 from fedcredit.protocols.linear.shape import MAX_GRADIENTS, LinearShape
-from fedcredit.protocols.linear.sums import receive_key
 from fedcredit.wire.linear import (
     DIRECTION,
     END,
@@ -47,7 +47,6 @@ from fedcredit.wire.linear import (
     SHORTER,
     Centres,
     LinearColumns,
-    LinearKey,
     LinearMove,
     LinearTerms,
     Products,
@@ -158,10 +157,9 @@ class _Run:
             self._counts[peer] = told.columns
         self._own_columns = tuple(d - (party == shape.label) for party, d in self._counts.items())
         shape.refuse_columns(self._own_columns)
-        key = LinearKey(self._secret.public.to_bytes().tobytes())
         terms = LinearTerms(np.array(self._own_columns, np.uint32), np.array([self._curvature]), np.array([self._l2]))
         for peer in shape.peers:
-            yield from send(peer, key)
+            yield from send_key(peer, self._secret.public)
             yield from send(peer, terms)
         self._partner = yield from receive_key(shape.partner, shape.step)
 

@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
+from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, send
 from fedcredit.protocols.linear.curves import ask_curve, serve_curve
 from fedcredit.protocols.linear.fixed import centred, fixed, multiplied
 from fedcredit.protocols.linear.information import receive_entries
 from fedcredit.protocols.linear.shape import LinearShape
-from fedcredit.protocols.linear.sums import answer_sums, open_sums, receive_masked, receive_vector, send_bytes
+from fedcredit.protocols.linear.sums import answer_sums, open_sums, receive_masked, receive_vector
 from fedcredit.wire.linear import Masked, ShareSums
 
 __all__ = ["further_likelihood", "label_likelihood", "partner_likelihood"]

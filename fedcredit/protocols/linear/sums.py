@@ -1,4 +1,4 @@
-"""Ciphertexts on their way, and sums of one party's columns with what another has encrypted.
+"""Sums of one party's columns with what another has encrypted.
 
 owner of a key    encrypts a vector v of n numbers, by coefficients                        Encrypted
 owner of columns  inner products with its columns, each under a mask of its own             Encrypted
@@ -19,57 +19,27 @@ import numpy.typing as npt
 
 from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.crypto.rlwe_checks import BadCiphertext, BadKey
+from fedcredit.crypto.rlwe_checks import BadCiphertext
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
-from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.ciphertexts import receive_bytes, send_bytes
+from fedcredit.protocols.effects import Steps, recv
 from fedcredit.protocols.linear.fixed import centred, exact_sums
 from fedcredit.protocols.linear.shape import LinearShape
-from fedcredit.wire.linear import MAX_CHUNK_BYTES, Encrypted, LinearKey, Masked
+from fedcredit.wire.linear import Masked
 
 __all__ = [
     "answer_sums",
     "local_sums",
     "open_sums",
-    "receive_bytes",
-    "receive_key",
     "receive_masked",
     "receive_vector",
-    "send_bytes",
 ]
 
 I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
 
 Batch: TypeAlias = Callable[[slice], I64]
 """Some of a party's columns, or of their products, in whole numbers: (f, n)."""
-
-
-def send_bytes(to: PartyId, flat: U8) -> Steps[None]:
-    """Send bytes in chunks."""
-    for first in range(0, flat.size, MAX_CHUNK_BYTES):
-        yield from send(to, Encrypted(first, flat[first : first + MAX_CHUNK_BYTES].tobytes()))
-
-
-def receive_bytes(sender: PartyId, size: int, step: str) -> Steps[U8]:
-    """Receive `size` bytes in chunks. Raises: PeerError SHAPE."""
-    flat = np.empty(size, np.uint8)
-    for first in range(0, size, MAX_CHUNK_BYTES):
-        got = yield from recv(sender, Encrypted)
-        part = flat[first : first + MAX_CHUNK_BYTES]
-        if got.first != first or len(got.data) != part.size:
-            raise PeerError(sender, step, "sent another run of bytes than is due", "SHAPE")
-        part[:] = np.frombuffer(got.data, np.uint8)
-    return flat
-
-
-def receive_key(sender: PartyId, step: str) -> Steps[rlwe.PublicKey]:
-    """A peer's public key, checked. Raises: PeerError with the code of what is wrong with it."""
-    got = yield from recv(sender, LinearKey)
-    try:
-        return rlwe.PublicKey.from_bytes(np.frombuffer(got.key, np.uint8))
-    except BadKey as bad:
-        raise bad.of_peer(sender, step) from None
 
 
 def receive_vector(key: rlwe.PublicKey, sender: PartyId, shape: LinearShape) -> Steps[rlwe.Ciphertexts]:

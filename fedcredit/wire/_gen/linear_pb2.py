@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64\x63redit/v1/linear.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\".\n\rLinearColumns\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\x81\x01\n\x0bLinearTerms\x12$\n\x07\x63olumns\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12&\n\tcurvature\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07penalty\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x18\n\tLinearKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"\x86\x01\n\nLinearMove\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\r\x12!\n\x04size\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12!\n\x04on_s\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\"\n\x05on_hy\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1b\n\nScoreRange\x12\r\n\x05\x62ound\x18\x01 \x01(\r\"@\n\x0bScoreShares\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"(\n\tEncrypted\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\".\n\x06Masked\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"1\n\tShareSums\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"0\n\x08Products\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"S\n\x07\x43\x65ntres\x12\"\n\x05shift\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07\x63\x65ntres\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"6\n\x0eStandardErrors\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64\x63redit/v1/linear.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\".\n\rLinearColumns\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\x81\x01\n\x0bLinearTerms\x12$\n\x07\x63olumns\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12&\n\tcurvature\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07penalty\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x86\x01\n\nLinearMove\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\r\x12!\n\x04size\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12!\n\x04on_s\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\"\n\x05on_hy\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1b\n\nScoreRange\x12\r\n\x05\x62ound\x18\x01 \x01(\r\"@\n\x0bScoreShares\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\".\n\x06Masked\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"1\n\tShareSums\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"0\n\x08Products\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"S\n\x07\x43\x65ntres\x12\"\n\x05shift\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07\x63\x65ntres\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"6\n\x0eStandardErrors\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,24 +36,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEARCOLUMNS']._serialized_end=115
   _globals['_LINEARTERMS']._serialized_start=118
   _globals['_LINEARTERMS']._serialized_end=247
-  _globals['_LINEARKEY']._serialized_start=249
-  _globals['_LINEARKEY']._serialized_end=273
-  _globals['_LINEARMOVE']._serialized_start=276
-  _globals['_LINEARMOVE']._serialized_end=410
-  _globals['_SCORERANGE']._serialized_start=412
-  _globals['_SCORERANGE']._serialized_end=439
-  _globals['_SCORESHARES']._serialized_start=441
-  _globals['_SCORESHARES']._serialized_end=505
-  _globals['_ENCRYPTED']._serialized_start=507
-  _globals['_ENCRYPTED']._serialized_end=547
-  _globals['_MASKED']._serialized_start=549
-  _globals['_MASKED']._serialized_end=595
-  _globals['_SHARESUMS']._serialized_start=597
-  _globals['_SHARESUMS']._serialized_end=646
-  _globals['_PRODUCTS']._serialized_start=648
-  _globals['_PRODUCTS']._serialized_end=696
-  _globals['_CENTRES']._serialized_start=698
-  _globals['_CENTRES']._serialized_end=781
-  _globals['_STANDARDERRORS']._serialized_start=783
-  _globals['_STANDARDERRORS']._serialized_end=837
+  _globals['_LINEARMOVE']._serialized_start=250
+  _globals['_LINEARMOVE']._serialized_end=384
+  _globals['_SCORERANGE']._serialized_start=386
+  _globals['_SCORERANGE']._serialized_end=413
+  _globals['_SCORESHARES']._serialized_start=415
+  _globals['_SCORESHARES']._serialized_end=479
+  _globals['_MASKED']._serialized_start=481
+  _globals['_MASKED']._serialized_end=527
+  _globals['_SHARESUMS']._serialized_start=529
+  _globals['_SHARESUMS']._serialized_end=578
+  _globals['_PRODUCTS']._serialized_start=580
+  _globals['_PRODUCTS']._serialized_end=628
+  _globals['_CENTRES']._serialized_start=630
+  _globals['_CENTRES']._serialized_end=713
+  _globals['_STANDARDERRORS']._serialized_start=715
+  _globals['_STANDARDERRORS']._serialized_end=769
 # @@protoc_insertion_point(module_scope)

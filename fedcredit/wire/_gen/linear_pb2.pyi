@@ -24,12 +24,6 @@ class LinearTerms(_message.Message):
     penalty: _array_pb2.Array
     def __init__(self, columns: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., curvature: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., penalty: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
-class LinearKey(_message.Message):
-    __slots__ = ("key",)
-    KEY_FIELD_NUMBER: _ClassVar[int]
-    key: bytes
-    def __init__(self, key: _Optional[bytes] = ...) -> None: ...
-
 class LinearMove(_message.Message):
     __slots__ = ("action", "size", "on_s", "on_hy")
     ACTION_FIELD_NUMBER: _ClassVar[int]
@@ -55,14 +49,6 @@ class ScoreShares(_message.Message):
     first: int
     words: _array_pb2.Array
     def __init__(self, first: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
-
-class Encrypted(_message.Message):
-    __slots__ = ("first", "data")
-    FIRST_FIELD_NUMBER: _ClassVar[int]
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    first: int
-    data: bytes
-    def __init__(self, first: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Masked(_message.Message):
     __slots__ = ("numbers",)
