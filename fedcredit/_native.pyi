@@ -244,6 +244,18 @@ class RlwePublic:
         masks: npt.NDArray[np.int64],
         secret: bytes,
     ) -> npt.NDArray[np.uint64]: ...
+    def coded_products(
+        self,
+        public: bytes,
+        c: npt.NDArray[np.uint8],
+        codes: npt.NDArray[np.uint8],
+        features: npt.NDArray[np.uint32],
+        groups: npt.NDArray[np.uint8],
+        weights: npt.NDArray[np.int64],
+        first: npt.NDArray[np.uint32],
+        masks: npt.NDArray[np.int64],
+        secret: bytes,
+    ) -> npt.NDArray[np.uint64]: ...
 
 def rlwe_first_bad(polynomials: npt.NDArray[np.uint8]) -> int | None: ...
 

@@ -34,6 +34,7 @@ from fedcredit.kernels.rlwe import (
     PLAIN_MODULUS,
     SEED_BYTES,
     SLOTS,
+    Coded,
     OwnerKernel,
     PublicKernel,
     blocks,
@@ -45,6 +46,7 @@ __all__ = [
     "PLAIN_MODULUS",
     "SLOTS",
     "Ciphertexts",
+    "Coded",
     "InnerProducts",
     "PublicKey",
     "SecretKey",
@@ -223,6 +225,18 @@ class PublicKey:
         if factors.ndim != 3 or (factors.shape[0], factors.shape[2]) != (heading.count, heading.rows):
             raise ValueError(f"columns: got {columns.shape}, not ({heading.count}, f, {heading.rows})")
         words = self.kernel.inner_products(c.seed, c.first, factors, masks, secret=randomness.bytes(SEED_BYTES))
+        return InnerProducts(Heading(self.id, Kind.INNER_PRODUCTS, len(words), heading.rows), words)
+
+    def coded_products(self, c: Ciphertexts, columns: Coded, masks: I64, randomness: Randomness) -> InnerProducts:
+        """Inner products of one vector with columns that follow from codes, plus `masks`; fresh and flooded.
+
+        Shapes: c of one vector by coefficients, b <= MAX_SUMMED; columns of its r rows; masks (columns,).
+        Raises: BadCiphertext for those of another key or kind; ValueError on shapes and dtypes.
+        """
+        heading = self._own(c, Kind.COEFFICIENTS)
+        if heading.count != 1 or columns.codes.shape[1:] != (heading.rows,):
+            raise ValueError(f"codes: got {columns.codes.shape}, not (F, {heading.rows}) for one vector")
+        words = self.kernel.coded_products(c.seed, c.first, columns, masks, secret=randomness.bytes(SEED_BYTES))
         return InnerProducts(Heading(self.id, Kind.INNER_PRODUCTS, len(words), heading.rows), words)
 
     def _own(self, c: Ciphertexts, kind: Kind) -> Heading:

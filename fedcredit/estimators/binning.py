@@ -18,11 +18,10 @@ from fedcredit.credit.woe import BinCounts, WoeTable
 from fedcredit.errors import DataError, Problem, RefusedError
 from fedcredit.estimators.bin_records import CountedBatch, LentBatch, ShapesKnown, ToldBins, ToldOthers
 from fedcredit.estimators.federation import Federation
-from fedcredit.estimators.gradient_boosting import BACKENDS
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
-from fedcredit.protocols.binning.columns import told_columns
+from fedcredit.protocols.binning.columns import Counting, told_columns
 from fedcredit.protocols.groupsum.paillier import OwnKey
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
@@ -30,6 +29,7 @@ from fedcredit.tables import Column
 __all__ = ["BinnedColumn", "Binning", "ForeignColumn"]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
+COUNTING: dict[str, Counting] = {"auto": "rlwe", "rlwe": "rlwe", "onehot": "onehot", "paillier": "paillier"}
 I64: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -63,7 +63,7 @@ class ForeignColumn:
 class Binning:
     """Bins, weight of evidence and information value of every party's columns.
 
-    Parameters are those of `credit.bin_params.BinParams`.
+    Parameters are those of `credit.bin_params.BinParams`; `groupsum` is how counts are made.
 
     Learned, after `fit`: `columns_`, this party's own; `seconds_`, of each stage run here and now; at the label party
     `foreign_`, the others'. What it knows of their bins is not kept: it is theirs.
@@ -75,7 +75,7 @@ class Binning:
         self,
         params: BinParams | None = None,
         *,
-        groupsum: Literal["auto", "onehot", "paillier"] = "auto",
+        groupsum: Literal["auto", "rlwe", "onehot", "paillier"] = "auto",
         **names: Any,
     ) -> None:
         self.params = BinParams.from_mapping(names) if params is None else params
@@ -111,7 +111,7 @@ class Binning:
 
     async def _lend(self, own: _OwnColumns, stages: Stages, progress: Callable[[str, int, int], None]) -> None:
         federation = stages.federation
-        backend = BACKENDS[self.groupsum]
+        backend = COUNTING[self.groupsum]
         party = BinningFeature(federation.me, federation.label_party, own.prebinned(), self.params, backend)
 
         async def declare() -> ShapesKnown:
@@ -138,7 +138,7 @@ class Binning:
         self, own: _OwnColumns, label: U8, stages: Stages, progress: Callable[[str, int, int], None]
     ) -> None:
         federation = stages.federation
-        backend = BACKENDS[self.groupsum]
+        backend = COUNTING[self.groupsum]
         party = BinningLabel(federation.me, federation.feature_parties, label, self.params, backend)
         _two_classes(label)
 

@@ -18,7 +18,7 @@ from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.governance.leakage_linear import linear_disclosures
 from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
 from fedcredit.ids import PartyId
-from fedcredit.protocols.binning import BinningFeature, BinningLabel
+from fedcredit.protocols.binning import BinningFeature, BinningLabel, LabelCounter, LentColumns
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
 from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.protocols.groupsum import Asker, Holder
@@ -80,6 +80,7 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     binning = (BinningLabel, BinningFeature) if "binning" in kinds else ()
     linear = (LinearLabel, LinearPartner, LinearFeature) if "linear" in kinds else ()
     backends = frozenset[str]().union(*(model.groupsum for model in job.models if model.kind != "linear"))
+    counts = (LabelCounter, LentColumns) if "rlwe" in backends else ()
     shares = (Asker, Holder) if "onehot" in backends else ()
     sealed = (PaillierAsker, PaillierHolder) if "paillier" in backends else ()
     intersect: tuple[type, ...] = (IntersectReceiver, IntersectHolder)
@@ -87,7 +88,7 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
         intersect = (SizeReceiver, SizeHolder)
     elif job.unbalanced:
         intersect = (UnbalancedReceiver, UnbalancedHolder)
-    return (*intersect, *split, *boosting, *binning, *linear, *shares, *sealed, FinishLeader, FinishFollower)
+    return (*intersect, *split, *boosting, *binning, *linear, *counts, *shares, *sealed, FinishLeader, FinishFollower)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:

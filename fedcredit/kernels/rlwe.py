@@ -11,6 +11,7 @@ Shapes: r rows in b = ceil(r / SLOTS) blocks; k vectors.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "PRIMES",
     "SEED_BYTES",
     "SLOTS",
+    "Coded",
     "OwnerKernel",
     "PublicKernel",
     "blocks",
@@ -33,6 +35,7 @@ __all__ = [
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
+U32: TypeAlias = npt.NDArray[np.uint32]
 U64: TypeAlias = npt.NDArray[np.uint64]
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -57,6 +60,36 @@ def blocks(rows: int) -> int:
 def first_bad(c: U8) -> int | None:
     """The first row with a residue that is not below its prime. Shapes: c (n, CIPHERTEXT_BYTES). Raises: ValueError."""
     return _native.rlwe_first_bad(_matrix("ciphertexts", c, np.uint8, CIPHERTEXT_BYTES))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """Columns that follow from codes of rows: a row's number is the sum of the weights of the cells that it is in.
+
+    A cell is a feature and one of its codes. Codes are secret, all else is not.
+    Shapes: codes (F, r); features, groups, weights (cells,), those of the first column first; first (columns + 1,),
+    where the cells of each column begin, and the end.
+    """
+
+    codes: U8 = field(repr=False)
+    features: U32
+    groups: U8
+    weights: I64
+    first: U32
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
+
+    def some(self, at: slice) -> Coded:
+        """Some of the columns, next to each other."""
+        start, stop, _ = at.indices(len(self))
+        first = self.first[start : stop + 1]
+        cells = slice(int(first[0]), int(first[-1]))
+        return Coded(self.codes, self.features[cells], self.groups[cells], self.weights[cells], first - first[0])
+
+    def rows(self, at: slice) -> Coded:
+        """The same columns over some of the rows."""
+        return Coded(self.codes[:, at], self.features, self.groups, self.weights, self.first)
 
 
 class OwnerKernel:
@@ -126,6 +159,31 @@ class PublicKernel:
             raise ValueError(f"columns: {len(ciphertexts)} blocks to a sum are more than {MAX_SUMMED}")
         added = np.ascontiguousarray(masks)
         return self._native.inner_products(_seed(public), ciphertexts, factors, added, _seed(secret))
+
+    def coded_products(self, public: bytes, c: U8, columns: Coded, masks: I64, *, secret: bytes) -> U64:
+        """The same of one vector with columns of codes. Raises: ValueError.
+
+        Shapes: c (b, CIPHERTEXT_BYTES) by coefficients, b <= MAX_SUMMED; masks (columns,); returns
+        (columns, SLOTS + 1).
+        """
+        if columns.codes.dtype != np.uint8 or columns.codes.ndim != 2 or not columns.codes.shape[1]:
+            raise ValueError(f"codes: got {columns.codes.shape} {columns.codes.dtype}, or no rows")
+        if masks.dtype != np.int64 or masks.shape != (len(columns),):
+            raise ValueError(f"masks: got {masks.shape} {masks.dtype}, not ({len(columns)},) int64")
+        ciphertexts = _ciphertexts(c, 1, columns.codes.shape[1])
+        if len(ciphertexts) > MAX_SUMMED:
+            raise ValueError(f"codes: {len(ciphertexts)} blocks to a sum are more than {MAX_SUMMED}")
+        return self._native.coded_products(
+            _seed(public),
+            ciphertexts,
+            np.ascontiguousarray(columns.codes),
+            np.ascontiguousarray(columns.features),
+            np.ascontiguousarray(columns.groups),
+            np.ascontiguousarray(columns.weights),
+            np.ascontiguousarray(columns.first),
+            np.ascontiguousarray(masks),
+            _seed(secret),
+        )
 
 
 def _seed(seed: bytes) -> bytes:

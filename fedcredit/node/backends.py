@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["backends_of", "check_hours", "choice_of"]
 
 
+COUNTED = frozenset({"binning"})
+"""Kinds of model whose sums are counts of labels."""
+
+
 def backends_of(specification: JobSpecification, model: ModelEntry) -> frozenset[str]:
     """The backends that `model` may run with: one once all parties have said how many rows and columns they bring."""
     if model.groupsum != "auto":
         return frozenset({model.groupsum})
+    if model.kind in COUNTED:
+        return frozenset({"rlwe"})
     if specification.intersect.line_mbit is None:
         return frozenset({"onehot"})
     if any(None in (party.rows, party.features) for party in specification.parties):
@@ -29,6 +35,10 @@ def backends_of(specification: JobSpecification, model: ModelEntry) -> frozenset
 
 def choice_of(specification: JobSpecification, model: ModelEntry) -> Choice:
     """The backend of `model`, and why it is that one. Where it is left open, of a job with all offers in."""
+    if model.groupsum == "rlwe":
+        return Choice("rlwe", "the job names it")
+    if model.kind in COUNTED and model.groupsum == "auto":
+        return Choice("rlwe", "counts of labels take least time and least traffic by it")
     return choose(model.groupsum, _work(specification, model), line_mbit=specification.intersect.line_mbit)
 
 

@@ -43,6 +43,8 @@ class GbdtRunner:
         entry = context.entry
         params = TreeParams.from_mapping({"seed": context.seed} | entry.params)
         federation = federation_of(context)
+        # A specification in which gradients are summed under ring-LWE is refused when it is read.
+        assert context.groupsum.backend != "rlwe"
         model = GradientBoosting(params, hide_nodes=entry.hide_nodes, groupsum=context.groupsum.backend)
         begun = time.perf_counter()
         await model.fit(

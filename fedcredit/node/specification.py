@@ -55,6 +55,7 @@ PROTOCOLS: dict[str, int] = {
     "intersect.unbalanced": 1,
     "groupsum.onehot": 1,
     "groupsum.paillier": 1,
+    "groupsum.rlwe": 1,
     "gbdt": 1,
     "binning": 1,
     "resume": 1,
@@ -123,9 +124,15 @@ class ModelEntry(Section):
 
     kind: Literal["gbdt", "binning"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
-    groupsum: Literal["auto", "onehot", "paillier"]
+    groupsum: Literal["auto", "rlwe", "onehot", "paillier"]
     hide_nodes: bool
     params: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelEntry:
+        if self.groupsum == "rlwe" and self.kind == "gbdt":
+            raise ValueError("sums of gradients are not made under ring-LWE")
+        return self
 
     def public(self) -> PublicModel:
         """What decides who learns what through it. Parameters that are none lead to the most that can be learnt."""

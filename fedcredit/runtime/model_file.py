@@ -48,7 +48,7 @@ class BinningSection(Section):
 
     kind: Literal["binning"] = "binning"
     name: Name | None = None
-    groupsum: Literal["auto", "onehot", "paillier"] = "auto"
+    groupsum: Literal["auto", "rlwe", "onehot", "paillier"] = "auto"
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property

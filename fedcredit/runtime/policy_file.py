@@ -56,7 +56,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "purposes": PURPOSES,
     "kinds": (INTERSECTION, "binning", "gbdt"),
     "intersect_modes": ALL_MODES,
-    "groupsum": ("onehot", "paillier"),
+    "groupsum": ("rlwe", "onehot", "paillier"),
 }
 _HOURS = re.compile(r"(?P<days>[a-z,\-]+) (?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
 

@@ -83,8 +83,11 @@ def open_policy() -> str:
 def known_leakage() -> frozenset[str]:
     """The ids of everything that a job of this version can show about a party."""
     ids: set[str] = set()
-    binning = [PublicModel(name=how, kind="binning", iv_disclosure=how) for how in get_args(IvDisclosure)]
     backends = frozenset({"onehot", "paillier"})
+    binning = [
+        PublicModel(name=how, kind="binning", iv_disclosure=how, groupsum=backends | {"rlwe"})
+        for how in get_args(IvDisclosure)
+    ]
     for hide_nodes, receiver_only, time_split, size_only, unbalanced in itertools.product((False, True), repeat=5):
         job = PublicJob(
             platform=PartyId("platform"),

@@ -1,4 +1,4 @@
-"""Messages of federated binning: `docs/protocols/binning.md`. Counts travel as group-by-sums.
+"""Messages of federated binning: `docs/protocols/binning.md`. Counts travel under ring-LWE, or as group-by-sums.
 
 The label party L has labels and may have columns; feature parties P have columns. Columns and bins of P are opaque
 numbers to L.
@@ -13,11 +13,24 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.kernels.onehot import MAX_GROUPS, U8, U16
+from fedcredit.kernels.onehot import MAX_GROUPS, U8, U16, U32
 from fedcredit.wire._gen import binning_pb2 as pb
-from fedcredit.wire.message import Message, MessageInvalid, array, count
+from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
 
-__all__ = ["COLUMNS_AT_ONCE", "MAX_BATCHES", "MAX_FEATURES", "CountPlan", "Prebins", "SettledBins"]
+__all__ = [
+    "COLUMNS_AT_ONCE",
+    "MAX_BATCHES",
+    "MAX_CHUNK_BYTES",
+    "MAX_CHUNK_WORDS",
+    "MAX_FEATURES",
+    "CountKey",
+    "CountPlan",
+    "Prebins",
+    "RowCounts",
+    "SealedCounts",
+    "SealedLabels",
+    "SettledBins",
+]
 
 F64 = npt.NDArray[np.float64]
 
@@ -26,6 +39,10 @@ MAX_BATCHES: Final = MAX_FEATURES
 MAX_SPECIAL: Final = 64
 COLUMNS_AT_ONCE: Final = 256
 """Columns of one `SettledBins`, so that it stays below a mebibyte."""
+MAX_CHUNK_BYTES: Final = 1 << 20
+MAX_CHUNK_WORDS: Final = 1 << 17
+MAX_KEY_BYTES: Final = 1 << 20
+MAX_STREAM: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,3 +101,47 @@ class SettledBins(Message, tag=0x62, proto=pb.SettledBins):
             raise MessageInvalid("SettledBins", "no such outcome or information value", "ARRAY_INVALID")
         if self.iv.size not in (0, self.refused.size):
             raise MessageInvalid("SettledBins.iv", "not one for each column", "ARRAY_INVALID")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CountKey(Message, tag=0x63, proto=pb.CountKey):
+    """L's public key, for one batch.
+
+    Reveals: nothing. Assumes: ring learning with errors.
+    """
+
+    key: bytes = blob(1, MAX_KEY_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SealedLabels(Message, tag=0x64, proto=pb.SealedLabels):
+    """A run of bytes of L's labels, encrypted.
+
+    Reveals: nothing. Assumes: ring learning with errors.
+    """
+
+    first: int = count(MAX_STREAM)
+    data: bytes = blob(1, MAX_CHUNK_BYTES)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RowCounts(Message, tag=0x65, proto=pb.RowCounts):
+    """How many rows a run of P's pre-bins has, all columns of the batch one after the other.
+
+    Reveals: to L, these numbers, by opaque number of column and pre-bin. Assumes: see the module.
+    """
+
+    first: int = count(MAX_FEATURES * MAX_GROUPS)
+    rows: U32 = array("u4", 1, MAX_CHUNK_WORDS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SealedCounts(Message, tag=0x66, proto=pb.SealedCounts):
+    """A run of bytes of encrypted counts of bad rows, several pre-bins in one number.
+
+    Reveals: to L, the bad rows of each pre-bin, by opaque number of column and pre-bin. Assumes: ring learning with
+    errors; the noise of an answer is drowned.
+    """
+
+    first: int = count(MAX_STREAM)
+    data: bytes = blob(1, MAX_CHUNK_BYTES)

@@ -114,10 +114,18 @@ def play(case: Case, **how: Any) -> Outcome:
 METHODS = ("optimal", "chimerge", "quantile", "width")
 
 
-@pytest.mark.parametrize(
-    ("method", "backend"), [(m, b) for m in METHODS for b in ("plain", "onehot")] + [("optimal", "paillier")]
-)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backend", ["plain", "rlwe"])
 def test_bins_are_those_of_the_pooled_column(method: Any, backend: str) -> None:
+    bins_are_pooled(method, backend)
+
+
+@pytest.mark.parametrize("backend", ["onehot", "paillier"])
+def test_bins_are_the_same_however_rows_are_counted(backend: str) -> None:
+    bins_are_pooled("optimal", backend)
+
+
+def bins_are_pooled(method: Any, backend: str) -> None:
     case = Case(BinParams(method=method, iv_disclosure="exact"), seed=len(method))
     outcome = play(case, backend=backend)
     for party in PEERS:
@@ -197,14 +205,15 @@ def test_what_is_joined_says_nothing_of_the_order_of_levels() -> None:
     assert found[0] == found[1] == [0, 0, 1, 1]
 
 
-def test_batches_give_the_same_bins(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", ["rlwe", "onehot"])
+def test_batches_give_the_same_bins(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
     """What a million rows need: a few columns at a time, a party with fewer of them lending none in the end."""
     case = Case(BinParams())
-    whole = play(case)
+    whole = play(case, backend=backend)
     monkeypatch.setattr("fedcredit.protocols.binning.columns.BATCH_BYTES", 1)
-    assert len(Batches(case.shapes(TAX), case.n)) == 3
-    assert len(Batches(case.shapes(WATER), case.n)) == 1
-    outcome = play(case)
+    assert len(Batches(case.shapes(TAX), case.n, backend)) == 3
+    assert len(Batches(case.shapes(WATER), case.n, backend)) == 1
+    outcome = play(case, backend=backend)
     for party in PEERS:
         for a, b in zip(whole.results[party], outcome.results[party], strict=True):
             assert np.array_equal(a.labels, b.labels)
@@ -227,7 +236,8 @@ def test_traffic_to_a_feature_party_follows_from_shapes_alone() -> None:
     """Other labels give messages of the same sizes, where nothing is told but which pre-bins are joined."""
     one, two = (Case(BinParams(iv_disclosure="none")) for _ in range(2))
     two.y = two.y[::-1].copy()
-    assert play(one).traffic == play(two).traffic
+    for backend in ("rlwe", "onehot"):
+        assert play(one, backend=backend).traffic == play(two, backend=backend).traffic
 
 
 def altered(kind: type[Any], make: Callable[[Any], Any]) -> Callable[[Any, int, bytes], tuple[int, bytes]]:
@@ -288,13 +298,14 @@ def test_a_peer_that_breaks_the_protocol_is_named(case: str) -> None:
     assert caught.value.code in ("SHAPE", "COUNTS_INVALID", "UNEXPECTED_MESSAGE")
 
 
-def test_a_pre_bin_of_fewer_rows_than_the_job_says_is_refused() -> None:
+@pytest.mark.parametrize("backend", ["rlwe", "onehot"])
+def test_a_pre_bin_of_fewer_rows_than_the_job_says_is_refused(backend: Any) -> None:
     case = Case(BinParams())
     codes = np.zeros((1, case.n), U8)
     codes[0, :49] = 1
-    roles = case.roles(backend="onehot")
+    roles = case.roles(backend=backend)
     columns = PrebinnedColumns(codes, (PrebinShape(2, False, 0, "numbers"),))
-    roles[TAX] = lend_all(BinningFeature(TAX, BANK, columns, case.params))
+    roles[TAX] = lend_all(BinningFeature(TAX, BANK, columns, case.params, backend))
     with pytest.raises(PeerError) as caught:
         run_network(roles, insecure_in_process=True)
     assert (caught.value.culprit, caught.value.code) == (TAX, "COUNTS_INVALID")

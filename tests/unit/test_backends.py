@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fedcredit.errors import RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of, check_hours, choice_of
 from fedcredit.node.platform import make_proposal
@@ -68,10 +69,33 @@ def test_hours_are_checked_of_what_was_chosen_alone() -> None:
     check_hours(bare.with_offers({p: bare.party(p).offering(rows=10**6, **offer) for p in (BANK, TAX)}))
 
 
-@pytest.mark.parametrize(("line_mbit", "wanted"), [(0.5, "paillier"), (100.0, "onehot")])
-def test_binning_counts_each_row_once_and_is_decided_likewise(line_mbit: float, wanted: str) -> None:
-    bare = proposal("auto", line_mbit)
-    model = bare.models[0].model_copy(update={"kind": "binning", "hide_nodes": False, "params": {}})
-    specification = offered(bare.model_copy(update={"models": (model,)}), 300)
-    assert backends_of(specification, model) == {wanted}
-    assert ("PaillierHolder" in {row.id.partition(".")[0] for row in specification.leakage}) == (wanted == "paillier")
+@pytest.mark.parametrize(
+    ("groupsum", "line_mbit", "wanted"),
+    [
+        ("auto", None, "rlwe"),
+        ("auto", 0.5, "rlwe"),
+        ("auto", 100.0, "rlwe"),
+        ("rlwe", None, "rlwe"),
+        ("onehot", 0.5, "onehot"),
+        ("paillier", 100.0, "paillier"),
+    ],
+)
+def test_binning_counts_under_ring_lwe_unless_the_job_names_another(
+    groupsum: Any, line_mbit: float | None, wanted: str
+) -> None:
+    bare = proposal("onehot", line_mbit)
+    changes = {"kind": "binning", "groupsum": groupsum, "hide_nodes": False, "params": {}}
+    model = bare.models[0].model_copy(update=changes)
+    asked = bare.model_copy(update={"models": (model,)})
+    specification = offered(asked, 300)
+    assert backends_of(asked, model) == backends_of(specification, model) == {wanted}
+    assert choice_of(specification, model).backend == wanted
+    roles = {row.id.partition(".")[0] for row in specification.derive_leakage()}
+    names = {"rlwe": "LentColumns", "onehot": "Holder", "paillier": "PaillierHolder"}
+    assert {backend for backend, role in names.items() if role in roles} == {wanted}
+
+
+def test_gradients_are_not_summed_under_ring_lwe() -> None:
+    text = proposal("onehot", None).to_bytes()
+    with pytest.raises(RefusedError, match="SPEC_INVALID"):
+        JobSpecification.parse(text.replace(b'"onehot"', b'"rlwe"'))

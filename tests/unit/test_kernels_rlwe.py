@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from statistics import fmean
 
@@ -156,6 +157,40 @@ def test_inner_products_are_inner_products(seed: int, rows: int, vectors: int, c
     assert (modulo(found) == expected % T).all()
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rows=st.sampled_from([1, 2, 31, 32, 33, 100, SLOTS - 1, SLOTS, SLOTS + 1, 2 * SLOTS + 5]),
+    features=st.integers(1, 4),
+    sizes=st.lists(st.integers(0, 5), min_size=1, max_size=8),
+)
+def test_columns_of_codes_are_those_columns(seed: int, rows: int, features: int, sizes: list[int]) -> None:
+    """The same answers, to the last bit, as of columns that were made before."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 4, (features, rows)).astype(np.uint8)
+    codes[0, rng.integers(rows)] = 255
+    cells = sum(sizes)
+    coded = rlwe.Coded(
+        codes,
+        rng.integers(0, features, cells).astype(np.uint32),
+        rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), cells),
+        numbers(seed, cells),
+        np.cumsum([0, *sizes]).astype(np.uint32),
+    )
+    columns = np.zeros((1, len(sizes), rows), np.int64)
+    of_cell = np.repeat(np.arange(len(sizes)), sizes)
+    for column, f, group, weight in zip(of_cell, coded.features, coded.groups, coded.weights, strict=True):
+        columns[0, column] += np.where(codes[f] == group, weight, 0)
+    masks = numbers(seed + 1, len(sizes))
+    sent = owner().encrypt(numbers(seed + 2, 1, rows), slots=False, public=C, secret=E)
+    expected = public().inner_products(C, sent, columns, masks, secret=F)
+    assert np.array_equal(public().coded_products(C, sent, coded, masks, secret=F), expected)
+    some = slice(len(sizes) // 2, len(sizes))
+    part = public().coded_products(C, sent, coded.some(some), masks[some], secret=F)
+    again = public().inner_products(C, sent, np.ascontiguousarray(columns[:, some]), masks[some], secret=F)
+    assert np.array_equal(part, again)
+
+
 def test_what_is_drawn_is_spread_as_it_should_be() -> None:
     """Bounds of eight deviations, on fixed seeds: a sampler that is wrong is far outside."""
     n = 4 * SLOTS
@@ -191,6 +226,10 @@ class TestRefused:
         own, other = owner(), public()
         values = numbers(1, 2, 10)
         sent = own.encrypt(values, slots=True, public=C, secret=E)
+        first, masks = np.array([0, 1, 2], np.uint32), np.zeros(2, np.int64)
+        coded = rlwe.Coded(
+            np.zeros((2, 10), np.uint8), np.array([0, 1], np.uint32), np.zeros(2, np.uint8), masks, first
+        )
         cases = [
             lambda: own.encrypt(values[0], slots=True, public=C, secret=E),
             lambda: own.encrypt(values.astype(np.uint64), slots=True, public=C, secret=E),
@@ -208,6 +247,11 @@ class TestRefused:
             lambda: other.inner_products(C, sent, values[:, None], values[0, :2], secret=F),
             lambda: other.inner_products(C, sent[:1], values[:, None], values[0, :1], secret=F),
             lambda: other.inner_products(C, sent, values[:, None], values[0, :1].astype(float), secret=F),
+            lambda: other.coded_products(C, sent, coded, masks, secret=F),
+            lambda: other.coded_products(C, sent[:1], replace(coded, codes=coded.codes[0]), masks, secret=F),
+            lambda: other.coded_products(C, sent[:1], replace(coded, codes=coded.codes[:, :0]), masks, secret=F),
+            lambda: other.coded_products(C, sent[:1], coded, masks[:1], secret=F),
+            lambda: other.coded_products(C, sent[:1], coded, masks.astype(float), secret=F),
             lambda: rlwe.OwnerKernel(b"short"),
             lambda: rlwe.PublicKernel(PUBLIC, np.zeros(5, np.uint8)),
             lambda: rlwe.PublicKernel(PUBLIC, np.full(CIPHERTEXT_BYTES, 255, np.uint8)),
@@ -224,6 +268,30 @@ class TestRefused:
             public().slot_products(C, sent, values, values[:, 0], secret=F)
         with pytest.raises(ValueError, match="more than 255"):
             public().inner_products(C, sent, values.reshape(n, 1, 1), values[0, 0], secret=F)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"features": np.array([0, 2], np.uint32)},
+            {"features": np.array([0], np.uint32)},
+            {"groups": np.zeros(3, np.uint8)},
+            {"weights": np.zeros(1, np.int64)},
+            {"first": np.array([0, 1, 3], np.uint32)},
+            {"first": np.array([1, 1, 2], np.uint32)},
+            {"first": np.array([0, 3, 2], np.uint32)},
+        ],
+    )
+    def test_cells_that_are_not_there(self, wrong: dict[str, np.ndarray]) -> None:
+        sent = owner().encrypt(numbers(1, 1, 10), slots=False, public=C, secret=E)
+        cells = {
+            "features": np.array([0, 1], np.uint32),
+            "groups": np.zeros(2, np.uint8),
+            "weights": np.zeros(2, np.int64),
+            "first": np.array([0, 1, 2], np.uint32),
+        }
+        coded = rlwe.Coded(np.zeros((2, 10), np.uint8), **(cells | wrong))
+        with pytest.raises(ValueError, match=r"cells|groups|weights"):
+            public().coded_products(C, sent, coded, np.zeros(2, np.int64), secret=F)
 
     @pytest.mark.parametrize("limb", range(3))
     def test_residues_that_are_not_below_their_primes(self, limb: int) -> None:

@@ -84,6 +84,13 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
     assert need(TAX, 100_000, 300, 32, groupsum="paillier") == base + 100_000 * 768 + sums
     assert need(TAX, 100_000, 300, 32, groupsum="paillier", hide_nodes=True) == base + sums
     assert need(BANK, 100_000, 300, 32, groupsum="paillier") == base
+    # Counts under ring-LWE: of the labels what is encrypted, at most of two million rows at a time.
+    binned: dict[str, Any] = {"kind": "binning", "params": {}}
+    assert need(BANK, 100_000, 300, 10, **binned) == base + 100_000 * (300 + 80)
+    assert need(TAX, 100_000, 300, 10, **binned) == base + 100_000 * (600 + 100)
+    many = (48 << 20) + 10_000_000 * 256 + 10_000_000 * 300 + (256 << 20) + 255 * 8192 * 100
+    assert need(TAX, 10_000_000, 300, 10, **binned) == many
+    assert need(TAX, 100_000, 300, 10, groupsum="onehot", **binned) == base + 100_000 * 300 + (256 << 20)
 
 
 GIB = 1 << 30

@@ -14,7 +14,8 @@ from fedcredit.ids import PartyId
 from fedcredit.node.backends import choice_of
 from fedcredit.node.jobs.control_groups import group_room, read_text
 from fedcredit.node.specification import JobSpecification, ModelEntry
-from fedcredit.protocols.binning.columns import BATCH_BYTES, TREE_BYTES
+from fedcredit.protocols.binning.columns import BATCH_BYTES, CODE_BYTES, TREE_BYTES
+from fedcredit.protocols.binning.counts import PART_ROWS
 from fedcredit.protocols.intersect.buckets import BUCKET_ROWS
 from fedcredit.protocols.intersect.choice import UNBALANCED
 
@@ -45,6 +46,13 @@ CIPHERTEXT_BYTES = 768
 each sum of a level while it makes them, about twice."""
 
 
+LABEL_BYTES = 80
+"""Of a label under ring-LWE at its owner: its number, and 22.5 bytes of a ciphertext in each of three copies."""
+
+UNPACKED_BYTES = 100
+"""Of a label under ring-LWE at who counts: 48 bytes unpacked, and 22.5 in each of two copies."""
+
+
 def needed_memory(specification: JobSpecification, me: PartyId) -> int:
     """An estimate of the bytes that a job takes at `me` beside its table, if all parties have the same subjects.
 
@@ -58,8 +66,7 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
     for model in specification.models:
         is_label = me == specification.label_party
         # The memory of one model is free again when the next one begins.
-        sealed = choice_of(specification, model).backend == "paillier"
-        of_model = _sealed_bytes if sealed else _model_bytes
+        of_model = _BY_BACKEND[choice_of(specification, model).backend]
         most = max(most, of_model(model, common, own.features or 0, others, is_label=is_label))
     rows = own.rows or 0
     intersect = rows * INTERSECT_BYTES
@@ -91,6 +98,17 @@ def _sealed_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_lab
     params = TreeParams.from_mapping(model.params)
     sums = own * params.max_bin * max(1, (1 << params.max_depth) >> 2)
     return CIPHERTEXT_BYTES * ((0 if model.hide_nodes else rows) + 2 * sums)
+
+
+def _counted_bytes(_model: ModelEntry, rows: int, own: int, _others: int, *, is_label: bool) -> int:
+    """Under ring-LWE: ciphertexts of the labels, which a feature party unpacks, and the numbers of bins of a batch."""
+    part = min(rows, PART_ROWS)
+    if is_label:
+        return rows * own + part * LABEL_BYTES
+    return rows * own + min(BATCH_BYTES, rows * own * CODE_BYTES) + part * UNPACKED_BYTES
+
+
+_BY_BACKEND = {"onehot": _model_bytes, "paillier": _sealed_bytes, "rlwe": _counted_bytes}
 
 
 def free_memory() -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,22 @@ from fedcredit.credit.woe import IV_DIGITS, IvDisclosure, told_iv
 from fedcredit.kernels.onehot import MAX_GROUPS, U8
 from fedcredit.protocols.groupsum import Backend
 
-__all__ = ["I64", "REFUSALS", "STYLES", "Batches", "PrebinnedColumns", "ToldColumn", "keeps", "told_columns"]
+__all__ = [
+    "I64",
+    "REFUSALS",
+    "STYLES",
+    "Batches",
+    "Counting",
+    "PrebinnedColumns",
+    "ToldColumn",
+    "keeps",
+    "told_columns",
+]
 
 I64: TypeAlias = npt.NDArray[np.int64]
+
+Counting: TypeAlias = Literal["rlwe"] | Backend
+"""How bad rows are counted: under ring-LWE (`counts`), or by a group-by-sum."""
 
 STYLES: tuple[Style, ...] = ("numbers", "levels", "by_hand")
 """The style of a column, by its number in a message."""
@@ -32,6 +45,9 @@ BATCH_BYTES = 256 << 20
 
 TREE_BYTES = 16 * 8 + 1
 """Backend `onehot`, of one row and column at most: a key a level of a tree of 256 groups, and the group."""
+
+CODE_BYTES = 1
+"""Under ring-LWE, of one row and column: the group."""
 
 SUMS_BYTES = 2 * 768 * MAX_GROUPS
 """Backend `paillier`, of a column at most: a ciphertext for each group, and what it is merged into."""
@@ -66,7 +82,7 @@ class Batches:
 
     shapes: tuple[PrebinShape, ...]
     n_rows: int
-    backend: Backend = "onehot"
+    backend: Counting = "rlwe"
 
     @property
     def counted(self) -> tuple[int, ...]:
@@ -86,7 +102,8 @@ class Batches:
 
     @property
     def _at_once(self) -> int:
-        each = SUMS_BYTES if self.backend == "paillier" else TREE_BYTES * self.n_rows
+        a_row = CODE_BYTES if self.backend == "rlwe" else TREE_BYTES
+        each = SUMS_BYTES if self.backend == "paillier" else a_row * self.n_rows
         return max(1, BATCH_BYTES // each)
 
 

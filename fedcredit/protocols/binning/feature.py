@@ -12,9 +12,19 @@ from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import Assignment
-from fedcredit.protocols.binning.columns import I64, REFUSALS, STYLES, Batches, PrebinnedColumns, ToldColumn, keeps
+from fedcredit.protocols.binning.columns import (
+    I64,
+    REFUSALS,
+    STYLES,
+    Batches,
+    Counting,
+    PrebinnedColumns,
+    ToldColumn,
+    keeps,
+)
+from fedcredit.protocols.binning.counts import LentColumns
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum import Backend, Grouping, Holder, onehot, paillier, plain
+from fedcredit.protocols.groupsum import Grouping, Holder, onehot, paillier, plain
 from fedcredit.wire.binning import COLUMNS_AT_ONCE, CountPlan, Prebins, SettledBins
 
 __all__ = ["BinningFeature"]
@@ -30,14 +40,14 @@ class BinningFeature:
     columns have no bins within the limits; and what `params.iv_disclosure` says: nothing more, the order of its columns
     by information value, these values rounded, or these values and the weight of evidence of each bin, from which the
     bad rows of each bin follow.
-    Assumes: semi-honest parties; what `groupsum` assumes.
+    Assumes: semi-honest parties; what the way of counting assumes.
     """
 
     me: PartyId
     label_party: PartyId
     columns: PrebinnedColumns
     params: BinParams
-    backend: Backend = "onehot"
+    backend: Counting = "rlwe"
     insecure_plain: bool = False
 
     @property
@@ -73,8 +83,12 @@ class BinningFeature:
         if not features:
             return
         rows = self.columns.n_rows
-        shape = Grouping(session, self.label_party, self.me, rows, self.batches.groups(batch))
+        groups = self.batches.groups(batch)
         codes = np.ascontiguousarray(self.columns.codes[list(features)])
+        if self.backend == "rlwe":
+            yield from LentColumns(self.label_party, codes, groups).lend(randomness)
+            return
+        shape = Grouping(session, self.label_party, self.me, rows, groups)
         holder: Holder
         if self.backend == "plain":
             holder = yield from plain.set_up_holder(shape, codes, insecure_plain=self.insecure_plain)

@@ -2,8 +2,8 @@
 
 P -> L   Prebins          how many pre-bins each column has                     P, alone, has cut its columns
 L -> P   CountPlan
-batch    values v_i = 2^32 + y_i of each row, so that a sum holds rows and bad rows
-L -> P   Corrections, P -> L GroupSums                                          counts of P's opaque pre-bins
+batch    under ring-LWE (`counts`), or by a group-by-sum of 2^32 + y_i, so that a sum holds rows and bad rows
+P -> L   SealedCounts or GroupSums                                              counts of P's opaque pre-bins
 L        joins pre-bins until each bin has enough rows of either class, then as the job's method says
 L -> P   SettledBins      which pre-bins are one bin, and what the job tells of IV and WOE
 """
@@ -22,9 +22,10 @@ from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import DataError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U8, U64, Assignment
-from fedcredit.protocols.binning.columns import REFUSALS, STYLES, Batches, ToldColumn, told_columns
+from fedcredit.protocols.binning.columns import I64, REFUSALS, STYLES, Batches, Counting, ToldColumn, told_columns
+from fedcredit.protocols.binning.counts import LabelCounter
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.groupsum import Asker, Backend, Grouping, onehot, paillier, plain
+from fedcredit.protocols.groupsum import Asker, Grouping, onehot, paillier, plain
 from fedcredit.wire.binning import COLUMNS_AT_ONCE, CountPlan, Prebins, SettledBins
 
 __all__ = ["BinningLabel"]
@@ -44,14 +45,14 @@ class BinningLabel:
 
     Reveals: to this party, how many rows and how many bad rows each pre-bin of each peer's column has, by opaque
     number. Where one pre-bin has all bad rows, or all good ones, it thereby knows that each of these rows is in it.
-    Assumes: semi-honest parties; what `groupsum` assumes.
+    Assumes: semi-honest parties; what the way of counting assumes.
     """
 
     me: PartyId
     peers: tuple[PartyId, ...]
     labels: U8 = field(repr=False)
     params: BinParams
-    backend: Backend = "onehot"
+    backend: Counting = "rlwe"
     insecure_plain: bool = False
     key: paillier.OwnKey | None = field(repr=False, default=None)
 
@@ -77,13 +78,17 @@ class BinningLabel:
         self, batch: int, shapes: Sequence[Shapes], session: bytes, randomness: Randomness
     ) -> Steps[tuple[tuple[BinCounts, ...], ...]]:
         """The counts of each peer's columns in one batch, in their order. Raises: PeerError."""
-        values = (np.uint64(1 << _BAD_BITS) + (self.labels > 0))[:, None]
-        found = []
-        for peer, of_peer in zip(self.peers, shapes, strict=True):
-            groups = self.batches(of_peer).groups(batch)
-            sums = (yield from self._sums(peer, groups, values, session, randomness)) if groups else None
-            found.append(() if sums is None else self._counts(peer, groups, sums))
-        return tuple(found)
+        groups = {peer: self.batches(of).groups(batch) for peer, of in zip(self.peers, shapes, strict=True)}
+        due = {peer: of_peer for peer, of_peer in groups.items() if of_peer}
+        counts: dict[PartyId, I64] = {}
+        if self.backend == "rlwe":
+            counter = LabelCounter((self.labels > 0).astype(np.uint8))
+            counts = yield from counter.count(due, self.params.min_rows, randomness)
+        else:
+            values = (np.uint64(1 << _BAD_BITS) + (self.labels > 0))[:, None]
+            for peer, of_peer in due.items():
+                counts[peer] = yield from self._sums(peer, of_peer, values, session, randomness)
+        return tuple(self._counts(peer, groups[peer], counts[peer]) if peer in due else () for peer in self.peers)
 
     def tell(self, settled: Mapping[PartyId, Sequence[SettledColumn]]) -> Steps[None]:
         """Tell each peer its bins, and of their information values what the job says."""
@@ -99,7 +104,7 @@ class BinningLabel:
 
     def _sums(
         self, peer: PartyId, groups: tuple[int, ...], values: U64, session: bytes, randomness: Randomness
-    ) -> Steps[U64]:
+    ) -> Steps[I64]:
         shape = Grouping(session, self.me, peer, self.labels.size, groups)
         asker: Asker
         if self.backend == "plain":
@@ -112,15 +117,14 @@ class BinningLabel:
         whole = Assignment.whole(self.labels.size)
         shared = yield from asker.share(0, everything, values, whole, keep=False)
         sums = yield from asker.learn(shared, shared.sums)
-        counts: U64 = sums[0, 0]
-        return counts
+        rows = (sums[0, 0] >> np.uint64(_BAD_BITS)).astype(np.int64)
+        bad = (sums[0, 0] & np.uint64((1 << _BAD_BITS) - 1)).astype(np.int64)
+        return np.stack([rows, bad])
 
-    def _counts(self, peer: PartyId, groups: tuple[int, ...], sums: U64) -> tuple[BinCounts, ...]:
-        rows = (sums >> np.uint64(_BAD_BITS)).astype(np.int64)
-        bad = (sums & np.uint64((1 << _BAD_BITS) - 1)).astype(np.int64)
+    def _counts(self, peer: PartyId, groups: tuple[int, ...], counts: I64) -> tuple[BinCounts, ...]:
         all_rows, all_bad = self.labels.size, int((self.labels > 0).sum())
         found = []
-        for column in np.split(np.stack([rows, bad]), np.cumsum(groups)[:-1], axis=1):
+        for column in np.split(counts, np.cumsum(groups)[:-1], axis=1):
             # Each count is bounded by the total before they are summed, so no sum overflows.
             sound = (column[1] <= column[0]).all() and (column[0] <= all_rows).all()
             if not sound or column.sum(axis=1).tolist() != [all_rows, all_bad]:

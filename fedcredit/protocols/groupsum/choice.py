@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["MAX_HOURS", "Choice", "Cost", "Work", "choose", "cost_of"]
+__all__ = ["MAX_HOURS", "Choice", "Chosen", "Cost", "Work", "choose", "cost_of"]
 
-Chosen = Literal["onehot", "paillier"]
+Chosen = Literal["rlwe", "onehot", "paillier"]
+"""Under `rlwe` counts of labels are made, which are no group-by-sum of any values: nothing is chosen there."""
 
 MAX_HOURS: Final = 48.0
 """What a job may be expected to compute under Paillier; beyond, it is a mistake in the job more likely than a wish."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x63redit/v1/binning.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\x9e\x01\n\x07Prebins\x12#\n\x06values\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07missing\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07special\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\"\n\x05style\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1c\n\tCountPlan\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\r\"\xaa\x01\n\x0bSettledBins\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12$\n\x07refused\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12#\n\x06labels\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\x1f\n\x02iv\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12 \n\x03woe\x18\x05 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x63redit/v1/binning.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\x9e\x01\n\x07Prebins\x12#\n\x06values\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07missing\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07special\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\"\n\x05style\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1c\n\tCountPlan\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\r\"\xaa\x01\n\x0bSettledBins\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12$\n\x07refused\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12#\n\x06labels\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\x1f\n\x02iv\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12 \n\x03woe\x18\x05 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x17\n\x08\x43ountKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"+\n\x0cSealedLabels\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"=\n\tRowCounts\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12!\n\x04rows\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"+\n\x0cSealedCounts\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,4 +38,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUNTPLAN']._serialized_end=259
   _globals['_SETTLEDBINS']._serialized_start=262
   _globals['_SETTLEDBINS']._serialized_end=432
+  _globals['_COUNTKEY']._serialized_start=434
+  _globals['_COUNTKEY']._serialized_end=457
+  _globals['_SEALEDLABELS']._serialized_start=459
+  _globals['_SEALEDLABELS']._serialized_end=502
+  _globals['_ROWCOUNTS']._serialized_start=504
+  _globals['_ROWCOUNTS']._serialized_end=565
+  _globals['_SEALEDCOUNTS']._serialized_start=567
+  _globals['_SEALEDCOUNTS']._serialized_end=610
 # @@protoc_insertion_point(module_scope)

@@ -37,3 +37,33 @@ class SettledBins(_message.Message):
     iv: _array_pb2.Array
     woe: _array_pb2.Array
     def __init__(self, first: _Optional[int] = ..., refused: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., labels: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., iv: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., woe: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class CountKey(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    def __init__(self, key: _Optional[bytes] = ...) -> None: ...
+
+class SealedLabels(_message.Message):
+    __slots__ = ("first", "data")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    data: bytes
+    def __init__(self, first: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class RowCounts(_message.Message):
+    __slots__ = ("first", "rows")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    rows: _array_pb2.Array
+    def __init__(self, first: _Optional[int] = ..., rows: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class SealedCounts(_message.Message):
+    __slots__ = ("first", "data")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    data: bytes
+    def __init__(self, first: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...

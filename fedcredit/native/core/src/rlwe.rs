@@ -17,13 +17,10 @@ use crate::rlwe_sample::{Numbers, SEED_BYTES, Seed, small, zeros};
 /// Ciphertexts that a sum may have, at most: so many products of two residues and one more fit into two words.
 pub const MAX_SUMMED: usize = 255;
 
-/// Products that are added up before they are reduced, where they are added up along a polynomial.
-const RUN: usize = 128;
-
 /// A public key: b = e - a s, and a by its seed.
 pub struct Public {
-    b: Vec<u64>,
-    a: Vec<u64>,
+    pub(crate) b: Vec<u64>,
+    pub(crate) a: Vec<u64>,
 }
 
 /// Fresh ciphertexts as they came in: the seed of their second parts, and their first parts.
@@ -106,50 +103,6 @@ impl Public {
         Ok(out)
     }
 
-    /// For each column f: the sum over c and all rows of `sent[c] columns[c, f]`, plus `masks[f]`, as a row of N + 1
-    /// numbers: of the first part the one coefficient that says it, then the second part.
-    ///
-    /// `sent` (c, blocks) by coefficients, `columns` (c, f, rows), `masks` (f,).
-    pub fn inner_products(
-        &self,
-        sent: Sent<'_>,
-        columns: &[i64],
-        masks: &[i64],
-        rows: usize,
-        seed: &[u8; SEED_BYTES],
-    ) -> Result<Vec<u64>, KernelError> {
-        let (blocks, columns_each) = (blocks(rows), masks.len());
-        let terms = polynomials(sent.bytes, "ciphertexts")?;
-        summed(terms, 1)?;
-        let vectors = summed(terms, blocks.max(1))?;
-        expect("columns", vectors * columns_each * rows, columns.len())?;
-        let expanded: Vec<Pair> = (0..terms)
-            .into_par_iter()
-            .map(|term| {
-                let mut pair = Pair::new();
-                pair.open(sent, term);
-                pair
-            })
-            .collect();
-        let mut out = vec![0; columns_each * (DEGREE + 1)];
-        out.par_chunks_exact_mut(DEGREE + 1).enumerate().for_each(|(f, out)| {
-            let column = |term: usize| {
-                let (c, block) = (term / blocks, term % blocks);
-                block_of(&columns[(c * columns_each + f) * rows..][..rows], block)
-            };
-            let sum = (0..terms)
-                .into_par_iter()
-                .with_min_len(4)
-                .fold(Inner::new, |mut inner, term| {
-                    inner.add(&expanded[term], column(term));
-                    inner
-                })
-                .reduce(Inner::new, Inner::merge);
-            self.finish_inner(sum, ring().plain_of(masks[f]), Seed(seed), f as u64, out);
-        });
-        Ok(out)
-    }
-
     /// A sum with a mask (coefficients, below t), made fresh: both parts scaled to 2^64.
     fn finish(&self, sum: &Sum, mask: &[u64], seed: Seed<'_>, number: u64, out: &mut [u64]) {
         let ring = ring();
@@ -179,35 +132,10 @@ impl Public {
         }
         finish_second(ring, &c1, seed, number, second);
     }
-
-    /// The same of one coefficient.
-    fn finish_inner(&self, sum: Inner, mask: u64, seed: Seed<'_>, number: u64, out: &mut [u64]) {
-        let ring = ring();
-        let u = ternary_values(ring, seed, number);
-        let mut flood = Zeroizing::new(vec![0u128; 1]);
-        seed.flood(number, &mut flood);
-        let mut c1 = zeros(POLYNOMIAL);
-        let mut first = Zeroizing::new([0; 3]);
-        for (limb, transform) in ring.limbs.iter().enumerate() {
-            let at = limb * DEGREE..(limb + 1) * DEGREE;
-            let (q, out, u) = (&transform.modulus, &mut c1[at.clone()], &u[at.clone()]);
-            let terms = sum.c1[at.clone()].iter().zip(&self.a[at.clone()]).zip(u);
-            for (out, ((&sum, &key), &u)) in out.iter_mut().zip(terms) {
-                *out = q.reduce_wide(sum.wrapping_add(wide(key, u)));
-            }
-            transform.inverse(out);
-            // The first coefficient is the mean of all values.
-            let total = q.add(sum.c0[limb], along(limb, &self.b[at], u));
-            let more = q.add(ring.flood(limb, flood[0]), ring.scaled_up(limb, mask));
-            first[limb] = q.add(q.times(total, transform.scale()), more);
-        }
-        out[0] = ring.scaled_down(*first);
-        finish_second(ring, &c1, seed, number, &mut out[1..]);
-    }
 }
 
 /// The second part with an error of its own, scaled.
-fn finish_second(ring: &Ring, c1: &[u64], seed: Seed<'_>, number: u64, out: &mut [u64]) {
+pub(crate) fn finish_second(ring: &Ring, c1: &[u64], seed: Seed<'_>, number: u64, out: &mut [u64]) {
     let mut error = small();
     seed.error(number, &mut error);
     for (j, out) in out.iter_mut().enumerate() {
@@ -218,7 +146,7 @@ fn finish_second(ring: &Ring, c1: &[u64], seed: Seed<'_>, number: u64, out: &mut
     }
 }
 
-fn ternary_values(ring: &Ring, seed: Seed<'_>, number: u64) -> Numbers {
+pub(crate) fn ternary_values(ring: &Ring, seed: Seed<'_>, number: u64) -> Numbers {
     let mut u = small();
     seed.ternary(number, &mut u);
     ring.small_values(&u)
@@ -232,7 +160,7 @@ pub fn uniform(seed: Seed<'_>, number: u64, out: &mut [u64]) {
 }
 
 /// How many vectors of so many blocks there are; no more than a sum may have.
-fn summed(polynomials: usize, blocks: usize) -> Result<usize, KernelError> {
+pub(crate) fn summed(polynomials: usize, blocks: usize) -> Result<usize, KernelError> {
     let vectors = polynomials / blocks;
     expect("ciphertexts", vectors * blocks, polynomials)?;
     if vectors == 0 || vectors > MAX_SUMMED {
@@ -242,31 +170,22 @@ fn summed(polynomials: usize, blocks: usize) -> Result<usize, KernelError> {
 }
 
 #[inline(always)]
-fn wide(a: u64, b: u64) -> u128 {
+pub(crate) fn wide(a: u64, b: u64) -> u128 {
     u128::from(a) * u128::from(b)
 }
 
-/// The sum of the products of two rows of residues, modulo their prime.
-fn along(limb: usize, a: &[u64], b: &[u64]) -> u64 {
-    let q = &ring().limbs[limb].modulus;
-    a.chunks(RUN).zip(b.chunks(RUN)).fold(0, |sum, (a, b)| {
-        let run = a.iter().zip(b).fold(0u128, |run, (&a, &b)| run.wrapping_add(wide(a, b)));
-        q.add(sum, q.reduce_wide(run))
-    })
-}
-
 /// Both parts of a fresh ciphertext.
-struct Pair {
-    c0: Vec<u64>,
-    c1: Vec<u64>,
+pub(crate) struct Pair {
+    pub c0: Vec<u64>,
+    pub c1: Vec<u64>,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { c0: vec![0; POLYNOMIAL], c1: vec![0; POLYNOMIAL] }
     }
 
-    fn open(&mut self, sent: Sent<'_>, number: usize) {
+    pub fn open(&mut self, sent: Sent<'_>, number: usize) {
         unpack(&sent.bytes[number * POLYNOMIAL_BYTES..][..POLYNOMIAL_BYTES], &mut self.c0);
         uniform(Seed(sent.seed), number as u64, &mut self.c1);
     }
@@ -285,13 +204,13 @@ impl Sum {
     }
 }
 
-fn add_products(sums: &mut [u128], a: &[u64], b: &[u64]) {
+pub(crate) fn add_products(sums: &mut [u128], a: &[u64], b: &[u64]) {
     for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
         *sum = sum.wrapping_add(wide(a, b));
     }
 }
 
-fn add_sums(sums: &mut [u128], more: &[u128]) {
+pub(crate) fn add_sums(sums: &mut [u128], more: &[u128]) {
     for (sum, more) in sums.iter_mut().zip(more) {
         *sum = sum.wrapping_add(*more);
     }
@@ -338,45 +257,11 @@ impl Slots {
 }
 
 /// A plaintext's values modulo a prime.
-fn values_of(ring: &Ring, limb: usize, coefficients: &[u64], values: &mut [u64]) {
+pub(crate) fn values_of(ring: &Ring, limb: usize, coefficients: &[u64], values: &mut [u64]) {
     for (value, &x) in values.iter_mut().zip(coefficients) {
         *value = ring.lift(limb, x);
     }
     ring.limbs[limb].forward(values);
-}
-
-/// The sum of products of one column: of first parts the sum of values alone, reduced.
-struct Inner {
-    c0: Zeroizing<[u64; 3]>,
-    c1: Zeroizing<Vec<u128>>,
-    coefficients: Numbers,
-    values: Numbers,
-}
-
-impl Inner {
-    fn new() -> Self {
-        let c1 = Zeroizing::new(vec![0; POLYNOMIAL]);
-        Self { c0: Zeroizing::new([0; 3]), c1, coefficients: zeros(DEGREE), values: zeros(DEGREE) }
-    }
-
-    fn add(&mut self, pair: &Pair, column: &[i64]) {
-        let ring = ring();
-        ring.of_column(column, &mut self.coefficients);
-        for (limb, transform) in ring.limbs.iter().enumerate() {
-            let at = limb * DEGREE..(limb + 1) * DEGREE;
-            values_of(ring, limb, &self.coefficients, &mut self.values);
-            self.c0[limb] = transform.modulus.add(self.c0[limb], along(limb, &pair.c0[at.clone()], &self.values));
-            add_products(&mut self.c1[at.clone()], &pair.c1[at], &self.values);
-        }
-    }
-
-    fn merge(mut self, other: Self) -> Self {
-        for (limb, transform) in ring().limbs.iter().enumerate() {
-            self.c0[limb] = transform.modulus.add(self.c0[limb], other.c0[limb]);
-        }
-        add_sums(&mut self.c1, &other.c1);
-        self
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use fedcredit_core::error::KernelError;
 use fedcredit_core::rlwe::{Public, Sent};
+use fedcredit_core::rlwe_inner::Coded;
 use fedcredit_core::rlwe_modulus::DEGREE;
 use fedcredit_core::rlwe_owner::{Owner, Packing};
 use fedcredit_core::rlwe_ring::{POLYNOMIAL_BYTES, first_bad};
@@ -116,6 +117,35 @@ impl RlwePublic {
         let sent = Sent { seed: &public, bytes: flat(&c, POLYNOMIAL_BYTES)? };
         let (rows, columns, masks) = (columns.shape()[2], columns.as_slice()?, masks.as_slice()?);
         matrix(py, py.detach(|| self.0.inner_products(sent, columns, masks, rows, &secret)), DEGREE + 1)
+    }
+
+    /// The same of one vector with columns of codes: (columns, N + 1).
+    #[expect(clippy::too_many_arguments, reason = "a flat call keeps the edge simple")]
+    fn coded_products<'py>(
+        &self,
+        py: Python<'py>,
+        public: &[u8],
+        c: PyReadonlyArray2<'py, u8>,
+        codes: PyReadonlyArray2<'py, u8>,
+        features: PyReadonlyArray1<'py, u32>,
+        groups: PyReadonlyArray1<'py, u8>,
+        weights: PyReadonlyArray1<'py, i64>,
+        first: PyReadonlyArray1<'py, u32>,
+        masks: PyReadonlyArray1<'py, i64>,
+        secret: &[u8],
+    ) -> PyResult<Matrix<'py, u64>> {
+        let (public, secret) = (seed(public)?, seed(secret)?);
+        let sent = Sent { seed: &public, bytes: flat(&c, POLYNOMIAL_BYTES)? };
+        let coded = Coded {
+            codes: codes.as_slice()?,
+            rows: codes.shape()[1],
+            features: features.as_slice()?,
+            groups: groups.as_slice()?,
+            weights: weights.as_slice()?,
+            first: first.as_slice()?,
+        };
+        let masks = masks.as_slice()?;
+        matrix(py, py.detach(|| self.0.coded_products(sent, &coded, masks, &secret)), DEGREE + 1)
     }
 }
 
