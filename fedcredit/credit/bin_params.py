@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
@@ -13,7 +13,7 @@ from fedcredit.credit.optimal import MAX_BINS, BinLimits, Trend
 from fedcredit.credit.woe import IvDisclosure
 from fedcredit.errors import ConfigError, Problem
 
-__all__ = ["BinParams", "Method"]
+__all__ = ["BinParams", "Method", "unknown_key"]
 
 Method = Literal["optimal", "chimerge", "quantile", "width"]
 """How bins are made: of pre-bins the best or those that differ, or as they are cut."""
@@ -76,7 +76,7 @@ class BinParams:
         """Parameters from a section of a job file. Raises ConfigError with all problems at once."""
         names = [field.name for field in fields(cls)]
         known = {name: value for name, value in values.items() if name in names}
-        problems = [_unknown(str(name), names) for name in values if name not in names]
+        problems = [unknown_key(str(name), names) for name in values if name not in names]
         try:
             params = cls(**known)
         except ConfigError as error:
@@ -103,6 +103,11 @@ class BinParams:
     def limits(self, *, levels: bool) -> BinLimits:
         """The limits of optimal bins. Groups of levels are in the order of their bad rates, which can only rise."""
         return self._limits("ascending" if levels else self.monotone)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """All parameters that the method looks at, from which `from_mapping` makes equal ones."""
+        asked = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in asked.items() if self.method in _ONLY.get(name, (self.method,))}
 
     def _limits(self, trend: Trend) -> BinLimits:
         return BinLimits(
@@ -143,7 +148,8 @@ def _problems(values: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _unknown(name: str, known: list[str]) -> Problem:
+def unknown_key(name: str, known: Sequence[str]) -> Problem:
+    """What is wrong with a key that there is not, and which one was meant."""
     close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.5)
     fix = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
     return Problem("CONFIG_UNKNOWN_KEY", name, "unknown key", fix)

@@ -22,11 +22,14 @@ SCORE_BINS = 25
 APPROVAL_RATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-def evaluate(y_train: U8, s_train: F64, y_test: U8, s_test: F64, alone: F64 | None = None) -> dict[str, Any]:
+def evaluate(
+    y_train: U8, s_train: F64, y_test: U8, s_test: F64, alone: F64 | None = None, *, y_alone: U8 | None = None
+) -> dict[str, Any]:
     """All figures of one model; everything is on the test rows unless it says train.
 
     `s_train`, `s_test` are predicted probabilities of default. `alone`: probabilities, for the same test rows, of the
-    label party's own model, the comparison that says what the other parties' columns are worth.
+    label party's own model, the comparison that says what the other parties' columns are worth; `y_alone`: their
+    labels, where they are in another order than those of the joint model, whose rows may not be known one by one.
 
     Shapes: y_train, s_train (n,); y_test, s_test, alone (m,). Returns a JSON-able dict:
 
@@ -49,8 +52,9 @@ def evaluate(y_train: U8, s_train: F64, y_test: U8, s_test: F64, alone: F64 | No
     figures = _headline(curve, y_test, s_test, "") | _headline(train, y_train, s_train, "_train")
     roc = {"joint": _roc(curve)}
     if alone is not None:
-        alone_curve = rank_curve(y_test, alone)
-        figures |= _headline(alone_curve, y_test, alone, "_alone")
+        y = y_test if y_alone is None else y_alone
+        alone_curve = rank_curve(y, alone)
+        figures |= _headline(alone_curve, y, alone, "_alone")
         roc["alone"] = _roc(alone_curve)
     return figures | {
         "roc": roc,

@@ -23,6 +23,8 @@ __all__ = [
     "by_correlation",
     "by_inflation",
     "by_missing",
+    "by_number",
+    "by_significance",
     "by_stability",
     "correlations",
     "inflation_factors",
@@ -32,7 +34,7 @@ __all__ = [
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-Rule = Literal["iv", "missing", "stability", "correlation", "inflation", "p-value"]
+Rule = Literal["refused", "iv", "missing", "stability", "correlation", "inflation", "number", "p-value", "sign"]
 IV_BAND: Final = (0.02, 0.5)
 """Customary: less says nothing, more is suspicious."""
 
@@ -193,6 +195,65 @@ def by_inflation(columns: Sequence[str], correlation: F64, most: float = 10.0) -
         why = f"variance inflation {factor:.2f}, not above {most:g}"
         verdicts[j] = Verdict(columns[j], True, "inflation", factor, why)
     return Selection(tuple(verdicts[j] for j in range(len(columns))))
+
+
+def by_number(columns: Sequence[str], worth: Sequence[float], most: int) -> Selection:
+    """The `most` columns that are worth most, equal ones in their order. Raises: ValueError."""
+    value = _figures(columns, worth)
+    place = np.empty(len(columns), np.int64)
+    place[np.argsort(-value, kind="stable")] = np.arange(1, len(columns) + 1)
+    return _each(
+        "number",
+        columns,
+        place.astype(np.float64).tolist(),
+        lambda at: at <= most,
+        lambda at: f"number {at:.0f} by information value, {'within' if at <= most else 'beyond'} {most}",
+    )
+
+
+def by_significance(
+    columns: Sequence[str],
+    coefficients: F64,
+    information: F64,
+    *,
+    enter: float | None,
+    leave: float,
+    negative: bool,
+) -> Selection:
+    """`stepwise`, and with `negative` no column whose coefficient is above 0; with `enter` None only the latter.
+
+    While a coefficient is above 0 the column of the largest one by its standard error goes, and what is left is chosen
+    anew. Shapes and errors: `stepwise`; of `coefficients` the intercept does not matter.
+    """
+    left, gone = list(range(len(columns))), dict[int, Verdict]()
+    while True:
+        places = [0, *(1 + j for j in left)]
+        names = [columns[j] for j in left]
+        # On the quadratic that touches the log-likelihood: what the estimates are without the columns that went.
+        part = information[np.ix_(places, places)]
+        covariance = inverse(part)
+        if covariance is None:
+            raise ValueError("by_significance: the information has no inverse")
+        values = covariance @ (information @ coefficients)[places]
+        if enter is None:
+            p = Estimates(values, np.sqrt(np.diag(covariance))).p_values[1:].tolist()
+            chosen = Selection(
+                tuple(Verdict(c, True, "p-value", v, f"p-value {v:.4f}") for c, v in zip(names, p, strict=True))
+            )
+        else:
+            chosen = stepwise(names, values, part, enter=enter, leave=leave)
+        inside = [0, *(1 + chosen.places()).tolist()]
+        covariance = inverse(part[np.ix_(inside, inside)])
+        assert covariance is not None, "a part of a positive definite matrix is one"
+        final = Estimates(covariance @ (part @ values)[inside], np.sqrt(np.diag(covariance)))
+        z = final.z[1:]
+        if not negative or not (z > 0).any():
+            said = dict(zip(left, chosen.verdicts, strict=True))
+            return Selection(tuple(gone.get(j) or said[j] for j in range(len(columns))))
+        worst = left[inside[1 + int(np.argmax(z))] - 1]
+        why = f"coefficient above 0 (z {z.max():.2f}): it turns against the column's own weight of evidence"
+        gone[worst] = Verdict(columns[worst], False, "sign", float(z.max()), why)
+        left.remove(worst)
 
 
 def stepwise(

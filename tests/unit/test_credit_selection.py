@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from fedcredit.credit.glm import fit_logistic
+from fedcredit.credit.glm import Estimates, fit_logistic
 from fedcredit.credit.selection import (
     by_band,
     by_correlation,
     by_inflation,
     by_missing,
+    by_number,
+    by_significance,
     by_stability,
     correlations,
     inflation_factors,
@@ -167,3 +169,50 @@ def test_stepwise_refuses_what_does_not_go_together() -> None:
             stepwise(*arguments, **how)
     with pytest.raises(ValueError):
         by_correlation(("a", "b"), np.array([[1, 0.2], [0.3, 1]]), [1, 1])
+
+
+def signed(n: int = 4000, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Three columns of use, of which one is wrongly signed, and one of none; labels, and their fit."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4))
+    z = -1.0 - 0.9 * X[:, 0] - 0.6 * X[:, 1] + 0.5 * X[:, 2]
+    y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.uint8)
+    fit = fit_logistic(X, y)
+    return X, y, fit.estimates.values, fit.information
+
+
+def test_columns_that_turn_against_their_evidence_go_and_the_others_are_chosen_anew() -> None:
+    _, _, values, information = signed()
+    names = ["a", "b", "wrong", "noise"]
+    selection = by_significance(names, values, information, enter=0.05, leave=0.1, negative=True)
+    said = {v.column: (v.kept, v.rule) for v in selection.verdicts}
+    assert said["a"] == (True, "p-value")
+    assert said["b"] == (True, "p-value")
+    assert said["wrong"] == (False, "sign")
+    assert not said["noise"][0]
+    # The intercept's own value does not matter, and a rule that is off drops nothing.
+    shifted = np.concatenate([[5.0], values[1:]])
+    again = by_significance(names, shifted, information, enter=0.05, leave=0.1, negative=True)
+    assert {v.column: (v.kept, v.rule) for v in again.verdicts} == said
+    off = by_significance(names, values, information, enter=None, leave=0.1, negative=False)
+    assert off.kept == tuple(names)
+    full = Estimates(values, np.sqrt(np.diag(np.linalg.inv(information))))
+    assert np.allclose([v.figure for v in off.verdicts], full.p_values[1:])
+    only = by_significance(names, values, information, enter=0.05, leave=0.1, negative=False)
+    assert only.kept == stepwise(names, values, information, enter=0.05, leave=0.1).kept == ("a", "b", "wrong")
+
+
+def test_every_column_may_turn_against_its_evidence() -> None:
+    X, y, _, _ = signed()
+    fit = fit_logistic(-X[:, :2], y)
+    selection = by_significance(["a", "b"], fit.estimates.values, fit.information, enter=0.05, leave=0.1, negative=True)
+    assert selection.kept == ()
+    assert {v.rule for v in selection.verdicts} == {"sign"}
+
+
+def test_the_best_columns_are_kept_and_equal_ones_in_their_order() -> None:
+    selection = by_number(["a", "b", "c", "d"], [0.1, 0.5, 0.1, 0.3], 3)
+    assert selection.kept == ("a", "b", "d")
+    assert [v.figure for v in selection.verdicts] == [3, 1, 4, 2]
+    with pytest.raises(ValueError, match="figure"):
+        by_number(["a"], [float("nan")], 1)
