@@ -3,5 +3,7 @@
 from fedcredit.estimators.binning import Binning
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.gradient_boosting import GradientBoosting
+from fedcredit.estimators.scorecard import HeldOut, Scorecard
+from fedcredit.estimators.scorecard_part import CardPart
 
-__all__ = ["Binning", "Federation", "GradientBoosting"]
+__all__ = ["Binning", "CardPart", "Federation", "GradientBoosting", "HeldOut", "Scorecard"]

@@ -65,7 +65,8 @@ class Binning:
 
     Parameters are those of `credit.bin_params.BinParams`; `groupsum` is how counts are made.
 
-    Learned, after `fit`: `columns_`, this party's own; `seconds_`, of each stage run here and now; at the label party
+    Learned, after `fit`: `columns_`, this party's own, of which the first `numbered_` are those that others know by
+    number and the rest could not be cut; `seconds_`, of each stage run here and now; at the label party
     `foreign_`, the others'. What it knows of their bins is not kept: it is theirs.
 
     Reveals: `docs/protocols/binning.md`; `leakage.json` of a job says it in plain words.
@@ -133,6 +134,7 @@ class Binning:
             progress("counts", batch + 1, known.batches)
         record = await stages.run("bins", ToldBins, hear)
         self.columns_ = own.told(record.told(own.shapes))
+        self.numbered_ = len(own.columns)
 
     async def _settle(
         self, own: _OwnColumns, label: U8, stages: Stages, progress: Callable[[str, int, int], None]
@@ -179,6 +181,7 @@ class Binning:
 
         await stages.run("bins", ToldOthers, tell)
         self.columns_ = await asyncio.to_thread(own.settled, label, self.params)
+        self.numbered_ = len(own.columns)
         self.foreign_ = tuple(
             ForeignColumn(peer, f, column.n_bins, column.refused, told.iv)
             for peer in party.peers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ class Federation:
 
     `ssid` is 32 bytes that all parties agree on and no other job has: the hash of the signed specification.
     `epoch` counts the starts of the job: one that goes on after it was interrupted has a new one, at all parties.
+    `kept_secret`: 32 bytes that this party keeps through all starts of the job and nobody else knows; what has to come
+    out alike after an interruption is drawn by it.
     Units: `deadline_s` bounds each wait for a peer that shows no sign of life.
     """
 
@@ -40,6 +43,7 @@ class Federation:
     deadline_s: float = 600.0
     meter: Meter = field(repr=False, default_factory=Meter)
     randomness: Randomness = field(repr=False, default_factory=SystemRandomness)
+    kept_secret: bytes | None = field(repr=False, default=None)
 
     @property
     def is_label_party(self) -> bool:
@@ -55,7 +59,11 @@ class Federation:
         """A session of its own for the model `name` in this start of the job."""
         return session_id(self.ssid, self.epoch, name)
 
-    async def run(self, stage: str, steps: Steps[T]) -> T:
-        """Run this party's role in `stage` to its result. Raises: PeerLost, PeerError, and what the role raises."""
-        channel = self.transport.open(self.ssid, stage, peers=self.partners, epoch=self.epoch)
+    async def run(self, stage: str, steps: Steps[T], *, peers: Collection[PartyId] | None = None) -> T:
+        """Run this party's role in `stage` to its result, with `peers`, by default `partners`.
+
+        Raises: PeerLost, PeerError, and what the role raises.
+        """
+        peers = self.partners if peers is None else peers
+        channel = self.transport.open(self.ssid, stage, peers=peers, epoch=self.epoch)
         return await drive(steps, channel, deadline_s=self.deadline_s, meter=self.meter)

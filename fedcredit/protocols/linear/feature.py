@@ -85,6 +85,8 @@ class LinearPartner:
 class LinearFeature:
     """Fits the coefficients of its own columns X (n, d); holds no share.
 
+    `secret`: see `split_scores`.
+
     Reveals: to this party, the gradient of its own coefficients at every step, which is a weighted sum of its columns
     over the rows, and so tells of labels what such sums tell; the factors of the combined moves, and how many steps
     there were; the share of events; how many columns others bring; with inference, its standard errors. Of no row
@@ -96,21 +98,25 @@ class LinearFeature:
     shape: LinearShape
     me: PartyId
     X: F64 = field(repr=False)
+    secret: bytes | None = field(repr=False, default=None)
 
     def steps(self, randomness: Randomness) -> Steps[LinearFeatureFit]:
         """Fit. Raises: DataError VALUE_INVALID, COLUMN_CONSTANT, COLUMN_DEPENDENT, ROWS_TOO_FEW; PeerError."""
         if self.me not in self.shape.further:
             raise ValueError(f"LinearFeature: {self.me} is the partner or no party of this fit")
-        return (yield from _Run(self.shape, self.me, self.X, randomness).steps())
+        return (yield from _Run(self.shape, self.me, self.X, randomness, self.secret).steps())
 
 
 class _Run:
     """One fit under way at a feature party. With a secret key it is the partner."""
 
-    def __init__(self, shape: LinearShape, me: PartyId, X: F64, randomness: Randomness) -> None:
+    def __init__(
+        self, shape: LinearShape, me: PartyId, X: F64, randomness: Randomness, split: bytes | None = None
+    ) -> None:
         self._shape, self._me, self._randomness = shape, me, randomness
         # Whether columns may depend on each other is known when the penalty is.
         self._columns = OwnColumns.of(shape, X, ones=False, dependent=True)
+        self._split = split
         self._secret = rlwe.SecretKey.generate(randomness) if me == shape.partner else None
         self._scores = np.zeros(shape.n_rows)
         self._shares = np.zeros(shape.n_rows, np.int64)
@@ -222,7 +228,7 @@ class _Run:
     def _gradient(self, values: F64) -> Steps[F64]:
         shape = self._shape
         if self._secret is None:
-            yield from split_scores(shape, self._scores, self._randomness)
+            yield from split_scores(shape, self._scores, self._randomness, self._split)
             gradient = yield from further_gradient(shape, self._keys, self._columns, self._randomness)
             return np.asarray(gradient + self._penalty * values)
         label = self._keys[shape.label]

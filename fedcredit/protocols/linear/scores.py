@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.crypto import rlwe
-from fedcredit.crypto.randomness import Randomness
+from fedcredit.crypto.randomness import KeyedRandomness, Randomness
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
+from fedcredit.kernels import digest
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.fixed import centred, scores_to_shares
 from fedcredit.protocols.linear.shape import LinearShape
@@ -25,8 +26,16 @@ F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 
 
-def split_scores(shape: LinearShape, scores: F64, randomness: Randomness) -> Steps[None]:
-    """Send A and H a share each. Shapes: scores (n,)."""
+def split_scores(shape: LinearShape, scores: F64, randomness: Randomness, secret: bytes | None = None) -> Steps[None]:
+    """Send A and H a share each. Shapes: scores (n,).
+
+    With `secret`, 32 bytes, the same scores are split alike whenever it happens, so that a fit that was cut off and is
+    made again rounds alike. Other scores are then split by a stream of their own, so that no mask is used twice.
+    """
+    if secret is not None:
+        parties = f"{shape.label} {shape.partner}".encode()
+        drawn_by = secret + digest.blake3(parties) + digest.blake3(scores.tobytes())
+        randomness = KeyedRandomness(digest.derive("fedcredit v1 split scores", drawn_by), "shares")
     first = rlwe.masks(randomness, shape.n_rows)
     second = centred(scores_to_shares(scores) - first)
     for to, share in ((shape.label, first), (shape.partner, second)):

@@ -1,0 +1,319 @@
+"""The label party's way to a scorecard, stage by stage: it leads the selection, the fit and the tallies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.credit.glm import fit_logistic
+from fedcredit.credit.scorecard_params import ScorecardParams
+from fedcredit.credit.selection import Selection, Verdict, by_correlation, by_inflation, by_number, by_significance
+from fedcredit.estimators.card_column import CardColumn
+from fedcredit.estimators.card_columns import CardColumns
+from fedcredit.estimators.card_feature import own_selection, tallies_of
+from fedcredit.estimators.card_records import FiguresRecord, FittedLabel, MomentsRecord, PartsRecord, TallyRecord
+from fedcredit.estimators.card_table import CardTable
+from fedcredit.estimators.scorecard_part import CardPart, OtherPart
+from fedcredit.estimators.training import Stages
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.linear import LinearLabel, LinearShape
+from fedcredit.protocols.moments import MomentsLabel, MomentsShape
+from fedcredit.protocols.scorecard import OwnerKept, SelectionLabel
+from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape
+
+__all__ = ["CardRows", "LabelCard", "LabelOutcome"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+MAX_FITS: Final = 5
+"""What the last of so many keeps stands, though some column be no longer significant."""
+COMPARED: Final = 2
+"""Of the columns that a card may have, so many times as many are compared with each other."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CardRows:
+    """What the label party alone knows of rows. Shapes: labels, weights, offset (n,)."""
+
+    labels: U8 = field(repr=False)
+    weights: F64 | None = field(repr=False, default=None)
+    offset: F64 | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelOutcome:
+    """What the label party has at the end: its part, its table, the fit, and how scores are spread."""
+
+    part: CardPart
+    table: CardTable = field(repr=False)
+    stability: F64 = field(repr=False)
+    """Of all columns of the table; -1 where there is none."""
+    fit: FittedLabel = field(repr=False)
+    tallies: dict[str, Tally] = field(repr=False)
+    own_points: tuple[I64, I64] = field(repr=False)
+    """Base points and the points of this party's own columns, of the rows to train on and of those held out."""
+    parts: tuple[bytes, ...] = field(repr=False, default=())
+    fits: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCard:
+    """Leads a card. `train`, `test`: what this party knows of the rows to train on, and of those held out."""
+
+    params: ScorecardParams
+    columns: CardColumns = field(repr=False)
+    table: CardTable = field(repr=False)
+    train: CardRows = field(repr=False)
+    test: CardRows = field(repr=False)
+    stages: Stages = field(repr=False)
+    progress: Callable[[str, int, int], None] = field(repr=False)
+
+    async def run(self, model: str) -> LabelOutcome:
+        """Select, fit, tally. Raises: PeerLost, PeerError, and DataError NO_COLUMNS_LEFT and those of the fit."""
+        stages, table = self.stages, self.table
+        none = FiguresRecord.of([], [])
+        figures = await stages.run("figures", FiguresRecord, self._figures) if self._peers else none
+        own = await asyncio.to_thread(self.columns.stability)
+        stability = np.concatenate([own, figures.stability])
+        await asyncio.to_thread(self._first, table, figures.missing, stability)
+        self._kept(table, figures.answers([table.numbers(peer).size for peer in self._peers]))
+        table.refuse_none()
+        if self._parties(table):
+            correlation = (await stages.run("moments", MomentsRecord, self._moments)).correlation
+        else:
+            correlation = await asyncio.to_thread(self.columns.correlations, table.numbers(self._me))
+        self._compared(table, correlation)
+        fit, fits = await self._fits()
+        part = self._part(model, fit)
+        tallies = await self._tallies(part)
+        parts: list[bytes] = []
+        if self.params.merged_card and self._parties(table):
+            parts = (await stages.run("card", PartsRecord, self._hear_parts)).parts()
+        own_points = self.points(part, test=False).values, self.points(part, test=True).values
+        return LabelOutcome(part, table, stability, fit, tallies, own_points, tuple(parts), fits)
+
+    @property
+    def _me(self) -> PartyId:
+        return self.stages.federation.me
+
+    @property
+    def _peers(self) -> tuple[PartyId, ...]:
+        return self.stages.federation.feature_parties
+
+    @property
+    def _role(self) -> SelectionLabel:
+        return SelectionLabel(self._peers)
+
+    def _parties(self, table: CardTable) -> tuple[PartyId, ...]:
+        """The feature parties with columns that are left."""
+        return tuple(peer for peer in self._peers if table.numbers(peer).size)
+
+    def _numbers(self, table: CardTable) -> dict[PartyId, I64]:
+        return {peer: table.numbers(peer) for peer in self._peers}
+
+    # -- selection ------------------------------------------------------------------------------------------------
+
+    async def _figures(self) -> FiguresRecord:
+        stages, role, table = self.stages, self._role, self.table.copy()
+
+        def steps() -> Steps[FiguresRecord]:
+            found = yield from role.hear_figures({peer: len(table.columns_of(peer)) for peer in self._peers})
+            own = self.columns
+            missing = np.concatenate([own.missing, *(f.missing for f in found.values())])
+            self._first(
+                table,
+                missing[own.missing.size :],
+                np.concatenate([own.stability(), *(f.stability for f in found.values())]),
+            )
+            chosen = self._numbers(table)
+            yield from role.choose(chosen, self._peers)
+            kept = yield from role.hear_kept(chosen)
+            self._kept(table, [kept[peer] for peer in self._parties(table)])
+            yield from role.choose(self._numbers(table), [peer for peer in self._peers if chosen[peer].size])
+            return FiguresRecord.of(list(found.values()), [kept.get(peer) for peer in self._peers])
+
+        return await stages.federation.run(stages.channel("figures"), steps())
+
+    def _first(self, table: CardTable, missing: F64, stability: F64) -> None:
+        """What can be said of each column alone, then of this party's own among themselves."""
+        table.apply_first(np.concatenate([self.columns.missing, missing]), stability, self.params)
+        mine = table.numbers(self._me)
+        if mine.size:
+            table.apply_to(self._me, own_selection(self.columns, mine, self.params)[0])
+
+    def _kept(self, table: CardTable, answers: Sequence[OwnerKept]) -> None:
+        """What owners say of theirs, and then the best of all."""
+        said = iter(answers)
+        for peer in self._parties(table):
+            numbers, answer = table.numbers(peer), next(said)
+            verdicts = []
+            for number, kept, size, near in zip(numbers, answer.kept, answer.correlation, answer.nearest, strict=True):
+                name, most = f"{peer}.f{number}", self.params.max_correlation
+                why = f"correlation {size:.3f} with {peer}.f{near}, which is worth more; above {most:g}"
+                verdicts.append(Verdict(name, bool(kept), "correlation", float(size), "" if kept else why))
+            table.apply_to(peer, Selection(tuple(verdicts)))
+        table.apply(by_number(table.names, table.worth, COMPARED * self.params.max_features))
+
+    async def _moments(self) -> MomentsRecord:
+        stages, role, table = self.stages, self._role, self.table.copy()
+        parties = self._parties(table)
+        shape = MomentsShape(self._me, parties, self.train.labels.size)
+
+        def steps() -> Steps[MomentsRecord]:
+            woe = self.columns.woe(table.numbers(self._me))
+            found = yield from MomentsLabel(shape, woe).steps(stages.federation.randomness)
+            self._compared(table, found.correlation)
+            yield from role.choose(self._numbers(table), parties)
+            return MomentsRecord(found.correlation)
+
+        return await stages.federation.run(stages.channel("moments"), steps(), peers=parties)
+
+    def _compared(self, table: CardTable, correlation: F64) -> None:
+        """Columns beside all others that are left. Shapes: correlation (left, left)."""
+        selection = by_correlation(table.names, correlation, table.worth, self.params.max_correlation)
+        table.apply(selection)
+        at = selection.places()
+        table.apply(by_inflation(table.names, correlation[np.ix_(at, at)], self.params.max_inflation))
+        table.apply(by_number(table.names, table.worth, self.params.max_features))
+
+    # -- fit ------------------------------------------------------------------------------------------------------
+
+    async def _fits(self) -> tuple[FittedLabel, int]:
+        """Fit, drop what is not significant, fit again; the fit that stands, and how many there were."""
+        for number in range(MAX_FITS):
+            fit = await self.stages.run(f"fit.{number}", FittedLabel, partial(self._fit, number))
+            self.progress("fit", number + 1, MAX_FITS)
+            selection = self._judged(self.table, fit, number)
+            stands = len(selection.kept) == len(selection.verdicts)
+            self.table.apply(selection)
+            self.table.refuse_none()
+            if stands:
+                break
+        return fit, number + 1
+
+    async def _fit(self, number: int) -> FittedLabel:
+        stages, role, table = self.stages, self._role, self.table.copy()
+        parties, chosen, rows = self._parties(table), self._numbers(table), self.train
+        if not parties:
+            return await asyncio.to_thread(self._fit_alone, table)
+        shape = LinearShape(self._me, parties, rows.labels.size)
+
+        def steps() -> Steps[FittedLabel]:
+            woe = self.columns.woe(table.numbers(self._me))
+            party = LinearLabel(shape, woe, rows.labels, rows.weights, rows.offset, self.params.l2)
+            fit = yield from party.steps(stages.federation.randomness)
+            z = yield from role.hear_significance(chosen)
+            record = FittedLabel.of(fit, np.concatenate([z[peer] for peer in parties]))
+            selection = self._judged(table, record, number)
+            stands = len(selection.kept) == len(selection.verdicts)
+            table.apply(selection)
+            table.refuse_none()
+            yield from role.choose(self._numbers(table), parties, final=stands)
+            return record
+
+        return await stages.federation.run(stages.channel(f"fit.{number}"), steps(), peers=parties)
+
+    def _fit_alone(self, table: CardTable) -> FittedLabel:
+        """Where no other party's column is left there is nobody to fit with."""
+        rows = self.train
+        woe = self.columns.woe(table.numbers(self._me))
+        fit = fit_logistic(woe, rows.labels, weights=rows.weights, offset=rows.offset, l2=self.params.l2)
+        estimates = fit.estimates
+        return FittedLabel(
+            estimates.values,
+            estimates.standard_errors,
+            fit.information,
+            estimates.z[1:],
+            fit.log_likelihood,
+            fit.iterations,
+            0.0,
+        )
+
+    def _judged(self, table: CardTable, fit: FittedLabel, number: int) -> Selection:
+        """What the fit says of its columns. The last fit stands as it is."""
+        params = self.params
+        last = number + 1 == MAX_FITS
+        return by_significance(
+            table.names,
+            np.concatenate([[0.0], fit.standardised]),
+            fit.information,
+            enter=params.enter if params.stepwise and not last else None,
+            leave=params.leave,
+            negative=params.expected_sign and not last,
+        )
+
+    # -- points ---------------------------------------------------------------------------------------------------
+
+    def _part(self, model: str, fit: FittedLabel) -> CardPart:
+        params, table = self.params, self.table
+        found = []
+        for j, f in enumerate(table.numbers(self._me).tolist()):
+            column = self.columns.columns[f]
+            value, error = float(fit.values[1 + j]), float(fit.errors[1 + j])
+            found.append(
+                CardColumn.of(
+                    column.column,
+                    self.columns.bins(f),
+                    column.rows,
+                    value,
+                    error,
+                    params.scale,
+                    reference=params.reference,
+                )
+            )
+        intercept = float(fit.values[0])
+        return CardPart(
+            model=model,
+            party=self._me,
+            label_party=self._me,
+            scale=params.scale,
+            intercept=intercept,
+            base_points=round(params.scale.base_points(intercept)),
+            others=tuple(OtherPart(peer, table.numbers(peer).size) for peer in self._parties(table)),
+            columns=tuple(found),
+            n_reasons=params.n_reasons,
+        )
+
+    def points(self, part: CardPart, *, test: bool) -> CardPoints:
+        """This party's part of each row's score: base points, its columns' points, and what an offset is worth."""
+        numbers = self.table.numbers(self._me).tolist()
+        of_bins = {f: np.array(c.points, np.int64) for f, c in zip(numbers, part.columns, strict=True)}
+        values = self.columns.points(of_bins, test=test) + (part.base_points or 0)
+        offset = (self.test if test else self.train).offset
+        if offset is None:
+            return CardPoints(values, *part.point_range)
+        values = values - np.rint(self.params.scale.factor * offset).astype(np.int64)
+        return CardPoints(values, int(values.min(initial=0)), int(values.max(initial=0)))
+
+    async def _tallies(self, part: CardPart) -> dict[str, Tally]:
+        parties, found = self._parties(self.table), dict[str, Tally]()
+        for phase, peers, test in tallies_of(parties, self.columns.test.shape[1]):
+            rows = self.test if test else self.train
+            points = await asyncio.to_thread(partial(self.points, part, test=test))
+            if phase == "tally.without.label":
+                points = CardPoints(np.zeros_like(points.values), 0, 0)
+            record = await self.stages.run(phase, TallyRecord, partial(self._tally, phase, peers, points, rows.labels))
+            found[phase] = record.tally()
+        return found
+
+    async def _tally(self, phase: str, peers: tuple[PartyId, ...], points: CardPoints, labels: U8) -> TallyRecord:
+        federation = self.stages.federation
+        shape = TallyShape(federation.session(phase), self._me, peers, labels.size)
+        steps = TallyLabel(shape, points, labels).steps(federation.randomness)
+        tally = await federation.run(self.stages.channel(phase), steps, peers=peers)
+        return TallyRecord(tally.low, tally.step, tally.counts)
+
+    async def _hear_parts(self) -> PartsRecord:
+        stages, parties = self.stages, self._parties(self.table)
+        steps = self._role.hear_parts(self._numbers(self.table))
+        found = await stages.federation.run(stages.channel("card"), steps, peers=parties)
+        return PartsRecord.of([found[party] for party in parties])

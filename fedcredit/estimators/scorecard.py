@@ -1,0 +1,237 @@
+"""Joint scorecards as a modeller calls them: the same call at every party, each on its own columns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.credit.metrics import rank_curve
+from fedcredit.credit.scorecard_params import ScorecardParams
+from fedcredit.errors import ConfigError, DataError, Problem
+from fedcredit.estimators.binning import Binning
+from fedcredit.estimators.card_columns import CardColumns
+from fedcredit.estimators.card_feature import FeatureCard
+from fedcredit.estimators.card_label import CardRows, LabelCard, LabelOutcome
+from fedcredit.estimators.card_table import CardTable
+from fedcredit.estimators.federation import Federation
+from fedcredit.estimators.training import Stages
+from fedcredit.ids import PartyId
+from fedcredit.protocols.tally import CardPoints, Tally, TallyFeature, TallyLabel, TallyPartner, TallyShape
+from fedcredit.runtime.state import StageRunner, run_at_once
+from fedcredit.tables import Column
+
+__all__ = ["HeldOut", "Scorecard"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Rows that a card is not trained on, and is judged by. `label` at the label party alone."""
+
+    columns: Mapping[str, Column] = field(repr=False)
+    n_rows: int
+    label: U8 | None = field(repr=False, default=None)
+
+
+class Scorecard:
+    """A points table over the columns of several parties, one of which has the label.
+
+    Parameters are those of `credit.scorecard_params.ScorecardParams`, by name or as one value; `groupsum` as for
+    `Binning`. `get_params` and `set_params` are scikit-learn's, so `sklearn.base.clone` works.
+
+    Learned, after `fit`: `part_`, this party's part of the card; `columns_`, this party's binned columns; `stability_`,
+    of each column that is known here its name, party and stability index (-1 for none); `seconds_`, of each stage run
+    here and now; at the label party `outcome_` (selection, fit, tallies), `alone_`, what this party's
+    own columns give by the same rules, None where none stays, and `binning_` with what it knows of others' columns.
+
+    Reveals: `docs/protocols/scorecard.md`; `leakage.json` of a job says it in plain words.
+    """
+
+    def __init__(
+        self,
+        params: ScorecardParams | None = None,
+        *,
+        groupsum: Literal["auto", "onehot", "paillier"] = "auto",
+        **names: Any,
+    ) -> None:
+        if params is not None and names:
+            what = "give ScorecardParams or parameters by name, not both"
+            raise ConfigError(Problem("CONFIG_CONFLICT", "Scorecard", what))
+        self.params = params
+        self.groupsum = groupsum
+        self._names = dict(names)
+        self._checked = ScorecardParams.from_mapping(names) if params is None else params
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments that make an equal, unfitted card."""
+        given = {} if self.params is None else {"params": self.params}
+        return given | self._names | {"groupsum": self.groupsum}
+
+    def set_params(self, **names: Any) -> Self:
+        """Change some arguments. Raises: ConfigError."""
+        Scorecard.__init__(self, **(self.get_params() | names))
+        return self
+
+    async def fit(
+        self,
+        federation: Federation,
+        columns: Mapping[str, Column],
+        label: U8 | None = None,
+        *,
+        n_rows: int,
+        held_out: HeldOut | None = None,
+        name: str = "scorecard",
+        run_stage: StageRunner = run_at_once,
+        progress: Callable[[str, int, int], None] = lambda _phase, _done, _all: None,
+    ) -> Self:
+        """Make a card with the other parties, who call it with the same parameters and the same row order.
+
+        `run_stage` may keep the record of each stage and thaw it in a later start of the job. `progress` is told the
+        phase, how far it is, and of how much.
+
+        Shapes: columns of n aligned rows each; label (n,) 0 or 1 at the label party, None elsewhere.
+        Raises: DataError (LABEL_*, VALUE_*, COLUMN_MISSING, NO_COLUMNS_LEFT, the fit's); PeerLost; PeerError.
+        """
+        if (label is None) == federation.is_label_party:
+            what = "is missing at the label party" if label is None else "was given to a feature party"
+            raise DataError(Problem("LABEL_PARTY", "label", what, "give it where the job says the label is"))
+        params, stages = self._checked, Stages(federation, name, run_stage)
+        held = held_out or HeldOut({}, 0, None if label is None else np.zeros(0, np.uint8))
+        features = dict(columns)
+        for apart in params.apart if federation.is_label_party else ():
+            features.pop(apart, None)
+        binning = Binning(params.bins, groupsum=self.groupsum)
+        await binning.fit(federation, features, label, n_rows=n_rows, name=name, run_stage=run_stage, progress=progress)
+        self.columns_, self.seconds_ = binning.columns_, stages.seconds
+        numbered = binning.columns_ if label is not None else binning.columns_[: binning.numbered_]
+        own = await asyncio.to_thread(CardColumns.of, numbered, held.columns, n_rows, held.n_rows)
+        model = f"{federation.ssid.hex()}/{name}"
+        self.stability_: list[tuple[str, PartyId, float]]
+        if label is None:
+            index = await asyncio.to_thread(own.stability)
+            names = [column.column.name for column in own.columns]
+            self.stability_ = [(name, federation.me, i) for name, i in zip(names, index.tolist(), strict=True)]
+            self.part_ = await FeatureCard(params, own, stages).run(model)
+        else:
+            train, test = _rows(params, columns, label), _rows(params, held.columns, held.label)
+            table = CardTable(federation.me, own.columns, binning.foreign_)
+            self.binning_ = binning
+            self.outcome_: LabelOutcome = await LabelCard(params, own, table, train, test, stages, progress).run(model)
+            self.part_ = self.outcome_.part
+            listed = zip(table.columns, self.outcome_.stability.tolist(), strict=True)
+            self.stability_ = [(column.name, column.party, i) for column, i in listed]
+            self.alone_ = await self._alone(federation, own, train, test)
+        stages.seconds.update(binning.seconds_)
+        return self
+
+    def transform(self, columns: Mapping[str, Column], n_rows: int) -> F64:
+        """Weights of evidence of this party's columns of the card. Shapes: returns (n, columns of the part).
+
+        Raises: DataError (COLUMN_MISSING, COLUMN_KIND, VALUE_INFINITE).
+        """
+        return self.part_.woe_of(columns, n_rows)
+
+    def points(self, columns: Mapping[str, Column], n_rows: int) -> I64:
+        """Points of each row in each of this party's columns of the card. Raises: as `transform`."""
+        return self.part_.points_of(columns, n_rows)
+
+    def reasons(self, columns: Mapping[str, Column], n_rows: int) -> list[list[str]]:
+        """Of each row, this party's columns in which it falls shortest of the reference, the largest shortfall first.
+
+        Raises: as `transform`.
+        """
+        names = [column.name for column in self.part_.columns]
+        found = self.part_.reasons(self.points(columns, n_rows))
+        return [[names[f] for f in row if f >= 0] for row in found.tolist()]
+
+    async def tally(
+        self,
+        federation: Federation,
+        columns: Mapping[str, Column],
+        label: U8 | None = None,
+        *,
+        n_rows: int,
+        stage: str = "scorecard/score",
+    ) -> Tally | None:
+        """How the scores of good and of bad rows are spread, at the label party; None at the others, who all call it.
+
+        `stage` is a name that this job has used for nothing else. Raises: as `transform`; PeerLost, PeerError.
+        """
+        part, me = self.part_, federation.me
+        values = part.totals(await asyncio.to_thread(part.points_of, columns, n_rows))
+        peers = federation.feature_parties
+        shape = TallyShape(federation.session(stage), federation.label_party, peers, n_rows)
+        points = CardPoints(values, *part.point_range)
+        if label is not None:
+            return await federation.run(stage, TallyLabel(shape, points, label).steps(federation.randomness))
+        role = TallyPartner(shape, points) if me == shape.partner else TallyFeature(shape, me, points)
+        others = (federation.label_party, *(peer for peer in peers if peer != me))
+        await federation.run(stage, role.steps(federation.randomness), peers=others)
+        return None
+
+    async def score(
+        self,
+        federation: Federation,
+        columns: Mapping[str, Column],
+        label: U8 | None = None,
+        *,
+        n_rows: int,
+        stage: str = "scorecard/score",
+    ) -> float | None:
+        """The area under the ROC curve over these rows, at the label party; None at the others. See `tally`."""
+        tally = await self.tally(federation, columns, label, n_rows=n_rows, stage=stage)
+        if tally is None:
+            return None
+        y, points = spread(tally)
+        return rank_curve(y, -points).auc
+
+    async def _alone(
+        self, federation: Federation, own: CardColumns, train: CardRows, test: CardRows
+    ) -> LabelOutcome | None:
+        """What the label party's own columns give by the same rules."""
+        table = CardTable(federation.me, own.columns, ())
+        stages = Stages(replace(federation, feature_parties=()), "alone", run_at_once)
+        params = replace(self._checked, merged_card=False)
+        card = LabelCard(params, own, table, train, test, stages, lambda _phase, _done, _all: None)
+        try:
+            return await card.run("alone")
+        except DataError as error:
+            if error.code not in ("NO_COLUMNS_LEFT", "LABEL_SEPARABLE"):
+                raise
+            return None
+
+
+def spread(tally: Tally) -> tuple[U8, F64]:
+    """A label and a score for each row that was tallied, in no order of rows. Shapes: (n,), (n,)."""
+    scores = tally.scores.astype(np.float64)
+    good, bad = tally.counts.T
+    y = np.repeat(np.array([0, 1], np.uint8), [int(good.sum()), int(bad.sum())])
+    return y, np.concatenate([np.repeat(scores, good), np.repeat(scores, bad)])
+
+
+def _rows(params: ScorecardParams, columns: Mapping[str, Column], label: U8 | None) -> CardRows:
+    """Labels, weights and offset. Raises: DataError COLUMN_MISSING, COLUMN_KIND, VALUE_INVALID."""
+    assert label is not None, "the label party has labels"
+    found: dict[str, F64] = {}
+    for key, name in (("weights", params.weight), ("offset", params.offset)):
+        if name is None or (label.size == 0 and name not in columns):
+            continue
+        if name not in columns:
+            what = "is no column of the label party's table"
+            raise DataError(Problem("COLUMN_MISSING", f"{key}: {name}", what, "name one, or leave the key out"))
+        column = columns[name]
+        if column.kind == "categorical":
+            raise DataError(Problem("COLUMN_KIND", f"{key}: {name}", "is categorical", "name a numeric column"))
+        if not np.isfinite(column.values).all():
+            what = "has values that are missing or infinite"
+            raise DataError(Problem("VALUE_INVALID", f"{key}: {name}", what, "fill them"))
+        found[key] = column.values
+    return CardRows(label, found.get("weights"), found.get("offset"))
