@@ -59,7 +59,7 @@ class Scorecard:
         self,
         params: ScorecardParams | None = None,
         *,
-        groupsum: Literal["auto", "onehot", "paillier"] = "auto",
+        groupsum: Literal["auto", "rlwe", "onehot", "paillier"] = "auto",
         **names: Any,
     ) -> None:
         if params is not None and names:

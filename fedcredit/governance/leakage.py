@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.governance.leakage_linear import linear_disclosures
+from fedcredit.governance.leakage_scorecard import scorecard_disclosures
 from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import BinningFeature, BinningLabel, LabelCounter, LentColumns
@@ -32,7 +33,10 @@ from fedcredit.protocols.intersect import (
     UnbalancedReceiver,
 )
 from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner
+from fedcredit.protocols.moments import MomentsFeature, MomentsLabel
+from fedcredit.protocols.scorecard import SelectionFeature, SelectionLabel
 from fedcredit.protocols.split import SplitFollower, SplitLeader
+from fedcredit.protocols.tally import TallyFeature, TallyLabel, TallyPartner
 
 __all__ = [
     "Disclosure",
@@ -44,6 +48,9 @@ __all__ = [
     "roles_of",
     "statement_of",
 ]
+
+_CARD = (SelectionLabel, SelectionFeature, MomentsLabel, MomentsFeature, TallyLabel, TallyPartner, TallyFeature)
+"""Roles of a scorecard beside those of its binning and its fit."""
 
 _FIELDS = "Reveals", "Assumes", "Shapes", "Units", "Range", "Raises", "Source"
 _FIELD = re.compile(rf"(?:^|(?<=\s))({'|'.join(_FIELDS)}):\s")
@@ -77,18 +84,21 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     split = (SplitLeader, SplitFollower) if job.time_split else ()
     kinds = {model.kind for model in job.models}
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer) if "gbdt" in kinds else ()
-    binning = (BinningLabel, BinningFeature) if "binning" in kinds else ()
-    linear = (LinearLabel, LinearPartner, LinearFeature) if "linear" in kinds else ()
+    binning = (BinningLabel, BinningFeature) if kinds & {"binning", "scorecard"} else ()
+    linear = (LinearLabel, LinearPartner, LinearFeature) if kinds & {"linear", "scorecard"} else ()
+    card = _CARD if "scorecard" in kinds else ()
     backends = frozenset[str]().union(*(model.groupsum for model in job.models if model.kind != "linear"))
     counts = (LabelCounter, LentColumns) if "rlwe" in backends else ()
-    shares = (Asker, Holder) if "onehot" in backends else ()
+    # Points are always tallied with the symmetric backend.
+    shares = (Asker, Holder) if "onehot" in backends or card else ()
     sealed = (PaillierAsker, PaillierHolder) if "paillier" in backends else ()
+    finish = (FinishLeader, FinishFollower)
     intersect: tuple[type, ...] = (IntersectReceiver, IntersectHolder)
     if job.size_only:
         intersect = (SizeReceiver, SizeHolder)
     elif job.unbalanced:
         intersect = (UnbalancedReceiver, UnbalancedHolder)
-    return (*intersect, *split, *boosting, *binning, *linear, *counts, *shares, *sealed, FinishLeader, FinishFollower)
+    return (*intersect, *split, *boosting, *binning, *card, *linear, *counts, *shares, *sealed, *finish)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:
@@ -279,7 +289,12 @@ _TOLD_IV: dict[str, str] = {
 }
 
 
-_TABLES = {"gbdt": _boosting, "binning": _binning, "linear": linear_disclosures}
+def _scorecard(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
+    yield from _binning(job, model)
+    yield from scorecard_disclosures(job, model)
+
+
+_TABLES = {"gbdt": _boosting, "binning": _binning, "linear": linear_disclosures, "scorecard": _scorecard}
 
 
 def _from_docstring(role: type, parties: tuple[PartyId, ...]) -> Iterator[Disclosure]:

@@ -16,9 +16,10 @@ class PublicModel:
     """What everybody knows of a model before it is trained."""
 
     name: str
-    kind: Literal["gbdt", "binning", "linear"] = "gbdt"
+    kind: Literal["gbdt", "binning", "linear", "scorecard"] = "gbdt"
     hide_nodes: bool = False
     iv_disclosure: IvDisclosure = "exact"
+    merged_card: bool = False
     groupsum: frozenset[str] = frozenset({"onehot"})
     """The backends that its sums may be made with; nothing to a model that makes none."""
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, lookups, meters, refusal
 from fedcredit.ids import PartyId
-from fedcredit.node.backends import check_hours
+from fedcredit.node.backends import bins_of, check_hours
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.memory import check_memory, needed_memory
 from fedcredit.node.jobs.premises import keeps_filter
@@ -290,10 +289,9 @@ def _check_proposal(
 def _model_problems(model: ModelEntry) -> Iterator[Problem]:
     """What keeps a model from being one, and what it asks below a floor."""
     try:
-        if model.kind == "binning":
-            BinParams.from_mapping(model.params)
+        if bins_of(model) is not None:
             if not model.hide_nodes:
-                yield Problem("SPEC_INVALID", f"{model.name}: hide_nodes", "binning has no nodes to show")
+                yield Problem("SPEC_INVALID", f"{model.name}: hide_nodes", f"a {model.kind} has no nodes to show")
             return
         params = TreeParams.from_mapping(model.params)
     except ConfigError as error:

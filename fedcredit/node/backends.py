@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
+from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.protocols.groupsum.choice import MAX_HOURS, Choice, Work, choose, cost_of
 
@@ -13,10 +14,17 @@ if TYPE_CHECKING:
     # A specification asks here what its models show.
     from fedcredit.node.specification import JobSpecification, ModelEntry
 
-__all__ = ["backends_of", "check_hours", "choice_of"]
+__all__ = ["backends_of", "bins_of", "check_hours", "choice_of"]
 
 
-COUNTED = frozenset({"binning"})
+def bins_of(model: ModelEntry) -> BinParams | None:
+    """How columns are binned for `model`, if they are binned and no trees are grown."""
+    if model.kind == "scorecard":
+        return ScorecardParams.from_mapping(model.params).bins
+    return BinParams.from_mapping(model.params) if model.kind == "binning" else None
+
+
+COUNTED = frozenset({"binning", "scorecard"})
 """Kinds of model whose sums are counts of labels."""
 
 
@@ -58,9 +66,9 @@ def _work(specification: JobSpecification, model: ModelEntry) -> Work:
     """At most: if all subjects of the party with the fewest rows are in common, and none of them is held out."""
     rows = min(party.rows or 0 for party in specification.parties)
     features = tuple(party.features or 0 for party in specification.parties if party.role == "feature")
-    if model.kind == "binning":
+    if (bins := bins_of(model)) is not None:
         # Each pre-bin is counted once: as the histograms of one tree without a split.
-        cuts = BinParams.from_mapping(model.params).cuts
+        cuts = bins.cuts
         return Work(rows=rows, features=features, bins=cuts, trees=1, depth=1, hide_nodes=False)
     params = TreeParams.from_mapping(model.params)
     return Work(

@@ -19,4 +19,5 @@ def federation_of(context: ModelContext) -> Federation:
         epoch=context.epoch,
         deadline_s=context.peer_timeout_s,
         meter=context.meter,
+        kept_secret=context.secret,
     )

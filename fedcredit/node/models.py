@@ -24,6 +24,7 @@ __all__ = ["RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "runner_of"]
 RUNNERS: dict[str, str] = {
     "binning": "fedcredit.node.binning:BinningRunner",
     "gbdt": "fedcredit.node.gbdt:GbdtRunner",
+    "scorecard": "fedcredit.node.scorecard:ScorecardRunner",
 }
 """Kind of model -> `module:class` of its runner."""
 
@@ -35,6 +36,8 @@ class ModelContext:
     Stages of the model are called `f"{entry.name}/{phase}"`, e.g. `gbdt.0/tree.7`; `transport.open(ssid, stage,
     peers=..., epoch=...)` gives their channels, `session_id(ssid, epoch, name)` the sessions of protocols, `step` keeps
     their states, `progress(stage, done, total)` shows how far they are. `groupsum` is the backend of its sums.
+    `secret` is this party's own, the same in all starts of the job. `purpose` and `leakage`, the ids of what is shown,
+    are the job's.
     """
 
     me: PartyId
@@ -45,6 +48,9 @@ class ModelContext:
     seed: int
     entry: ModelEntry
     groupsum: Choice
+    secret: bytes = field(repr=False)
+    purpose: str
+    leakage: tuple[str, ...]
     train: Rows = field(repr=False)
     test: Rows = field(repr=False)
     transport: Transport = field(repr=False)

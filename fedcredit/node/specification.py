@@ -58,6 +58,10 @@ PROTOCOLS: dict[str, int] = {
     "groupsum.rlwe": 1,
     "gbdt": 1,
     "binning": 1,
+    "linear": 1,
+    "moments": 1,
+    "scorecard": 1,
+    "tally": 1,
     "resume": 1,
 }
 """Versions of what a job of this build speaks. Parties compare them before any data."""
@@ -122,7 +126,7 @@ class PartyEntry(Section):
 class ModelEntry(Section):
     """One model of a job; `params` are checked by the kind's own parser before a party offers anything."""
 
-    kind: Literal["gbdt", "binning"]
+    kind: Literal["gbdt", "binning", "scorecard"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
     groupsum: Literal["auto", "rlwe", "onehot", "paillier"]
     hide_nodes: bool
@@ -136,9 +140,12 @@ class ModelEntry(Section):
 
     def public(self) -> PublicModel:
         """What decides who learns what through it. Parameters that are none lead to the most that can be learnt."""
-        asked = self.params.get("iv_disclosure", BinParams().iv_disclosure)
+        asked = self.params.get("iv_disclosure", BinParams().iv_disclosure if self.kind == "binning" else "exact")
         told: IvDisclosure = asked if asked in get_args(IvDisclosure) else "exact"
-        return PublicModel(name=self.name, kind=self.kind, hide_nodes=self.hide_nodes, iv_disclosure=told)
+        merged = self.params.get("merged_card", False) is not False
+        return PublicModel(
+            name=self.name, kind=self.kind, hide_nodes=self.hide_nodes, iv_disclosure=told, merged_card=merged
+        )
 
 
 class LeakageRow(Section):

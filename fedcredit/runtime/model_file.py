@@ -10,6 +10,7 @@ from pydantic import Field
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
+from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.errors import ConfigError
 from fedcredit.runtime.table_file import Name
 from fedcredit.runtime.toml import Reader, Section
@@ -19,6 +20,7 @@ __all__ = [
     "BinningSection",
     "GbdtSection",
     "ModelSection",
+    "ScorecardSection",
     "check_names",
     "model_mapping",
     "read_models",
@@ -62,13 +64,43 @@ class BinningSection(Section):
         return False
 
 
-ModelSection: TypeAlias = GbdtSection | BinningSection
+class ScorecardSection(Section):
+    """`[[model]] kind = "scorecard"`: our own keys; how it is made is in `params` (`credit.scorecard_params`)."""
 
-_KINDS: dict[str, tuple[type[ModelSection], type[TreeParams] | type[BinParams]]] = {
-    "gbdt": (GbdtSection, TreeParams),
-    "binning": (BinningSection, BinParams),
+    kind: Literal["scorecard"] = "scorecard"
+    name: Name | None = None
+    groupsum: Literal["auto", "rlwe", "onehot", "paillier"] = "auto"
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def hide_nodes(self) -> bool:
+        """There are no nodes, so nobody learns which rows sit in one."""
+        return True
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is fitted to rows and judged by others, which are held out for it."""
+        return True
+
+
+ModelSection: TypeAlias = GbdtSection | BinningSection | ScorecardSection
+Params: TypeAlias = TreeParams | BinParams | ScorecardParams
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of model: its section, and its parameters, by which names and how they are read."""
+
+    section: type[ModelSection]
+    names: tuple[str, ...]
+    parse: Callable[[dict[str, Any]], Params]
+
+
+_KINDS: dict[str, _Kind] = {
+    "gbdt": _Kind(GbdtSection, tuple(f.name for f in dataclasses.fields(TreeParams)), TreeParams.from_mapping),
+    "binning": _Kind(BinningSection, tuple(f.name for f in dataclasses.fields(BinParams)), BinParams.from_mapping),
+    "scorecard": _Kind(ScorecardSection, ScorecardParams.names(), ScorecardParams.from_mapping),
 }
-"""Kind of model -> its section and its parameters."""
 
 
 def model_mapping(model: ModelSection, index: int) -> dict[str, Any]:
@@ -113,20 +145,18 @@ def _read_model(reader: Reader, key: str, value: object) -> ModelSection | None:
         what = "has no cryptography and is for tests only"
         reader.report("CONFIG_INSECURE", f"{key}.groupsum", what, "set 'auto', 'onehot' or 'paillier'")
         value = {name: inner for name, inner in value.items() if name != "groupsum"}
-    section_type, params_type = _KINDS[kind]
-    own = tuple(name for name in section_type.model_fields if name != "params")
-    names = tuple(field.name for field in dataclasses.fields(params_type))
+    known = _KINDS[kind]
+    own = tuple(name for name in known.section.model_fields if name != "params")
+    names = known.names
     reader.known(key, value, (*own, *names))
-    section = reader.section(key, {name: inner for name, inner in value.items() if name in own}, section_type)
+    section = reader.section(key, {name: inner for name, inner in value.items() if name in own}, known.section)
     params = {name: inner for name, inner in value.items() if name in names}
-    if not _sound(reader, key, params, params_type.from_mapping) or section is None:
+    if not _sound(reader, key, params, known.parse) or section is None:
         return None
     return section.model_copy(update={"params": params})
 
 
-def _sound(
-    reader: Reader, key: str, value: dict[str, Any], parse: Callable[[dict[str, Any]], TreeParams | BinParams]
-) -> bool:
+def _sound(reader: Reader, key: str, value: dict[str, Any], parse: Callable[[dict[str, Any]], Params]) -> bool:
     """Whether these are parameters of the kind. What keeps them from being any is noted, and what is below a floor."""
     try:
         params = parse(value)

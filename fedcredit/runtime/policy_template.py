@@ -84,10 +84,11 @@ def known_leakage() -> frozenset[str]:
     """The ids of everything that a job of this version can show about a party."""
     ids: set[str] = set()
     backends = frozenset({"onehot", "paillier"})
-    binning = [
+    others = [
         PublicModel(name=how, kind="binning", iv_disclosure=how, groupsum=backends | {"rlwe"})
         for how in get_args(IvDisclosure)
     ]
+    others.append(PublicModel(name="card", kind="scorecard", merged_card=True))
     for hide_nodes, receiver_only, time_split, size_only, unbalanced in itertools.product((False, True), repeat=5):
         job = PublicJob(
             platform=PartyId("platform"),
@@ -97,7 +98,7 @@ def known_leakage() -> frozenset[str]:
             size_only=size_only,
             unbalanced=unbalanced,
             time_split=time_split,
-            models=(PublicModel(name="model", hide_nodes=hide_nodes, groupsum=backends), *binning),
+            models=(PublicModel(name="model", hide_nodes=hide_nodes, groupsum=backends), *others),
         )
         ids |= {row.id for row in leakage_of(job)}
     return frozenset(ids)

@@ -7,11 +7,10 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.node.backends import choice_of
+from fedcredit.node.backends import bins_of, choice_of
 from fedcredit.node.jobs.control_groups import group_room, read_text
 from fedcredit.node.specification import JobSpecification, ModelEntry
 from fedcredit.protocols.binning.columns import BATCH_BYTES, CODE_BYTES, TREE_BYTES
@@ -45,6 +44,8 @@ CIPHERTEXT_BYTES = 768
 """Of the group-by-sum under Paillier at 3072 bits: a holder keeps one a row for the levels below the first, and one for
 each sum of a level while it makes them, about twice."""
 
+CARD_ROW_BYTES = 1_600
+"""Of a scorecard, for each row while it is fitted: columns as numbers and in fixed point, shares, factors."""
 
 LABEL_BYTES = 80
 """Of a label under ring-LWE at its owner: its number, and 22.5 bytes of a ciphertext in each of three copies."""
@@ -68,6 +69,8 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
         # The memory of one model is free again when the next one begins.
         of_model = _BY_BACKEND[choice_of(specification, model).backend]
         most = max(most, of_model(model, common, own.features or 0, others, is_label=is_label))
+        if model.kind == "scorecard":
+            most = max(most, common * CARD_ROW_BYTES)
     rows = own.rows or 0
     intersect = rows * INTERSECT_BYTES
     if specification.intersect_choice.mode == "fast":
@@ -81,7 +84,7 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
 
 
 def _model_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_label: bool) -> int:
-    if model.kind == "binning":
+    if bins_of(model) is not None:
         # Columns are counted a batch at a time; what a party holds of all of them are the numbers of their bins.
         trees = min(BATCH_BYTES, rows * (others if is_label else own) * TREE_BYTES)
         return rows * own + trees
@@ -93,8 +96,8 @@ def _sealed_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_lab
     """Under Paillier: what a holder keeps; the asker has its values and a message."""
     if is_label:
         return 0
-    if model.kind == "binning":
-        return CIPHERTEXT_BYTES * 2 * own * BinParams.from_mapping(model.params).cuts
+    if (bins := bins_of(model)) is not None:
+        return CIPHERTEXT_BYTES * 2 * own * bins.cuts
     params = TreeParams.from_mapping(model.params)
     sums = own * params.max_bin * max(1, (1 << params.max_depth) >> 2)
     return CIPHERTEXT_BYTES * ((0 if model.hide_nodes else rows) + 2 * sums)

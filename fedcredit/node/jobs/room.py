@@ -9,6 +9,7 @@ from fedcredit.credit.binning import MAX_BIN
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.backends import bins_of
 from fedcredit.node.dealt import ROW_BYTES
 from fedcredit.node.jobs.waits import disk_full
 from fedcredit.node.specification import JobSpecification
@@ -21,6 +22,9 @@ BASE_BYTES = 32 << 20
 
 JOURNAL = 2
 """A checkpoint is in the store's journal before it is in the store."""
+
+CARD = 16 << 20
+"""Of a scorecard: correlations, fits, tallies, and parts of a card in one place."""
 
 _ALIGNED, _MARK, _SCORES = 8, 1, 3 * 8
 _LENT, _HELD = 112, 24
@@ -37,10 +41,10 @@ def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int
         held = sum(party.rows or 0 for party in specification.parties if party.id != me)
         fixed += _LENT * rows // JOURNAL if lender else _HELD * held // JOURNAL
     for model in specification.models:
-        if model.kind == "binning":
+        if bins_of(model) is not None:
             # Counts and labels of pre-bins, and what is told of them; the label party has everybody's.
             columns = sum(party.features or 0 for party in specification.parties)
-            fixed += columns * MAX_BIN * 32
+            fixed += columns * MAX_BIN * 32 + (CARD if model.kind == "scorecard" else 0)
             continue
         params = TreeParams.from_mapping(model.params)
         leaf_bytes = 1 if params.max_leaves <= 1 << 8 else 2

@@ -18,6 +18,7 @@ from fedcredit import failpoints
 from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
+from fedcredit.kernels import digest
 from fedcredit.node.align import Aligned, Aligner, Counted
 from fedcredit.node.backends import choice_of
 from fedcredit.node.events import EventLog
@@ -162,6 +163,9 @@ class JobWork:
             seed=specification.job.seed,
             entry=entry,
             groupsum=choice_of(specification, entry),
+            secret=digest.derive("fedcredit v1 secret of a job", self._own_nonce()),
+            purpose=specification.job.purpose,
+            leakage=tuple(dict.fromkeys(row.id for row in specification.leakage)),
             train=train,
             test=test,
             transport=premises.transport,
@@ -171,6 +175,13 @@ class JobWork:
             peer_timeout_s=premises.limits.peer_timeout_s,
             threads=premises.limits.threads,
         )
+
+    def _own_nonce(self) -> bytes:
+        """What this party alone has known of the job since it offered its part."""
+        row = self._premises.store.jobs.job(self._specification.id)
+        assert row is not None, "a job that runs is in the store"
+        assert row.commitment_nonce is not None, "a job that runs was offered"
+        return row.commitment_nonce
 
     async def _publish(
         self, table: Table, found: Aligned | Counted, held_out: Split | None, results: Mapping[str, ModelResult]

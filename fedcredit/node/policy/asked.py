@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.governance.policy import ModelAsk, Request
 from fedcredit.ids import PartyId
-from fedcredit.node.backends import backends_of
+from fedcredit.node.backends import backends_of, bins_of
 from fedcredit.node.policy.history import Earlier, table_of
 from fedcredit.node.specification import JobSpecification
 
@@ -64,8 +63,7 @@ def request_of(
 
 def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:
     for model in proposal.models:
-        if model.kind == "binning":
-            bins = BinParams.from_mapping(model.params)
+        if (bins := bins_of(model)) is not None:
             trees, max_bin, leaf, cell = 0, bins.cuts, bins.min_rows, bins.min_rows
         else:
             params = TreeParams.from_mapping(model.params)

@@ -1,0 +1,54 @@
+"""What a scorecard shows to whom beside its binning, in plain words: `docs/protocols/scorecard.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fedcredit.governance.leakage_linear import linear_disclosures
+from fedcredit.governance.leakage_moments import moments_disclosures
+from fedcredit.governance.leakage_tally import tally_disclosures
+from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
+
+__all__ = ["scorecard_disclosures"]
+
+
+def scorecard_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
+    """The rows of the table that selection, fit and evaluation make."""
+    label = job.label_party
+    for party in job.feature_parties:
+        yield Disclosure(
+            "scorecard.figures",
+            (label,),
+            "of each of its columns, by opaque number, the share of rows that is missing and how far the spread over "
+            "bins differs between the rows to train on and those held out; which columns are like better ones of its "
+            "own, and how much",
+            (party,),
+            f"{model.name}: selection",
+        )
+        yield Disclosure(
+            "scorecard.significance",
+            (label,),
+            "of each of its columns in a fit the coefficient over its standard error, from which with what else it has "
+            "the coefficient in units of the column's spread follows; no names, bins or points",
+            (party,),
+            f"{model.name}: significance",
+        )
+        yield Disclosure(
+            "scorecard.chosen",
+            (party,),
+            "which of its own columns go on at each step of the selection, and which other parties have columns that "
+            "do: that they say much of the label beside all others; of those in the card the points of each bin",
+            (label,),
+            f"{model.name}: selection",
+        )
+        if model.merged_card:
+            yield Disclosure(
+                "scorecard.card",
+                (label,),
+                "names, split points or levels, weights of evidence and points of its columns in the card",
+                (party,),
+                f"{model.name}: one card in one place",
+            )
+    yield from moments_disclosures(job, model)
+    yield from linear_disclosures(job, model)
+    yield from tally_disclosures(job, model)

@@ -1,0 +1,270 @@
+"""A scorecard's entry in metrics.json, and what a feature party's own page shows of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import erfc
+
+from fedcredit.credit.bands import ScoreBands, points_shift
+from fedcredit.credit.evaluation import evaluate
+from fedcredit.credit.fourier import ERROR_PROBABILITY
+from fedcredit.credit.glm import Estimates
+from fedcredit.credit.metrics import rank_curve
+from fedcredit.credit.scorecard_params import ScorecardParams
+from fedcredit.estimators import CardPart, Scorecard
+from fedcredit.estimators.bin_documents import column_rows
+from fedcredit.estimators.binning import BinnedColumn
+from fedcredit.estimators.scorecard import spread
+from fedcredit.ids import PartyId
+from fedcredit.node.models import ModelContext
+from fedcredit.protocols.tally import Tally
+
+__all__ = ["label_figures", "own_figures", "seconds_of_card"]
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Row = dict[str, Any]
+
+LIMITS: Final = (
+    "Scores are for the population that the rows came from; column stability below says how far a later one has moved.",
+    "Rows that were refused before are not among them: the bad rate of all applicants may be another one.",
+    "Points are whole numbers: a score may be off by half a point for each column.",
+    "Evaluation is from how total points are spread in at most 128 steps, not from single rows.",
+)
+_PARTS: Final = {"figures": "selection", "moments": "selection", "declare": "binning", "bins": "binning"}
+
+
+def label_figures(context: ModelContext, card: Scorecard, params: ScorecardParams) -> Row:
+    """All that the label party knows of its card, ready for JSON."""
+    outcome, table = card.outcome_, card.outcome_.table
+    train, test = context.train.label, context.test.label
+    assert train is not None, "the label party has labels"
+    assert test is not None, "the label party has labels"
+    scale = params.scale
+    y_train, points_train = _spread(outcome.tallies.get("tally.train"), train, outcome.own_points[0])
+    y_test, points_test = _spread(outcome.tallies.get("tally.test"), test, outcome.own_points[1])
+    alone = card.alone_
+    figures = evaluate(
+        y_train,
+        scale.probability(points_train),
+        y_test,
+        scale.probability(points_test),
+        None if alone is None else scale.probability(alone.own_points[1].astype(np.float64)),
+        y_alone=test,
+    )
+    bands = ScoreBands.fit(points_train, params.n_bands)
+    counts = bands.counts(y_test, points_test)
+    size = len(table.left)
+    fit = outcome.fit
+    return figures | {
+        "kind": "scorecard",
+        "name": context.entry.name,
+        "params": params.to_mapping(),
+        "rows": train.size,
+        "bads": int(train.sum()),
+        "columns": column_rows(context.me, params.bins, card.columns_, card.binning_.foreign_),
+        "selection": table.rows(),
+        "coefficients": _coefficients(card, context),
+        "fit": {
+            "rows": train.size,
+            "bads": int(train.sum()),
+            "log_likelihood": fit.log_likelihood,
+            "aic": 2.0 * (1 + size) - 2.0 * fit.log_likelihood,
+            "fits": outcome.fits,
+            "gradients": fit.gradients,
+            "gap": fit.gap,
+            "l2": params.l2,
+            "series_error": ERROR_PROBABILITY,
+        },
+        "scale": _scale(params) | {"base_points": outcome.part.base_points},
+        "points": _points(outcome.part, card.columns_),
+        "bands": bands.band_table(counts),
+        "cutoffs": bands.cutoff_table(counts),
+        "contribution": _contribution(context, card, test, (y_test, points_test)),
+        "column_stability": _stability(context, card),
+        "card": _card(
+            context, [(party, table.numbers(party).size) for party in (context.me, *context.feature_parties)]
+        ),
+    }
+
+
+def own_figures(context: ModelContext, card: Scorecard, params: ScorecardParams) -> Row:
+    """What a feature party knows of its part, in the same shape."""
+    part = card.part_
+    return {
+        "kind": "scorecard",
+        "name": context.entry.name,
+        "params": params.to_mapping(),
+        "columns": column_rows(context.me, params.bins, card.columns_),
+        "coefficients": [
+            _estimate(context.me, column.name, column.coefficient, column.standard_error, None, None)
+            for column in part.columns
+        ],
+        "scale": _scale(params),
+        "points": _points(part, card.columns_),
+        "column_stability": _stability(context, card),
+        "card": _card(context, [(context.me, len(part.columns))]),
+    }
+
+
+def seconds_of_card(seconds: Mapping[str, float], gradients: int) -> dict[str, float]:
+    """Seconds of binning, selection, fits and evaluation, and of one gradient of the last fit."""
+    found = dict.fromkeys(("binning", "selection", "fit", "evaluation"), 0.0)
+    for phase, spent in seconds.items():
+        head = phase.partition(".")[0]
+        part = _PARTS.get(head, {"counts": "binning", "fit": "fit"}.get(head, "evaluation"))
+        found[part] += spent
+    last = max((phase for phase in seconds if phase.startswith("fit.")), default="")
+    return found | {"per_iteration": seconds.get(last, 0.0) / max(gradients, 1)}
+
+
+def _spread(tally: Tally | None, labels: npt.NDArray[np.uint8], own: I64) -> tuple[npt.NDArray[np.uint8], F64]:
+    """Labels and scores of all rows, in no order of rows where they are from a tally."""
+    return (labels, own.astype(np.float64)) if tally is None else spread(tally)
+
+
+def _coefficients(card: Scorecard, context: ModelContext) -> list[Row]:
+    outcome, fit = card.outcome_, card.outcome_.fit
+    table, part = outcome.table, outcome.part
+    rows = [_estimate(context.me, "intercept", float(fit.values[0]), float(fit.errors[0]), None, None)]
+    standardised = fit.standardised
+    for j, k in enumerate(table.left):
+        column = table.columns[k]
+        if j < len(part.columns):
+            own = part.columns[j]
+            size = _spread_of(own.bins.evidence or (), own.rows) * own.coefficient
+            rows.append(_estimate(context.me, own.name, own.coefficient, own.standard_error, size, column.iv))
+        else:
+            row = _estimate(column.party, column.name, None, None, float(standardised[j]), column.iv)
+            z = float(fit.z[j])
+            rows.append(row | {"z": z, "p_value": float(erfc(abs(z) / math.sqrt(2.0)))})
+    return rows
+
+
+def _estimate(
+    party: PartyId, column: str, value: float | None, error: float | None, standardised: float | None, iv: float | None
+) -> Row:
+    row: Row = {
+        "party": party,
+        "column": column,
+        "coefficient": value,
+        "standard_error": error,
+        "standardised": standardised,
+        "z": None,
+        "p_value": None,
+        "low": None,
+        "high": None,
+        "iv": iv,
+    }
+    if value is not None and error is not None and error > 0:
+        estimates = Estimates(np.array([value]), np.array([error]))
+        low, high = estimates.intervals()[0].tolist()
+        row |= {"z": float(estimates.z[0]), "p_value": float(estimates.p_values[0]), "low": low, "high": high}
+    return row
+
+
+def _spread_of(evidence: Sequence[float], rows: Sequence[int]) -> float:
+    woe, n = np.array(evidence), np.array(rows, np.float64)
+    mean = float(woe @ n / n.sum())
+    return math.sqrt(float((woe - mean) ** 2 @ n / n.sum()))
+
+
+def _points(part: CardPart, columns: Sequence[BinnedColumn]) -> list[Row]:
+    known = {column.column.name: column for column in columns}
+    found = []
+    for column in part.columns:
+        of = known[column.name]
+        rates = [None] * len(column.names) if of.table is None else of.table.counts.bad_rate.tolist()
+        bins = zip(column.names, column.rows, rates, column.bins.evidence or (), column.points, strict=True)
+        keys = ("bin", "rows", "bad_rate", "woe", "points")
+        found.append(
+            {"party": part.party, "column": column.name, "bins": [dict(zip(keys, b, strict=True)) for b in bins]}
+        )
+    return found
+
+
+def _scale(params: ScorecardParams) -> Row:
+    scale = params.scale
+    return {
+        "base_score": scale.base_score,
+        "odds": scale.odds,
+        "pdo": scale.pdo,
+        "factor": scale.factor,
+        "offset": scale.offset,
+    }
+
+
+def _contribution(
+    context: ModelContext,
+    card: Scorecard,
+    labels: npt.NDArray[np.uint8],
+    whole: tuple[npt.NDArray[np.uint8], F64],
+) -> list[Row]:
+    """What the card loses without a party's points: its coefficients stay as they are."""
+    outcome, table = card.outcome_, card.outcome_.table
+    curve = rank_curve(whole[0], -whole[1])
+    own = outcome.own_points[1].astype(np.float64)
+    parties = tuple(party for party in context.feature_parties if table.numbers(party).size)
+    without: dict[PartyId, tuple[npt.NDArray[np.uint8], F64]] = {
+        # Where no other party has points every row has the same.
+        context.me: _spread(outcome.tallies.get("tally.without.label"), labels, np.zeros(labels.size, np.int64))
+    }
+    for number, party in enumerate(parties):
+        tally = outcome.tallies.get(f"tally.without.{number}")
+        without[party] = (labels, own) if tally is None else spread(tally)
+    found = []
+    for party, (y, points) in without.items():
+        left = rank_curve(y, -points)
+        in_card = [table.columns[k] for k in table.left if table.columns[k].party == party]
+        found.append(
+            {
+                "party": party,
+                "columns": len(in_card),
+                "iv": sum(column.iv for column in in_card),
+                "auc_without": left.auc,
+                "ks_without": left.ks,
+                "auc_gain": curve.auc - left.auc,
+                "ks_gain": curve.ks - left.ks,
+            }
+        )
+    return found
+
+
+def _stability(context: ModelContext, card: Scorecard) -> list[Row]:
+    """How far each column's spread over bins moved from the rows to train on to those held out."""
+    own = {column.name: column for column in card.part_.columns}
+    found: list[Row] = []
+    rows = card.stability_
+    for name, party, index in rows:
+        if index < 0:
+            continue
+        shift = None
+        if party == context.me and name in own:
+            column = own[name]
+            counted = [
+                np.bincount(column.codes_of(of.columns[name]), minlength=column.bins.n_bins)
+                for of in (context.train, context.test)
+            ]
+            shift = points_shift(counted[0], counted[1], np.array(column.points, np.int64))
+        found.append({"party": party, "column": name, "index": index, "points_shift": shift})
+    return sorted(found, key=lambda row: -row["index"])
+
+
+def _card(context: ModelContext, columns: Sequence[tuple[PartyId, int]]) -> Row:
+    return {
+        "intended_use": "ranks enterprises by the risk of default, for decisions on financing that a person makes",
+        "purpose": context.purpose,
+        "data": [
+            {"party": party, "rows": context.count(context.train), "columns": number} for party, number in columns
+        ],
+        "consent_basis": "each party's policy admitted this job for its purpose; subjects' own authorisation is the "
+        "ground on which each department holds and lends its table",
+        "period": None,
+        "limits": list(LIMITS),
+        "leakage": list(context.leakage),
+    }
