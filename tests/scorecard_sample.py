@@ -110,7 +110,7 @@ def _tables(rows: int, seed: int) -> tuple[dict[str, dict[str, Column]], np.ndar
                 continue
             special = ()
             if field.name == "headcount_trend":  # a code for "was not there a year ago"
-                values[np.random.default_rng(seed).random(values.size) < 0.06] = SPECIAL
+                values[np.random.default_rng(seed + 1).random(values.size) < 0.06] = SPECIAL
                 special = (SPECIAL,)
             kind = "categorical" if field.kind == "category" else "numeric"
             tables[party][field.name] = Column(field.name, kind, values, tuple(field.levels), special)
@@ -197,14 +197,10 @@ def _figures(
         "kind": "scorecard",
         "name": "scorecard.0",
         "params": {"method": "optimal", "max_bin": 6, "l2": 1.0, "max_features": 40},
-        "seconds": {
-            "binning": 4.2,
-            "selection": 1.1,
-            "fit": 9.3,
-            "per_iteration": 0.6,
-            "evaluation": 2.4,
-            "total": 17.0,
-        },
+        "seconds": 17.0,
+        "parts": {"binning": 4.2, "selection": 1.1, "fit": 9.3, "evaluation": 2.4, "per_iteration": 0.6},
+        "rows": int(train.sum()),
+        "bads": int(y[train].sum()),
         "bytes": 48 << 20,
         "rounds": 143,
         "phases": [
@@ -220,6 +216,7 @@ def _figures(
             "bads": int(y[train].sum()),
             "log_likelihood": fit.log_likelihood,
             "aic": fit.aic,
+            "fits": 3,
             "gradients": 9,
             "gap": 3.1e-7,
             "l2": 1.0,
@@ -236,14 +233,14 @@ def _figures(
         "points": [_points_row("bank", c, part) for c, part in _with_parts(whole, scored, "bank")],
         "bands": bands.band_table(counts),
         "cutoffs": bands.cutoff_table(counts),
-        "contribution": _contribution(whole, binned, scored, totals),
+        "contribution": _contribution(whole, scored, totals),
         "column_stability": [
             {"party": p, "column": names[p, c.column.name]} | _moved(whole, p, c, "bank") for p, c in scored
         ],
         "card": {
             "intended_use": "Ranking applications for working-capital loans of small enterprises.",
             "purpose": "financing",
-            "data": [{"party": p, "table rows": int(y.size * 1.2), "columns": len(whole.columns[p])} for p in PARTIES],
+            "data": [{"party": p, "rows": int(train.sum()), "columns": len(whole.columns[p])} for p in PARTIES],
             "consent_basis": "authorisation of each enterprise for financing, checked before the intersection",
             "period": None,
             "limits": [
@@ -301,7 +298,6 @@ def _coefficients(
 
 def _contribution(
     whole: Sample,
-    binned: dict[str, list[BinnedColumn]],
     scored: list[tuple[str, BinnedColumn]],
     totals: dict[str, np.ndarray],
 ) -> list[dict[str, Any]]:
@@ -309,25 +305,19 @@ def _contribution(
     curve = rank_curve(y[test], -np.sum(list(totals.values()), axis=0)[test].astype(np.float64))
     rows = []
     for party in PARTIES:
-        row = {
-            "party": party,
-            "columns": sum(p == party for p, _ in scored),
-            "iv": sum(c.iv or 0.0 for p, c in scored if p == party),
-            "auc_without": None,
-            "ks_without": None,
-            "auc_gain": None,
-            "ks_gain": None,
-        }
-        if party != "bank":
-            without = np.sum([t for p, t in totals.items() if p != party], axis=0)
-            less = rank_curve(y[test], -without[test].astype(np.float64))
-            row |= {
+        without = np.sum([t for p, t in totals.items() if p != party], axis=0)
+        less = rank_curve(y[test], -without[test].astype(np.float64))
+        rows.append(
+            {
+                "party": party,
+                "columns": sum(p == party for p, _ in scored),
+                "iv": sum(c.iv or 0.0 for p, c in scored if p == party),
                 "auc_without": less.auc,
                 "ks_without": less.ks,
                 "auc_gain": curve.auc - less.auc,
                 "ks_gain": curve.ks - less.ks,
             }
-        rows.append(row)
+        )
     return rows
 
 
@@ -355,19 +345,22 @@ def _own_page(whole: Sample, party: str) -> dict[str, Any]:
                 "column": c.name,
                 "coefficient": c.coefficient,
                 "standard_error": c.standard_error,
-                "standardised": row["standardised"],
+                "standardised": None,
                 "z": row["z"],
                 "p_value": row["p_value"],
                 "low": c.coefficient - 1.96 * (c.standard_error or 0.0),
                 "high": c.coefficient + 1.96 * (c.standard_error or 0.0),
-                "iv": row["iv"],
+                "iv": None,
             }
             for c, row in zip(part.columns, foreign, strict=True)
         ],
         "points": [_points_row(party, b, c, at_label=False) for b, c in zip(binned, part.columns, strict=True)],
+        "scale": {key: value for key, value in whole.figures["scale"].items() if key != "base_points"},
         "column_stability": [
             {"party": party, "column": b.column.name} | _moved(whole, party, b, party) for b in binned
         ],
+        "card": whole.figures["card"]
+        | {"data": [{"party": party, "rows": int(whole.train.sum()), "columns": len(part.columns)}]},
     }
     parties = [{"id": "bank", "role": "label"}, {"id": party, "role": "feature"}]
     return {"part_of": party, "job": {"name": "scorecard.0", "parties": parties}, "models": [model]}

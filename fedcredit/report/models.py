@@ -6,6 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fedcredit.report.bins import bin_series, show_columns
+from fedcredit.report.decisions import (
+    decision_series,
+    show_bands,
+    show_column_stability,
+    show_contribution,
+    show_cutoffs,
+)
 from fedcredit.report.figures import (
     NONE,
     auc_margin,
@@ -23,14 +30,12 @@ from fedcredit.report.figures import (
     width,
 )
 from fedcredit.report.parties import Parties
+from fedcredit.report.scorecard import show_card, show_coefficients, show_costs, show_points, show_selection
+from fedcredit.report.stability import show_stability
 
-__all__ = ["STABLE_BELOW", "WATCH_BELOW", "chart_series", "outcomes", "show_model"]
+__all__ = ["chart_series", "outcomes", "show_model"]
 
 Section = dict[str, Any]
-
-# The usual reading of the population stability index.
-STABLE_BELOW: Final = 0.10
-WATCH_BELOW: Final = 0.25
 
 _FEATURES_SHOWN: Final = 20
 _KINDS: Final = {"binning": "Binning 变量分箱", "gbdt": "Boosted trees 梯度提升树", "scorecard": "Scorecard 评分卡"}
@@ -50,15 +55,24 @@ def show_model(model: Mapping[str, Any], index: int, parties: Parties) -> Sectio
         "params": [(str(key), text(value)) for key, value in mapping(model.get("params")).items()],
         "lift": _lift(model),
         "confusion": _confusion(model) if records(model.get("confusion")) else [],
-        "stability": _stability(mapping(model.get("stability"))),
+        "stability": show_stability(mapping(model.get("stability"))),
         "importance": _importance(records(model.get("importance")), parties),
         "columns": show_columns(model, parties),
+        "card": show_card(model, parties),
+        "bands": show_bands(model),
+        "cutoffs": show_cutoffs(model),
+        "contribution": show_contribution(model, parties),
+        "points": show_points(model, parties),
+        "coefficients": show_coefficients(model, parties),
+        "selection": show_selection(model, parties),
+        "column_stability": show_column_stability(model, parties),
         "phases": _phases(records(model.get("phases"))),
         "cost": {
             "seconds": duration(_seconds(model.get("seconds"))),
             "bytes": size(model.get("bytes")),
             "rounds": count(model.get("rounds")),
             "trees": count(model.get("trees")),
+            "parts": show_costs(model),
         },
         "has": {chart: bool(model.get(chart)) for chart in _CHARTS},
         "compared": {key: fixed(model.get(key)) for key in ("auc", "ks", "gini", "auc_alone", "ks_alone")},
@@ -71,13 +85,14 @@ def chart_series(model: Mapping[str, Any], parties: Parties) -> Section:
         "alone": parties.alone,
         "ks": number(model.get("ks")),
         "bins": bin_series(model),
+        **decision_series(model),
         **{key: model.get(key) for key in _CHARTS if model.get(key)},
     }
 
 
 def _seconds(value: object) -> object:
-    """Seconds of a model, given as one number or phase by phase."""
-    return total([value], key="binning") if isinstance(value, Mapping) else value
+    """Seconds of a model, given as one number or part by part."""
+    return value.get("total", value.get("binning")) if isinstance(value, Mapping) else value
 
 
 def outcomes(model: Mapping[str, Any]) -> tuple[float, float]:
@@ -196,32 +211,6 @@ def _confusion(model: Mapping[str, Any]) -> list[Section]:
             }
         )
     return table
-
-
-def _stability(stability: Mapping[str, Any]) -> Section | None:
-    index = number(stability.get("index"))
-    if index is None:
-        return None
-    if index < STABLE_BELOW:
-        light, meaning = "stable", "stable: no action"
-    elif index < WATCH_BELOW:
-        light, meaning = "watch", "some shift: watch"
-    else:
-        light, meaning = "shifted", "marked shift: review the model"
-    return {
-        "index": fixed(index, 4),
-        "light": light,
-        "meaning": meaning,
-        "at": width(index / 0.35),
-        "bands": [
-            {
-                "band": text(row.get("band")),
-                "train": percent(row.get("train_share")),
-                "test": percent(row.get("test_share")),
-            }
-            for row in records(stability.get("bands"))
-        ],
-    }
 
 
 def _importance(rows: Sequence[Mapping[str, Any]], parties: Parties) -> Section | None:

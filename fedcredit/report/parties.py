@@ -25,7 +25,7 @@ class Parties:
         for row in records(metrics.get("traffic")):
             names += [str(row.get("sender")), str(row.get("receiver"))]
         for model in records(metrics.get("models")):
-            for kept in ("importance", "columns"):
+            for kept in ("importance", "columns", "selection", "coefficients", "points", "contribution"):
                 names += [str(row.get("party")) for row in records(model.get(kept))]
         self.names = tuple(dict.fromkeys(sorted(names, key=lambda name: name != self.label)))
 

@@ -157,6 +157,36 @@
       return option;
     },
 
+    bands(m) {
+      const rows = m.bands, shares = rows.map((r) => r.share), rates = rows.map((r) => r.bad_rate);
+      const option = frame({
+        legend: legend(["share of rows", "bad rate"], "roundRect"), grid: { left: 56, right: 56, top: 40, bottom: 74 },
+        xAxis: { type: "category", data: rows.map((r) => r.band), name: "points", nameLocation: "middle", nameGap: 54, nameTextStyle: { color: soft, fontSize: 12 }, axisTick: { show: false }, axisLine: { lineStyle: { color: "#9aa5b1" } }, axisLabel: { color: soft, fontSize: 11, rotate: 40, interval: rows.length > 12 ? "auto" : 0 } },
+        yAxis: [rate("share of rows", { min: 0, nameGap: 42 }), rate("bad rate", { min: 0, position: "right", splitLine: { show: false }, nameGap: 42 })],
+        series: [
+          { type: "bar", name: "share of rows", data: shares, itemStyle: { color: "#cfd8e1" }, barCategoryGap: "24%", yAxisIndex: 0 },
+          path("bad rate", rates, bad, { showSymbol: true, symbol: "circle", symbolSize: 7, yAxisIndex: 1 }),
+        ],
+      });
+      option.tooltip = tip(option.tooltip, (r) => r.name, (r) => share(r.value));
+      return option;
+    },
+
+    cutoffs(m) {
+      const rows = m.cutoffs.filter((r) => r.approval_rate !== null && r.bad_rate !== null).slice().sort((a, b) => a.approval_rate - b.approval_rate);
+      const named = (r) => String(r.value[2]);
+      const option = frame({
+        legend: { show: false }, grid: { left: 60, right: 24, top: 20, bottom: 46 },
+        xAxis: rate("approved", { min: 0, max: 1, interval: 0.2 }), yAxis: rate("bad rate of approved", { min: 0, nameGap: 44 }),
+        series: [path("bad rate of approved", rows.map((r) => [r.approval_rate, r.bad_rate, r.cutoff, r.bad_rejected]), joint, {
+          showSymbol: true, symbol: "circle", symbolSize: 8,
+          label: { show: rows.length < 40, position: "top", color: soft, fontSize: 11, formatter: named }, labelLayout: { hideOverlap: true },
+        })],
+      });
+      option.tooltip = tip(option.tooltip, (r) => "approve from " + named(r), (r) => share(r.value[1], 2) + "\napproved  " + share(r.value[0]) + "\nbads refused  " + share(r.value[3]));
+      return option;
+    },
+
     bins(m, item) {
       const b = m.bins[item], some = (list) => (list || []).some((v) => v !== null && v !== undefined);
       // What is drawn beside the rows is what this party knows of a bin: its bad rate, its weight of evidence, or nothing.
