@@ -247,7 +247,7 @@ def _figures(
                 "Fitted on enterprises that the bank lent to: it says less of those it refused.",
                 "Not for the pricing of insurance, for employment or for any purpose but financing.",
             ],
-            "leakage": ["binning.counts", "scorecard.significance", "tally.histogram"],
+            "leakage": ["binning.counts", "scorecard.significance", "scorecard.tally", "Asker.6bd61a2f"],
         },
     }
 

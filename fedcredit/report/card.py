@@ -202,7 +202,7 @@ def _absent(parts: Sequence[CardPart], label: CardPart | None) -> Iterator[Probl
         what = "is missing: it has the base points"
         yield Problem("CARD_LABEL_PART_MISSING", f"part of {who}", what, "give its scorecard.json too")
         return
-    given = {part.party: len(part.columns) for part in parts if part is not label}
+    given = {part.party: len(part.columns) for part in parts if part.role != "label"}
     for other in label.others:
         if other.party not in given:
             what = f"is missing: {other.columns} columns of the card are its own"

@@ -60,6 +60,7 @@ def show_card(model: Mapping[str, Any], parties: Parties) -> Section | None:
     card = mapping(model.get("card"))
     if not card:
         return None
+    leakage = [text(name) for name in _list(card.get("leakage"))]
     facts = (
         ("Intended use", "用途", card.get("intended_use")),
         ("Purpose", "目的", card.get("purpose")),
@@ -79,7 +80,9 @@ def show_card(model: Mapping[str, Any], parties: Parties) -> Section | None:
         ],
         "whole": any("table rows" in row for row in records(card.get("data"))),
         "limits": [text(limit) for limit in _list(card.get("limits"))],
-        "leakage": [text(name) for name in _list(card.get("leakage"))],
+        # A protocol role's own statement is called after the role; the page has all statements above.
+        "leakage": [name for name in leakage if name[:1].islower()],
+        "formal": sum(not name[:1].islower() for name in leakage),
     }
 
 
@@ -152,6 +155,7 @@ def show_coefficients(model: Mapping[str, Any], parties: Parties) -> Section | N
         "has_iv": any(number(row.get("iv")) is not None for row in columns),
         "ticks": scale.ticks(),
         "foreign": any(number(row.get("coefficient")) is None for row in columns),
+        "handed_over": _handed_over(model),
         "left_out": max(len(ordered) - _COLUMNS_SHOWN - 1, 0),
         "fit": [
             {"name": name, "value": value}
@@ -209,6 +213,7 @@ def show_points(model: Mapping[str, Any], parties: Parties) -> Section | None:
             for row in columns[:_COLUMNS_SHOWN]
         ],
         "left_out": max(len(columns) - _COLUMNS_SHOWN, 0),
+        "handed_over": _handed_over(model),
         "others": [
             {
                 "party": party,
@@ -317,6 +322,11 @@ def _range(row: Mapping[str, Any]) -> str:
     rows = total(_bins(row), "rows")
     mean = sum((number(c.get("points")) or 0.0) * (number(c.get("rows")) or 0.0) for c in _bins(row)) / (rows or 1.0)
     return f"{low} to {high}, {fixed(mean, 1)} on average" if rows else f"{low} to {high}"
+
+
+def _handed_over(model: Mapping[str, Any]) -> bool:
+    """Whether the other parties have given their parts to the label party, as the job's parameters say."""
+    return mapping(model.get("params")).get("merged_card") is True
 
 
 def _rule(rule: object) -> tuple[str, str]:

@@ -86,6 +86,7 @@ def test_parts_that_are_not_one_model_are_refused() -> None:
     assert refusal([bank, tax]) == [("CARD_PART_MISSING", "part of social_insurance")]
     assert refusal([bank, tax, tax, social]) == [("CARD_PART_TWICE", "part of tax")]
     assert refusal([bank, bank, tax, social]) == [("CARD_PART_TWICE", "part of bank")]
+    assert refusal([bank, bank, tax, tax, social])[1:] == [("CARD_PART_TWICE", "part of tax")]
     assert refusal([bank, replace(tax, model="another"), social]) == [
         ("CARD_PARTS_DIFFER", "parts of bank, tax, social_insurance")
     ]

@@ -52,7 +52,8 @@ def test_every_section_is_there_with_its_figures() -> None:
     base = figures["scale"]["base_points"]
     for said in (
         f"Base points 基础分 {base}", "Odds at it 基准好坏比 20 : 1", "28.8539",
-        "Ranking applications for working-capital loans", "tally.histogram", "checked before the intersection",
+        "Ranking applications for working-capital loans", "scorecard.tally and 1 more in the words",
+        "checked before the intersection",
         "Not for the pricing of insurance", "One iteration 0.60 s", "Time 17.0 s", "Gap to the optimum 3.1e−07",
         "which is worth more; above 0.6", "turns against its own weight of evidence",
     ):  # fmt: skip
@@ -78,6 +79,20 @@ def test_the_label_partys_page_has_nothing_of_others_columns_but_numbers() -> No
         foreign = row["party"] != "bank"
         assert (row["coefficient"] == row["error"] == row["interval"] == "–") == foreign
         assert row["z"] != "–"
+
+
+def test_where_parts_were_handed_over_the_page_says_so_and_shows_no_more() -> None:
+    page = shown(job(params={"merged_card": True}))
+    assert "their owners have handed them to the label party" in page
+    assert "known to its owner alone" not in page
+    for party in PARTIES[1:]:
+        for column in sample().parts[party].columns:
+            assert column.name not in page
+
+
+def test_the_statements_of_roles_are_counted_and_not_listed() -> None:
+    card = model_of(card={"leakage": ["align.rows", "Asker.6bd61a2f", "Holder.00a76da4"]})["card"]
+    assert (card["leakage"], card["formal"]) == (["align.rows"], 2)
 
 
 def test_selection_counts_what_stayed_and_what_went_by_which_rule() -> None:

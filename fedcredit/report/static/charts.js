@@ -180,7 +180,7 @@
         xAxis: rate("approved", { min: 0, max: 1, interval: 0.2 }), yAxis: rate("bad rate of approved", { min: 0, nameGap: 44 }),
         series: [path("bad rate of approved", rows.map((r) => [r.approval_rate, r.bad_rate, r.cutoff, r.bad_rejected]), joint, {
           showSymbol: true, symbol: "circle", symbolSize: 8,
-          label: { show: rows.length < 40, position: "top", color: soft, fontSize: 11, formatter: named }, labelLayout: { hideOverlap: true },
+          label: { show: rows.length < 40, position: "left", offset: [4, -9], color: soft, fontSize: 11, formatter: named }, labelLayout: { hideOverlap: true },
         })],
       });
       option.tooltip = tip(option.tooltip, (r) => "approve from " + named(r), (r) => share(r.value[1], 2) + "\napproved  " + share(r.value[0]) + "\nbads refused  " + share(r.value[3]));
