@@ -258,6 +258,15 @@ class RlwePublic:
     ) -> npt.NDArray[np.uint64]: ...
 
 def rlwe_first_bad(polynomials: npt.NDArray[np.uint8]) -> int | None: ...
+def rlwe_bunch_products(
+    key_seed: bytes,
+    keys: npt.NDArray[np.uint8],
+    public: bytes,
+    c: npt.NDArray[np.uint8],
+    columns: npt.NDArray[np.int64],
+    masks: npt.NDArray[np.int64],
+    secret: bytes,
+) -> npt.NDArray[np.uint64]: ...
 
 # GF(2^128), VOLE: kernels/gf128.py, kernels/vole.py. An element is 16 bytes, or two words, low word first.
 

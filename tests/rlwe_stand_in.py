@@ -19,7 +19,7 @@ PLAIN_MODULUS, masks = real.PLAIN_MODULUS, real.masks
 SLOTS = 64
 KEY = b"stand-in key"
 LINEAR = ("curves", "label", "feature", "scores", "sums")
-MOMENTS = ("label", "feature", "products")
+MOMENTS = ("label", "feature")
 MODULES = ("ciphertexts", *(f"linear.{name}" for name in LINEAR), *(f"moments.{name}" for name in MOMENTS))
 
 
@@ -30,6 +30,8 @@ def use(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in MODULES:
         monkeypatch.setattr(f"fedcredit.protocols.{module}.rlwe", rlwe_stand_in)
     monkeypatch.setattr("fedcredit.protocols.linear.shape.SLOTS", SLOTS)
+    monkeypatch.setattr("fedcredit.protocols.moments.products.rlwe_bunch", rlwe_stand_in)
+    monkeypatch.setattr("fedcredit.protocols.moments.shape.SLOTS", SLOTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +110,58 @@ class SecretKey:
         return c.numbers
 
     decrypt_inner = decrypt_slots
+
+
+class BunchVectors(Numbers):
+    @classmethod
+    def from_bytes(cls, flat: np.ndarray, keys: Any, *, vectors: int, rows: int) -> Self:
+        return cls._read(flat, vectors, rows)
+
+
+class BunchProducts(Numbers):
+    @classmethod
+    def size(cls, vectors: int, columns: int) -> int:
+        return 8 * vectors * columns
+
+    @classmethod
+    def from_bytes(cls, flat: np.ndarray, keys: Any, *, vectors: int, columns: int, rows: int) -> Self:
+        return cls._read(flat, vectors, columns)
+
+
+class PublicBunch:
+    def __init__(self, keys: int) -> None:
+        self.keys = keys
+
+    @classmethod
+    def size(cls, keys: int) -> int:
+        return keys * len(KEY)
+
+    @classmethod
+    def from_bytes(cls, flat: np.ndarray, *, keys: int) -> Self:
+        if flat.tobytes() != keys * KEY:
+            raise BadKey("it is none")
+        return cls(keys)
+
+    def to_bytes(self) -> np.ndarray:
+        return np.frombuffer(self.keys * KEY, np.uint8)
+
+    def products(self, c: Any, columns: np.ndarray, masks: np.ndarray, randomness: Any) -> BunchProducts:
+        return BunchProducts(centred(np.stack([exact_sums(columns, vector) for vector in c.numbers]) + masks))
+
+
+class SecretBunch:
+    def __init__(self, keys: int, answers: int) -> None:
+        self.public, self.answers = PublicBunch(keys), answers
+
+    @classmethod
+    def generate(cls, randomness: Any, keys: int, *, answers: int) -> Self:
+        return cls(keys, answers)
+
+    def encrypt(self, values: np.ndarray, randomness: Any) -> BunchVectors:
+        assert len(values) <= self.public.keys
+        return BunchVectors(centred(values))
+
+    def decrypt(self, c: Any) -> np.ndarray:
+        self.answers -= c.numbers.size
+        assert self.answers >= 0
+        return c.numbers

@@ -72,6 +72,9 @@ class Kind(IntEnum):
     """Fresh ciphertexts, for inner products."""
     SLOT_PRODUCTS = 3
     INNER_PRODUCTS = 4
+    BUNCH = 5
+    """Fresh ciphertexts of vectors under a bunch of keys."""
+    BUNCH_PRODUCTS = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from fedcredit.kernels.rlwe import PLAIN_MODULUS, PRIMES, SLOTS
 
 __all__ = [
     "MODULUS",
+    "bunch_product",
     "centred",
     "ciphertext",
     "from_residues",
@@ -242,3 +243,31 @@ def inner_product(
         factors.append([x[0]] + [-v for v in reversed(x[1:])])
     first, second = answer(pairs, factors, plaintext([mask], slots=False), key, number, hidden)
     return first[0], second
+
+
+def bunch_product(
+    firsts: Sequence[Sequence[Polynomial]],
+    seconds: Sequence[Polynomial],
+    columns: Sequence[Sequence[int]],
+    masks: Sequence[int],
+    keys: tuple[Sequence[Polynomial], Polynomial],
+    number: int,
+    hidden: bytes,
+) -> tuple[list[int], list[int]]:
+    """The answer of one column in blocks, for vectors under a bunch of keys: first coefficients, and the second part.
+
+    `firsts` of each vector and block, `seconds` of each block; keys are (b of each vector, a).
+    """
+    factors = []
+    for column in columns:
+        x = plaintext(column, slots=False)
+        factors.append([x[0]] + [-v for v in reversed(x[1:])])
+    zeros = [0] * SLOTS
+    _, second = answer(list(zip(firsts[0], seconds, strict=True)), factors, zeros, (zeros, keys[1]), number, hidden)
+    u, floods = ternary(hidden, number), flood(hidden, number)
+    found = []
+    for v, (blocks, b) in enumerate(zip(firsts, keys[0], strict=True)):
+        terms = [multiply(c0, factor)[0] for c0, factor in zip(blocks, factors, strict=True)]
+        total = sum(terms) + multiply(b, u)[0] + floods[v] + scaled(plaintext([masks[v]], slots=False))[0]
+        found.append(rounded(total % MODULUS << 64, MODULUS) % (1 << 64))
+    return found, second

@@ -22,7 +22,7 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.moments import MomentsFeature, MomentsLabel, MomentsShape
 from fedcredit.transport.memory import Outcome, run_network
 from fedcredit.wire import moments as wire
-from fedcredit.wire.encryption import Encrypted, EncryptionKey
+from fedcredit.wire.encryption import Encrypted
 from fedcredit.wire.message import MessageInvalid, message_type
 
 BANK, TAX, WATER, POWER = PARTIES = tuple(map(PartyId, ("bank", "tax", "water", "power")))
@@ -144,6 +144,7 @@ def test_small_windows_and_chunks_give_the_same_numbers(
     straight = play(case)
     monkeypatch.setattr("fedcredit.protocols.ciphertexts.MAX_CHUNK_BYTES", 500)
     monkeypatch.setattr("fedcredit.protocols.moments.shape.BATCH_NUMBERS", 300)
+    monkeypatch.setattr("fedcredit.protocols.moments.shape.MAX_CIPHERTEXTS", 10)
     pieces = play(case, window_bytes=1)
     assert np.array_equal(straight.results[BANK].correlation, pieces.results[BANK].correlation)
     assert len(pieces.traffic) > 2 * len(straight.traffic)
@@ -193,7 +194,7 @@ def test_feature_parties_decrypt_numbers_under_uniform_masks_alone(monkeypatch: 
         assert 0.4 < np.mean(np.abs(first) < rlwe.PLAIN_MODULUS // 4) < 0.6
     # Nothing else that is no ciphertext goes to a feature party but numbers of columns.
     to_features = {type(m) for run in runs for _, receiver, m in run if receiver != BANK}
-    assert to_features == {wire.ColumnCounts, EncryptionKey, Encrypted}
+    assert to_features == {wire.ColumnCounts, Encrypted}
 
 
 def refusal(case: Case) -> str:
@@ -283,11 +284,17 @@ BAD: dict[str, tuple[type[Any], int, Callable[[Any], Any], PartyId, str]] = {
         BANK,
         "SHAPE",
     ),
-    "no key": (EncryptionKey, 0, lambda m: EncryptionKey(b"x"), TAX, "KEY_INVALID"),
-    "no key of the label party": (EncryptionKey, 0, lambda m: EncryptionKey(b"x"), BANK, "KEY_INVALID"),
+    "no key": (Encrypted, 0, lambda m: Encrypted(m.first, b"x" * len(m.data)), TAX, "KEY_INVALID"),
     "another run": (Encrypted, 1, lambda m: Encrypted(m.first + 1, m.data), BANK, "SHAPE"),
-    "bytes missing": (Encrypted, 0, lambda m: Encrypted(m.first, m.data[:-1]), TAX, "SHAPE"),
-    "no ciphertexts": (Encrypted, 0, lambda m: Encrypted(m.first, b"\x7f" * len(m.data)), BANK, "CIPHERTEXT_INVALID"),
+    "bytes missing": (Encrypted, 1, lambda m: Encrypted(m.first, m.data[:-1]), TAX, "SHAPE"),
+    "no ciphertexts": (Encrypted, 1, lambda m: Encrypted(m.first, b"\x7f" * len(m.data)), TAX, "CIPHERTEXT_INVALID"),
+    "no answers of the label party": (
+        Encrypted,
+        0,
+        lambda m: Encrypted(m.first, b"\x7f" * len(m.data)),
+        BANK,
+        "CIPHERTEXT_INVALID",
+    ),
     "no answers": (Encrypted, 0, lambda m: Encrypted(m.first, b"\x7f" * len(m.data)), WATER, "CIPHERTEXT_INVALID"),
     "correlations missing": (
         wire.OwnCorrelations,

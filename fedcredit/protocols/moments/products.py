@@ -1,9 +1,12 @@
 """Sums of products of two parties' columns: one encrypts its columns, the other multiplies.
 
-    owner -> other   Encrypted    one column, by coefficients
-    other -> owner   Encrypted    its inner products with every column of the other, each under a mask
-                     and so on with the owner's next column
+    owner -> other   Encrypted    public keys, a bunch: one for each column of a group
+    owner -> other   Encrypted    a group of columns, by coefficients
+    other -> owner   Encrypted    their inner products with every column of the other, each under a mask
+                     and so on with the owner's next group
     owner            decrypts: the sums, under the masks
+
+A group has as many columns as fit the memory that both sides spend on it, which both know.
 
 Reveals: to the owner, uniform numbers where masks are uniform, and where they are zero, the sums; to the other nothing.
 Assumes: semi-honest parties; ring learning with errors.
@@ -16,11 +19,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.crypto import rlwe
+from fedcredit.crypto import rlwe_bunch
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.crypto.rlwe_checks import BadCiphertext
-from fedcredit.ids import PartyId
-from fedcredit.protocols.ciphertexts import receive_bytes, receive_key, send_bytes, send_key
+from fedcredit.crypto.rlwe_checks import BadCiphertext, BadKey
+from fedcredit.protocols.ciphertexts import receive_bytes, send_bytes
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.moments.shape import MomentsShape, Pair, StandardColumns
 
@@ -30,18 +32,25 @@ I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def ask_products(shape: MomentsShape, pair: Pair, own: StandardColumns, randomness: Randomness) -> Steps[I64]:
-    """The owner's side, with a key of its own for this pair. Returns sums under masks (vectors, columns).
+    """The owner's side, with keys of its own for this pair. Returns sums under masks (vectors, columns).
 
     Raises: PeerError SHAPE, CIPHERTEXT_INVALID.
     """
-    secret = rlwe.SecretKey.generate(randomness, answers=pair.entries)
-    yield from send_key(pair.other, secret.public)
+    groups = list(shape.groups(pair.vectors))
+    secret = rlwe_bunch.SecretBunch.generate(randomness, _size(groups[0]), answers=pair.entries)
+    yield from send_bytes(pair.other, secret.public.to_bytes())
     found = np.empty((pair.vectors, pair.columns), np.int64)
-    for j in range(pair.vectors):
-        vector = secret.encrypt_coefficients(own.some(slice(j, j + 1)), randomness)
-        yield from send_bytes(pair.other, vector.to_bytes())
+    for group in groups:
+        vectors = secret.encrypt(own.some(group), randomness)
+        yield from send_bytes(pair.other, vectors.to_bytes())
         for at in shape.batches(pair.columns):
-            found[j, at] = yield from _open(secret, pair.other, shape, at.stop - at.start)
+            sizes = {"vectors": _size(group), "columns": _size(at)}
+            flat = yield from receive_bytes(pair.other, rlwe_bunch.BunchProducts.size(**sizes), shape.step)
+            try:
+                answer = rlwe_bunch.BunchProducts.from_bytes(flat, secret.public, rows=shape.n_rows, **sizes)
+                found[group, at] = secret.decrypt(answer)
+            except BadCiphertext as bad:
+                raise bad.of_peer(pair.other, shape.step) from None
     return found
 
 
@@ -49,21 +58,24 @@ def serve_products(
     shape: MomentsShape, pair: Pair, own: StandardColumns, masks: I64, randomness: Randomness
 ) -> Steps[None]:
     """The other's side. Shapes: masks (vectors, columns). Raises: PeerError SHAPE, KEY_INVALID, CIPHERTEXT_INVALID."""
-    key = yield from receive_key(pair.owner, shape.step)
-    for mask in masks:
-        flat = yield from receive_bytes(pair.owner, rlwe.Ciphertexts.size(1, shape.n_rows), shape.step)
+    groups = list(shape.groups(pair.vectors))
+    size = _size(groups[0])
+    flat = yield from receive_bytes(pair.owner, rlwe_bunch.PublicBunch.size(size), shape.step)
+    try:
+        keys = rlwe_bunch.PublicBunch.from_bytes(flat, keys=size)
+    except BadKey as bad:
+        raise bad.of_peer(pair.owner, shape.step) from None
+    for group in groups:
+        size = _size(group)
+        flat = yield from receive_bytes(pair.owner, rlwe_bunch.BunchVectors.size(size, shape.n_rows), shape.step)
         try:
-            vector = rlwe.Ciphertexts.coefficients_from_bytes(flat, key, vectors=1, rows=shape.n_rows)
+            vectors = rlwe_bunch.BunchVectors.from_bytes(flat, keys, vectors=size, rows=shape.n_rows)
         except BadCiphertext as bad:
             raise bad.of_peer(pair.owner, shape.step) from None
         for at in shape.batches(pair.columns):
-            answer = key.inner_products(vector, own.some(at), mask[at], randomness)
+            answer = keys.products(vectors, own.some(at), masks[group, at], randomness)
             yield from send_bytes(pair.owner, answer.to_bytes())
 
 
-def _open(secret: rlwe.SecretKey, sender: PartyId, shape: MomentsShape, count: int) -> Steps[I64]:
-    flat = yield from receive_bytes(sender, rlwe.InnerProducts.size(count), shape.step)
-    try:
-        return secret.decrypt_inner(rlwe.InnerProducts.from_bytes(flat, secret.public, count=count, rows=shape.n_rows))
-    except BadCiphertext as bad:
-        raise bad.of_peer(sender, shape.step) from None
+def _size(at: slice) -> int:
+    return int(at.stop - at.start)

@@ -14,6 +14,8 @@ from typing import Final, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fedcredit.crypto.rlwe import SLOTS
+from fedcredit.crypto.rlwe_bunch import MAX_CIPHERTEXTS
 from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.wire.moments import BEYOND_ONE, MAX_COLUMNS, MAX_PARTIES, MAX_ROWS
@@ -99,6 +101,12 @@ class MomentsShape:
         for (p, d), (q, e) in combinations(zip(self.parties, columns, strict=True), 2):
             if d and e:
                 yield Pair(p, q, d, e) if d <= e else Pair(q, p, e, d)
+
+    def groups(self, vectors: int) -> Iterator[slice]:
+        """`vectors` columns of an owner, by how many are encrypted at a time: the same at all parties."""
+        step = max(1, MAX_CIPHERTEXTS // -(-self.n_rows // SLOTS))
+        for first in range(0, vectors, step):
+            yield slice(first, min(first + step, vectors))
 
     def batches(self, columns: int) -> Iterator[slice]:
         """`columns` columns, by how many are multiplied at a time: the same at all parties."""

@@ -16,7 +16,8 @@
 //!   and for those who have the primes.
 //! - [`rlwe_modulus`]: numbers and polynomials modulo a prime; `rlwe_eight`: eight at a time. [`rlwe_ring`],
 //!   [`rlwe_sample`]: those of ring-LWE, and what is drawn. [`rlwe`], [`rlwe_owner`]: linearly homomorphic encryption,
-//!   for those who have the public key and for those who have the secret one; [`rlwe_inner`]: inner products.
+//!   for those who have the public key and for those who have the secret one; [`rlwe_inner`]: inner products;
+//!   [`rlwe_bunch`]: those of many vectors at once.
 //! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
@@ -68,6 +69,7 @@ pub mod ristretto;
 #[cfg(target_arch = "x86_64")]
 mod ristretto8;
 pub mod rlwe;
+pub mod rlwe_bunch;
 #[cfg(target_arch = "x86_64")]
 mod rlwe_eight;
 pub mod rlwe_inner;

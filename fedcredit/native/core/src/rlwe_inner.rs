@@ -216,7 +216,7 @@ impl Public {
 }
 
 /// The sum of the products of two rows of residues, modulo their prime.
-fn along(limb: usize, a: &[u64], b: &[u64]) -> u64 {
+pub(crate) fn along(limb: usize, a: &[u64], b: &[u64]) -> u64 {
     let q = &ring().limbs[limb].modulus;
     a.chunks(RUN).zip(b.chunks(RUN)).fold(0, |sum, (a, b)| {
         let run = a.iter().zip(b).fold(0u128, |run, (&a, &b)| run.wrapping_add(wide(a, b)));

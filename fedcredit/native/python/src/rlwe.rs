@@ -2,6 +2,7 @@
 
 use fedcredit_core::error::KernelError;
 use fedcredit_core::rlwe::{Public, Sent};
+use fedcredit_core::rlwe_bunch;
 use fedcredit_core::rlwe_inner::Coded;
 use fedcredit_core::rlwe_modulus::DEGREE;
 use fedcredit_core::rlwe_owner::{Owner, Packing};
@@ -22,7 +23,8 @@ type Matrix<'py, T> = Bound<'py, PyArray2<T>>;
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<RlweOwner>()?;
     m.add_class::<RlwePublic>()?;
-    m.add_function(wrap_pyfunction!(rlwe_first_bad, m)?)
+    m.add_function(wrap_pyfunction!(rlwe_first_bad, m)?)?;
+    m.add_function(wrap_pyfunction!(rlwe_bunch_products, m)?)
 }
 
 /// A secret key.
@@ -154,6 +156,28 @@ impl RlwePublic {
 fn rlwe_first_bad(py: Python<'_>, polynomials: PyReadonlyArray2<'_, u8>) -> PyResult<Option<usize>> {
     let bytes = flat(&polynomials, POLYNOMIAL_BYTES)?;
     Ok(py.detach(|| first_bad(bytes)))
+}
+
+/// Inner products of many vectors, each under a key of its own, with columns, plus masks: (f, vectors + N).
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "one call of Python's, taken apart at once")]
+fn rlwe_bunch_products<'py>(
+    py: Python<'py>,
+    key_seed: &[u8],
+    keys: PyReadonlyArray2<'py, u8>,
+    public: &[u8],
+    c: PyReadonlyArray2<'py, u8>,
+    columns: PyReadonlyArray2<'py, i64>,
+    masks: PyReadonlyArray2<'py, i64>,
+    secret: &[u8],
+) -> PyResult<Matrix<'py, u64>> {
+    let (key_seed, public, secret) = (seed(key_seed)?, seed(public)?, seed(secret)?);
+    let sent_keys = Sent { seed: &key_seed, bytes: flat(&keys, POLYNOMIAL_BYTES)? };
+    let sent = Sent { seed: &public, bytes: flat(&c, POLYNOMIAL_BYTES)? };
+    let (vectors, rows) = (masks.shape()[0], columns.shape()[1]);
+    let (columns, masks) = (columns.as_slice()?, masks.as_slice()?);
+    let products = py.detach(|| rlwe_bunch::products(sent_keys, sent, columns, masks, rows, &secret));
+    matrix(py, products, vectors + DEGREE)
 }
 
 fn seed(bytes: &[u8]) -> PyResult<Zeroizing<[u8; SEED_BYTES]>> {
