@@ -170,6 +170,21 @@ def test_what_a_party_is_sent_depends_on_nobodys_rows(monkeypatch: pytest.Monkey
     assert one == two
 
 
+def test_bytes_are_those_of_the_formula() -> None:
+    """What docs/protocols/moments.md says, to the byte but for what protobuf adds to a message."""
+    case = Case((2, 3), n=9000)
+    sizes: dict[PartyId, list[int]] = {BANK: [], TAX: []}
+    for sender, _, name, size in play(case).traffic:
+        if name == "Encrypted":
+            sizes[sender].append(size)
+    blocks = 2
+    for party, data in (
+        (BANK, 48 + 184_320 * 2 + 88 + 184_320 * blocks * 2),
+        (TAX, 56 + 65_536 * 3 + 8 * 2 * 3),
+    ):
+        assert 0 <= sum(sizes[party]) - data <= 24 * len(sizes[party])
+
+
 def captured(case: Case, seed: int) -> list[tuple[PartyId, PartyId, Any]]:
     seen = []
 

@@ -143,6 +143,24 @@ def test_what_a_party_is_sent_depends_on_nobodys_rows() -> None:
     assert play(one).traffic == play(two).traffic
 
 
+def test_bytes_are_those_of_the_formula() -> None:
+    """What docs/protocols/tally.md says, to the byte but for what protobuf adds to a message."""
+    n, levels = 1280, 128
+    case = Case(((0, 90), (0, 90), (0, 90)), n=n, levels=levels)
+    traffic = play(case).traffic
+    setup = ("TransferKey", "TransferChoices", "SeedSums", "ChoiceCorrections", "LevelSums")
+    for names, data in (
+        (setup, 124 * n + 12_320),
+        (("Corrections",), 8 * levels * n),
+        (("LevelShares",), 2 * n),
+        (("TallySums",), 8 * levels),
+        (("PointRange", "TallyStep"), 0),
+    ):
+        sizes = [size for *_, name, size in traffic if name in names]
+        assert sizes
+        assert 0 <= sum(sizes) - data <= 24 * len(sizes)
+
+
 def captured(case: Case, seed: int) -> list[tuple[PartyId, PartyId, Any]]:
     seen = []
 
