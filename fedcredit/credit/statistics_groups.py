@@ -1,0 +1,181 @@
+"""A column as groups of rows that may be counted, each large enough, and which cells of a table have to stay hidden.
+
+Every group has at least `min_rows` rows, so that a table by one column has no cell that is too small: what is smaller
+is joined before anybody sees it. A table by two columns has; `hidden_cells` says which others must be hidden with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.credit.binning import cut_bins, fit_bins
+from fedcredit.errors import DataError, Problem
+
+__all__ = ["MAX_GROUPS", "MISSING", "OTHERS", "Groups", "groups_of", "hidden_cells", "too_close"]
+
+Bool: TypeAlias = npt.NDArray[np.bool_]
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+MAX_GROUPS: Final = 64
+"""Of a column; the smallest beyond are counted together."""
+
+MISSING: Final = "(missing)"
+OTHERS: Final = "(others)"
+MAX_NAME: Final = 80
+"""Characters of a group's name; a longer level is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows by group. Shapes: codes (n,), numbers of `names`. No group has fewer rows than was asked for."""
+
+    names: tuple[str, ...]
+    codes: U8 = field(repr=False)
+
+    @property
+    def sizes(self) -> I64:
+        """Rows of each group. Shapes: (groups,)."""
+        return np.bincount(self.codes, minlength=len(self.names)).astype(np.int64)
+
+
+def groups_of(
+    values: F64,
+    *,
+    min_rows: int,
+    quantiles: int,
+    levels: tuple[str, ...] | None = None,
+    special: tuple[float, ...] = (),
+    splits: tuple[float, ...] = (),
+) -> Groups:
+    """The groups of a column: its levels; or its numbers from split point to split point; or as many quantiles.
+
+    Numbers that are no more different ones than `quantiles` are groups by themselves. Missing and special values have
+    their own. A group of numbers with fewer than `min_rows` rows joins the smaller neighbour; all other small groups
+    become one, which takes in the next larger ones until it is large enough. Where nothing is, there is one group.
+
+    Shapes: values (n,), NaN where missing; level numbers where `levels` is given. Raises: DataError (VALUE_INFINITE).
+    """
+    if np.isinf(values).any():
+        fix = "declare them as missing or special"
+        raise DataError(Problem("VALUE_INFINITE", "column", "has infinite values", fix))
+    names: list[str] = []
+    codes = np.zeros(values.size, np.int64)
+    plain = ~np.isnan(values)
+    apart: list[tuple[str, Bool]] = [(f"{value:g}", values == value) for value in special]
+    for _, rows in apart:
+        plain &= ~rows
+    if levels is not None:
+        names += [_shown(level) for level in levels]
+        codes[plain] = values[plain].astype(np.int64)
+    elif plain.any():
+        of_numbers, codes[plain] = _numbers(values[plain], min_rows, quantiles, splits)
+        names += of_numbers
+    for name, rows in (*apart, (MISSING, np.isnan(values))):
+        codes[rows] = len(names)
+        names.append(name)
+    return _joined(names, codes, min_rows)
+
+
+def hidden_cells(small: Bool, column_rows: I64) -> Bool:
+    """The cells of a table that are not shown, so that `small` ones do not follow from what is.
+
+    Whoever looks at the table may know how many rows each row and each column of it has: the rows of the table are
+    categories of its own. So hidden cells fill a rectangle: all rows of the table with a small cell by all its columns
+    with one, and further ones until each row and each column of the rectangle has a cell in it that is large, or is
+    whole. Then the sums of rows and columns of the rectangle, which follow from the totals, are large or were known
+    before; no other sum of some of its cells follows; and by the totals each hidden cell might be a large one. It is
+    not enough to hide one more cell in each row and column: sums of cells along a path would follow.
+
+    Shapes: small (rows, columns); column_rows (columns,), by which ties are broken: the smallest is hidden first.
+    """
+    rows: Bool = np.asarray(small.any(axis=1))
+    columns: Bool = np.asarray(small.any(axis=0))
+    while rows.any():
+        needs = rows & ~(~small & columns).any(axis=1)
+        if needs.any() and not columns.all():
+            columns = _one_more(~small[needs], columns, column_rows)
+            continue
+        needs = columns & ~(~small & rows[:, None]).any(axis=0)
+        if needs.any() and not rows.all():
+            rows = _one_more(~small[:, needs].T, rows, np.zeros(rows.size, np.int64))
+            continue
+        break
+    return np.outer(rows, columns)
+
+
+def too_close(one: Groups, other: Groups, min_rows: int) -> bool:
+    """Whether a category of `one` differs from one of `other` in a few rows: two tables would tell about just these.
+
+    It looks at pairs of categories, not at unions of several. Shapes: both of the same n rows.
+    """
+    both = np.zeros((len(one.names), len(other.names)), np.int64)
+    np.add.at(both, (one.codes.astype(np.intp), other.codes.astype(np.intp)), 1)
+    apart = one.sizes[:, None] + other.sizes[None, :] - 2 * both
+    return bool(((apart > 0) & (apart < min_rows)).any())
+
+
+def _one_more(large: Bool, taken: Bool, rows: I64) -> Bool:
+    """`taken` and the one that has most large cells where one is needed; all, where there is none to be had."""
+    gain = np.where(taken, -1, large.sum(axis=0))
+    best = np.flatnonzero(gain == gain.max())
+    if gain.max() < 1:
+        return np.ones_like(taken)
+    found = taken.copy()
+    found[best[np.argmin(rows[best])]] = True
+    return found
+
+
+def _numbers(values: F64, min_rows: int, quantiles: int, splits: tuple[float, ...]) -> tuple[list[str], I64]:
+    if splits:
+        # A bin ends with its edge, a group before its split point.
+        edges = np.nextafter(np.array(splits, np.float64), -np.inf)
+        bins = cut_bins(values, edges, min_rows=min_rows)
+        kept = set(bins.edges)
+        points = [f"{point:.6g}" for point, edge in zip(splits, edges.tolist(), strict=True) if edge in kept]
+        return [_interval(points, k) for k in range(len(points) + 1)], bins.codes(values).astype(np.int64)
+    distinct = np.unique(values)
+    if distinct.size <= quantiles:
+        return [f"{value:.6g}" for value in distinct], np.searchsorted(distinct, values).astype(np.int64)
+    bins = fit_bins(values, max_bin=quantiles, min_rows=min_rows)
+    # Where an edge lies may be somebody's value; which part of all it is says enough.
+    names = [f"part {k + 1} of {bins.n_bins}" for k in range(bins.n_bins)]
+    return names, bins.codes(values).astype(np.int64)
+
+
+def _interval(points: list[str], k: int) -> str:
+    if not points:
+        return "all values"
+    if k == 0:
+        return f"below {points[0]}"
+    return f"from {points[-1]}" if k == len(points) else f"{points[k - 1]} to {points[k]}"
+
+
+def _joined(names: list[str], codes: I64, min_rows: int) -> Groups:
+    """Without empty groups and small ones; with at most `MAX_GROUPS`."""
+    sizes = np.bincount(codes, minlength=len(names))
+    by_size = [int(k) for k in np.argsort(sizes, kind="stable") if sizes[k]]
+    pool = [k for k in by_size if sizes[k] < min_rows]
+    rest = by_size[len(pool) :]
+    while rest and ((pool and sizes[pool].sum() < min_rows) or len(rest) + bool(pool) > MAX_GROUPS):
+        pool.append(rest.pop(0))
+    kept = sorted(rest)
+    to = np.full(len(names), len(kept), np.int64)
+    to[kept] = np.arange(len(kept))
+    found = _distinct([names[k] for k in kept] + ([OTHERS] if pool else []))
+    return Groups(tuple(found), to[codes].astype(np.uint8))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names that are cut, or that a special value has as well, told apart by their number."""
+    return [name if names.count(name) == 1 else f"{name} #{k + 1}" for k, name in enumerate(names)]
+
+
+def _shown(level: str) -> str:
+    plain = "".join(letter if letter.isprintable() else " " for letter in level).strip() or "(blank)"
+    return plain if len(plain) <= MAX_NAME else f"{plain[: MAX_NAME - 1]}…"
