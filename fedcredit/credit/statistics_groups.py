@@ -1,7 +1,7 @@
-"""A column as groups of rows that may be counted, each large enough, and which cells of a table have to stay hidden.
+"""A column as groups of rows that may be counted, each large enough.
 
 Every group has at least `min_rows` rows, so that a table by one column has no cell that is too small: what is smaller
-is joined before anybody sees it. A table by two columns has; `hidden_cells` says which others must be hidden with them.
+is joined before anybody sees it. A table by two columns has: see `cell_hiding`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy.typing as npt
 from fedcredit.credit.binning import cut_bins, fit_bins
 from fedcredit.errors import DataError, Problem
 
-__all__ = ["MAX_GROUPS", "MISSING", "OTHERS", "Groups", "groups_of", "hidden_cells", "too_close"]
+__all__ = ["MAX_GROUPS", "MISSING", "OTHERS", "Groups", "groups_of", "too_close"]
 
 Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
-MAX_GROUPS: Final = 64
-"""Of a column; the smallest beyond are counted together."""
+MAX_GROUPS: Final = 63
+"""Of a column; the smallest beyond are counted together. One more in a table are rows without a value to sum."""
 
 MISSING: Final = "(missing)"
 OTHERS: Final = "(others)"
@@ -82,33 +82,6 @@ def groups_of(
     return _joined(names, codes, min_rows)
 
 
-def hidden_cells(small: Bool, column_rows: I64) -> Bool:
-    """The cells of a table that are not shown, so that `small` ones do not follow from what is.
-
-    Whoever looks at the table may know how many rows each row and each column of it has: the rows of the table are
-    categories of its own. So hidden cells fill a rectangle: all rows of the table with a small cell by all its columns
-    with one, and further ones until each row and each column of the rectangle has a cell in it that is large, or is
-    whole. Then the sums of rows and columns of the rectangle, which follow from the totals, are large or were known
-    before; no other sum of some of its cells follows; and by the totals each hidden cell might be a large one. It is
-    not enough to hide one more cell in each row and column: sums of cells along a path would follow.
-
-    Shapes: small (rows, columns); column_rows (columns,), by which ties are broken: the smallest is hidden first.
-    """
-    rows: Bool = np.asarray(small.any(axis=1))
-    columns: Bool = np.asarray(small.any(axis=0))
-    while rows.any():
-        needs = rows & ~(~small & columns).any(axis=1)
-        if needs.any() and not columns.all():
-            columns = _one_more(~small[needs], columns, column_rows)
-            continue
-        needs = columns & ~(~small & rows[:, None]).any(axis=0)
-        if needs.any() and not rows.all():
-            rows = _one_more(~small[:, needs].T, rows, np.zeros(rows.size, np.int64))
-            continue
-        break
-    return np.outer(rows, columns)
-
-
 def too_close(one: Groups, other: Groups, min_rows: int) -> bool:
     """Whether a category of `one` differs from one of `other` in a few rows: two tables would tell about just these.
 
@@ -118,17 +91,6 @@ def too_close(one: Groups, other: Groups, min_rows: int) -> bool:
     np.add.at(both, (one.codes.astype(np.intp), other.codes.astype(np.intp)), 1)
     apart = one.sizes[:, None] + other.sizes[None, :] - 2 * both
     return bool(((apart > 0) & (apart < min_rows)).any())
-
-
-def _one_more(large: Bool, taken: Bool, rows: I64) -> Bool:
-    """`taken` and the one that has most large cells where one is needed; all, where there is none to be had."""
-    gain = np.where(taken, -1, large.sum(axis=0))
-    best = np.flatnonzero(gain == gain.max())
-    if gain.max() < 1:
-        return np.ones_like(taken)
-    found = taken.copy()
-    found[best[np.argmin(rows[best])]] = True
-    return found
 
 
 def _numbers(values: F64, min_rows: int, quantiles: int, splits: tuple[float, ...]) -> tuple[list[str], I64]:

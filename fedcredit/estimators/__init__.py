@@ -5,5 +5,6 @@ from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.gradient_boosting import GradientBoosting
 from fedcredit.estimators.scorecard import HeldOut, Scorecard
 from fedcredit.estimators.scorecard_part import CardPart
+from fedcredit.estimators.statistics import Statistics
 
-__all__ = ["Binning", "CardPart", "Federation", "GradientBoosting", "HeldOut", "Scorecard"]
+__all__ = ["Binning", "CardPart", "Federation", "GradientBoosting", "HeldOut", "Scorecard", "Statistics"]

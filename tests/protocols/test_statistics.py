@@ -13,7 +13,7 @@ from groupsum_cases import BANK, SHORT, SHORT_KEY, TAX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcredit.credit.statistics_groups import hidden_cells
+from fedcredit.credit.cell_hiding import hidden_cells
 from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.errors import PeerError
 from fedcredit.protocols.effects import Steps

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from fedcredit.credit.cell_hiding import hidden_cells
 from fedcredit.credit.statistics_groups import (
     MAX_GROUPS,
     MISSING,
     OTHERS,
     Groups,
     groups_of,
-    hidden_cells,
     too_close,
 )
 from fedcredit.errors import DataError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcredit.credit.statistics_groups import hidden_cells
+from fedcredit.credit.cell_hiding import hidden_cells
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U64
