@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fedcredit.cli.statistics_display import statistics_tables
 from fedcredit.node.figures import phase_of
 from fedcredit.node.specification import LeakageRow
 from fedcredit.wire.control import JobEvent
@@ -65,11 +66,13 @@ class Display:
         split = f", {rows['train']:,} to train and {rows['test']:,} held out" if metrics["models"] else ""
         self._out.print(f"{rows['aligned']:,} subjects are at all parties{split}.")
         if metrics["models"]:
-            if trained := [model for model in metrics["models"] if model.get("kind") != "binning"]:
+            if trained := [model for model in metrics["models"] if model.get("kind") not in ("binning", "statistics")]:
                 self._out.print(_models(trained))
             for model in metrics["models"]:
                 if model.get("kind") == "binning":
                     self._out.print(_columns(model))
+                for table in statistics_tables(model):
+                    self._out.print(table)
             self._out.print(f"Report: [bold]{out / 'report.html'}[/bold]")
         elif (out / "aligned.csv").exists():
             self._out.print(f"Aligned subjects: [bold]{out / 'aligned.csv'}[/bold]")

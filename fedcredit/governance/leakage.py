@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.governance.leakage_linear import linear_disclosures
 from fedcredit.governance.leakage_scorecard import scorecard_disclosures
+from fedcredit.governance.leakage_statistics import statistics_disclosures
 from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import BinningFeature, BinningLabel, LabelCounter, LentColumns
@@ -36,6 +37,7 @@ from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner
 from fedcredit.protocols.moments import MomentsFeature, MomentsLabel
 from fedcredit.protocols.scorecard import SelectionFeature, SelectionLabel
 from fedcredit.protocols.split import SplitFollower, SplitLeader
+from fedcredit.protocols.statistics import StatisticsAsker, StatisticsHolder
 from fedcredit.protocols.tally import TallyFeature, TallyLabel, TallyPartner
 
 __all__ = [
@@ -87,6 +89,7 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     binning = (BinningLabel, BinningFeature) if kinds & {"binning", "scorecard"} else ()
     linear = (LinearLabel, LinearPartner, LinearFeature) if kinds & {"linear", "scorecard"} else ()
     card = _CARD if "scorecard" in kinds else ()
+    statistics = (StatisticsAsker, StatisticsHolder) if "statistics" in kinds else ()
     backends = frozenset[str]().union(*(model.groupsum for model in job.models if model.kind != "linear"))
     counts = (LabelCounter, LentColumns) if "rlwe" in backends else ()
     # Points are always tallied with the symmetric backend.
@@ -98,7 +101,8 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
         intersect = (SizeReceiver, SizeHolder)
     elif job.unbalanced:
         intersect = (UnbalancedReceiver, UnbalancedHolder)
-    return (*intersect, *split, *boosting, *binning, *card, *linear, *counts, *shares, *sealed, *finish)
+    models = (*boosting, *binning, *card, *linear, *statistics)
+    return (*intersect, *split, *models, *counts, *shares, *sealed, *finish)
 
 
 def refuse_unaccepted(table: Iterable[Disclosure], party: PartyId, accepted: Collection[str]) -> None:
@@ -294,7 +298,13 @@ def _scorecard(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
     yield from scorecard_disclosures(job, model)
 
 
-_TABLES = {"gbdt": _boosting, "binning": _binning, "linear": linear_disclosures, "scorecard": _scorecard}
+_TABLES = {
+    "gbdt": _boosting,
+    "binning": _binning,
+    "linear": linear_disclosures,
+    "scorecard": _scorecard,
+    "statistics": statistics_disclosures,
+}
 
 
 def _from_docstring(role: type, parties: tuple[PartyId, ...]) -> Iterator[Disclosure]:

@@ -261,7 +261,8 @@ class Terms:
             ("min_data_in_bin", self.min_data_in_bin, model.min_data_in_bin),
         ):
             if least is not None and has < least:
-                yield Problem("POLICY_CELL_SIZE", where, f"{key} is {has}", f"{key} = {least} or more")
+                name = "min_cell" if model.kind == "statistics" else key
+                yield Problem("POLICY_CELL_SIZE", where, f"{name} is {has}", f"{name} = {least} or more")
         for key, code, most, has in (
             ("max_bin", "POLICY_CELL_SIZE", self.max_bin, model.max_bin),
             ("num_trees", "POLICY_MAX_TREES", self.max_trees, model.trees),

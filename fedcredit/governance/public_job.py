@@ -8,7 +8,10 @@ from typing import Literal
 from fedcredit.credit.woe import IvDisclosure
 from fedcredit.ids import PartyId
 
-__all__ = ["Disclosure", "PublicJob", "PublicModel"]
+__all__ = ["STATISTICS_SHOW", "Disclosure", "PublicJob", "PublicModel"]
+
+STATISTICS_SHOW = frozenset({"sums", "cells", "shared"})
+"""What statistics may show beyond rows by group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,10 +19,12 @@ class PublicModel:
     """What everybody knows of a model before it is trained."""
 
     name: str
-    kind: Literal["gbdt", "binning", "linear", "scorecard"] = "gbdt"
+    kind: Literal["gbdt", "binning", "linear", "scorecard", "statistics"] = "gbdt"
     hide_nodes: bool = False
     iv_disclosure: IvDisclosure = "exact"
     merged_card: bool = False
+    tables: frozenset[str] = frozenset()
+    """Of statistics, which of `STATISTICS_SHOW` there are."""
     groupsum: frozenset[str] = frozenset({"onehot"})
     """The backends that its sums may be made with; nothing to a model that makes none."""
 

@@ -26,6 +26,7 @@ from fedcredit.node.policy.asked import request_of
 from fedcredit.node.policy.record import DecisionRecord, record_of
 from fedcredit.node.snapshots import forget_snapshot
 from fedcredit.node.specification import PROTOCOLS, JobSpecification, ModelEntry
+from fedcredit.node.statistics_checks import check_columns, table_problems
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.node.subjects import own_subjects
 from fedcredit.node.timely import CLOCK_SKEW
@@ -169,6 +170,7 @@ def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, skew
             raise RefusedError(Problem("TABLE_TOO_SMALL", table.spec.title, "has fewer rows than min_rows"))
         check_room(premises.folder, needed_bytes(proposal, premises.me, table.n_rows))
         subjects, columns = own_subjects(premises, table), tuple(table.features)
+        check_columns(proposal, premises.me, table)
         decision, record = _judge(premises, proposal, rows=table.n_rows, columns=columns, subjects=subjects)
         _spend(premises, proposal, decision)
         return Admitted(table, subjects, record.rule, record.policy)
@@ -266,7 +268,8 @@ def _check_proposal(
         problem("SPEC_INVALID", "parties", "a proposal holds no offers yet")
     mine_entry = proposal.party(premises.me)
     table = premises.own_table(proposal)
-    if proposal.models and (mine_entry.role == "label") != table.is_label:
+    labelled = any(model.kind != "statistics" for model in proposal.models)
+    if labelled and (mine_entry.role == "label") != table.is_label:
         has = "has" if table.is_label else "has no"
         problem("ROLE_MISMATCH", f"parties.{premises.me}.role", f"this party's table {has} label", "mend party.toml")
     if (stated := proposal.intersect.id_type) is not None and stated != table.id_types:
@@ -279,19 +282,22 @@ def _check_proposal(
     if proposal.leakage != proposal.derive_leakage():
         problem("LEAKAGE_MISSTATED", "leakage", "is not what the job's own parameters lead to")
     for model in proposal.models:
-        problems.extend(_model_problems(model))
+        problems.extend(_model_problems(model, proposal))
     if row is not None and (row.proposal != proposal.to_bytes() or row.state is not JobState.PENDING):
         problem("CONFLICT", f"job {proposal.id}", "is known here already")
     if problems:
         raise RefusedError(problems)
 
 
-def _model_problems(model: ModelEntry) -> Iterator[Problem]:
+def _model_problems(model: ModelEntry, proposal: JobSpecification) -> Iterator[Problem]:
     """What keeps a model from being one, and what it asks below a floor."""
     try:
         if bins_of(model) is not None:
             if not model.hide_nodes:
                 yield Problem("SPEC_INVALID", f"{model.name}: hide_nodes", f"a {model.kind} has no nodes to show")
+            return
+        if model.kind == "statistics":
+            yield from table_problems(model, proposal)
             return
         params = TreeParams.from_mapping(model.params)
     except ConfigError as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.credit.scorecard_params import ScorecardParams
+from fedcredit.credit.statistics_groups import MAX_GROUPS
+from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.protocols.groupsum.choice import MAX_HOURS, Choice, Work, choose, cost_of
 
@@ -70,6 +72,13 @@ def _work(specification: JobSpecification, model: ModelEntry) -> Work:
         # Each pre-bin is counted once: as the histograms of one tree without a split.
         cuts = bins.cuts
         return Work(rows=rows, features=features, bins=cuts, trees=1, depth=1, hide_nodes=False)
+    if model.kind == "statistics":
+        # Each table counts one column, for each of the asker's categories anew.
+        tables = StatisticsParams.from_mapping(model.params).table
+        asker = specification.label_party
+        lent = [table.holder(asker) for table in tables]
+        features = tuple(lent.count(party) for party in specification.feature_parties)
+        return Work(rows=rows, features=features, bins=MAX_GROUPS, trees=1, depth=1, hide_nodes=False)
     params = TreeParams.from_mapping(model.params)
     return Work(
         rows=rows,

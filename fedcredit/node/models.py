@@ -25,6 +25,7 @@ RUNNERS: dict[str, str] = {
     "binning": "fedcredit.node.binning:BinningRunner",
     "gbdt": "fedcredit.node.gbdt:GbdtRunner",
     "scorecard": "fedcredit.node.scorecard:ScorecardRunner",
+    "statistics": "fedcredit.node.statistics:StatisticsRunner",
 }
 """Kind of model -> `module:class` of its runner."""
 
@@ -37,7 +38,7 @@ class ModelContext:
     peers=..., epoch=...)` gives their channels, `session_id(ssid, epoch, name)` the sessions of protocols, `step` keeps
     their states, `progress(stage, done, total)` shows how far they are. `groupsum` is the backend of its sums.
     `secret` is this party's own, the same in all starts of the job. `purpose` and `leakage`, the ids of what is shown,
-    are the job's.
+    are the job's. `aligned` is how many rows `train` and `test` have together.
     """
 
     me: PartyId
@@ -51,6 +52,7 @@ class ModelContext:
     secret: bytes = field(repr=False)
     purpose: str
     leakage: tuple[str, ...]
+    aligned: int
     train: Rows = field(repr=False)
     test: Rows = field(repr=False)
     transport: Transport = field(repr=False)

@@ -20,9 +20,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.credit.woe import IvDisclosure
 from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
+from fedcredit.governance.public_job import STATISTICS_SHOW
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of
 from fedcredit.protocols.intersect.choice import MODES, UNBALANCED, Choice, choose
@@ -61,6 +63,7 @@ PROTOCOLS: dict[str, int] = {
     "linear": 1,
     "moments": 1,
     "scorecard": 1,
+    "statistics": 1,
     "tally": 1,
     "resume": 1,
 }
@@ -126,7 +129,7 @@ class PartyEntry(Section):
 class ModelEntry(Section):
     """One model of a job; `params` are checked by the kind's own parser before a party offers anything."""
 
-    kind: Literal["gbdt", "binning", "scorecard"]
+    kind: Literal["gbdt", "binning", "scorecard", "statistics"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
     groupsum: Literal["auto", "rlwe", "onehot", "paillier"]
     hide_nodes: bool
@@ -134,8 +137,8 @@ class ModelEntry(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelEntry:
-        if self.groupsum == "rlwe" and self.kind == "gbdt":
-            raise ValueError("sums of gradients are not made under ring-LWE")
+        if self.groupsum == "rlwe" and self.kind in ("gbdt", "statistics"):
+            raise ValueError("sums of more than bad rows are not made under ring-LWE")
         return self
 
     def public(self) -> PublicModel:
@@ -144,8 +147,23 @@ class ModelEntry(Section):
         told: IvDisclosure = asked if asked in get_args(IvDisclosure) else "exact"
         merged = self.params.get("merged_card", False) is not False
         return PublicModel(
-            name=self.name, kind=self.kind, hide_nodes=self.hide_nodes, iv_disclosure=told, merged_card=merged
+            name=self.name,
+            kind=self.kind,
+            hide_nodes=self.hide_nodes,
+            iv_disclosure=told,
+            merged_card=merged,
+            tables=self._tables(),
         )
+
+    def _tables(self) -> frozenset[str]:
+        if self.kind != "statistics":
+            return frozenset()
+        try:
+            params = StatisticsParams.from_mapping(self.params)
+        except ConfigError:
+            return STATISTICS_SHOW
+        said = {"sums": params.sums, "cells": params.crosses, "shared": params.share}
+        return frozenset(name for name, shown in said.items() if shown)
 
 
 class LeakageRow(Section):
@@ -187,7 +205,7 @@ class JobSpecification(Section):
             raise ValueError("the size alone is for two parties and no model")
         if self.intersect.mode == UNBALANCED and (len(names) != 2 or self.models):
             raise ValueError("mode unbalanced is for two parties and no model")
-        if self.split is None and any(model.kind != "binning" for model in self.models):
+        if self.split is None and any(model.kind not in ("binning", "statistics") for model in self.models):
             raise ValueError("a model that is trained needs rows held out")
         return self
 

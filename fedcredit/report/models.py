@@ -32,13 +32,19 @@ from fedcredit.report.figures import (
 from fedcredit.report.parties import Parties
 from fedcredit.report.scorecard import show_card, show_coefficients, show_costs, show_points, show_selection
 from fedcredit.report.stability import show_stability
+from fedcredit.report.statistics import show_tables, table_series
 
 __all__ = ["chart_series", "outcomes", "show_model"]
 
 Section = dict[str, Any]
 
 _FEATURES_SHOWN: Final = 20
-_KINDS: Final = {"binning": "Binning 变量分箱", "gbdt": "Boosted trees 梯度提升树", "scorecard": "Scorecard 评分卡"}
+_KINDS: Final = {
+    "binning": "Binning 变量分箱",
+    "gbdt": "Boosted trees 梯度提升树",
+    "scorecard": "Scorecard 评分卡",
+    "statistics": "Statistics 联合统计",
+}
 _CHARTS: Final = ("roc", "ks_curve", "lift", "calibration", "score_distribution", "stability", "confusion", "learning")
 
 
@@ -66,6 +72,7 @@ def show_model(model: Mapping[str, Any], index: int, parties: Parties) -> Sectio
         "coefficients": show_coefficients(model, parties),
         "selection": show_selection(model, parties),
         "column_stability": show_column_stability(model, parties),
+        "statistics": show_tables(model, parties),
         "phases": _phases(records(model.get("phases"))),
         "cost": {
             "seconds": duration(_seconds(model.get("seconds"))),
@@ -86,6 +93,7 @@ def chart_series(model: Mapping[str, Any], parties: Parties) -> Section:
         "ks": number(model.get("ks")),
         "bins": bin_series(model),
         **decision_series(model),
+        "tables": table_series(model),
         **{key: model.get(key) for key in _CHARTS if model.get(key)},
     }
 

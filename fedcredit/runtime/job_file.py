@@ -22,7 +22,9 @@ from fedcredit.runtime.model_file import (
     BinningSection,
     GbdtSection,
     ModelSection,
+    StatisticsSection,
     check_names,
+    check_statistics,
     model_mapping,
     read_models,
 )
@@ -50,6 +52,7 @@ __all__ = [
     "ModelSection",
     "PartyTable",
     "SplitSection",
+    "StatisticsSection",
     "TableSection",
     "intersection",
     "load_job",
@@ -222,7 +225,10 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     default_split = {"holdout": 0.2} if any(model is None or model.trains for model in models) else None
     split_value = raw.get("split", default_split)
     split = None if split_value is None else reader.section("split", split_value, SplitSection)
-    _check_parties(reader, parties, modelling=bool(models), receiver_only=bool(intersect and intersect.receiver_only))
+    # Statistics need no label: the party that is named first asks where none has one.
+    labelled = any(not isinstance(model, StatisticsSection) for model in models)
+    only = bool(intersect and intersect.receiver_only)
+    _check_parties(reader, parties, modelling=bool(models), labelled=labelled, receiver_only=only)
     _check_keys(reader, parties, intersect)
     if intersect is not None and intersect.size_only and (models or len(parties) != 2):
         what = "size_only is for two parties and no [[model]]: nobody has rows to model on"
@@ -231,6 +237,8 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
         what = "mode unbalanced looks one party's subjects up in one other's"
         reader.report("CONFIG_CONFLICT", "intersect.mode", what, "take mode fast, or two parties")
     check_names(reader, models)
+    asker = next((name for name, table in parties.items() if table and table.is_label), next(iter(parties), None))
+    check_statistics(reader, models, asker, list(parties))
     reader.finish()
     # A section that could not be read has noted a problem, so none is None from here on.
     assert job is not None
@@ -269,7 +277,12 @@ def _check_file(reader: Reader, key: str, table: TableSection) -> None:
 
 
 def _check_parties(
-    reader: Reader, parties: Mapping[str, PartyTable | None], *, modelling: bool, receiver_only: bool
+    reader: Reader,
+    parties: Mapping[str, PartyTable | None],
+    *,
+    modelling: bool,
+    labelled: bool,
+    receiver_only: bool,
 ) -> None:
     if not 2 <= len(parties) <= MAX_PARTIES:
         reader.report("CONFIG_PARTIES", "parties", f"a job has 2 to {MAX_PARTIES} parties", "add [parties.NAME]")
@@ -277,7 +290,7 @@ def _check_parties(
     unread = any(table is None for table in parties.values())
     if len(labels) > 1:
         reader.report("CONFIG_LABEL", "parties", "more than one party names a label", "keep it at one party")
-    elif modelling and not labels and not unread:
+    elif labelled and not labels and not unread:
         reader.report(
             "CONFIG_LABEL", "parties", "no party names a label", "add label = COLUMN, or role = 'label', to one party"
         )

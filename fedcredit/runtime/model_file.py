@@ -11,6 +11,7 @@ from pydantic import Field
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.credit.scorecard_params import ScorecardParams
+from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.errors import ConfigError
 from fedcredit.runtime.table_file import Name
 from fedcredit.runtime.toml import Reader, Section
@@ -21,7 +22,9 @@ __all__ = [
     "GbdtSection",
     "ModelSection",
     "ScorecardSection",
+    "StatisticsSection",
     "check_names",
+    "check_statistics",
     "model_mapping",
     "read_models",
 ]
@@ -64,6 +67,25 @@ class BinningSection(Section):
         return False
 
 
+class StatisticsSection(Section):
+    """`[[model]] kind = "statistics"`: our own keys; the tables are in `params` (`credit.statistics_params`)."""
+
+    kind: Literal["statistics"] = "statistics"
+    name: Name | None = None
+    groupsum: Literal["auto", "onehot", "paillier"] = "auto"
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def hide_nodes(self) -> bool:
+        """There are no nodes, so nobody learns which rows sit in one."""
+        return True
+
+    @property
+    def trains(self) -> bool:
+        """It describes the rows that it is given, and is judged by none."""
+        return False
+
+
 class ScorecardSection(Section):
     """`[[model]] kind = "scorecard"`: our own keys; how it is made is in `params` (`credit.scorecard_params`)."""
 
@@ -83,8 +105,8 @@ class ScorecardSection(Section):
         return True
 
 
-ModelSection: TypeAlias = GbdtSection | BinningSection | ScorecardSection
-Params: TypeAlias = TreeParams | BinParams | ScorecardParams
+ModelSection: TypeAlias = GbdtSection | BinningSection | ScorecardSection | StatisticsSection
+Params: TypeAlias = TreeParams | BinParams | ScorecardParams | StatisticsParams
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +122,9 @@ _KINDS: dict[str, _Kind] = {
     "gbdt": _Kind(GbdtSection, tuple(f.name for f in dataclasses.fields(TreeParams)), TreeParams.from_mapping),
     "binning": _Kind(BinningSection, tuple(f.name for f in dataclasses.fields(BinParams)), BinParams.from_mapping),
     "scorecard": _Kind(ScorecardSection, ScorecardParams.names(), ScorecardParams.from_mapping),
+    "statistics": _Kind(
+        StatisticsSection, tuple(f.name for f in dataclasses.fields(StatisticsParams)), StatisticsParams.from_mapping
+    ),
 }
 
 
@@ -128,6 +153,16 @@ def check_names(reader: Reader, models: Sequence[ModelSection | None]) -> None:
     names = [model.name or f"{model.kind}.{i}" for i, model in enumerate(models) if model is not None]
     for name in sorted({name for name in names if names.count(name) > 1}):
         reader.report("CONFIG_CONFLICT", "model", f"two models are called {name!r}", "give each its own name")
+
+
+def check_statistics(
+    reader: Reader, models: Sequence[ModelSection | None], asker: str | None, parties: Sequence[str]
+) -> None:
+    """Note tables of statistics that are not of these parties; `asker` is the one that learns the figures."""
+    for index, model in enumerate(models):
+        if isinstance(model, StatisticsSection) and asker is not None:
+            for problem in StatisticsParams.from_mapping(model.params).misfits(asker, parties):
+                reader.report(problem.code, f"model.{index}.{problem.where}", problem.what, problem.fix)
 
 
 def _read_model(reader: Reader, key: str, value: object) -> ModelSection | None:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from fedcredit.credit.woe import IvDisclosure
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
+from fedcredit.governance.public_job import STATISTICS_SHOW
 from fedcredit.ids import PartyId
 
 __all__ = ["known_leakage", "open_policy", "template"]
@@ -89,6 +90,7 @@ def known_leakage() -> frozenset[str]:
         for how in get_args(IvDisclosure)
     ]
     others.append(PublicModel(name="card", kind="scorecard", merged_card=True))
+    others.append(PublicModel(name="statistics", kind="statistics", hide_nodes=True, tables=STATISTICS_SHOW))
     for hide_nodes, receiver_only, time_split, size_only, unbalanced in itertools.product((False, True), repeat=5):
         job = PublicJob(
             platform=PartyId("platform"),

@@ -245,6 +245,60 @@ def test_the_nearest_parameter_of_a_binning_is_named(folder: Path) -> None:
     assert "iv_disclosure" in refused.value.problems[0].fix
 
 
+STATISTICS = (
+    GOOD.replace('kind = "gbdt"', 'kind = "statistics"')
+    .replace(TREES, 'min_cell = 60\n[[model.table]]\nname = "by_state"\nby = ["registry.state"]\nsum = ["bank.x"]\n')
+    .replace("[split]\nholdout = 0.2", "")
+)
+
+
+def test_statistics_need_no_label_and_hold_nothing_out(folder: Path) -> None:
+    text = STATISTICS.replace('label = "default"\n', "")
+    assert text != STATISTICS
+    job = load(folder, text)
+    assert (job.split, job.label_party, job.receiver) == (None, None, "bank")
+    assert [party["role"] for party in job.shared()["parties"]] == ["label", "feature"]
+    (model,) = job.shared()["models"]
+    assert (model["kind"], model["hide_nodes"], model["params"]["min_cell"]) == ("statistics", True, 60)
+    assert problems(folder, text + '\n[[model]]\nkind = "gbdt"\n') == [("parties", "CONFIG_LABEL")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "code"),
+    [
+        ("min_cell = 60", "min_cell = 9", "model.0.min_cell", "CONFIG_FLOOR"),
+        ("min_cell = 60", "min_cell = 1.5", "model.0.min_cell", "CONFIG_TYPE"),
+        ("min_cell = 60", "quantiles = 21", "model.0.quantiles", "CONFIG_VALUE"),
+        ("min_cell = 60", 'share = "yes"', "model.0.share", "CONFIG_TYPE"),
+        ("min_cell = 60", "min_cells = 60", "model.0.min_cells", "CONFIG_UNKNOWN_KEY"),
+        ('name = "by_state"', 'name = "by_state"\nsums = []', "model.0.table.0.sums", "CONFIG_UNKNOWN_KEY"),
+        ('name = "by_state"', 'name = "../x"', "model.0.table.0.name", "CONFIG_NAME"),
+        ('name = "by_state"', "", "model.0.table.0.name", "CONFIG_NAME"),
+        ('by = ["registry.state"]', "", "model.0.table.0.by", "CONFIG_MISSING_KEY"),
+        ('by = ["registry.state"]', "by = []", "model.0.table.0.by", "CONFIG_VALUE"),
+        ('by = ["registry.state"]', 'by = "registry.state"', "model.0.table.0.by", "CONFIG_TYPE"),
+        ('by = ["registry.state"]', 'by = ["state"]', "model.0.table.0.by", "CONFIG_VALUE"),
+        ('by = ["registry.state"]', 'by = ["police.state"]', "model.0.table.0.by", "CONFIG_VALUE"),
+        ('by = ["registry.state"]', 'by = ["bank.x"]', "model.0.table.0.by", "CONFIG_CONFLICT"),
+        (
+            'by = ["registry.state"]',
+            'by = ["registry.state", "registry.x"]',
+            "model.0.table.0.by",
+            "CONFIG_CONFLICT",
+        ),
+        ('sum = ["bank.x"]', 'sum = ["registry.x"]', "model.0.table.0.sum", "CONFIG_CONFLICT"),
+        ('sum = ["bank.x"]', 'sum = ["bank.x", "bank.x"]', "model.0.table.0.sum", "CONFIG_CONFLICT"),
+        ('sum = ["bank.x"]', 'missing = "no"', "model.0.table.0.missing", "CONFIG_VALUE"),
+        ("[[model.table]]", "[model.table]", "model.0.table", "CONFIG_MISSING_KEY"),
+    ],
+)
+def test_a_bad_table_of_statistics_is_refused_where_it_stands(
+    folder: Path, old: str, new: str, where: str, code: str
+) -> None:
+    assert old in STATISTICS
+    assert problems(folder, STATISTICS.replace(old, new)) == [(where, code)]
+
+
 @pytest.mark.parametrize(
     ("splits", "code"),
     [("[1, 1]", "CONFIG_VALUE"), ("[2, 1]", "CONFIG_VALUE"), ("[nan]", "CONFIG_VALUE"), ('"some"', "CONFIG_TYPE")],

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fedcredit.credit.params import TreeParams
+from fedcredit.credit.statistics_groups import MAX_GROUPS
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import bins_of, choice_of
@@ -17,6 +18,7 @@ from fedcredit.protocols.binning.columns import BATCH_BYTES, CODE_BYTES, TREE_BY
 from fedcredit.protocols.binning.counts import PART_ROWS
 from fedcredit.protocols.intersect.buckets import BUCKET_ROWS
 from fedcredit.protocols.intersect.choice import UNBALANCED
+from fedcredit.protocols.statistics.cells import BLOCK_WORDS
 
 __all__ = ["check_memory", "free_memory", "needed_memory"]
 
@@ -88,6 +90,9 @@ def _model_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_labe
         # Columns are counted a batch at a time; what a party holds of all of them are the numbers of their bins.
         trees = min(BATCH_BYTES, rows * (others if is_label else own) * TREE_BYTES)
         return rows * own + trees
+    if model.kind == "statistics":
+        # One column at a time; values go a block at a time, each word of it masked beside it.
+        return rows * (SEED_BYTES if is_label else TREE_BYTES) + 4 * 8 * BLOCK_WORDS
     depth = max(1, (TreeParams.from_mapping(model.params).max_bin - 1).bit_length())
     return rows * (others * SEED_BYTES if is_label else own * (SEED_BYTES * depth + 1))
 
@@ -98,6 +103,8 @@ def _sealed_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_lab
         return 0
     if (bins := bins_of(model)) is not None:
         return CIPHERTEXT_BYTES * 2 * own * bins.cuts
+    if model.kind == "statistics":
+        return CIPHERTEXT_BYTES * 2 * MAX_GROUPS * MAX_GROUPS
     params = TreeParams.from_mapping(model.params)
     sums = own * params.max_bin * max(1, (1 << params.max_depth) >> 2)
     return CIPHERTEXT_BYTES * ((0 if model.hide_nodes else rows) + 2 * sums)

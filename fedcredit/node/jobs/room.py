@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedcredit.credit.binning import MAX_BIN
 from fedcredit.credit.params import TreeParams
+from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.errors import RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import bins_of
@@ -19,6 +20,9 @@ __all__ = ["check_room", "free_bytes", "needed_bytes"]
 
 BASE_BYTES = 32 << 20
 """Audit log, journal of the store, results: they stay far below this."""
+
+TABLE_BYTES = 4 << 20
+"""A table of statistics with the most cells there are, in all its forms."""
 
 JOURNAL = 2
 """A checkpoint is in the store's journal before it is in the store."""
@@ -45,6 +49,11 @@ def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int
             # Counts and labels of pre-bins, and what is told of them; the label party has everybody's.
             columns = sum(party.features or 0 for party in specification.parties)
             fixed += columns * MAX_BIN * 32 + (CARD if model.kind == "scorecard" else 0)
+            continue
+        if model.kind == "statistics":
+            # Each table is kept as it came, as JSON, and as CSV.
+            params_of_tables = StatisticsParams.from_mapping(model.params)
+            fixed += len(params_of_tables.table) * TABLE_BYTES
             continue
         params = TreeParams.from_mapping(model.params)
         leaf_bytes = 1 if params.max_leaves <= 1 << 8 else 2

@@ -96,7 +96,7 @@ class JobWork:
             train = await asyncio.to_thread(table.read, aligned.rows[~held_out.test])
             test = await asyncio.to_thread(table.read, aligned.rows[held_out.test])
             for entry in specification.models:
-                results[entry.name] = await runner_of(entry.kind).run(self._context(entry.name, train, test))
+                results[entry.name] = await runner_of(entry.kind).run(self._context(entry.name, aligned, train, test))
         await self._end(table, aligned, held_out, results)
 
     async def _end(
@@ -151,7 +151,7 @@ class JobWork:
         await drive(role.steps(), channel, deadline_s=premises.limits.peer_timeout_s, meter=self._meter)
         return Finished()
 
-    def _context(self, name: str, train: Rows, test: Rows) -> ModelContext:
+    def _context(self, name: str, aligned: Aligned, train: Rows, test: Rows) -> ModelContext:
         specification, premises = self._specification, self._premises
         entry = next(entry for entry in specification.models if entry.name == name)
         return ModelContext(
@@ -166,6 +166,7 @@ class JobWork:
             secret=digest.derive("fedcredit v1 secret of a job", self._own_nonce()),
             purpose=specification.job.purpose,
             leakage=tuple(dict.fromkeys(row.id for row in specification.leakage)),
+            aligned=aligned.rows.size,
             train=train,
             test=test,
             transport=premises.transport,

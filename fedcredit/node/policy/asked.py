@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from fedcredit.credit.params import TreeParams
+from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.governance.policy import ModelAsk, Request
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of, bins_of
@@ -65,6 +66,10 @@ def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:
     for model in proposal.models:
         if (bins := bins_of(model)) is not None:
             trees, max_bin, leaf, cell = 0, bins.cuts, bins.min_rows, bins.min_rows
+        elif model.kind == "statistics":
+            statistics = StatisticsParams.from_mapping(model.params)
+            # A cell of a table is to a policy what a bin is.
+            trees, max_bin, leaf, cell = 0, statistics.quantiles, statistics.min_cell, statistics.min_cell
         else:
             params = TreeParams.from_mapping(model.params)
             trees, max_bin = params.num_trees, params.max_bin

@@ -213,6 +213,23 @@
       return option;
     },
 
+    tables(m, item) {
+      const t = m.tables[item], names = ["rows"];
+      const series = [{ type: "bar", name: "rows", data: t.rows, itemStyle: { color: "#cfd8e1" }, barCategoryGap: "28%", yAxisIndex: 0 }];
+      if (t.mean) {
+        names.push("mean");
+        series.push(path("mean", t.mean, joint, { showSymbol: true, symbol: "circle", symbolSize: 7, yAxisIndex: 1 }));
+      }
+      const option = frame({
+        legend: legend(names, "roundRect"), grid: { left: 60, right: 70, top: 40, bottom: 34 },
+        xAxis: { type: "category", data: t.columns.map(String), axisTick: { show: false }, axisLine: { lineStyle: { color: "#9aa5b1" } }, axisLabel: { color: soft, fontSize: 11, hideOverlap: true, width: 90, overflow: "truncate" } },
+        yAxis: [axis("rows", { nameGap: 46, min: 0 }), axis(t.mean ? "mean of " + t.of : "", { position: "right", splitLine: { show: false }, nameGap: 54, scale: true })],
+        series: series,
+      });
+      option.tooltip = tip(option.tooltip, (r) => r.name, (r) => (r.seriesName === "rows" ? String(r.value) : fixed(r.value, 4)));
+      return option;
+    },
+
     learning(m) {
       const l = m.learning, trees = l.tree || (l.train_logloss || []).map((_, i) => i + 1), names = ["training"];
       const series = [path("training", points(trees, l.train_logloss), alone, { lineStyle: { width: 2, color: "#69737d", type: [7, 4] }, itemStyle: { color: "#69737d" } })];
