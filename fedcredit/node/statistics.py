@@ -25,7 +25,9 @@ class StatisticsRunner:
         """Count and sum; the asker keeps the tables, the others what they lent. Raises FedcreditError."""
         entry, asker = context.entry, context.label_party
         params = StatisticsParams.from_mapping(entry.params)
-        statistics = Statistics(params, groupsum=context.groupsum.backend)
+        backend = context.groupsum.backend
+        assert backend != "rlwe", "no specification names it for statistics"
+        statistics = Statistics(params, groupsum=backend)
         label = None
         if context.train.label is not None and context.test.label is not None:
             label = np.concatenate([context.train.label, context.test.label])
