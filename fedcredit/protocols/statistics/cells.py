@@ -5,7 +5,6 @@ Reveals: nothing that is not in it already. Assumes: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -52,12 +51,11 @@ class CellShape:
         """Points that tell which cells are too small."""
         return self.cells * self.min_cell if self.crosses else 0
 
-    def blocks(self) -> Iterator[Assignment]:
+    def blocks(self) -> list[Assignment]:
         """The rows in runs, each a round of the group-by-sum, so that memory is bounded."""
         step = max(1024, BLOCK_WORDS // (self.categories * self.values))
-        for first in range(0, self.n_rows, step):
-            rows = np.arange(first, min(first + step, self.n_rows), dtype=np.uint32)
-            yield Assignment(rows, np.zeros(rows.size, np.uint32), 1)
+        runs = [range(first, min(first + step, self.n_rows)) for first in range(0, self.n_rows, step)]
+        return [Assignment(np.array(run, np.uint32), np.zeros(len(run), np.uint32), 1) for run in runs]
 
     def table(self, words: U64) -> U64:
         """The parts of sums (1, categories * values, groups) as parts of cells (categories, groups, values)."""
