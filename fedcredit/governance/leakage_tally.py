@@ -17,11 +17,10 @@ def tally_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Disclosure
         yield Disclosure(
             "scorecard.tally",
             (label,),
-            "how many good and how many bad rows have each total of points, rounded to at most 128 steps, over the "
-            "training rows and over the rows held out; over the latter also without its own points and, where there "
-            "are several feature parties, without those of each. Of no row its total; but where a step has few rows, "
-            "its own points and labels may tell it which rows these are, and so about how many points the others give "
-            "them",
+            "how many good and how many bad rows have each total of points, rounded to at most 128 steps: over the "
+            "training rows, and over the rows held out with all points, without its own, and where there are several "
+            "feature parties without those of each. Of no row its total; but where a step has few rows, its own points "
+            "and labels may tell it which rows these are, and so about how many points the others give them",
             (party,),
             f"{model.name}: evaluation",
         )
