@@ -14,12 +14,13 @@ import numpy.typing as npt
 from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.selection import Selection, Verdict, by_correlation, by_inflation, by_number, by_significance
+from fedcredit.errors import DataError, PeerError
 from fedcredit.estimators.card_column import CardColumn
 from fedcredit.estimators.card_columns import CardColumns
 from fedcredit.estimators.card_feature import own_selection, tallies_of
 from fedcredit.estimators.card_records import FiguresRecord, FittedLabel, MomentsRecord, PartsRecord, TallyRecord
 from fedcredit.estimators.card_table import CardTable
-from fedcredit.estimators.scorecard_part import CardPart, OtherPart
+from fedcredit.estimators.scorecard_part import CardPart, OtherPart, part_of_peer
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
@@ -97,7 +98,7 @@ class LabelCard:
         tallies = await self._tallies(part)
         parts: list[bytes] = []
         if self.params.merged_card and self._parties(table):
-            parts = (await stages.run("card", PartsRecord, self._hear_parts)).parts()
+            parts = (await stages.run("card", PartsRecord, partial(self._hear_parts, part))).parts()
         own_points = self.points(part, test=False).values, self.points(part, test=True).values
         return LabelOutcome(part, table, stability, fit, tallies, own_points, tuple(parts), fits)
 
@@ -312,8 +313,13 @@ class LabelCard:
         tally = await federation.run(self.stages.channel(phase), steps, peers=peers)
         return TallyRecord(tally.low, tally.step, tally.counts)
 
-    async def _hear_parts(self) -> PartsRecord:
+    async def _hear_parts(self, part: CardPart) -> PartsRecord:
         stages, parties = self.stages, self._parties(self.table)
         steps = self._role.hear_parts(self._numbers(self.table))
         found = await stages.federation.run(stages.channel("card"), steps, peers=parties)
+        for party in parties:
+            try:
+                await asyncio.to_thread(part_of_peer, part, party, found[party])
+            except DataError as error:
+                raise PeerError(party, "scorecard/card", "sent what is no part of this card", error.code) from None
         return PartsRecord.of([found[party] for party in parties])

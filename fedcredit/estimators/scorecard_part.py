@@ -19,7 +19,7 @@ from fedcredit.estimators.card_column import MAX_POINTS, CardColumn, model_inval
 from fedcredit.ids import PartyId, party_id
 from fedcredit.tables import Column
 
-__all__ = ["MAX_POINTS", "CardColumn", "CardPart", "OtherPart"]
+__all__ = ["MAX_POINTS", "CardColumn", "CardPart", "OtherPart", "part_of_peer"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -208,6 +208,19 @@ class CardPart:
         if part.role != document.role:
             raise model_invalid([("role", "is not that of the party")])
         return part
+
+
+def part_of_peer(own: CardPart, peer: PartyId, data: bytes) -> CardPart:
+    """The part that `peer` has handed to the label party, whose `own` part says what it has to be.
+
+    Raises: DataError MODEL_INVALID; CARD_PARTS_DIFFER for a part of another party or training, or with other columns.
+    """
+    part = CardPart.from_bytes(data)
+    due = next((other.columns for other in own.others if other.party == peer), None)
+    agreed = [(p.model, p.label_party, p.scale, p.n_reasons) for p in (own, part)]
+    if part.party != peer or len(part.columns) != due or agreed[0] != agreed[1]:
+        raise DataError(Problem("CARD_PARTS_DIFFER", f"part of {peer}", "is not that party's part of this card"))
+    return part
 
 
 class _Strict(BaseModel):

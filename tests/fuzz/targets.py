@@ -24,17 +24,13 @@ from cryptography.utils import CryptographyDeprecationWarning
 from fuzz import mutate
 from fuzz.engine import Target
 from fuzz.kept import kept
+from fuzz.models import models
 from fuzz.remote import remote
 from fuzz.samples import messages, sample
 from fuzz.trusted import trusted
 
 import fedcredit.node
-from fedcredit.credit.binning import Bins
-from fedcredit.credit.params import TreeParams
-from fedcredit.credit.trees import Tree
 from fedcredit.errors import DataError, Problem
-from fedcredit.estimators.columns import ColumnBins
-from fedcredit.estimators.parts import FeaturePart, LabelPart, part_from_bytes
 from fedcredit.governance.audit import Entry, Event, Head, SignedHead
 from fedcredit.governance.policy_rules import Action
 from fedcredit.ids import PartyId
@@ -47,7 +43,6 @@ from fedcredit.node.policy.record import FILE_NAME, DecisionRecord
 from fedcredit.node.processes import read_failure
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import JobSpecification, PartyEntry, parse_canonical
-from fedcredit.protocols.boosting import OwnSplit
 from fedcredit.runtime.clock import ManualClock
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.policy_file import load_policy
@@ -195,8 +190,7 @@ def _disk() -> Iterator[Target]:
     yield Target("audit.entry", (entry.encode(),), Entry.decode, mutate.canonical_json)
     head = SignedHead(Head("tax", 5, bytes(32)), bytes(64))
     yield Target("audit.head", (head.encode(),), SignedHead.decode, mutate.text)
-    parts = tuple(part.to_bytes() for part in _parts())
-    yield Target("model.part", parts, part_from_bytes, mutate.json_text)
+    yield from models()
 
 
 def _states() -> list[type[StageState]]:
@@ -224,25 +218,6 @@ def _thawed(kind: type[StageState]) -> Callable[[bytes], object]:
         kind.thaw(data).freeze()
 
     return thaw
-
-
-def _parts() -> tuple[LabelPart, FeaturePart]:
-    bins = (Bins((0.5, 1.5), True, 3, None), Bins((0.5,), False, 0, 2))
-    columns = ColumnBins(("income", "sector"), bins)
-    tree = Tree(
-        owner=np.array([0, 1], np.int32),
-        feature=np.array([0, 2], np.int32),
-        bin=np.array([1, 0], np.int32),
-        missing_left=np.array([True, False]),
-        left=np.array([1, -1], np.int32),
-        right=np.array([-2, -3], np.int32),
-        gain=np.array([2.0, 1.0]),
-        leaf_value=np.array([0.1, -0.2, 0.3]),
-    )
-    params = TreeParams.from_mapping({"num_trees": 1, "max_depth": 2})
-    foreign = (np.array([-1, 0], np.int64),)
-    label = LabelPart(params, (BANK, TAX), columns, 0.5, (tree,), foreign, (0, 2))
-    return label, FeaturePart(BANK, columns, (OwnSplit(0, 0, 1, True), OwnSplit(0, 1, 0, False)))
 
 
 JOB = b"""[job]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.base import clone
 
 from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.metrics import rank_curve
-from fedcredit.errors import ConfigError, DataError
+from fedcredit.errors import ConfigError, DataError, PeerError
 from fedcredit.estimators import CardPart, Federation, Scorecard
 from fedcredit.ids import PartyId
 
@@ -212,6 +213,31 @@ def test_one_card_in_one_place_where_the_job_says_so() -> None:
     cards = play(case, merged_card=True)
     parts = [CardPart.from_bytes(part) for part in cards[BANK].outcome_.parts]
     assert parts == [cards[TAX].part_, cards[WATER].part_]
+
+
+@pytest.mark.parametrize(
+    ("bend", "code"),
+    [
+        (lambda part: replace(part, model="another"), "CARD_PARTS_DIFFER"),
+        (lambda part: replace(part, party=WATER), "CARD_PARTS_DIFFER"),
+        (lambda part: replace(part, columns=part.columns[1:]), "CARD_PARTS_DIFFER"),
+        (lambda part: replace(part, n_reasons=part.n_reasons + 1), "CARD_PARTS_DIFFER"),
+        (lambda part: None, "MODEL_INVALID"),
+    ],
+)
+def test_a_party_that_hands_over_what_is_no_part_of_the_card_is_named(
+    bend: Callable[[CardPart], CardPart | None], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = CardPart.to_bytes
+
+    def written(part: CardPart) -> bytes:
+        bent = bend(part)
+        return b"{}" if bent is None else honest(bent)
+
+    monkeypatch.setattr(CardPart, "to_bytes", written)
+    with pytest.raises(PeerError) as raised:
+        play(made(2, n=1500, n_held=300), merged_card=True)
+    assert (raised.value.culprit, raised.value.code) == (TAX, code)
 
 
 def test_score_and_parameters_are_scikit_learns() -> None:
