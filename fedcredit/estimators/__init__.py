@@ -3,8 +3,18 @@
 from fedcredit.estimators.binning import Binning
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.gradient_boosting import GradientBoosting
+from fedcredit.estimators.logistic import LogisticRegression
 from fedcredit.estimators.scorecard import HeldOut, Scorecard
 from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.estimators.statistics import Statistics
 
-__all__ = ["Binning", "CardPart", "Federation", "GradientBoosting", "HeldOut", "Scorecard", "Statistics"]
+__all__ = [
+    "Binning",
+    "CardPart",
+    "Federation",
+    "GradientBoosting",
+    "HeldOut",
+    "LogisticRegression",
+    "Scorecard",
+    "Statistics",
+]

@@ -24,7 +24,7 @@ from fedcredit.estimators.scorecard_part import CardPart, OtherPart, part_of_pee
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear import LinearLabel, LinearShape
+from fedcredit.protocols.linear import ROWS_A_COLUMN, LinearLabel, LinearShape
 from fedcredit.protocols.moments import MomentsLabel, MomentsShape
 from fedcredit.protocols.scorecard import OwnerKept, SelectionLabel
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape
@@ -162,7 +162,9 @@ class LabelCard:
                 why = f"correlation {size:.3f} with {peer}.f{near}, which is worth more; above {most:g}"
                 verdicts.append(Verdict(name, bool(kept), "correlation", float(size), "" if kept else why))
             table.apply_to(peer, Selection(tuple(verdicts)))
-        table.apply(by_number(table.names, table.worth, COMPARED * self.params.max_features))
+        # With fewer rows a column, its sums would say something of single rows, and are refused.
+        most = min(COMPARED * self.params.max_features, max(1, self.train.labels.size // ROWS_A_COLUMN))
+        table.apply(by_number(table.names, table.worth, most))
 
     async def _moments(self) -> MomentsRecord:
         stages, role, table = self.stages, self._role, self.table.copy()

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.credit.metrics import rank_curve
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.errors import ConfigError, DataError, Problem
@@ -25,7 +26,7 @@ from fedcredit.protocols.tally import CardPoints, Tally, TallyFeature, TallyLabe
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
 
-__all__ = ["HeldOut", "Scorecard"]
+__all__ = ["HeldOut", "Scorecard", "rows_of", "spread"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -121,7 +122,7 @@ class Scorecard:
             self.stability_ = [(name, federation.me, i) for name, i in zip(names, index.tolist(), strict=True)]
             self.part_ = await FeatureCard(params, own, stages).run(model)
         else:
-            train, test = _rows(params, columns, label), _rows(params, held.columns, held.label)
+            train, test = rows_of(params, columns, label), rows_of(params, held.columns, held.label)
             table = CardTable(federation.me, own.columns, binning.foreign_)
             self.binning_ = binning
             self.outcome_: LabelOutcome = await LabelCard(params, own, table, train, test, stages, progress).run(model)
@@ -217,7 +218,7 @@ def spread(tally: Tally) -> tuple[U8, F64]:
     return y, np.concatenate([np.repeat(scores, good), np.repeat(scores, bad)])
 
 
-def _rows(params: ScorecardParams, columns: Mapping[str, Column], label: U8 | None) -> CardRows:
+def rows_of(params: ScorecardParams | LogisticParams, columns: Mapping[str, Column], label: U8 | None) -> CardRows:
     """Labels, weights and offset. Raises: DataError COLUMN_MISSING, COLUMN_KIND, VALUE_INVALID."""
     assert label is not None, "the label party has labels"
     found: dict[str, F64] = {}

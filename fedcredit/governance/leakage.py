@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.governance.leakage_linear import linear_disclosures
-from fedcredit.governance.leakage_scorecard import scorecard_disclosures
+from fedcredit.governance.leakage_scorecard import logistic_disclosures, scorecard_disclosures
 from fedcredit.governance.leakage_statistics import statistics_disclosures
 from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
 from fedcredit.ids import PartyId
@@ -51,7 +51,8 @@ __all__ = [
     "statement_of",
 ]
 
-_CARD = (SelectionLabel, SelectionFeature, MomentsLabel, MomentsFeature, TallyLabel, TallyPartner, TallyFeature)
+_TALLY = (TallyLabel, TallyPartner, TallyFeature)
+_CARD = (SelectionLabel, SelectionFeature, MomentsLabel, MomentsFeature, *_TALLY)
 """Roles of a scorecard beside those of its binning and its fit."""
 
 _FIELDS = "Reveals", "Assumes", "Shapes", "Units", "Range", "Raises", "Source"
@@ -87,8 +88,8 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     kinds = {model.kind for model in job.models}
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer) if "gbdt" in kinds else ()
     binning = (BinningLabel, BinningFeature) if kinds & {"binning", "scorecard"} else ()
-    linear = (LinearLabel, LinearPartner, LinearFeature) if kinds & {"linear", "scorecard"} else ()
-    card = _CARD if "scorecard" in kinds else ()
+    linear = (LinearLabel, LinearPartner, LinearFeature) if kinds & {"linear", "logistic", "scorecard"} else ()
+    card = _CARD if "scorecard" in kinds else _TALLY if "logistic" in kinds else ()
     statistics = (StatisticsAsker, StatisticsHolder) if "statistics" in kinds else ()
     backends = frozenset[str]().union(*(model.groupsum for model in job.models if model.kind != "linear"))
     counts = (LabelCounter, LentColumns) if "rlwe" in backends else ()
@@ -303,6 +304,7 @@ _TABLES = {
     "binning": _binning,
     "linear": linear_disclosures,
     "scorecard": _scorecard,
+    "logistic": logistic_disclosures,
     "statistics": statistics_disclosures,
 }
 

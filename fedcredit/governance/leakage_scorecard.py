@@ -9,7 +9,7 @@ from fedcredit.governance.leakage_moments import moments_disclosures
 from fedcredit.governance.leakage_tally import tally_disclosures
 from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
 
-__all__ = ["scorecard_disclosures"]
+__all__ = ["logistic_disclosures", "scorecard_disclosures"]
 
 
 def scorecard_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
@@ -52,3 +52,25 @@ def scorecard_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Disclo
     yield from moments_disclosures(job, model)
     yield from linear_disclosures(job, model)
     yield from tally_disclosures(job, model)
+
+
+def logistic_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
+    """The rows of the table that a logistic regression on numeric columns makes."""
+    for party in job.feature_parties:
+        yield Disclosure(
+            "logistic.significance",
+            (job.label_party,),
+            "with standard errors, of each of its columns the coefficient over its error, from which the coefficient "
+            "in units of the column's spread follows",
+            (party,),
+            f"{model.name}: significance",
+        )
+        yield Disclosure(
+            "logistic.range",
+            (job.label_party,),
+            "the fewest and the most points that any row has from its columns, rounded outward to fifties",
+            (party,),
+            f"{model.name}: evaluation",
+        )
+    yield from linear_disclosures(job, model)
+    yield from (row for row in tally_disclosures(job, model) if row.id != "scorecard.range")

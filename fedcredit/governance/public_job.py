@@ -19,7 +19,7 @@ class PublicModel:
     """What everybody knows of a model before it is trained."""
 
     name: str
-    kind: Literal["gbdt", "binning", "linear", "scorecard", "statistics"] = "gbdt"
+    kind: Literal["gbdt", "binning", "linear", "logistic", "scorecard", "statistics"] = "gbdt"
     hide_nodes: bool = False
     iv_disclosure: IvDisclosure = "exact"
     merged_card: bool = False

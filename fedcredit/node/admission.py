@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
@@ -298,6 +299,9 @@ def _model_problems(model: ModelEntry, proposal: JobSpecification) -> Iterator[P
             return
         if model.kind == "statistics":
             yield from table_problems(model, proposal)
+            return
+        if model.kind == "logistic":
+            LogisticParams.from_mapping(model.params)
             return
         params = TreeParams.from_mapping(model.params)
     except ConfigError as error:

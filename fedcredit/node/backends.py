@@ -72,6 +72,8 @@ def _work(specification: JobSpecification, model: ModelEntry) -> Work:
         # Each pre-bin is counted once: as the histograms of one tree without a split.
         cuts = bins.cuts
         return Work(rows=rows, features=features, bins=cuts, trees=1, depth=1, hide_nodes=False)
+    if model.kind == "logistic":
+        return Work(rows=rows, features=(0,), bins=MAX_GROUPS, trees=1, depth=1, hide_nodes=False)
     if model.kind == "statistics":
         # Each table counts one column, for each of the asker's categories anew.
         tables = StatisticsParams.from_mapping(model.params).table

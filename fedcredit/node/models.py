@@ -24,6 +24,7 @@ __all__ = ["RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "runner_of"]
 RUNNERS: dict[str, str] = {
     "binning": "fedcredit.node.binning:BinningRunner",
     "gbdt": "fedcredit.node.gbdt:GbdtRunner",
+    "logistic": "fedcredit.node.logistic:LogisticRunner",
     "scorecard": "fedcredit.node.scorecard:ScorecardRunner",
     "statistics": "fedcredit.node.statistics:StatisticsRunner",
 }

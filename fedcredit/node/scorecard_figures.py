@@ -24,7 +24,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.models import ModelContext
 from fedcredit.protocols.tally import Tally
 
-__all__ = ["label_figures", "own_figures", "seconds_of_card"]
+__all__ = ["estimate_row", "label_figures", "own_figures", "seconds_of_card", "told_row"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -102,7 +102,7 @@ def own_figures(context: ModelContext, card: Scorecard, params: ScorecardParams)
         "params": params.to_mapping(),
         "columns": column_rows(context.me, params.bins, card.columns_),
         "coefficients": [
-            _estimate(context.me, column.name, column.coefficient, column.standard_error, None, None)
+            estimate_row(context.me, column.name, column.coefficient, column.standard_error, None, None)
             for column in part.columns
         ],
         "scale": _scale(params),
@@ -131,24 +131,29 @@ def _spread(tally: Tally | None, labels: npt.NDArray[np.uint8], own: I64) -> tup
 def _coefficients(card: Scorecard, context: ModelContext) -> list[Row]:
     outcome, fit = card.outcome_, card.outcome_.fit
     table, part = outcome.table, outcome.part
-    rows = [_estimate(context.me, "intercept", float(fit.values[0]), float(fit.errors[0]), None, None)]
+    rows = [estimate_row(context.me, "intercept", float(fit.values[0]), float(fit.errors[0]), None, None)]
     standardised = fit.standardised
     for j, k in enumerate(table.left):
         column = table.columns[k]
         if j < len(part.columns):
             own = part.columns[j]
             size = _spread_of(own.bins.evidence or (), own.rows) * own.coefficient
-            rows.append(_estimate(context.me, own.name, own.coefficient, own.standard_error, size, column.iv))
+            rows.append(estimate_row(context.me, own.name, own.coefficient, own.standard_error, size, column.iv))
         else:
-            row = _estimate(column.party, column.name, None, None, float(standardised[j]), column.iv)
-            z = float(fit.z[j])
-            rows.append(row | {"z": z, "p_value": float(erfc(abs(z) / math.sqrt(2.0)))})
+            rows.append(told_row(column.party, column.name, float(standardised[j]), float(fit.z[j]), column.iv))
     return rows
 
 
-def _estimate(
+def told_row(party: PartyId, column: str, standardised: float, z: float, iv: float | None) -> Row:
+    """A coefficient of another party's column, as far as the label party is told of it."""
+    p_value = float(erfc(abs(z) / math.sqrt(2.0)))
+    return estimate_row(party, column, None, None, standardised, iv) | {"z": z, "p_value": p_value}
+
+
+def estimate_row(
     party: PartyId, column: str, value: float | None, error: float | None, standardised: float | None, iv: float | None
 ) -> Row:
+    """A row of the table of coefficients; what is not known is None."""
     row: Row = {
         "party": party,
         "column": column,

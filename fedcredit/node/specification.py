@@ -61,6 +61,7 @@ PROTOCOLS: dict[str, int] = {
     "gbdt": 1,
     "binning": 1,
     "linear": 1,
+    "logistic": 1,
     "moments": 1,
     "scorecard": 1,
     "statistics": 1,
@@ -129,7 +130,7 @@ class PartyEntry(Section):
 class ModelEntry(Section):
     """One model of a job; `params` are checked by the kind's own parser before a party offers anything."""
 
-    kind: Literal["gbdt", "binning", "scorecard", "statistics"]
+    kind: Literal["gbdt", "binning", "logistic", "scorecard", "statistics"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
     groupsum: Literal["auto", "rlwe", "onehot", "paillier"]
     hide_nodes: bool
@@ -137,7 +138,7 @@ class ModelEntry(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelEntry:
-        if self.groupsum == "rlwe" and self.kind in ("gbdt", "statistics"):
+        if self.groupsum == "rlwe" and self.kind in ("gbdt", "logistic", "statistics"):
             raise ValueError("sums of more than bad rows are not made under ring-LWE")
         return self
 

@@ -42,6 +42,7 @@ _FEATURES_SHOWN: Final = 20
 _KINDS: Final = {
     "binning": "Binning 变量分箱",
     "gbdt": "Boosted trees 梯度提升树",
+    "logistic": "Logistic regression 逻辑回归",
     "scorecard": "Scorecard 评分卡",
     "statistics": "Statistics 联合统计",
 }

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field
 
 from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.statistics_params import StatisticsParams
@@ -20,6 +21,7 @@ __all__ = [
     "MIN_ROWS_FLOOR",
     "BinningSection",
     "GbdtSection",
+    "LogisticSection",
     "ModelSection",
     "ScorecardSection",
     "StatisticsSection",
@@ -105,8 +107,31 @@ class ScorecardSection(Section):
         return True
 
 
-ModelSection: TypeAlias = GbdtSection | BinningSection | ScorecardSection | StatisticsSection
-Params: TypeAlias = TreeParams | BinParams | ScorecardParams | StatisticsParams
+class LogisticSection(Section):
+    """`[[model]] kind = "logistic"`: our own keys; how it is fitted is in `params` (`credit.logistic_params`)."""
+
+    kind: Literal["logistic"] = "logistic"
+    name: Name | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def groupsum(self) -> Literal["onehot"]:
+        """Scores are tallied by it; the fit has no such sums."""
+        return "onehot"
+
+    @property
+    def hide_nodes(self) -> bool:
+        """There are no nodes, so nobody learns which rows sit in one."""
+        return True
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is fitted to rows and judged by others, which are held out for it."""
+        return True
+
+
+ModelSection: TypeAlias = GbdtSection | BinningSection | LogisticSection | ScorecardSection | StatisticsSection
+Params: TypeAlias = TreeParams | BinParams | LogisticParams | ScorecardParams | StatisticsParams
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +146,7 @@ class _Kind:
 _KINDS: dict[str, _Kind] = {
     "gbdt": _Kind(GbdtSection, tuple(f.name for f in dataclasses.fields(TreeParams)), TreeParams.from_mapping),
     "binning": _Kind(BinningSection, tuple(f.name for f in dataclasses.fields(BinParams)), BinParams.from_mapping),
+    "logistic": _Kind(LogisticSection, LogisticParams.names(), LogisticParams.from_mapping),
     "scorecard": _Kind(ScorecardSection, ScorecardParams.names(), ScorecardParams.from_mapping),
     "statistics": _Kind(
         StatisticsSection, tuple(f.name for f in dataclasses.fields(StatisticsParams)), StatisticsParams.from_mapping

@@ -10,7 +10,7 @@ submitters = ["bank"]                   # which jobs the rule is about; ["*"] fo
 peers = ["bank", "social_insurance"]
 purposes = ["financing"]
 tables = ["enterprise_tax"]
-kinds = ["gbdt"]                        # or "scorecard", "binning", "statistics", "intersection"
+kinds = ["gbdt"]                        # or "scorecard", "logistic", "binning", "statistics", "intersection"
 hide_nodes = true
 columns = ["vat_paid", "arrears"]       # what such a job has to keep
 accept_leakage = ["agreement.sizes", "align.rows"]
@@ -54,7 +54,7 @@ GRANTS_SAY = ("submitters", "peers", "purposes", "tables", "kinds", "columns", "
 PURPOSES: tuple[str, ...] = get_args(JobSection.model_fields["purpose"].annotation)
 CHOICES: dict[str, tuple[str, ...]] = {
     "purposes": PURPOSES,
-    "kinds": (INTERSECTION, "binning", "gbdt", "scorecard", "statistics"),
+    "kinds": (INTERSECTION, "binning", "gbdt", "logistic", "scorecard", "statistics"),
     "intersect_modes": ALL_MODES,
     "groupsum": ("rlwe", "onehot", "paillier"),
 }

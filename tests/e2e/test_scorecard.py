@@ -12,6 +12,7 @@ from e2e.conftest import run_cli, write_job
 
 from fedcredit.credit.glm import fit_logistic
 from fedcredit.estimators import CardPart
+from fedcredit.estimators.logistic_part import LogisticPart
 from fedcredit.tables import Column
 
 N = 4000
@@ -152,3 +153,34 @@ def test_a_wrong_key_of_a_scorecard_is_named(job: Path, tmp_path: Path) -> None:
     assert done.returncode == 78
     assert "max_features" in done.stderr
     assert "iv_disclosure" in done.stderr
+
+
+def test_numeric_columns_are_fitted_as_they_are(
+    job: Path, tmp_path: Path, pooled: dict[str, dict[str, np.ndarray]]
+) -> None:
+    text, out = job.read_text(), tmp_path / "out"
+    (tmp_path / "tax.csv").write_text(
+        "id,turnover\n" + "".join(f"{k:012d},{v}\n" for k, v in enumerate(pooled["tax"]["turnover"]))
+    )
+    text = text.replace("[parties.tax.columns.code]\nspecial = [-999]\n", "")
+    job.write_text(f'{text}\n{SPLIT}[[model]]\nkind = "logistic"\n')
+    done = run_cli("simulate", job, "--out", out)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    (model,) = metrics["models"]
+    assert [row["column"] for row in model["coefficients"]] == [
+        *("intercept", "own", "salary", "tax.f0", "water.f0", "water.f1")
+    ]
+    X = np.column_stack([pooled[p][c] for p, c in (("bank", "own"), ("bank", "salary"), ("tax", "turnover"))])
+    X = np.column_stack([X, pooled["water"]["pressure"], pooled["water"]["twin"]])
+    everywhere = fit_logistic(X, pooled["bank"]["default"].astype(np.uint8))
+    parts = [
+        LogisticPart.from_bytes((out / "parties" / p / "model" / "logistic.0" / "logistic.json").read_bytes())
+        for p in pooled
+    ]
+    found = np.array([column.coefficient for part in parts for column in part.columns])
+    # The rows to train on are 70 of a hundred.
+    assert (np.abs(found - everywhere.coefficients) < 4 * everywhere.estimates.standard_errors[1:]).all()
+    assert model["auc"] > model["auc_alone"] + 0.05
+    assert "logistic.range" in {row["id"] for row in metrics["leakage"]}
+    assert "turnover" not in (out / "report.html").read_text()

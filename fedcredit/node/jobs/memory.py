@@ -49,6 +49,9 @@ each sum of a level while it makes them, about twice."""
 CARD_ROW_BYTES = 1_600
 """Of a scorecard, for each row while it is fitted: columns as numbers and in fixed point, shares, factors."""
 
+NUMBER_BYTES = 36
+"""Of a value of a column that is fitted as a number: as it came, put to scale, in fixed point, and a copy."""
+
 LABEL_BYTES = 80
 """Of a label under ring-LWE at its owner: its number, and 22.5 bytes of a ciphertext in each of three copies."""
 
@@ -73,6 +76,8 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
         most = max(most, of_model(model, common, own.features or 0, others, is_label=is_label))
         if model.kind == "scorecard":
             most = max(most, common * CARD_ROW_BYTES)
+        if model.kind == "logistic":
+            most = max(most, common * (CARD_ROW_BYTES + (own.features or 0) * NUMBER_BYTES))
     rows = own.rows or 0
     intersect = rows * INTERSECT_BYTES
     if specification.intersect_choice.mode == "fast":
@@ -90,6 +95,8 @@ def _model_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_labe
         # Columns are counted a batch at a time; what a party holds of all of them are the numbers of their bins.
         trees = min(BATCH_BYTES, rows * (others if is_label else own) * TREE_BYTES)
         return rows * own + trees
+    if model.kind == "logistic":
+        return 0
     if model.kind == "statistics":
         # One column at a time; values go a block at a time, each word of it masked beside it.
         return rows * (SEED_BYTES if is_label else TREE_BYTES) + 4 * 8 * BLOCK_WORDS

@@ -50,6 +50,9 @@ def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int
             columns = sum(party.features or 0 for party in specification.parties)
             fixed += columns * MAX_BIN * 32 + (CARD if model.kind == "scorecard" else 0)
             continue
+        if model.kind == "logistic":
+            fixed += CARD
+            continue
         if model.kind == "statistics":
             # Each table is kept as it came, as JSON, and as CSV.
             params_of_tables = StatisticsParams.from_mapping(model.params)

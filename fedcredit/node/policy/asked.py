@@ -15,6 +15,9 @@ from fedcredit.node.specification import JobSpecification
 
 __all__ = ["request_of"]
 
+NO_CELL = 1 << 40
+"""Rows of the smallest cell of a model that shows none: more than any rule asks for."""
+
 
 def request_of(
     proposal: JobSpecification,
@@ -70,6 +73,9 @@ def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:
             statistics = StatisticsParams.from_mapping(model.params)
             # A cell of a table is to a policy what a bin is.
             trees, max_bin, leaf, cell = 0, statistics.quantiles, statistics.min_cell, statistics.min_cell
+        elif model.kind == "logistic":
+            # Nothing is shown of a bin or a leaf, so there is none that could be too small.
+            trees, max_bin, leaf, cell = 0, 0, NO_CELL, NO_CELL
         else:
             params = TreeParams.from_mapping(model.params)
             trees, max_bin = params.num_trees, params.max_bin

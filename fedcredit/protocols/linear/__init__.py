@@ -6,10 +6,11 @@ What is sent when, and what each party learns: `docs/protocols/linear.md`.
 
 from fedcredit.protocols.linear.feature import LinearFeature, LinearFeatureFit, LinearPartner
 from fedcredit.protocols.linear.label import LinearLabel, LinearLabelFit
-from fedcredit.protocols.linear.shape import MAX_INFORMATION_COLUMNS, LinearShape
+from fedcredit.protocols.linear.shape import MAX_INFORMATION_COLUMNS, ROWS_A_COLUMN, LinearShape
 
 __all__ = [
     "MAX_INFORMATION_COLUMNS",
+    "ROWS_A_COLUMN",
     "LinearFeature",
     "LinearFeatureFit",
     "LinearLabel",

@@ -19,7 +19,7 @@ from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.wire.linear import MAX_PARTIES, MAX_ROWS
 
-__all__ = ["MAX_INFORMATION_COLUMNS", "Bits", "LinearShape"]
+__all__ = ["MAX_INFORMATION_COLUMNS", "ROWS_A_COLUMN", "Bits", "LinearShape"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 
