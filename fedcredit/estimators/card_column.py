@@ -15,7 +15,7 @@ from fedcredit.credit.scorecard_bins import ScorecardBins
 from fedcredit.credit.woe import BinCounts
 from fedcredit.errors import DataError, Problem
 from fedcredit.estimators.bin_documents import bin_names
-from fedcredit.tables import Column
+from fedcredit.tables import OTHER, Column
 
 __all__ = ["MAX_POINTS", "CardColumn", "model_invalid"]
 
@@ -118,6 +118,12 @@ class CardColumn:
             against,
         )
 
+    @property
+    def unseen(self) -> int:
+        """The number of every level that training did not see: that of "(other)", which rare levels were called in
+        the table, or where it has none the first number that no group can have."""
+        return len(self.levels) - 1 if self.levels[-1:] == (OTHER,) else len(self.levels)
+
     def points_of(self, column: Column) -> I64:
         """The points of each row. Shapes: returns (n,). Raises: as `codes_of`."""
         return np.array(self.points, np.int64)[self.codes_of(column)]
@@ -127,7 +133,7 @@ class CardColumn:
         return self.bins.woe(self.codes_of(column))
 
     def codes_of(self, column: Column) -> U8:
-        """The bin of each row. Levels are known by their names; one that training did not see is among the others.
+        """The bin of each row. Levels are known by their names; for one that training did not see see `unseen`.
 
         Shapes: returns (n,). Raises: DataError COLUMN_KIND, VALUE_INFINITE, VALUE_LEVEL.
         """
@@ -137,8 +143,7 @@ class CardColumn:
         values = column.values
         if self.kind == "categorical" and column.levels != self.levels:
             number = {level: k for k, level in enumerate(self.levels)}
-            # What has no number here gets the first that no group can have.
-            to = np.array([*(number.get(level, len(self.levels)) for level in column.levels), np.nan])
+            to = np.array([*(number.get(level, self.unseen) for level in column.levels), np.nan])
             at = np.where(np.isnan(values), len(column.levels), values)
             if at.size and not (at.min() >= 0 and at.max() <= len(column.levels) and (at == np.floor(at)).all()):
                 raise DataError(Problem("VALUE_LEVEL", self.name, "has values that are no numbers of levels"))

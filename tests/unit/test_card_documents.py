@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scorecard_sample import PARTIES, SCALE, SPECIAL, sample
 
-from fedcredit.credit.bin_rules import bin_rules
 from fedcredit.credit.binning import Bins
 from fedcredit.credit.scorecard_bins import ScorecardBins
 from fedcredit.errors import DataError
@@ -22,7 +21,7 @@ from fedcredit.estimators.scorecard_part import CardColumn, CardPart, OtherPart
 from fedcredit.ids import PartyId
 from fedcredit.report.card import MergedCard, card_json, card_table, merge_parts
 from fedcredit.report.pmml import card_pmml
-from fedcredit.tables import Column
+from fedcredit.tables import OTHER, Column
 
 
 def parts(*names: str) -> list[CardPart]:
@@ -144,6 +143,7 @@ def columns(draw: st.DrawFn, name: str) -> CardColumn:
     if categorical:
         levels = draw(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=8, unique=True))
         levels = [level for level in levels if level.isprintable() and level != "missing"] or ["x"]
+        levels += draw(st.sampled_from([[], [OTHER]]))
         order = draw(st.permutations(range(len(levels))))
         listed = order[: draw(st.integers(0, len(levels)))]
         n_groups = max(1, draw(st.integers(1, 4)))
@@ -182,10 +182,27 @@ def test_any_card_scores_the_same_in_every_document(data: st.DataObject) -> None
     other = replace(sample().parts["tax"], columns=(data.draw(columns("theirs")),))
     card = merge_parts([label, other])
     for variable in card.variables:
-        rules = bin_rules(variable.column.bins)
+        rules = variable.rules
         assert sum(rule.missing for rule in rules) == 1
         assert sum(rule.other for rule in rules) == (variable.column.kind == "categorical")
     check_edges(card)
+
+
+def test_rare_levels_score_as_the_table_called_them() -> None:
+    """A table calls levels too rare "(other)", which may have a bin of its own: a program outside reads their names."""
+    bank = sample().parts["bank"]
+    bins = ScorecardBins(Bins((0.5, 1.5), False, 0, 3), groups=((0,), (3,), (1,)), other=2)
+    column = Column("state", "categorical", np.zeros(0), ("CA", "FL", "NY", OTHER))
+    state = CardColumn.of(column, bins.with_evidence(np.array([1.0, -1.0, 0.3])), [9, 9, 9], -1.0, None, SCALE)
+    assert state.points == (29, -29, 9)
+    card = merge_parts([replace(bank, columns=(state,), others=())])
+    pmml, base = PmmlCard(card_pmml(card)), card.base_points
+    # NY has no bin of its own and is with the others; what training did not list is what it called "(other)".
+    for level, worth in (("CA", 29), ("FL", 9), ("NY", 9), (OTHER, -29), ("WY", -29), (None, 29)):
+        row = {"state": level}
+        assert own_points(state, level) == worth
+        assert score_json(card_json(card), row) == pmml.score(row) == base + worth
+        assert score_table(card_table(card), row) == (None if level == "WY" else base + worth)
 
 
 def test_reasons_of_the_pmml_are_ours() -> None:
