@@ -13,7 +13,7 @@ __all__ = ["statistics_tables"]
 _LINES_SHOWN = 20
 _WHY = {
     "GROUPS_TOO_SMALL": "the column has no two groups with enough rows, or there are too many cells",
-    "TABLES_TOO_CLOSE": "it differs from another table in a few rows, and would tell about just these",
+    "TABLES_TOO_CLOSE": "together with another table over the same column it would tell too much",
 }
 
 

@@ -83,14 +83,25 @@ def groups_of(
 
 
 def too_close(one: Groups, other: Groups, min_rows: int) -> bool:
-    """Whether a category of `one` differs from one of `other` in a few rows: two tables would tell about just these.
+    """Whether two tables over one column, by these categories of the same rows, would tell more together than apart.
 
-    It looks at pairs of categories, not at unions of several. Shapes: both of the same n rows.
+    They would if some categories of the one together are some of the other together, but for less than `min_rows` rows:
+    the tables would tell about just these, and a cell that the one hides might follow from what the other shows. They
+    are not if there are ways from every category to every other one, along pairs of categories, one of each table, that
+    have `min_rows` rows in common: such a way leads out of every union. The same categories hide the same.
+
+    Shapes: both of the same n rows.
     """
+    if len(one.names) == len(other.names) and (one.codes == other.codes).all():
+        return False
     both = np.zeros((len(one.names), len(other.names)), np.int64)
     np.add.at(both, (one.codes.astype(np.intp), other.codes.astype(np.intp)), 1)
-    apart = one.sizes[:, None] + other.sizes[None, :] - 2 * both
-    return bool(((apart > 0) & (apart < min_rows)).any())
+    ways = both >= min_rows
+    reached = np.zeros(len(one.names), bool)
+    reached[0] = True
+    for _ in range(len(one.names)):
+        reached |= ways[:, ways[reached].any(axis=0)].any(axis=1)
+    return not (reached.all() and ways[reached].any(axis=0).all())
 
 
 def _numbers(values: F64, min_rows: int, quantiles: int, splits: tuple[float, ...]) -> tuple[list[str], I64]:

@@ -248,7 +248,7 @@ class _Asking(_Side):
         return own_categories(own, gone)
 
     def _too_close(self, number: int) -> bool:
-        """Whether an earlier table over the same column has a category that differs from one of this in few rows."""
+        """Whether an earlier table over the same column and this one would tell more together than apart."""
         asker, table = self.federation.me, self.params.table[number]
         lent = table.holder(asker), table.lent(asker)
         earlier = [

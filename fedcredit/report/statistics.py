@@ -14,7 +14,7 @@ Section = dict[str, Any]
 
 _REFUSED: Final = {
     "GROUPS_TOO_SMALL": "No table: the column has no two groups with enough rows, or there are too many cells.",
-    "TABLES_TOO_CLOSE": "No table: it differs from another one in a few rows, and would tell about just these.",
+    "TABLES_TOO_CLOSE": "No table: together with another one over the same column it would tell too much.",
 }
 _HIDDEN: Final = "hidden"
 

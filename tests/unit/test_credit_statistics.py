@@ -158,15 +158,41 @@ def test_a_row_of_small_cells_only_is_hidden_with_others() -> None:
     assert hidden_cells(np.ones((3, 4), bool), np.ones(4, np.int64)).all()
 
 
+def of(codes: np.ndarray) -> Groups:
+    return Groups(tuple(f"c{k}" for k in range(int(codes.max()) + 1)), codes.astype(np.uint8))
+
+
 def test_categories_that_differ_in_a_few_rows_are_too_close() -> None:
-    whole = Groups(("all",), np.zeros(100, np.uint8))
-    codes = np.zeros(100, np.uint8)
-    codes[:3] = 1
-    assert too_close(whole, Groups(("valued", "missing"), codes), 10)
+    whole, few = of(np.zeros(100, int)), np.zeros(100, int)
+    few[:3] = 1
+    assert too_close(whole, of(few), 10)
+    assert too_close(of(few), whole, 10)
     assert not too_close(whole, whole, 10)
-    half = Groups(("a", "b"), np.repeat(np.array([0, 1], np.uint8), 50))
-    moved = half.codes.copy()
+    assert not too_close(of(few), of(few), 10)
+    half = np.repeat([0, 1], 50)
+    moved = half.copy()
     moved[49] = 1
-    assert too_close(half, Groups(("a", "b"), moved), 10)
-    assert not too_close(half, Groups(("b", "a"), 1 - half.codes), 10)
-    assert not too_close(whole, half, 10)
+    assert too_close(of(half), of(moved), 10)
+    assert not too_close(whole, of(half), 10)
+
+
+def test_categories_that_are_made_of_others_are_too_close() -> None:
+    """A cell that the coarse table hides for another's sake would be the sum of cells that the fine one shows."""
+    fine = np.repeat(np.arange(4), 50)
+    assert too_close(of(fine), of(fine // 2), 10)
+    assert too_close(of(fine // 2), of(fine), 10)
+    across = np.arange(200) % 2
+    assert not too_close(of(fine), of(across), 10)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=20, max_size=60), st.integers(1, 12))
+def test_no_unions_of_tables_that_are_not_too_close_differ_in_few_rows(rows: list[tuple[int, int]], least: int) -> None:
+    one, other = (np.unique(codes, return_inverse=True)[1] for codes in np.array(rows).T)
+    if np.array_equal(one, other):
+        return
+    found = []
+    for mine in itertools.product((False, True), repeat=int(one.max()) + 1):
+        for theirs in itertools.product((False, True), repeat=int(other.max()) + 1):
+            if not (all(mine) and all(theirs)) and (any(mine) or any(theirs)):
+                found.append(int((np.array(mine)[one] != np.array(theirs)[other]).sum()))
+    assert min(found) >= least or too_close(of(one), of(other), least)
