@@ -39,10 +39,15 @@ _ROLES: Final = {
 }
 
 
+_ROLES_OF_STATISTICS: Final = _ROLES | {"label": "asks 查询方", "feature": "lends columns 数据方"}
+
+
 def build_page(metrics: Mapping[str, Any]) -> Page:
     """All that the templates need; strings are plain text and are escaped where they are printed."""
     job, rows = mapping(metrics.get("job")), mapping(metrics.get("rows"))
     parties, learned = Parties(metrics), records(metrics.get("leakage"))
+    kinds = {str(model.get("kind")) for model in records(metrics.get("models"))}
+    counted = kinds == {"statistics"}
     models = [show_model(model, index, parties) for index, model in enumerate(records(metrics.get("models")))]
     return {
         "title": text(job.get("name")) if job.get("name") else "Joint credit model",
@@ -56,7 +61,8 @@ def build_page(metrics: Mapping[str, Any]) -> Page:
         },
         "rows": {key: count(rows.get(key)) for key in ("aligned", "train", "test")},
         "intersect": {key: text(value) for key, value in mapping(metrics.get("intersect")).items()},
-        "parties": [_party(party, parties) for party in records(job.get("parties"))],
+        "parties": [_party(party, parties, counted) for party in records(job.get("parties"))],
+        "counted": counted,
         "models": models,
         "summary": _summary(records(metrics.get("models")), parties),
         "leakage": _leakage([row for row in learned if not _is_formal(row)], parties),
@@ -83,12 +89,12 @@ def _split(split: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {text(value)}" for key, value in split.items()) or NONE
 
 
-def _party(party: Mapping[str, Any], parties: Parties) -> Page:
+def _party(party: Mapping[str, Any], parties: Parties, counted: bool) -> Page:
     role = str(party.get("role", ""))
     return {
         "id": text(party.get("id")),
         "colour": parties.colour(party.get("id")),
-        "role": _ROLES.get(role, role or NONE),
+        "role": (_ROLES_OF_STATISTICS if counted else _ROLES).get(role, role or NONE),
         "rows": count(party.get("rows")) if party.get("rows") else NONE,
         "features": count(party.get("features")) if party.get("features") else NONE,
     }

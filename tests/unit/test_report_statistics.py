@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 from report_sample import metrics
 from rich.console import Console
-from unit.test_report import HOSTILE, Document
+from unit.test_report import HOSTILE, Document, browse
 
 from fedcredit.cli.statistics_display import statistics_tables
 from fedcredit.report import render
@@ -95,6 +97,8 @@ def test_tables_are_shown_with_bars_and_heat_and_what_is_hidden() -> None:
     }
     html = render(metrics() | {"models": [statistics(LOANS, CROSS, NONE)]})
     assert "Joint tables" in html
+    assert "What joining is worth" not in html
+    assert {party["role"] for party in page["parties"]} <= {"asks 查询方", "lends columns 数据方", "coordinates 协调方"}
     assert "2 cells are hidden" in html
     assert "--heat:100.0%" in html
 
@@ -120,3 +124,11 @@ def test_gaps_and_strange_values_never_keep_the_page_from_being_made() -> None:
         for table in (LOANS, CROSS):
             assert "Joint tables" in render(metrics() | {"models": [statistics(table | broken)]})
     assert json.dumps(build_page(metrics() | {"models": [statistics()]})["models"][0]["statistics"]) == "null"
+
+
+@pytest.mark.slow
+def test_a_browser_draws_the_bars_of_a_table_without_a_complaint(tmp_path: Path) -> None:
+    dom, console = browse(render(metrics() | {"models": [statistics(LOANS, CROSS, NONE)]}), tmp_path)
+    assert console == []
+    assert 'data-drawn="1"' in dom
+    assert "<figure hidden" not in dom
