@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from card_readers import PmmlCard
 from e2e.conftest import run_cli, write_job
 
 from fedcredit.credit.glm import fit_logistic
@@ -126,7 +127,9 @@ def test_three_parties_have_the_card_of_the_pooled_table(
 
 
 @pytest.mark.slow
-def test_one_card_in_one_place_if_the_job_says_so(job: Path, tmp_path: Path) -> None:
+def test_one_card_in_one_place_if_the_job_says_so(
+    job: Path, tmp_path: Path, pooled: dict[str, dict[str, np.ndarray]]
+) -> None:
     out = tmp_path / "out"
     metrics = simulate(job, out, 'merged_card = true\nname = "card"\nmethod = "quantile"')
     assert "scorecard.card" in {row["id"] for row in metrics["leakage"]}
@@ -135,6 +138,16 @@ def test_one_card_in_one_place_if_the_job_says_so(job: Path, tmp_path: Path) -> 
         assert (folder / f"scorecard.{party}.json").read_bytes() == (
             out / "parties" / party / "model" / "card" / "scorecard.json"
         ).read_bytes()
+
+    # What an engine outside makes of the exported card are the scores of the parties' own parts.
+    written = tmp_path / "card.pmml"
+    done = run_cli("card", "export", *sorted(folder.glob("scorecard*.json")), "--format", "pmml", "--out", written)
+    assert done.returncode == 0, done.stderr
+    pmml, parts = PmmlCard(written.read_bytes()), [part(out, party) for party in pooled]
+    scores = np.sum([mine.totals(mine.points_of(columns_of(pooled, mine), N)) for mine in parts], axis=0)
+    for k in range(100):
+        row = {c.name: pooled[mine.party][c.name][k].item() for mine in parts for c in mine.columns}
+        assert pmml.score(row) == scores[k]
 
 
 @pytest.mark.slow
