@@ -23,6 +23,7 @@ from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.tally import CardPoints, Tally, TallyFeature, TallyLabel, TallyPartner, TallyShape
+from fedcredit.protocols.totals import TotalsFeature, TotalsLabel, TotalsPartner, TotalsShape
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
 
@@ -177,6 +178,35 @@ class Scorecard:
         others = (federation.label_party, *(peer for peer in peers if peer != me))
         await federation.run(stage, role.steps(federation.randomness), peers=others)
         return None
+
+    async def predict_proba(
+        self, federation: Federation, columns: Mapping[str, Column], *, n_rows: int, stage: str = "scorecard/predict"
+    ) -> F64 | None:
+        """Probabilities of being good and bad of every row, by its points, at the label party; None at the others, who
+        all call it.
+
+        **The label party is shown the total points of every row**, so with one feature party that party's part of each,
+        which no job shows anybody: see `protocols.totals`. `score` and `tally` do without.
+
+        `stage` is a name that this job has used for nothing else. Shapes: returns (n, 2).
+        Raises: as `transform`; PeerLost, PeerError.
+        """
+        part, me, peers = self.part_, federation.me, federation.feature_parties
+        points = part.totals(await asyncio.to_thread(part.points_of, columns, n_rows))
+        shape = TotalsShape(federation.label_party, peers, n_rows)
+        if not federation.is_label_party:
+            first = me == peers[0]
+            steps = (
+                TotalsPartner(shape, points).steps()
+                if first
+                else TotalsFeature(shape, points).steps(federation.randomness)
+            )
+            others = (federation.label_party, *(peer for peer in peers if peer != me))
+            await federation.run(stage, steps, peers=others)
+            return None
+        total = await federation.run(stage, TotalsLabel(shape, points).steps())
+        bad = part.scale.probability(total.astype(np.float64))
+        return np.stack([1.0 - bad, bad], axis=1)
 
     async def score(
         self,

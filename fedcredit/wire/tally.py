@@ -22,6 +22,7 @@ __all__ = [
     "MAX_ROWS",
     "LevelShares",
     "PointRange",
+    "PointShares",
     "TallyStep",
     "TallySums",
 ]
@@ -83,3 +84,16 @@ class TallySums(Message, tag=0x93, proto=pb.TallySums):
     """
 
     words: U64 = array("u8", 1, MAX_LEVELS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PointShares(Message, tag=0x94, proto=pb.PointShares):
+    """Of a further P, one of two shares of its points for a run of rows, modulo 2^64; or, from H to L, the sum of H's
+    points and of all shares that H was sent.
+
+    Reveals: each share of a further P nothing; the sum, to L, with the shares it has, the total points of each row.
+    Assumes: L and H do not show each other their shares.
+    """
+
+    first: int = count(MAX_ROWS)
+    words: U64 = array("u8", 1, MAX_CHUNK_ROWS // 8)

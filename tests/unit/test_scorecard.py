@@ -259,6 +259,26 @@ def test_score_and_parameters_are_scikit_learns() -> None:
         card.set_params(max_bins=4)
 
 
+@pytest.mark.parametrize("which", ["two", "three"])
+def test_probabilities_of_rows_go_to_the_label_party_alone(which: str, request: pytest.FixtureRequest) -> None:
+    case, _ = request.getfixturevalue(which)
+
+    async def predict(card: Scorecard, federation: Federation) -> Any:
+        me = federation.me
+        found = await card.predict_proba(federation, case.held[me], n_rows=case.y_held.size)
+        return card, found
+
+    results = play(case, then=predict)
+    total = sum(
+        card.part_.totals(card.points(case.held[party], case.y_held.size)) for party, (card, _) in results.items()
+    )
+    probability = results[BANK][1]
+    assert probability.shape == (case.y_held.size, 2)
+    assert np.allclose(probability.sum(axis=1), 1.0)
+    assert np.allclose(probability[:, 1], results[BANK][0].part_.scale.probability(total.astype(float)))
+    assert all(found is None for party, (_, found) in results.items() if party != BANK)
+
+
 def refusal(case: Case, **params: Any) -> str:
     with pytest.raises(DataError) as raised:
         play(case, **params)

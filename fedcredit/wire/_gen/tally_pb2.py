@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x65\x64\x63redit/v1/tally.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\'\n\nPointRange\x12\x0b\n\x03low\x18\x01 \x01(\x11\x12\x0c\n\x04high\x18\x02 \x01(\x11\"\x19\n\tTallyStep\x12\x0c\n\x04step\x18\x01 \x01(\r\"@\n\x0bLevelShares\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"/\n\tTallySums\x12\"\n\x05words\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x65\x64\x63redit/v1/tally.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\'\n\nPointRange\x12\x0b\n\x03low\x18\x01 \x01(\x11\x12\x0c\n\x04high\x18\x02 \x01(\x11\"\x19\n\tTallyStep\x12\x0c\n\x04step\x18\x01 \x01(\r\"@\n\x0bLevelShares\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"/\n\tTallySums\x12\"\n\x05words\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"@\n\x0bPointShares\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,4 +40,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEVELSHARES']._serialized_end=200
   _globals['_TALLYSUMS']._serialized_start=202
   _globals['_TALLYSUMS']._serialized_end=249
+  _globals['_POINTSHARES']._serialized_start=251
+  _globals['_POINTSHARES']._serialized_end=315
 # @@protoc_insertion_point(module_scope)

@@ -33,3 +33,11 @@ class TallySums(_message.Message):
     WORDS_FIELD_NUMBER: _ClassVar[int]
     words: _array_pb2.Array
     def __init__(self, words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class PointShares(_message.Message):
+    __slots__ = ("first", "words")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    words: _array_pb2.Array
+    def __init__(self, first: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
