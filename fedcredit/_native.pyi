@@ -257,6 +257,40 @@ class RlwePublic:
         secret: bytes,
     ) -> npt.NDArray[np.uint64]: ...
 
+@final
+class RlwePrepared:
+    def __new__(cls, numbers: npt.NDArray[np.int32], limbs: int, bits: int, pairs: bool) -> RlwePrepared: ...
+
+def rlwe_limb_sums(
+    numbers: npt.NDArray[np.int32],
+    limbs: int,
+    bits: int,
+    pairs: bool,
+    first: int,
+    count: int,
+    share: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]: ...
+def rlwe_limb_products(
+    key: RlwePublic,
+    public: bytes,
+    c: npt.NDArray[np.uint8],
+    numbers: npt.NDArray[np.int32],
+    limbs: int,
+    bits: int,
+    pairs: bool,
+    first: int,
+    masks: npt.NDArray[np.int64],
+    secret: bytes,
+) -> npt.NDArray[np.uint64]: ...
+def rlwe_prepared_products(
+    key: RlwePublic,
+    public: bytes,
+    c: npt.NDArray[np.uint8],
+    prepared: RlwePrepared,
+    first: int,
+    masks: npt.NDArray[np.int64],
+    secret: bytes,
+) -> npt.NDArray[np.uint64]: ...
 def rlwe_first_bad(polynomials: npt.NDArray[np.uint8]) -> int | None: ...
 def rlwe_bunch_products(
     key_seed: bytes,

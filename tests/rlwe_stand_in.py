@@ -13,9 +13,9 @@ import pytest
 
 from fedcredit.crypto import rlwe as real
 from fedcredit.crypto.rlwe_checks import BadCiphertext, BadKey
-from fedcredit.protocols.linear.fixed import centred, exact_sums, multiplied
+from fedcredit.protocols.linear.fixed import centred, multiplied
 
-PLAIN_MODULUS, masks = real.PLAIN_MODULUS, real.masks
+PLAIN_MODULUS, masks, Limbs = real.PLAIN_MODULUS, real.masks, real.Limbs
 SLOTS = 64
 KEY = b"stand-in key"
 LINEAR = ("curves", "label", "feature", "scores", "sums")
@@ -32,6 +32,12 @@ def use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedcredit.protocols.linear.shape.SLOTS", SLOTS)
     monkeypatch.setattr("fedcredit.protocols.moments.products.rlwe_bunch", rlwe_stand_in)
     monkeypatch.setattr("fedcredit.protocols.moments.shape.SLOTS", SLOTS)
+
+
+def exact_sums(columns: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Sums over rows of columns times a vector, modulo t."""
+    products = columns.astype(object) * vector.astype(object)
+    return np.array(products.sum(axis=1) % PLAIN_MODULUS, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,11 @@ class PublicKey:
     def inner_products(self, c: Any, columns: np.ndarray, masks: np.ndarray, randomness: Any) -> InnerProducts:
         assert columns.ndim == 2
         return InnerProducts(centred(exact_sums(columns, c.numbers[0]) + masks))
+
+    def limb_products(
+        self, c: Any, columns: real.Limbs, at: slice, masks: np.ndarray, randomness: Any
+    ) -> InnerProducts:
+        return InnerProducts(centred(columns.sums(at, c.numbers[0]) + masks))
 
 
 class SecretKey:

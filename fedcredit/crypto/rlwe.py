@@ -40,6 +40,7 @@ from fedcredit.kernels.rlwe import (
     blocks,
     first_bad,
 )
+from fedcredit.kernels.rlwe_limbs import Limbs
 
 __all__ = [
     "MAX_SUMMED",
@@ -48,6 +49,7 @@ __all__ = [
     "Ciphertexts",
     "Coded",
     "InnerProducts",
+    "Limbs",
     "PublicKey",
     "SecretKey",
     "SlotProducts",
@@ -237,6 +239,20 @@ class PublicKey:
         if heading.count != 1 or columns.codes.shape[1:] != (heading.rows,):
             raise ValueError(f"codes: got {columns.codes.shape}, not (F, {heading.rows}) for one vector")
         words = self.kernel.coded_products(c.seed, c.first, columns, masks, secret=randomness.bytes(SEED_BYTES))
+        return InnerProducts(Heading(self.id, Kind.INNER_PRODUCTS, len(words), heading.rows), words)
+
+    def limb_products(
+        self, c: Ciphertexts, columns: Limbs, at: slice, masks: I64, randomness: Randomness
+    ) -> InnerProducts:
+        """Inner products of one vector with some sums over columns in fixed point, plus `masks`; fresh and flooded.
+
+        Shapes: c of one vector by coefficients, b <= MAX_SUMMED; masks (as many as `at`,).
+        Raises: BadCiphertext for those of another key or kind; ValueError on shapes and dtypes.
+        """
+        heading = self._own(c, Kind.COEFFICIENTS)
+        if heading.count != 1 or columns.numbers.shape[1] != heading.rows:
+            raise ValueError(f"columns: got {columns.numbers.shape}, not (d, {heading.rows}) for one vector")
+        words = columns.products(self.kernel, c.seed, c.first, at, masks, secret=randomness.bytes(SEED_BYTES))
         return InnerProducts(Heading(self.id, Kind.INNER_PRODUCTS, len(words), heading.rows), words)
 
     def _own(self, c: Ciphertexts, kind: Kind) -> Heading:

@@ -127,7 +127,7 @@ class PublicKernel:
     def __init__(self, public: bytes, b: U8) -> None:
         if b.dtype != np.uint8 or b.shape != (CIPHERTEXT_BYTES,):
             raise ValueError(f"public key: got {b.shape} {b.dtype}, not ({CIPHERTEXT_BYTES},) uint8")
-        self._native = _native.RlwePublic(_seed(public), np.ascontiguousarray(b))
+        self.native = _native.RlwePublic(_seed(public), np.ascontiguousarray(b))
 
     def slot_products(self, public: bytes, c: U8, plain: I64, masks: I64, *, secret: bytes) -> U64:
         """Slot by slot, for each m: the sum over k of `c[k] plain[m, k]`, plus `masks[m]`. Raises: ValueError.
@@ -142,7 +142,7 @@ class PublicKernel:
         ciphertexts = _ciphertexts(c, k, rows)
         if k > MAX_SUMMED:
             raise ValueError(f"plaintexts: {k} to a sum are more than {MAX_SUMMED}")
-        return self._native.slot_products(_seed(public), ciphertexts, products, added, _seed(secret))
+        return self.native.slot_products(_seed(public), ciphertexts, products, added, _seed(secret))
 
     def inner_products(self, public: bytes, c: U8, columns: I64, masks: I64, *, secret: bytes) -> U64:
         """For each f: the sum over k and rows of `c[k] columns[k, f]`, plus `masks[f]`. Raises: ValueError.
@@ -158,7 +158,7 @@ class PublicKernel:
         if len(ciphertexts) > MAX_SUMMED:
             raise ValueError(f"columns: {len(ciphertexts)} blocks to a sum are more than {MAX_SUMMED}")
         added = np.ascontiguousarray(masks)
-        return self._native.inner_products(_seed(public), ciphertexts, factors, added, _seed(secret))
+        return self.native.inner_products(_seed(public), ciphertexts, factors, added, _seed(secret))
 
     def coded_products(self, public: bytes, c: U8, columns: Coded, masks: I64, *, secret: bytes) -> U64:
         """The same of one vector with columns of codes. Raises: ValueError.
@@ -173,7 +173,7 @@ class PublicKernel:
         ciphertexts = _ciphertexts(c, 1, columns.codes.shape[1])
         if len(ciphertexts) > MAX_SUMMED:
             raise ValueError(f"codes: {len(ciphertexts)} blocks to a sum are more than {MAX_SUMMED}")
-        return self._native.coded_products(
+        return self.native.coded_products(
             _seed(public),
             ciphertexts,
             np.ascontiguousarray(columns.codes),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.credit.glm import independent
+from fedcredit.crypto import rlwe
 from fedcredit.errors import DataError, Problem
 from fedcredit.protocols.linear.shape import LinearShape
 
@@ -24,6 +25,9 @@ I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 
 ALL: Final = slice(None)
+
+PREPARED_BYTES: Final = 512 << 20
+"""What columns may take that are held ready for every gradient; where they would take more, they are not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +43,8 @@ class OwnColumns:
     spread: F64 = field(repr=False)
     moments: F64 = field(repr=False)
     """Mean products of the columns, ones on its diagonal."""
+    summed: rlwe.Limbs = field(repr=False)
+    """The columns as they are summed over: in limbs, of a column one after the other, the highest first."""
 
     @classmethod
     def of(cls, shape: LinearShape, X: F64, *, ones: bool, dependent: bool = False) -> Self:
@@ -60,8 +66,11 @@ class OwnColumns:
         moments = scaled @ scaled.T / shape.n_rows
         if not dependent:
             _refuse(~independent(moments)[int(ones) :], "COLUMN_DEPENDENT", "follows from columns before it")
-        numbers = np.rint(np.ldexp(scaled, shape.bits.column)).astype(np.int32)
-        return cls(shape, numbers, mean, spread, moments)
+        numbers = np.rint(np.ldexp(scaled, shape.bits.column)).astype(np.int32, order="C")
+        summed = rlwe.Limbs(numbers, shape.bits.limbs, shape.bits.limb)
+        if summed.prepared_bytes <= PREPARED_BYTES:
+            summed = summed.prepare()
+        return cls(shape, numbers, mean, spread, moments, summed)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -74,21 +83,15 @@ class OwnColumns:
         return np.ldexp(total, -self.shape.bits.column)
 
     def limbs(self, at: slice, rows: slice = ALL) -> I64:
-        """Limbs of columns in whole numbers: some of all, the limbs of a column one after the other, the highest first.
-
-        Shapes: returns (limbs, rows).
-        """
+        """Limbs of columns in whole numbers, some of all, in the order of `summed`. Shapes: returns (limbs, rows)."""
         places = np.arange(len(self) * self.shape.bits.limbs)[at]
         column, limb = np.divmod(places, self.shape.bits.limbs)
         return _limb(self.numbers[column, rows].astype(np.int64), limb, self.shape.bits.limbs, self.shape.bits.limb)
 
-    def pairs(self, at: slice) -> I64:
-        """Limbs, twice as long, of products of two columns each: some of all pairs j <= l, in their order."""
-        bits = self.shape.bits
-        first, second = np.triu_indices(len(self))
-        pair, limb = np.divmod(np.arange(first.size * bits.limbs)[at], bits.limbs)
-        products = self.numbers[first[pair]].astype(np.int64) * self.numbers[second[pair]]
-        return _limb(products, limb, bits.limbs, 2 * bits.limb)
+    @property
+    def pairs(self) -> rlwe.Limbs:
+        """Products of two columns each, j <= l, as they are summed over: in limbs that are twice as long."""
+        return rlwe.Limbs(self.numbers, self.shape.bits.limbs, self.shape.bits.limb, pairs=True)
 
 
 def from_limbs(numbers: I64, limbs: int, bits: int) -> F64:

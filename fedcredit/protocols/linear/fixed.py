@@ -1,4 +1,4 @@
-"""Whole numbers modulo t, the prime of the encryption: fixed point, shares, and sums that are exact.
+"""Whole numbers modulo t, the prime of the encryption: fixed point, shares and products.
 
 Reveals: nothing; nobody sends anything here.
 """
@@ -13,16 +13,12 @@ import numpy.typing as npt
 from fedcredit.credit.fourier import PERIOD
 from fedcredit.crypto.rlwe import PLAIN_MODULUS, centred
 
-__all__ = ["apart", "centred", "exact_sums", "fixed", "multiplied", "scores_to_shares", "turns"]
+__all__ = ["apart", "centred", "fixed", "multiplied", "scores_to_shares", "turns"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 
 _T: Final = PLAIN_MODULUS
-_T_BITS: Final = PLAIN_MODULUS.bit_length()
-_MOST_LIMB_BITS: Final = 30
-_EXACT_BITS: Final = 53
-"""Whole numbers up to 2^53 are exact in float64, and so are sums of products below it."""
 
 
 def fixed(numbers: F64, bits: int) -> I64:
@@ -61,23 +57,3 @@ def multiplied(numbers: I64, factors: I64) -> I64:
     small = centred(numbers)
     quotient = np.rint(small.astype(np.float64) * factors / _T).astype(np.int64)
     return centred(small * factors - quotient * _T)
-
-
-def exact_sums(columns: I64, shares: I64) -> I64:
-    """Sums over rows of columns times shares, modulo t, of least size.
-
-    Shares are cut into limbs so short that floating point sums them without rounding.
-    Shapes: columns (f, n), shares (n,); returns (f,).
-    """
-    if not columns.size:
-        return np.zeros(len(columns), np.int64)
-    factors = columns.astype(np.float64)
-    width = min(_EXACT_BITS - int(np.abs(factors).sum(axis=1).max()).bit_length(), _MOST_LIMB_BITS)
-    if width < 1:
-        raise ValueError("exact_sums: the columns are too large")
-    rest = np.remainder(shares, _T)
-    total = np.zeros(len(columns), np.int64)
-    for low in reversed(range(0, _T_BITS, width)):
-        limb = ((rest >> low) & ((1 << width) - 1)).astype(np.float64)
-        total = centred(multiplied(total, np.array(1 << width)) + (factors @ limb).astype(np.int64))
-    return total

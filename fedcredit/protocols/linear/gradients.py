@@ -25,12 +25,11 @@ from fedcredit.crypto.randomness import Randomness
 from fedcredit.ids import PartyId
 from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, send
-from fedcredit.protocols.linear.columns import OwnColumns, from_limbs
+from fedcredit.protocols.linear.columns import ALL, OwnColumns, from_limbs
 from fedcredit.protocols.linear.fixed import centred
 from fedcredit.protocols.linear.shape import LinearShape
 from fedcredit.protocols.linear.sums import (
     answer_sums,
-    local_sums,
     open_sums,
     receive_masked,
     receive_vector,
@@ -58,11 +57,11 @@ def label_gradient(
         yield from send_bytes(peer, vector)
     theirs = yield from receive_vector(partner, shape.partner, shape)
     d = len(columns) * shape.bits.limbs
-    masks = yield from answer_sums(partner, shape.partner, theirs, shape, columns.limbs, d, randomness)
+    masks = yield from answer_sums(partner, shape.partner, theirs, shape, columns.summed, randomness)
     got = yield from receive_masked(shape.partner, shape, d)
     for peer in shape.peers:
         yield from send(peer, Masked((yield from open_sums(secret, peer, shape, counts[peer] * shape.bits.limbs))))
-    return _real(shape, got - masks + local_sums(shape, columns.limbs, d, share))
+    return _real(shape, got - masks + columns.summed.sums(ALL, share))
 
 
 def partner_gradient(
@@ -83,11 +82,11 @@ def partner_gradient(
         shape.label, Masked((yield from open_sums(secret, shape.label, shape, counts[shape.label] * shape.bits.limbs)))
     )
     d = len(columns) * shape.bits.limbs
-    masks = yield from answer_sums(label, shape.label, theirs, shape, columns.limbs, d, randomness)
+    masks = yield from answer_sums(label, shape.label, theirs, shape, columns.summed, randomness)
     got = yield from receive_masked(shape.label, shape, d)
     for peer in shape.further:
         yield from send(peer, Masked((yield from open_sums(secret, peer, shape, counts[peer] * shape.bits.limbs))))
-    return _real(shape, got - masks + local_sums(shape, columns.limbs, d, share))
+    return _real(shape, got - masks + columns.summed.sums(ALL, share))
 
 
 def further_gradient(
@@ -103,7 +102,7 @@ def further_gradient(
         vectors[holder] = yield from receive_vector(key, holder, shape)
     total = np.zeros(d, np.int64)
     for holder, key in keys.items():
-        masks = yield from answer_sums(key, holder, vectors[holder], shape, columns.limbs, d, randomness)
+        masks = yield from answer_sums(key, holder, vectors[holder], shape, columns.summed, randomness)
         got = yield from receive_masked(holder, shape, d)
         total = centred(total + got - masks)
     return _real(shape, total)

@@ -34,7 +34,7 @@ from fedcredit.protocols.linear.columns import ALL, OwnColumns, from_limbs
 from fedcredit.protocols.linear.curves import ask_slots, serve_slots
 from fedcredit.protocols.linear.fixed import centred, fixed, multiplied
 from fedcredit.protocols.linear.shape import Bits, LinearShape
-from fedcredit.protocols.linear.sums import Batch, answer_sums, local_sums, open_sums, receive_vector
+from fedcredit.protocols.linear.sums import answer_sums, open_sums, receive_vector
 from fedcredit.wire.linear import ShareSums
 
 __all__ = ["InformationParty", "assembled", "receive_entries"]
@@ -70,10 +70,12 @@ class InformationParty:
         for party in parties:
             entries.append((yield from self._own(party)))
         for p, first in enumerate(parties[:-1]):
-            weighed = yield from self._weigh(first)
             rows: list[dict[PartyId, I64]] = []
-            for j in range(self.counts[first] * self.shape.bits.limbs):
-                rows.append((yield from self._across(parties[p + 1 :], None if weighed is None else weighed[j])))
+            # Some columns at a time, so that memory does not grow with them.
+            for some in self.shape.batches(self._limbs(first)):
+                weighed = yield from self._weigh(first, some)
+                for j in range(some.stop - some.start):
+                    rows.append((yield from self._across(parties[p + 1 :], None if weighed is None else weighed[j])))
             none = np.zeros(0, np.int64)
             entries += [np.concatenate([none, *(row[second] for row in rows)]) for second in parties[p + 1 :]]
         return np.concatenate(entries)
@@ -98,57 +100,55 @@ class InformationParty:
         """Shares of the sums of one weighed column with every column of later parties."""
         found = {}
         for second in seconds:
-            found[second] = yield from self._sums(second, self.columns.limbs, self._limbs(second), share)
+            found[second] = yield from self._sums(second, self.columns.summed, self._limbs(second), share)
         return found
 
-    def _sums(self, owner: PartyId, batch: Batch, count: int, share: I64 | None) -> Steps[I64]:
+    def _sums(self, owner: PartyId, columns: rlwe.Limbs, count: int, share: I64 | None) -> Steps[I64]:
         total = np.zeros(count, np.int64)
         if owner == self.me:
             for holder, key in self.keys.items():
                 vector = yield from receive_vector(key, holder, self.shape)
-                masks = yield from answer_sums(key, holder, vector, self.shape, batch, count, self.randomness)
+                masks = yield from answer_sums(key, holder, vector, self.shape, columns, self.randomness)
                 total = centred(total - masks)
             if share is not None:
-                total = centred(total + local_sums(self.shape, batch, count, share))
+                total = centred(total + columns.sums(ALL, share))
         elif share is not None and self.secret is not None:
             vector = self.secret.encrypt_coefficients(share[None], self.randomness)
             yield from send_bytes(owner, vector.to_bytes())
             total = yield from open_sums(self.secret, owner, self.shape, count)
         return total
 
-    def _weigh(self, owner: PartyId) -> Steps[I64 | None]:
-        """A's or H's share of W times each limb of `owner`'s columns: (limbs, n); None at others."""
-        d, n = self._limbs(owner), self.shape.n_rows
+    def _weigh(self, owner: PartyId, some: slice) -> Steps[I64 | None]:
+        """A's or H's share of W times some limbs of `owner`'s columns: (limbs, n); None at others."""
+        d, n = some.stop - some.start, self.shape.n_rows
         if owner == self.me:
-            return (yield from self._weigh_own())
+            return (yield from self._weigh_own(some))
         if self.secret is None or self.share is None:
             return None
         found = np.zeros((d, n), np.int64)
-        if d:
-            for at in self.shape.blocks():
-                vector = self.secret.encrypt_slots(self.share[None, at], self.randomness)
-                yield from send_bytes(owner, vector.to_bytes())
-                found[:, at] = yield from ask_slots(self.shape, self.secret, d, at, owner)
+        for at in self.shape.blocks():
+            vector = self.secret.encrypt_slots(self.share[None, at], self.randomness)
+            yield from send_bytes(owner, vector.to_bytes())
+            found[:, at] = yield from ask_slots(self.shape, self.secret, d, at, owner)
         return found
 
-    def _weigh_own(self) -> Steps[I64 | None]:
+    def _weigh_own(self, some: slice) -> Steps[I64 | None]:
         """Serve the holders of W that are not this party: their masks add up to nothing, or to this party's share."""
-        d, n = self._limbs(self.me), self.shape.n_rows
-        kept = np.zeros((d, n), np.int64)
-        if d:
-            sign = 1
-            for holder, key in self.keys.items():
-                for at in self.shape.blocks():
-                    values = self.columns.limbs(ALL, at)[:, None]
-                    # The second holder's mask is the first one's, turned round.
-                    masks = None if sign == 1 else centred(-kept[:, at])
-                    kept[:, at] = yield from serve_slots(
-                        self.shape, key, 1, values, at, self.randomness, owner=holder, masks=masks
-                    )
-                sign = -sign
-        if self.share is None:
-            return None
-        return centred(multiplied(self.share, self.columns.limbs(ALL)) - kept)
+        kept = np.zeros((some.stop - some.start, self.shape.n_rows), np.int64)
+        sign = 1
+        for holder, key in self.keys.items():
+            for at in self.shape.blocks():
+                values = self.columns.limbs(some, at)[:, None]
+                # The second holder's mask is the first one's, turned round.
+                masks = None if sign == 1 else centred(-kept[:, at])
+                kept[:, at] = yield from serve_slots(
+                    self.shape, key, 1, values, at, self.randomness, owner=holder, masks=masks
+                )
+            sign = -sign
+        if self.share is not None:
+            for at in self.shape.blocks():
+                kept[:, at] = centred(multiplied(self.share[at], self.columns.limbs(some, at)) - kept[:, at])
+        return None if self.share is None else kept
 
     def _limbs(self, party: PartyId) -> int:
         return self.counts[party] * self.shape.bits.limbs

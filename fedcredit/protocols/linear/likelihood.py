@@ -80,7 +80,7 @@ def further_likelihood(shape: LinearShape, key: rlwe.PublicKey, scores: F64, ran
 def _answer(shape: LinearShape, key: rlwe.PublicKey, scores: F64, randomness: Randomness) -> Steps[I64]:
     column = fixed(scores, shape.bits.likelihood - SIDE_BITS)[None]
     vector = yield from receive_vector(key, shape.label, shape)
-    return (yield from answer_sums(key, shape.label, vector, shape, lambda at: column[at], 1, randomness))
+    return (yield from answer_sums(key, shape.label, vector, shape, column, randomness))
 
 
 def _sum(numbers: I64) -> I64:

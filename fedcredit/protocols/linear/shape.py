@@ -31,6 +31,8 @@ ROWS_A_COLUMN: Final = 20
 """A party needs so many rows for each of its columns: from the gradients of fewer, residuals could be solved for."""
 MAX_GRADIENTS: Final = 100
 BATCH_NUMBERS: Final = 1 << 22
+SUMS_AT_ONCE: Final = 64
+"""Inner products that are computed and sent together: 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,11 @@ class LinearShape:
         step = max(1, BATCH_NUMBERS // self.n_rows)
         for first in range(0, count, step):
             yield slice(first, min(first + step, count))
+
+    def runs(self, sums: int) -> Iterator[slice]:
+        """`sums` inner products, by how many travel together: the same at all parties."""
+        for first in range(0, sums, SUMS_AT_ONCE):
+            yield slice(first, min(first + SUMS_AT_ONCE, sums))
 
     def refuse_penalty(self, penalty: F64) -> None:
         """Check the penalty of columns put to mean square 1. Raises: DataError PENALTY_TOO_LARGE."""

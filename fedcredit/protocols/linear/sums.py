@@ -11,7 +11,6 @@ Assumes: semi-honest parties; ring learning with errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -24,22 +23,18 @@ from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.protocols.ciphertexts import receive_bytes, send_bytes
 from fedcredit.protocols.effects import Steps, recv
-from fedcredit.protocols.linear.fixed import centred, exact_sums
+from fedcredit.protocols.linear.fixed import centred
 from fedcredit.protocols.linear.shape import LinearShape
 from fedcredit.wire.linear import Masked
 
 __all__ = [
     "answer_sums",
-    "local_sums",
     "open_sums",
     "receive_masked",
     "receive_vector",
 ]
 
 I64: TypeAlias = npt.NDArray[np.int64]
-
-Batch: TypeAlias = Callable[[slice], I64]
-"""Some of a party's columns, or of their products, in whole numbers: (f, n)."""
 
 
 def receive_vector(key: rlwe.PublicKey, sender: PartyId, shape: LinearShape) -> Steps[rlwe.Ciphertexts]:
@@ -56,14 +51,19 @@ def answer_sums(
     to: PartyId,
     vector: rlwe.Ciphertexts,
     shape: LinearShape,
-    batch: Batch,
-    count: int,
+    columns: rlwe.Limbs | I64,
     randomness: Randomness,
 ) -> Steps[I64]:
-    """Send the key's owner inner products with `count` columns, under masks. Returns the masks (count,)."""
-    masks = rlwe.masks(randomness, count)
-    for at in shape.batches(count):
-        answer = key.inner_products(vector, batch(at), masks[at], randomness)
+    """Send the key's owner inner products with all columns, under masks. Returns the masks, one a sum.
+
+    Shapes: columns in limbs, or (f, n).
+    """
+    masks = rlwe.masks(randomness, len(columns))
+    for at in shape.runs(len(columns)):
+        if isinstance(columns, np.ndarray):
+            answer = key.inner_products(vector, columns[at], masks[at], randomness)
+        else:
+            answer = key.limb_products(vector, columns, at, masks[at], randomness)
         yield from send_bytes(to, answer.to_bytes())
     return masks
 
@@ -71,7 +71,7 @@ def answer_sums(
 def open_sums(secret: rlwe.SecretKey, sender: PartyId, shape: LinearShape, count: int) -> Steps[I64]:
     """Receive and decrypt `count` inner products: sums under masks (count,). Raises: PeerError."""
     numbers = np.zeros(count, np.int64)
-    for at in shape.batches(count):
+    for at in shape.runs(count):
         due = at.stop - at.start
         flat = yield from receive_bytes(sender, rlwe.InnerProducts.size(due), shape.step)
         try:
@@ -88,11 +88,3 @@ def receive_masked(sender: PartyId, shape: LinearShape, count: int) -> Steps[I64
     if got.numbers.shape != (count,):
         raise PeerError(sender, shape.step, f"returned {got.numbers.size} sums of {count}", "SHAPE")
     return centred(got.numbers)
-
-
-def local_sums(shape: LinearShape, batch: Batch, count: int, share: I64) -> I64:
-    """The same sums with a share that the owner of the columns holds itself. Shapes: share (n,); returns (count,)."""
-    numbers = np.zeros(count, np.int64)
-    for at in shape.batches(count):
-        numbers[at] = exact_sums(batch(at), share)
-    return numbers

@@ -14,10 +14,10 @@
 //! - [`lanes`], `lanes1`, [`lanes8`], `limbs`: numbers in limbs of 52 bits, one or eight at a time. [`square_ring`]: integers modulo a
 //!   square; `powers`: powers there. [`paillier`], [`paillier_owner`]: the cryptosystem, for those who have the public key
 //!   and for those who have the primes.
-//! - [`rlwe_modulus`]: numbers and polynomials modulo a prime; `rlwe_eight`: eight at a time. [`rlwe_ring`],
+//! - [`rlwe_modulus`], [`rlwe_products`]: numbers and polynomials modulo a prime; `rlwe_eight`: eight at a time. [`rlwe_ring`],
 //!   [`rlwe_sample`]: those of ring-LWE, and what is drawn. [`rlwe`], [`rlwe_owner`]: linearly homomorphic encryption,
-//!   for those who have the public key and for those who have the secret one; [`rlwe_inner`]: inner products;
-//!   [`rlwe_bunch`]: those of many vectors at once.
+//!   for those who have the public key and for those who have the secret one; [`rlwe_inner`], [`rlwe_limbs`]: inner
+//!   products; [`rlwe_bunch`]: those of many vectors at once.
 //! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
@@ -73,8 +73,10 @@ pub mod rlwe_bunch;
 #[cfg(target_arch = "x86_64")]
 mod rlwe_eight;
 pub mod rlwe_inner;
+pub mod rlwe_limbs;
 pub mod rlwe_modulus;
 pub mod rlwe_owner;
+pub mod rlwe_products;
 pub mod rlwe_ring;
 pub mod rlwe_sample;
 mod sha512;

@@ -72,6 +72,22 @@ pub fn inverse(q: u64, table: Table<'_>, scale: Factor, x: &mut [u64]) {
     unsafe { inverse_by_eight(q, table, scale, x) }
 }
 
+/// Adds products with factors to sums. Sums come and leave below 4q; lengths are multiples of eight.
+///
+/// Must run only where [`crate::field8::available`] is true.
+pub fn add_products(q: u64, factors: Table<'_>, sums: &mut [u64], x: &[u64]) {
+    // SAFETY: the instructions are there.
+    unsafe { add_products_by_eight(q, factors, sums, x) }
+}
+
+/// Eight parts of the sum of products with factors, each below 4q; lengths are multiples of eight.
+///
+/// Must run only where [`crate::field8::available`] is true.
+pub fn along(q: u64, factors: Table<'_>, x: &[u64]) -> [u64; 8] {
+    // SAFETY: the instructions are there.
+    unsafe { along_by_eight(q, factors, x) }
+}
+
 type Words = __m512i;
 
 /// A modulus and its multiples.
@@ -281,4 +297,30 @@ fn inverse_by_eight(q: u64, table: Table<'_>, scale: Factor, x: &mut [u64]) {
     for words in x.as_chunks_mut::<8>().0 {
         store(once(once(lazy(q, load(words), scale), q.two), q.one), words);
     }
+}
+
+#[target_feature(enable = "avx512f,avx512dq")]
+fn add_products_by_eight(q: u64, factors: Table<'_>, sums: &mut [u64], x: &[u64]) {
+    let q = prime(q);
+    let factors = factors.powers.as_chunks::<8>().0.iter().zip(factors.quotients.as_chunks::<8>().0);
+    for ((sum, x), (w, quotient)) in sums.as_chunks_mut::<8>().0.iter_mut().zip(x.as_chunks::<8>().0).zip(factors) {
+        let product = lazy(q, load(x), [load(w), load(quotient)]);
+        store(once(_mm512_add_epi64(load(sum), product), q.four), sum);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq")]
+fn along_by_eight(q: u64, factors: Table<'_>, x: &[u64]) -> [u64; 8] {
+    let q = prime(q);
+    let factors = factors.powers.as_chunks::<8>().0.iter().zip(factors.quotients.as_chunks::<8>().0);
+    // Two sums, so that one waits for nothing while the other is made.
+    let mut sums = [splat(0); 2];
+    for (i, (x, (w, quotient))) in x.as_chunks::<8>().0.iter().zip(factors).enumerate() {
+        let sum = &mut sums[i % 2];
+        *sum = once(_mm512_add_epi64(*sum, lazy(q, load(x), [load(w), load(quotient)])), q.four);
+    }
+    let sum = once(_mm512_add_epi64(sums[0], sums[1]), q.four);
+    let mut out = [0; 8];
+    store(sum, &mut out);
+    out
 }

@@ -3,20 +3,17 @@
 //! A column is multiplied in as values modulo each prime, block by block. Of the product's first part only the first
 //! coefficient is wanted, which is the mean of its values. Constant time in columns and masks, as all of `rlwe`.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::KernelError;
-use crate::rlwe::{
-    Pair, Public, Sent, add_products, add_sums, block_of, blocks, finish_second, summed, ternary_values, values_of,
-    wide,
-};
-use crate::rlwe_modulus::DEGREE;
+use crate::rlwe::{Pair, Public, Sent, block_of, blocks, finish_second, summed, ternary_values, values_of, wide};
+use crate::rlwe_modulus::{DEGREE, once};
+use crate::rlwe_products::Factors;
 use crate::rlwe_ring::{POLYNOMIAL, expect, polynomials, ring};
 use crate::rlwe_sample::{Numbers, SEED_BYTES, Seed, zeros};
-
-/// Products that are added up before they are reduced, where they are added up along a polynomial.
-const RUN: usize = 128;
 
 /// Codes that are looked at together.
 const LANES: usize = 32;
@@ -36,9 +33,45 @@ pub struct Coded<'a> {
 }
 
 /// Columns, as they are put into a sum.
-trait Columns: Sync {
+pub(crate) trait Columns: Sync {
     /// Adds the product of one ciphertext with its block of column `f`.
-    fn add(&self, f: usize, term: usize, inner: &mut Inner, pair: &Pair);
+    fn add(&self, f: usize, term: usize, inner: &mut Inner, pair: &Opened);
+}
+
+/// Both parts of a fresh ciphertext, with their quotients.
+pub(crate) struct Opened {
+    pair: Pair,
+    c0: Vec<u64>,
+    c1: Vec<u64>,
+}
+
+impl Opened {
+    fn new(sent: Sent<'_>, term: usize) -> Self {
+        let mut pair = Pair::new();
+        pair.open(sent, term);
+        let (mut c0, mut c1) = (vec![0; POLYNOMIAL], vec![0; POLYNOMIAL]);
+        for (limb, transform) in ring().limbs.iter().enumerate() {
+            let at = limb * DEGREE..(limb + 1) * DEGREE;
+            transform.quotients(&pair.c0[at.clone()], &mut c0[at.clone()]);
+            transform.quotients(&pair.c1[at.clone()], &mut c1[at]);
+        }
+        Self { pair, c0, c1 }
+    }
+
+    /// The first part, as factors.
+    pub fn first(&self) -> Factors<'_> {
+        Factors { values: &self.pair.c0, quotients: &self.c0 }
+    }
+
+    /// The second part.
+    pub fn second(&self) -> Factors<'_> {
+        Factors { values: &self.pair.c1, quotients: &self.c1 }
+    }
+}
+
+/// All ciphertexts of a sum.
+pub(crate) fn open_all(sent: Sent<'_>, terms: usize) -> Vec<Opened> {
+    (0..terms).into_par_iter().map(|term| Opened::new(sent, term)).collect()
 }
 
 struct Plain<'a> {
@@ -48,7 +81,7 @@ struct Plain<'a> {
 }
 
 impl Columns for Plain<'_> {
-    fn add(&self, f: usize, term: usize, inner: &mut Inner, pair: &Pair) {
+    fn add(&self, f: usize, term: usize, inner: &mut Inner, pair: &Opened) {
         let (c, block) = (term / blocks(self.rows), term % blocks(self.rows));
         inner.add(pair, block_of(&self.columns[(c * self.each + f) * self.rows..][..self.rows], block));
     }
@@ -73,7 +106,7 @@ impl Coded<'_> {
 }
 
 impl Columns for Coded<'_> {
-    fn add(&self, f: usize, term: usize, inner: &mut Inner, pair: &Pair) {
+    fn add(&self, f: usize, term: usize, inner: &mut Inner, pair: &Opened) {
         let (start, stop) = (term * DEGREE, self.rows.min((term + 1) * DEGREE));
         let mut column = Zeroizing::new(vec![0i64; stop - start]);
         for cell in self.first[f] as usize..self.first[f + 1] as usize {
@@ -142,7 +175,7 @@ impl Public {
         self.products(sent, columns, masks, seed)
     }
 
-    fn products(
+    pub(crate) fn products(
         &self,
         sent: Sent<'_>,
         columns: &impl Columns,
@@ -151,14 +184,7 @@ impl Public {
     ) -> Result<Vec<u64>, KernelError> {
         let terms = polynomials(sent.bytes, "ciphertexts")?;
         summed(terms, 1)?;
-        let pairs: Vec<Pair> = (0..terms)
-            .into_par_iter()
-            .map(|term| {
-                let mut pair = Pair::new();
-                pair.open(sent, term);
-                pair
-            })
-            .collect();
+        let pairs = open_all(sent, terms);
         let mut out = vec![0; masks.len() * (DEGREE + 1)];
         let finish = |f: usize, sum: &Inner, out: &mut [u64]| {
             self.finish_inner(sum, ring().plain_of(masks[f]), Seed(seed), f as u64, out);
@@ -190,7 +216,7 @@ impl Public {
     }
 
     /// A sum with a mask (below t), made fresh: of the first part one coefficient; both scaled to 2^64.
-    fn finish_inner(&self, sum: &Inner, mask: u64, seed: Seed<'_>, number: u64, out: &mut [u64]) {
+    pub(crate) fn finish_inner(&self, sum: &Inner, mask: u64, seed: Seed<'_>, number: u64, out: &mut [u64]) {
         let ring = ring();
         let u = ternary_values(ring, seed, number);
         let mut flood = Zeroizing::new(vec![0u128; 1]);
@@ -202,7 +228,7 @@ impl Public {
             let (q, out, u) = (&transform.modulus, &mut c1[at.clone()], &u[at.clone()]);
             let terms = sum.c1[at.clone()].iter().zip(&self.a[at.clone()]).zip(u);
             for (out, ((&sum, &key), &u)) in out.iter_mut().zip(terms) {
-                *out = q.reduce_wide(sum.wrapping_add(wide(key, u)));
+                *out = q.reduce_wide(wide(key, u).wrapping_add(u128::from(sum)));
             }
             transform.inverse(out);
             // The first coefficient is the mean of all values.
@@ -215,6 +241,9 @@ impl Public {
     }
 }
 
+/// Products that are added up before they are reduced, where they are added up along a polynomial.
+const RUN: usize = 128;
+
 /// The sum of the products of two rows of residues, modulo their prime.
 pub(crate) fn along(limb: usize, a: &[u64], b: &[u64]) -> u64 {
     let q = &ring().limbs[limb].modulus;
@@ -224,41 +253,54 @@ pub(crate) fn along(limb: usize, a: &[u64], b: &[u64]) -> u64 {
     })
 }
 
-/// The sum of products of one column: of first parts the sum of values alone, reduced.
-struct Inner {
+/// The sum of products of one column: of first parts the sum of values alone, reduced; of second ones below 4q.
+pub(crate) struct Inner {
     c0: Zeroizing<[u64; 3]>,
-    c1: Zeroizing<Vec<u128>>,
+    c1: Numbers,
     coefficients: Numbers,
     values: Numbers,
 }
 
 impl Inner {
-    fn new() -> Self {
-        let c1 = Zeroizing::new(vec![0; POLYNOMIAL]);
-        Self { c0: Zeroizing::new([0; 3]), c1, coefficients: zeros(DEGREE), values: zeros(DEGREE) }
+    pub fn new() -> Self {
+        let c0 = Zeroizing::new([0; 3]);
+        Self { c0, c1: zeros(POLYNOMIAL), coefficients: zeros(DEGREE), values: zeros(DEGREE) }
     }
 
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.c0.fill(0);
         self.c1.fill(0);
     }
 
-    fn add(&mut self, pair: &Pair, column: &[i64]) {
+    /// Adds the product with a block of a column.
+    pub fn add(&mut self, pair: &Opened, column: &[i64]) {
         let ring = ring();
         ring.of_column(column, &mut self.coefficients);
-        for (limb, transform) in ring.limbs.iter().enumerate() {
-            let at = limb * DEGREE..(limb + 1) * DEGREE;
-            values_of(ring, limb, &self.coefficients, &mut self.values);
-            self.c0[limb] = transform.modulus.add(self.c0[limb], along(limb, &pair.c0[at.clone()], &self.values));
-            add_products(&mut self.c1[at.clone()], &pair.c1[at], &self.values);
+        let mut values = std::mem::take(&mut self.values);
+        for limb in 0..ring.limbs.len() {
+            values_of(ring, limb, &self.coefficients, &mut values);
+            self.add_values(pair, limb, 0..DEGREE, &values);
         }
+        self.values = values;
+    }
+
+    /// Adds the product with some values of a column modulo one prime.
+    pub fn add_values(&mut self, pair: &Opened, limb: usize, at: Range<usize>, values: &[u64]) {
+        let transform = &ring().limbs[limb];
+        let at = limb * DEGREE + at.start..limb * DEGREE + at.end;
+        let first = transform.along(pair.first().some(at.clone()), values);
+        self.c0[limb] = transform.modulus.add(self.c0[limb], first);
+        transform.add_products(&mut self.c1[at.clone()], pair.second().some(at), values);
     }
 
     fn merge(mut self, other: Self) -> Self {
         for (limb, transform) in ring().limbs.iter().enumerate() {
+            let at = limb * DEGREE..(limb + 1) * DEGREE;
             self.c0[limb] = transform.modulus.add(self.c0[limb], other.c0[limb]);
+            for (sum, &more) in self.c1[at.clone()].iter_mut().zip(&other.c1[at]) {
+                *sum = once(sum.wrapping_add(more), 4 * transform.modulus.value);
+            }
         }
-        add_sums(&mut self.c1, &other.c1);
         self
     }
 }

@@ -125,7 +125,7 @@ impl Modulus {
 }
 
 impl Factor {
-    fn of(x: u64, q: u64) -> Self {
+    pub(crate) fn of(x: u64, q: u64) -> Self {
         Self { value: x, quotient: ((u128::from(x) << 64) / u128::from(q)) as u64 }
     }
 }
@@ -139,7 +139,7 @@ pub struct Transform {
     inverse_quotients: Vec<u64>,
     /// 1 / N.
     scale: Factor,
-    arithmetic: Arithmetic,
+    pub(crate) arithmetic: Arithmetic,
 }
 
 impl Transform {
@@ -149,7 +149,7 @@ impl Transform {
         Self::by(q, Arithmetic::best())
     }
 
-    fn by(q: u64, arithmetic: Arithmetic) -> Self {
+    pub(crate) fn by(q: u64, arithmetic: Arithmetic) -> Self {
         let modulus = Modulus::new(q);
         let order = 2 * DEGREE as u64;
         let psi = (2..)

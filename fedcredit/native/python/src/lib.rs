@@ -9,6 +9,7 @@ mod identifiers;
 mod onehot;
 mod paillier;
 mod rlwe;
+mod rlwe_limbs;
 mod vole;
 
 use fedcredit_core::error::KernelError;
@@ -48,6 +49,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     onehot::register(m)?;
     paillier::register(m)?;
     rlwe::register(m)?;
+    rlwe_limbs::register(m)?;
     vole::register(m)?;
     Ok(())
 }

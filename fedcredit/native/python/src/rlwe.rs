@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::refuse;
 
-type Matrix<'py, T> = Bound<'py, PyArray2<T>>;
+pub(crate) type Matrix<'py, T> = Bound<'py, PyArray2<T>>;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<RlweOwner>()?;
@@ -79,7 +79,7 @@ impl RlweOwner {
 
 /// A public key.
 #[pyclass(frozen, module = "fedcredit._native")]
-struct RlwePublic(Public);
+pub(crate) struct RlwePublic(pub(crate) Public);
 
 #[pymethods]
 impl RlwePublic {
@@ -180,19 +180,23 @@ fn rlwe_bunch_products<'py>(
     matrix(py, products, vectors + DEGREE)
 }
 
-fn seed(bytes: &[u8]) -> PyResult<Zeroizing<[u8; SEED_BYTES]>> {
+pub(crate) fn seed(bytes: &[u8]) -> PyResult<Zeroizing<[u8; SEED_BYTES]>> {
     let shape = KernelError::Shape { what: "seed", expected: SEED_BYTES, found: bytes.len() };
     bytes.try_into().map(Zeroizing::new).map_err(|_| refuse(shape))
 }
 
-fn flat<'a, T: Element>(rows: &'a PyReadonlyArray2<'_, T>, width: usize) -> PyResult<&'a [T]> {
+pub(crate) fn flat<'a, T: Element>(rows: &'a PyReadonlyArray2<'_, T>, width: usize) -> PyResult<&'a [T]> {
     if rows.shape()[1] != width {
         return Err(refuse(KernelError::Shape { what: "row", expected: width, found: rows.shape()[1] }));
     }
     Ok(rows.as_slice()?)
 }
 
-fn matrix<T: Element>(py: Python<'_>, flat: Result<Vec<T>, KernelError>, width: usize) -> PyResult<Matrix<'_, T>> {
+pub(crate) fn matrix<T: Element>(
+    py: Python<'_>,
+    flat: Result<Vec<T>, KernelError>,
+    width: usize,
+) -> PyResult<Matrix<'_, T>> {
     let flat = flat.map_err(refuse)?;
     let rows = flat.len() / width;
     let array = Array2::from_shape_vec((rows, width), flat)
