@@ -1,0 +1,87 @@
+"""Attacks on binning, run on what each party saw: rows 3 and 23 of the threat model."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from attacks.bins import SHAPES, TOLD, bad_rows_of_bins, labels_by_one_column, labels_by_several_columns
+from attacks.measures import BOUND
+from attacks.sums import counts_of_one_round, crafted_values, groups_on_the_wire
+
+from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.woe import IvDisclosure
+
+
+@pytest.mark.parametrize("backend", ["onehot", "paillier"])
+def test_counts_tell_the_group_of_a_row_no_better_than_a_guess(backend: str) -> None:
+    finding = counts_of_one_round(2000, backend)
+    assert abs(finding.advantage) < BOUND
+    # The same sums, of values made for it, give every row away.
+    assert finding.control == 1.0
+
+
+@pytest.mark.parametrize("backend", ["onehot", "paillier"])
+def test_crafted_values_read_one_word_of_each_sum_and_no_more(backend: str) -> None:
+    """64 rows of 2,000 exactly; the others are guessed."""
+    finding = crafted_values(2000, backend)
+    assert finding.success > 0.032
+    assert finding.success < 0.032 + (1 - 0.032) * finding.guess + BOUND
+
+
+@pytest.mark.slow
+def test_choices_of_groups_on_the_wire_are_noise() -> None:
+    """100,000 rows: on the half that is judged a standard deviation of the AUC is 0.0026."""
+    finding = groups_on_the_wire(100_000)
+    assert abs(finding.advantage) < BOUND
+    assert finding.control == 1.0
+
+
+def test_what_is_told_of_bins_is_all_tried() -> None:
+    assert get_args(IvDisclosure) == TOLD
+    assert BinParams().iv_disclosure == "rounded"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("how", ["none", "rank", "rounded"])
+def test_labels_by_one_column_are_guessed_unless_weights_are_told(how: IvDisclosure, shape: str) -> None:
+    """20,000 rows: a standard deviation of the AUC is 0.005."""
+    finding = labels_by_one_column(shape, how)
+    assert abs(finding.advantage) < BOUND
+
+
+def test_weights_of_evidence_tell_labels_where_a_column_is_bad_at_both_ends() -> None:
+    """And so the attack works: it finds what there is to find."""
+    finding = labels_by_one_column("both ends", "exact")
+    assert finding.advantage > 0.25
+    assert finding.success == finding.control
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_exact_values_give_the_bad_rows_of_every_bin(shape: str) -> None:
+    assert bad_rows_of_bins(shape, "exact").success > 0.999
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("how", ["none", "rank"])
+def test_without_values_the_bad_rows_of_a_bin_are_guessed(how: IvDisclosure, shape: str) -> None:
+    finding = bad_rows_of_bins(shape, how)
+    assert abs(finding.advantage) < BOUND
+    assert finding.control is not None
+    assert finding.control > 0.99
+
+
+@pytest.mark.parametrize("shape", ["one way", "two values"])
+def test_rounded_values_give_bad_rows_of_bins_where_the_shape_of_a_column_is_known(shape: str) -> None:
+    """As the page says: of two bins, or where log-odds rise evenly, one number is all that there is to know."""
+    assert bad_rows_of_bins(shape, "rounded").success > 0.9
+
+
+def test_information_values_tell_which_own_columns_matter() -> None:
+    """As the page says: to a party that did not know it, of four columns of which one tells."""
+    assert abs(labels_by_several_columns("none").advantage) < BOUND
+    for how in ("rank", "rounded", "exact"):
+        finding = labels_by_several_columns(how)
+        assert finding.advantage > 0.08
+        assert finding.control is not None
+        assert finding.success < finding.control + BOUND

@@ -1,0 +1,62 @@
+"""Run all attacks and print what each one finds.
+
+    PYTHONPATH=tests python -m attacks.run > benchmarks/results/attacks.json
+
+One JSON object a line: the `row` of docs/threat-model.md, what is attacked (`asset`), by whom, in which `mode`, how
+(`attack`), the `metric`, the `rows`; `guess`, `success` and `advantage`, and of a view that leaks `control`. Seeds are
+fixed, so a run gives the same numbers again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from attacks.bins import SHAPES, TOLD, bad_rows_of_bins, labels_by_one_column, labels_by_several_columns
+from attacks.identifiers import MODES, Town, dictionary
+from attacks.measures import Finding
+from attacks.nodes import choices, labels_from_nodes
+from attacks.regression import Fit, labels_from_gradients, numbers_of_rows, scores_from_gradients
+from attacks.scoring import bins_from_sides
+from attacks.sums import counts_of_one_round, crafted_values, groups_on_the_wire, histograms_of_trees
+
+
+def findings() -> Iterator[Finding]:
+    """All attacks, in the order of the rows of the threat model."""
+    for hidden in (True, False):
+        yield from labels_from_nodes(20_000, hide_nodes=hidden)
+        yield choices(20_000, hide_nodes=hidden)
+    for backend in ("onehot", "paillier"):
+        yield counts_of_one_round(2000, backend)
+        yield crafted_values(2000, backend)
+    yield groups_on_the_wire(100_000)
+    for hidden in (True, False):
+        yield histograms_of_trees(300, 30, hide_nodes=hidden)
+        yield histograms_of_trees(2000, 5, hide_nodes=hidden)
+    for inference in (False, True):
+        yield from numbers_of_rows(Fit(24_000, (2, 2, 2), (0.6, 0.8, 0.8), inference=inference))
+        for rows, columns, seeds in ((400, 20, 8), (2000, 20, 4), (4000, 4, 8), (30_000, 3, 2)):
+            yield from labels_from_gradients(rows, columns, inference=inference, seeds=range(seeds))
+            yield scores_from_gradients(rows, columns, inference=inference, seeds=range(seeds))
+    for hidden in (True, False):
+        for trees in (1, 5, 20, 100):
+            yield from bins_from_sides(3000, trees, hide_nodes=hidden)
+    for mode in MODES:
+        town = Town(20_000, mode)
+        for adversary in ("receiver", "holder"):
+            yield dictionary(town, adversary)
+    for how in TOLD:
+        for shape in SHAPES:
+            yield labels_by_one_column(shape, how)
+            yield bad_rows_of_bins(shape, how)
+        yield labels_by_several_columns(how)
+
+
+def main() -> None:
+    """Print every finding."""
+    for finding in findings():
+        print(json.dumps(finding.to_json()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
