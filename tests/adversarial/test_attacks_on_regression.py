@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attacks.measures import BOUND
-from attacks.regression import BANK, PARTIES, Fit, labels_from_gradients, numbers_of_rows, scores_from_gradients
+from attacks.regression import (
+    BANK,
+    PARTIES,
+    Fit,
+    columns_from_correlations,
+    labels_from_gradients,
+    numbers_of_rows,
+    scores_from_gradients,
+)
 
 
 def test_a_view_is_all_that_a_role_needs() -> None:
@@ -51,3 +59,10 @@ def test_gradients_of_few_rows_say_what_their_page_says() -> None:
     assert gradients.control is not None
     assert gradients.control > 0.9
     assert scores_from_gradients(400, 20, inference=True, seeds=range(4)).advantage > 0.02
+
+
+@pytest.mark.slow
+def test_the_information_matrix_estimates_columns_as_far_as_they_correlate() -> None:
+    """As the page says: nothing of columns that do not, and much of those that do."""
+    assert abs(columns_from_correlations(8000, 0.0).advantage) < BOUND
+    assert columns_from_correlations(8000, 0.6).advantage > 0.1

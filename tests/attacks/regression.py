@@ -25,7 +25,7 @@ from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner
 from fedcredit.protocols.linear.columns import ALL, OwnColumns
 from fedcredit.protocols.linear.fixed import centred
 from fedcredit.protocols.linear.information import InformationParty
-from fedcredit.wire.linear import Encrypted
+from fedcredit.wire.encryption import Encrypted
 
 __all__ = [
     "BANK",
@@ -33,6 +33,7 @@ __all__ = [
     "TAX",
     "WATER",
     "Fit",
+    "columns_from_correlations",
     "labels_from_gradients",
     "numbers_of_rows",
     "scores_from_gradients",
@@ -46,14 +47,25 @@ NAMES = {BANK: "label party", TAX: "partner", WATER: "further party"}
 
 class Fit:
     """One fit over columns that say nothing of each other; `tells` says of each party whether its columns tell of
-    labels. `view` is by party, `partial` each party's own part of the final log-odds."""
+    labels, `shared` how far the first column of the partner correlates with that of the label party. `view` is by
+    party, `partial` each party's own part of the final log-odds."""
 
     def __init__(
-        self, n: int, widths: Sequence[int], tells: Sequence[float], *, inference: bool, seed: int = 0
+        self,
+        n: int,
+        widths: Sequence[int],
+        tells: Sequence[float],
+        *,
+        inference: bool,
+        seed: int = 0,
+        shared: float = 0.0,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.n, self.parties = n, PARTIES[: len(widths)]
         self.X = {p: rng.normal(size=(n, d)) for p, d in zip(self.parties, widths, strict=True)}
+        if shared:
+            first = self.X[TAX][:, 0]
+            self.X[TAX][:, 0] = shared * self.X[BANK][:, 0] + np.sqrt(1 - shared**2) * first
         logit = sum(w * x.sum(axis=1) / np.sqrt(x.shape[1]) for w, x in zip(tells, self.X.values(), strict=True)) - 1.2
         self.y = (rng.random(n) < expit(logit)).astype(np.uint8)
         self.shape = LinearShape(BANK, self.parties[1:], n, inference)
@@ -180,4 +192,19 @@ def scores_from_gradients(n: int, columns: int, *, inference: bool, seeds: Seque
     return Finding(
         4, "partial scores of the partner", "label party", mode, "solving gradients for probabilities", "AUC", n,
         float(np.mean(guesses)), float(np.mean(found)), float(np.mean(control)),
+    )  # fmt: skip
+
+
+def columns_from_correlations(n: int, shared: float, seed: int = 0) -> Finding:
+    """The partner's column of each row, by the label party, from the information matrix, which is part of the result:
+    with its own columns it makes the best linear estimate of another's. Without it the label party has its labels."""
+    fit = Fit(n, (2, 2), (0.6, 0.8), inference=True, seed=seed, shared=shared)
+    matrix = fit.view[BANK].replay().information
+    own = (fit.X[BANK] - fit.X[BANK].mean(axis=0)) / fit.X[BANK].std(axis=0)
+    estimate = own @ np.linalg.solve(matrix[1:3, 1:3], matrix[1:3, 3])
+    target, alone = above_median(fit.X[TAX][:, 0]), _alone(fit)
+    return Finding(
+        4, "a column of the partner", "label party", f"linear, inference = true, correlation {shared:g}",
+        "best linear estimate from the information matrix", "AUC", n, auc(target, alone),
+        auc(target, estimate + 0.3 * alone / alone.std()), auc(target, fit.X[TAX][:, 0]),
     )  # fmt: skip

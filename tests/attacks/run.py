@@ -16,9 +16,17 @@ from attacks.bins import SHAPES, TOLD, bad_rows_of_bins, labels_by_one_column, l
 from attacks.identifiers import MODES, Town, dictionary
 from attacks.measures import Finding
 from attacks.nodes import choices, labels_from_nodes
-from attacks.regression import Fit, labels_from_gradients, numbers_of_rows, scores_from_gradients
+from attacks.regression import (
+    Fit,
+    columns_from_correlations,
+    labels_from_gradients,
+    numbers_of_rows,
+    scores_from_gradients,
+)
 from attacks.scoring import bins_from_sides
 from attacks.sums import counts_of_one_round, crafted_values, groups_on_the_wire, histograms_of_trees
+from attacks.totals import Totals, points_from_counts, rows_at_the_ends
+from attacks.totals import numbers_of_rows as numbers_of_totals
 
 
 def findings() -> Iterator[Finding]:
@@ -26,7 +34,7 @@ def findings() -> Iterator[Finding]:
     for hidden in (True, False):
         yield from labels_from_nodes(20_000, hide_nodes=hidden)
         yield choices(20_000, hide_nodes=hidden)
-    for backend in ("onehot", "paillier"):
+    for backend in ("rlwe", "onehot", "paillier"):
         yield counts_of_one_round(2000, backend)
         yield crafted_values(2000, backend)
     yield groups_on_the_wire(100_000)
@@ -38,6 +46,13 @@ def findings() -> Iterator[Finding]:
         for rows, columns, seeds in ((400, 20, 8), (2000, 20, 4), (4000, 4, 8), (30_000, 3, 2)):
             yield from labels_from_gradients(rows, columns, inference=inference, seeds=range(seeds))
             yield scores_from_gradients(rows, columns, inference=inference, seeds=range(seeds))
+    for shared in (0.0, 0.3, 0.6):
+        yield columns_from_correlations(8000, shared)
+    for rows, seeds in ((50, 100), (1000, 10), (20_000, 2)):
+        for parties in (2, 3):
+            yield points_from_counts(rows, parties, range(seeds))
+        yield rows_at_the_ends(rows, range(min(seeds, 10)))
+    yield from numbers_of_totals(Totals(40_000, 3))
     for hidden in (True, False):
         for trees in (1, 5, 20, 100):
             yield from bins_from_sides(3000, trees, hide_nodes=hidden)
