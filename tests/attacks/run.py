@@ -43,7 +43,7 @@ def findings() -> Iterator[Finding]:
         yield histograms_of_trees(2000, 5, hide_nodes=hidden)
     for inference in (False, True):
         yield from numbers_of_rows(Fit(24_000, (2, 2, 2), (0.6, 0.8, 0.8), inference=inference))
-        for rows, columns, seeds in ((400, 20, 8), (2000, 20, 4), (4000, 4, 8), (30_000, 3, 2)):
+        for rows, columns, seeds in ((400 * (1 + inference), 20, 8), (2000, 20, 4), (4000, 4, 8), (30_000, 3, 2)):
             yield from labels_from_gradients(rows, columns, inference=inference, seeds=range(seeds))
             yield scores_from_gradients(rows, columns, inference=inference, seeds=range(seeds))
     for shared in (0.0, 0.3, 0.6):

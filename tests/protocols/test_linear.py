@@ -236,7 +236,9 @@ def refusal(case: Case, **how: Any) -> str:
 def test_what_cannot_be_fitted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     rlwe_stand_in.use(monkeypatch)
     assert refusal(Case((21, 20), n=1000)) == "INFORMATION_TOO_LARGE"
-    assert refusal(Case((1, 8), n=150)) == "ROWS_TOO_FEW"
+    # Of each column a gradient has one sum, or with standard errors two: 20 rows for each.
+    assert refusal(Case((1, 8), n=319)) == "ROWS_TOO_FEW"
+    assert refusal(Case((1, 8), n=159), inference=False) == "ROWS_TOO_FEW"
     assert refusal(Case((1, 2), l2=1e9)) == "PENALTY_TOO_LARGE"
     assert refusal(Case((1, 2), l2=-1.0)) == "CONFIG_VALUE"
     constant, across, own, one, missing, far = (Case((1, 2)) for _ in range(6))

@@ -27,8 +27,9 @@ SUM_BITS: Final = 53
 """Sums are below 2^53, which is below t / 2."""
 MAX_INFORMATION_COLUMNS: Final = 40
 """Columns of all parties together, for which the information matrix, and so standard errors, can be had."""
-ROWS_A_COLUMN: Final = 20
-"""A party needs so many rows for each of its columns: from the gradients of fewer, residuals could be solved for."""
+ROWS_A_SUM: Final = 20
+"""A party needs so many rows for each sum of its gradient, of which each limb of a column has one: from sums over
+fewer, residuals could be solved for. What is left then is measured in `docs/attacks.md`."""
 MAX_GRADIENTS: Final = 100
 BATCH_NUMBERS: Final = 1 << 22
 SUMS_AT_ONCE: Final = 64
@@ -134,10 +135,11 @@ class LinearShape:
 
     def refuse_columns(self, columns: tuple[int, ...]) -> None:
         """Check the numbers of columns of all parties, the label party first. Raises: DataError."""
+        a_column = ROWS_A_SUM * self.bits.limbs
         problems = [
-            Problem("ROWS_TOO_FEW", party, f"{d} columns need {ROWS_A_COLUMN * d} rows", "bring fewer columns")
+            Problem("ROWS_TOO_FEW", party, f"{d} columns need {a_column * d} rows", "bring fewer columns")
             for party, d in zip((self.label, *self.peers), columns, strict=True)
-            if self.n_rows < ROWS_A_COLUMN * d
+            if self.n_rows < a_column * d
         ]
         if self.inference and sum(columns) > MAX_INFORMATION_COLUMNS:
             what = f"{sum(columns)} columns of all parties; standard errors are for {MAX_INFORMATION_COLUMNS} at most"
