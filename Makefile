@@ -42,7 +42,7 @@ ON_ALL_CORES := -n logical --maxprocesses 4 $(TOGETHER)
 # Which failpoints the whole suite reached can be told when all of it has run.
 REPORT := tests/faults/test_reached.py::test_every_failpoint_was_reached
 
-.PHONY: help setup demo test test-fast test-slow test-long soak fuzz bench check check-python check-protos check-rust fmt protos clean
+.PHONY: help setup demo test test-fast test-slow test-long soak fuzz attacks bench check check-python check-protos check-rust fmt protos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ soak: $(VENV)/developer $(EXTENSION) ## twenty jobs at once for an hour while no
 
 fuzz: $(VENV)/developer $(EXTENSION) ## a million changed inputs for every decoder; an hour and a half on two cores, goes on where it was stopped
 	PYTHONPATH=tests $(BIN)/python -m fuzz.run --inputs $(INPUTS) --seed $(SEED) --out runs/fuzz
+
+attacks: $(VENV)/developer $(EXTENSION) ## published attacks on what each party sees, into benchmarks/results/attacks.json; some minutes
+	PYTHONPATH=tests $(BIN)/python -m attacks.run > benchmarks/results/attacks.json
 
 bench: setup ## the benchmarks of the README's table, one JSON object a line, into benchmarks/results
 	mkdir -p benchmarks/results

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.scorecard_bins import ScorecardBins
-from fedcredit.credit.settling import PrebinShape, SettledColumn, prebins_of, settle_column, taken
+from fedcredit.credit.settling import PrebinShape, SettledColumn, few_enough, prebins_of, settle_column, taken
 from fedcredit.credit.woe import BinCounts, WoeTable
 from fedcredit.errors import DataError, Problem, RefusedError
 from fedcredit.estimators.bin_records import CountedBatch, LentBatch, ShapesKnown, ToldBins, ToldOthers
@@ -174,6 +174,8 @@ class Binning:
             )
             for peer, of in zip(party.peers, shapes, strict=True)
         }
+        if self.params.iv_disclosure == "exact":
+            settled = {peer: few_enough(of_peer, label.size) for peer, of_peer in settled.items()}
 
         async def tell() -> ToldOthers:
             await federation.run(stages.channel("bins"), party.tell(settled))

@@ -17,6 +17,7 @@ _PLOTS_SHOWN: Final = 24
 _REFUSED: Final = {
     "BIN_TOO_SMALL": "too few rows of a class",
     "BINNING_INFEASIBLE": "no bins within the limits",
+    "BINS_TOO_MANY": "not among the columns that so few rows have room for",
 }
 # The customary reading of an information value.
 _STRENGTHS: Final = ((0.02, "says nothing"), (0.1, "weak"), (0.3, "medium"), (0.5, "strong"))

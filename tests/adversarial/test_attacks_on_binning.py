@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import get_args
 
+import numpy as np
 import pytest
-from attacks.bins import SHAPES, TOLD, bad_rows_of_bins, labels_by_one_column, labels_by_several_columns
+from attacks.bins import (
+    SHAPES,
+    TOLD,
+    bad_rows_of_bins,
+    labels_by_many_bins,
+    labels_by_one_column,
+    labels_by_several_columns,
+)
 from attacks.measures import BOUND
 from attacks.sums import counts_of_one_round, crafted_values, groups_on_the_wire
 
 from fedcredit.credit.bin_params import BinParams
-from fedcredit.credit.woe import IvDisclosure
+from fedcredit.credit.settling import ROWS_A_COUNT, SettledColumn, few_enough
+from fedcredit.credit.woe import BinCounts, IvDisclosure, woe_table
 
 
 @pytest.mark.parametrize("backend", ["rlwe", "onehot", "paillier"])
@@ -86,3 +95,30 @@ def test_information_values_tell_which_own_columns_matter() -> None:
         assert finding.advantage > 0.08
         assert finding.control is not None
         assert finding.success < finding.control + BOUND
+
+
+def test_bad_rows_of_many_bins_are_told_only_as_far_as_there_are_rows() -> None:
+    """Without the limit 100 columns that say nothing give the labels of 1,000 rows away."""
+    finding = labels_by_many_bins(1000, 100)
+    assert finding.control is not None
+    assert finding.control > 0.95
+    # What 20 rows for each count leave, as the page says.
+    assert finding.success < 0.8
+
+
+def test_the_columns_that_say_most_are_told_first() -> None:
+    def column(bad: list[int]) -> SettledColumn:
+        counts = BinCounts(np.full(len(bad), 100, np.int64) - np.array(bad), np.array(bad, np.int64))
+        return SettledColumn(np.arange(len(bad)), woe_table(counts))
+
+    weak, strong, wide = column([20, 21]), column([10, 50]), column([11, 12, 13, 30, 31])
+    refused = SettledColumn(np.zeros(3, np.int64), None, "BIN_TOO_SMALL")
+    columns = (weak, strong, refused, wide)
+    assert few_enough(columns, 6 * ROWS_A_COUNT) == columns
+    told = few_enough(columns, 5 * ROWS_A_COUNT)
+    assert [of.refused for of in told] == ["BINS_TOO_MANY", None, "BIN_TOO_SMALL", None]
+    assert told[0].table is None
+    assert not told[0].labels.any()
+    # A narrow column has room where a wide one has not.
+    assert [of.refused for of in few_enough(columns, 2 * ROWS_A_COUNT)][::3] == [None, "BINS_TOO_MANY"]
+    assert [of.refused for of in few_enough(columns, 1)].count("BINS_TOO_MANY") == 3

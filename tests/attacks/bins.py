@@ -15,14 +15,22 @@ from attacks.views import View, recorded
 from scipy.optimize import brentq
 
 from fedcredit.credit.bin_params import BinParams
-from fedcredit.credit.settling import PrebinShape, prebins_of, settle_column, taken
+from fedcredit.credit.settling import PrebinShape, few_enough, prebins_of, settle_column, taken
 from fedcredit.credit.woe import BinCounts, IvDisclosure
 from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
 from fedcredit.protocols.effects import Steps
 
-__all__ = ["SHAPES", "TOLD", "Told", "bad_rows_of_bins", "labels_by_one_column", "labels_by_several_columns"]
+__all__ = [
+    "SHAPES",
+    "TOLD",
+    "Told",
+    "bad_rows_of_bins",
+    "labels_by_many_bins",
+    "labels_by_one_column",
+    "labels_by_several_columns",
+]
 
 BANK, TAX = PartyId("bank"), PartyId("tax")
 TOLD: tuple[IvDisclosure, ...] = ("none", "rank", "rounded", "exact")
@@ -174,4 +182,31 @@ def labels_by_several_columns(how: IvDisclosure, seed: int = 0) -> Finding:
     return Finding(
         23, "labels", "feature party", f"binning, iv_disclosure = {how}", "by several columns, weighed", "AUC", case.n,
         auc(case.y, case.X.sum(axis=1)), auc(case.y, score), auc(case.y, best),
+    )  # fmt: skip
+
+
+def labels_by_many_bins(n: int, columns: int, seed: int = 0) -> Finding:
+    """Labels from the bad rows of every bin of many columns, none of which says anything: each bin is an equation.
+
+    The control has all of them, as without a limit on how many are told.
+    """
+    rng = np.random.default_rng(seed)
+    y, params = (rng.random(n) < 0.2).astype(np.uint8), BinParams(iv_disclosure="exact")
+    settled, pre = [], []
+    for x in rng.normal(size=(columns, n)):
+        bins = prebins_of(x, params)
+        pre.append(bins.codes(x))
+        settled.append(settle_column(PrebinShape.of(bins), BinCounts.of(pre[-1], y, bins.n_bins), params))
+
+    def solved(told: Any) -> float:
+        kept = [(s.labels[c], s.n_bins) for s, c in zip(told, pre, strict=True) if s.n_bins > 1]
+        if not kept:
+            return 0.5
+        inside = np.concatenate([np.eye(n_bins)[codes].T for codes, n_bins in kept])
+        centred = inside - inside.mean(axis=1, keepdims=True)
+        return auc(y, np.linalg.lstsq(centred, inside @ y - inside.sum(axis=1) * y.mean(), rcond=1e-9)[0])
+
+    return Finding(
+        23, "labels", "feature party", f"binning, iv_disclosure = exact, {columns} columns", "solving bins for labels",
+        "AUC", n, 0.5, solved(few_enough(settled, n)), solved(settled),
     )  # fmt: skip

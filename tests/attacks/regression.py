@@ -109,7 +109,7 @@ def numbers_of_rows(fit: Fit) -> list[Finding]:
     # What leaks: both shares of the log-odds, and of the residuals, of the last step, put together.
     odds = centred(_last(at_bank, "ask_curve")[4] + _last(at_tax, "serve_curve")[4])
     residual = centred(_last(at_bank, "label_gradient")[5] + _last(at_tax, "partner_gradient")[5])
-    found = []
+    found, mode = [], f"linear, inference = {str(fit.shape.inference).lower()}"
     for me in fit.parties:
         channels = _channels(fit, fit.view[me], seen[me])
         targets = {f"partial scores of the {NAMES[p]}": above_median(fit.partial[p]) for p in fit.parties if p != me}
@@ -123,7 +123,7 @@ def numbers_of_rows(fit: Fit) -> list[Finding]:
                 channels, clear = [*channels, _alone(fit)], [*clear, _alone(fit)]
             found.append(
                 Finding(
-                    4, asset, NAMES[me], "linear", "shares and ciphertexts, read with half the truth", "AUC", fit.n,
+                    4, asset, NAMES[me], mode, "shares and ciphertexts, read with half the truth", "AUC", fit.n,
                     guess, read(channels, target), read(clear, target),
                 )
             )  # fmt: skip

@@ -12,7 +12,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from attacks.bins import SHAPES, TOLD, bad_rows_of_bins, labels_by_one_column, labels_by_several_columns
+from attacks.bins import (
+    SHAPES,
+    TOLD,
+    bad_rows_of_bins,
+    labels_by_many_bins,
+    labels_by_one_column,
+    labels_by_several_columns,
+)
 from attacks.identifiers import MODES, Town, dictionary
 from attacks.measures import Finding
 from attacks.nodes import choices, labels_from_nodes
@@ -65,6 +72,8 @@ def findings() -> Iterator[Finding]:
             yield labels_by_one_column(shape, how)
             yield bad_rows_of_bins(shape, how)
         yield labels_by_several_columns(how)
+    for rows, columns in ((1000, 20), (1000, 100), (1000, 300), (4000, 20), (4000, 100)):
+        yield labels_by_many_bins(rows, columns)
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ Counting: TypeAlias = Literal["rlwe"] | Backend
 STYLES: tuple[Style, ...] = ("numbers", "levels", "by_hand")
 """The style of a column, by its number in a message."""
 
-REFUSALS = (None, "BIN_TOO_SMALL", "BINNING_INFEASIBLE")
+REFUSALS = (None, "BIN_TOO_SMALL", "BINNING_INFEASIBLE", "BINS_TOO_MANY")
 """Why a column has no bins, by its number in a message."""
 
 BATCH_BYTES = 256 << 20
