@@ -30,6 +30,8 @@ MAX_INFORMATION_COLUMNS: Final = 40
 ROWS_A_SUM: Final = 20
 """A party needs so many rows for each sum of its gradient, of which each limb of a column has one: from sums over
 fewer, residuals could be solved for. What is left then is measured in `docs/attacks.md`."""
+ROWS_A_COLUMN: Final = 2 * ROWS_A_SUM
+"""Rows for each column of a party with standard errors, when a column is summed in two limbs."""
 MAX_GRADIENTS: Final = 100
 BATCH_NUMBERS: Final = 1 << 22
 SUMS_AT_ONCE: Final = 64
