@@ -14,7 +14,21 @@ from typing import Annotated
 import typer
 
 from fedcredit import failpoints
-from fedcredit.cli import bench, card, demo, filters, intersect, job, node, party, platform, policy, simulate, table
+from fedcredit.cli import (
+    bench,
+    card,
+    catalog,
+    demo,
+    filters,
+    intersect,
+    job,
+    node,
+    party,
+    platform,
+    policy,
+    simulate,
+    table,
+)
 from fedcredit.errors import FedcreditError, Problem
 
 __all__ = ["app", "main"]
@@ -49,6 +63,7 @@ app.add_typer(job.app, name="job")
 app.command("intersect")(intersect.run)
 app.add_typer(filters.app, name="filter")
 app.add_typer(card.app, name="card")
+app.add_typer(catalog.app, name="catalog")
 app.command("bench")(bench.run)
 
 
