@@ -1,9 +1,10 @@
-"""Attacks on the tally of a scorecard, run on what each party saw: row 5 of the threat model."""
+"""Attacks on a scorecard's totals, run on what each party saw: row 5 of the threat model."""
 
 from __future__ import annotations
 
 import pytest
 from attacks.measures import BOUND
+from attacks.solving import bins_from_totals
 from attacks.totals import Totals, numbers_of_rows, points_from_counts, rows_at_the_ends
 
 
@@ -31,3 +32,13 @@ def test_numbers_of_a_row_say_nothing_of_it() -> None:
         assert abs(finding.advantage) < BOUND, finding
         assert finding.control is not None
         assert finding.control > 0.99, finding
+
+
+def test_totals_of_rows_give_bins_away_where_there_are_few_columns() -> None:
+    """As the page of `totals` says, which no job runs: all of one column, most of two, less of ten."""
+    one, two, ten = (bins_from_totals(5000, columns) for columns in (1, 2, 10))
+    assert one.success == 1.0
+    assert two.advantage > 0.5
+    assert BOUND < ten.advantage < two.advantage
+    # With two feature parties, sums over both: as over twice the columns of one.
+    assert bins_from_totals(5000, 1, parties=3).advantage < one.advantage

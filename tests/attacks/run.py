@@ -31,6 +31,7 @@ from attacks.regression import (
     scores_from_gradients,
 )
 from attacks.scoring import bins_from_sides
+from attacks.solving import bins_from_totals
 from attacks.sums import counts_of_one_round, crafted_values, groups_on_the_wire, histograms_of_trees
 from attacks.totals import Totals, points_from_counts, rows_at_the_ends
 from attacks.totals import numbers_of_rows as numbers_of_totals
@@ -60,6 +61,8 @@ def findings() -> Iterator[Finding]:
             yield points_from_counts(rows, parties, range(seeds))
         yield rows_at_the_ends(rows, range(min(seeds, 10)))
     yield from numbers_of_totals(Totals(40_000, 3))
+    for columns, parties in ((1, 2), (2, 2), (3, 2), (5, 2), (10, 2), (1, 3), (5, 3)):
+        yield bins_from_totals(5000, columns, parties)
     for hidden in (True, False):
         for trees in (1, 5, 20, 100):
             yield from bins_from_sides(3000, trees, hide_nodes=hidden)

@@ -296,3 +296,22 @@ def test_hard_columns_have_a_clear_error_or_go() -> None:
     case.held[TAX]["label"] = numbers("label", case.y_held + 0.0)
     cards = play(case, iv_max=3.0)
     assert "label" not in names(cards)[TAX]
+
+
+def test_over_few_rows_the_weakest_of_many_columns_have_no_bins() -> None:
+    """Else the bad rows of all their bins would be as many equations as there are labels, in every job."""
+    rng = np.random.default_rng(3)
+    n = 800
+    y = (rng.random(n) < 0.3).astype(np.uint8)
+    tells = y + rng.normal(size=n)
+    noise = {f"noise{k}": numbers(f"noise{k}", rng.normal(size=n)) for k in range(40)}
+    case = Case(
+        {BANK: {"own": numbers("own", y + rng.normal(size=n))}, TAX: {**noise, "tells": numbers("tells", tells)}}, y
+    )
+    cards = play(case, iv_max=9.0)
+    rows = {row["column"]: row for row in cards[BANK].outcome_.table.rows()}
+    refused = [row for row in rows.values() if "BINS_TOO_MANY" in row["why"]]
+    assert len(refused) > 10
+    assert all(row["rule"] == "refused" and not row["kept"] for row in refused)
+    assert "tells" in names(cards)[TAX]
+    assert sum(column.bins - 1 for column in cards[BANK].binning_.foreign_ if column.refused is None) <= n // 20
