@@ -22,6 +22,7 @@ BENCHES: dict[str, str] = {
     "gbdt": "fedcredit.cli.benches.gbdt:run",
     "groupsum": "fedcredit.cli.benches.groupsum:run",
     "intersect": "fedcredit.cli.benches.intersect:run",
+    "logistic": "fedcredit.cli.benches.logistic:run",
     "scorecard": "fedcredit.cli.benches.scorecard:run",
     "vole": "fedcredit.cli.benches.vole:run",
 }

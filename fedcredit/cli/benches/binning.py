@@ -2,7 +2,7 @@
 
 Settings: own, other (columns of the label party, of the feature party), bins (at most, and as many pre-bins), method.
 Seconds: `binning` from the start of the model at the label party to its end, `counts` the part in group-by-sums, `job`
-everything from start of the processes to the end.
+everything from start of the processes to the end. `processor`: seconds of processor time of all processes in all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import identifiers, median, peak_memory, run_job, scratch, write_table
+from fedcredit.cli.benches.jobs import (
+    identifiers,
+    median,
+    peak_memory,
+    processor_seconds,
+    run_job,
+    scratch,
+    write_table,
+)
 
 __all__ = ["run"]
 
@@ -42,18 +50,19 @@ def _measure(case: dict[str, int], method: str, repeat: int) -> dict[str, Any]:
     with scratch() as folder:
         _write_tables(folder, case)
         for _ in range(repeat):
-            begun = time.perf_counter()
+            begun, spent = time.perf_counter(), processor_seconds()
             metrics = run_job(folder, _job(case, method))
-            jobs.append((metrics["models"][0], time.perf_counter() - begun))
+            jobs.append((metrics["models"][0], time.perf_counter() - begun, processor_seconds() - spent))
             memory = peak_memory(metrics)
-    models = [model for model, _ in jobs]
+    models = [model for model, *_ in jobs]
     return {
         "case": case | {"method": method},
         "seconds": {
             "binning": median([m["seconds"]["binning"] for m in models]),
             "counts": median([_seconds(m, "counts") for m in models]),
-            "job": median([seconds for _, seconds in jobs]),
+            "job": median([seconds for _, seconds, _ in jobs]),
         },
+        "processor": median([spent for *_, spent in jobs]),
         "bytes": models[0]["bytes"],
         "rounds": models[0]["rounds"],
         "rss_mib": memory,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ __all__ = [
     "identifiers_of",
     "median",
     "peak_memory",
+    "processor_seconds",
     "run_job",
     "scratch",
     "write_table",
@@ -79,6 +81,12 @@ def align_seconds(metrics: Mapping[str, Any]) -> float:
     """Seconds that the label party aligned for, in one piece or bucket by bucket."""
     spent: float = sum(seconds for phase, seconds in metrics["seconds"].items() if phase.split("/")[0] == "align")
     return round(spent, 4)
+
+
+def processor_seconds() -> float:
+    """Processor time of all processes that were started here and have ended: of a job, those of all parties."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager

@@ -4,7 +4,8 @@ Rows are those that are fitted to; a quarter as many are held out. Settings: own
 the feature party), bins (at most), told (columns that say something of the label, as far as there are so many; as many
 are kept at most). Seconds: `binning`, `selection`, `fit` (all fits, with standard errors), `per_iteration` (one
 gradient with its share of the last fit), `evaluation`, `total` (the model at the label party from its start to its
-end), `job` (everything from the start of the processes to the end).
+end), `job` (everything from the start of the processes to the end). `processor`: seconds of processor time of all
+processes together in all of `job`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,17 @@ from typing import Any, Final
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import identifiers, median, peak_memory, run_job, scratch, write_table
+from fedcredit.cli.benches.jobs import (
+    identifiers,
+    median,
+    peak_memory,
+    processor_seconds,
+    run_job,
+    scratch,
+    write_table,
+)
 
-__all__ = ["run"]
+__all__ = ["WIDE", "over_tables", "run", "write_tables"]
 
 CASES: tuple[dict[str, int], ...] = (
     {"rows": 30_000, "own": 13, "other": 10},
@@ -45,28 +54,31 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
     jobs = []
+    model = {"kind": "scorecard", "method": "quantile", "max_bin": case["bins"], "max_features": min(40, case["told"])}
     with scratch() as folder:
-        _write_tables(folder, case)
+        write_tables(folder, case)
         for _ in range(repeat):
-            begun = time.perf_counter()
-            metrics = run_job(folder, _job(case))
-            jobs.append((metrics["models"][0], time.perf_counter() - begun))
+            begun, spent = time.perf_counter(), processor_seconds()
+            metrics = run_job(folder, over_tables("bench-scorecard", model))
+            jobs.append((metrics["models"][0], time.perf_counter() - begun, processor_seconds() - spent))
             memory = peak_memory(metrics)
-    models = [model for model, _ in jobs]
+    models = [model for model, *_ in jobs]
     parts = {name: median([m["parts"][name] for m in models]) for name in models[0]["parts"]}
     return {
         "case": case | {"trained": models[0]["fit"]["rows"]},
         "seconds": parts
-        | {"total": median([m["seconds"] for m in models]), "job": median([seconds for _, seconds in jobs])},
+        | {"total": median([m["seconds"] for m in models]), "job": median([seconds for _, seconds, _ in jobs])},
         "columns": sum(row["kept"] for row in models[0]["selection"]),
         "gradients": models[0]["fit"]["gradients"],
+        "processor": median([spent for *_, spent in jobs]),
         "bytes": models[0]["bytes"],
         "rounds": models[0]["rounds"],
         "rss_mib": memory,
     }
 
 
-def _write_tables(folder: Path, case: dict[str, int]) -> None:
+def write_tables(folder: Path, case: dict[str, int]) -> None:
+    """The tables of both parties, bank.parquet and tax.parquet, with rows to hold out beside those of the case."""
     rng = np.random.default_rng(7)
     n, own, other = round(case["rows"] / (1 - HELD_OUT)), case["own"], case["other"]
     table = rng.normal(size=(own + other, n)).astype(np.float32)
@@ -83,16 +95,15 @@ def _write_tables(folder: Path, case: dict[str, int]) -> None:
     write_table(folder / "tax.parquet", ids[order], theirs)
 
 
-def _job(case: dict[str, int]) -> dict[str, Any]:
+def over_tables(name: str, model: dict[str, Any]) -> dict[str, Any]:
+    """A job with one model over the tables that `write_tables` wrote."""
     return {
-        "job": {"name": "bench-scorecard", "purpose": "research", "seed": 7},
+        "job": {"name": name, "purpose": "research", "seed": 7},
         "parties": {
             "bank": {"table": "bank.parquet", "id": "uscc", "label": "label"},
             "tax": {"table": "tax.parquet", "id": "uscc"},
         },
         "intersect": {"mode": "auto"},
         "split": {"holdout": HELD_OUT},
-        "model": [
-            {"kind": "scorecard", "method": "quantile", "max_bin": case["bins"], "max_features": min(40, case["told"])}
-        ],
+        "model": [model],
     }
