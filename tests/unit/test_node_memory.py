@@ -87,8 +87,8 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
     # Counts under ring-LWE: of the labels what is encrypted, at most of two million rows at a time.
     binned: dict[str, Any] = {"kind": "binning", "params": {}}
     assert need(BANK, 100_000, 300, 10, **binned) == base + 100_000 * (300 + 80)
-    assert need(TAX, 100_000, 300, 10, **binned) == base + 100_000 * (600 + 100)
-    many = (48 << 20) + 10_000_000 * 256 + 10_000_000 * 300 + (256 << 20) + 255 * 8192 * 100
+    assert need(TAX, 100_000, 300, 10, **binned) == base + 100_000 * (600 + 150)
+    many = (48 << 20) + 10_000_000 * 256 + 10_000_000 * 300 + (256 << 20) + 255 * 8192 * 150
     assert need(TAX, 10_000_000, 300, 10, **binned) == many
     assert need(TAX, 100_000, 300, 10, groupsum="onehot", **binned) == base + 100_000 * 300 + (256 << 20)
 

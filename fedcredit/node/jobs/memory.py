@@ -55,8 +55,8 @@ NUMBER_BYTES = 36
 LABEL_BYTES = 80
 """Of a label under ring-LWE at its owner: its number, and 22.5 bytes of a ciphertext in each of three copies."""
 
-UNPACKED_BYTES = 100
-"""Of a label under ring-LWE at who counts: 48 bytes unpacked, and 22.5 in each of two copies."""
+UNPACKED_BYTES = 150
+"""Of a label under ring-LWE at who counts: 96 bytes as factors with their quotients, and 22.5 in each of two copies."""
 
 
 def needed_memory(specification: JobSpecification, me: PartyId) -> int:
