@@ -201,7 +201,7 @@ def test_the_readmes_job_file_is_one(tmp_path: Path) -> None:
         (tmp_path / table).touch()
     job = load_job(tmp_path / "job.toml")
     assert job.label_party == "bank"
-    assert [model.kind for model in job.models] == ["gbdt"]
+    assert [model.kind for model in job.models] == ["scorecard", "gbdt"]
 
 
 def test_what_ci_runs_is_what_the_readme_says() -> None:

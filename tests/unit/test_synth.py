@@ -178,8 +178,13 @@ def test_demo_job_names_its_tables_and_one_label(tmp_path):
     for table in job["parties"].values():
         header = (path.parent / table["table"]).read_text(encoding="utf-8").splitlines()[0].split(",")
         assert {table["id"], *table.get("drop", []), *filter(None, [table.get("label")])} <= set(header)
-    assert job["model"][0]["kind"] == "gbdt"
+    assert [model["kind"] for model in job["model"]] == ["gbdt"]
     assert load_job(path).job.name == "sme-default"
+
+
+def test_a_demo_with_enough_rows_makes_a_scorecard_too(tmp_path):
+    job = load_job(write_demo(tmp_path, 4_000, 9))
+    assert [model.kind for model in job.models] == ["scorecard", "gbdt"]
 
 
 def test_no_column_holds_a_hidden_trait(consortium):
