@@ -57,7 +57,7 @@ class GradientBoosting:
         self,
         params: TreeParams | None = None,
         *,
-        hide_nodes: bool = False,
+        hide_nodes: bool = True,
         groupsum: Literal["auto", "onehot", "paillier"] = "auto",
         **names: Any,
     ) -> None:

@@ -41,7 +41,7 @@ class GbdtSection(Section):
     kind: Literal["gbdt"] = "gbdt"
     name: Name | None = None
     groupsum: Literal["auto", "onehot", "paillier"] = "auto"
-    hide_nodes: bool = False
+    hide_nodes: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
