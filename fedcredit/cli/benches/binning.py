@@ -17,6 +17,7 @@ import numpy as np
 from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.jobs import (
     identifiers,
+    load,
     median,
     peak_memory,
     processor_seconds,
@@ -63,6 +64,7 @@ def _measure(case: dict[str, int], method: str, repeat: int) -> dict[str, Any]:
             "job": median([seconds for _, seconds, _ in jobs]),
         },
         "processor": median([spent for *_, spent in jobs]),
+        "load": load(),
         "bytes": models[0]["bytes"],
         "rounds": models[0]["rounds"],
         "rss_mib": memory,

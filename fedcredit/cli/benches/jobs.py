@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import statistics
 import tempfile
@@ -24,6 +25,7 @@ __all__ = [
     "align_seconds",
     "identifiers",
     "identifiers_of",
+    "load",
     "median",
     "peak_memory",
     "processor_seconds",
@@ -81,6 +83,11 @@ def align_seconds(metrics: Mapping[str, Any]) -> float:
     """Seconds that the label party aligned for, in one piece or bucket by bucket."""
     spent: float = sum(seconds for phase, seconds in metrics["seconds"].items() if phase.split("/")[0] == "align")
     return round(spent, 4)
+
+
+def load() -> float:
+    """How many threads had or wanted a processor over the last minute, of the bench and of others."""
+    return round(os.getloadavg()[0], 1)
 
 
 def processor_seconds() -> float:

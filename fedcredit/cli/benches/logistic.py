@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import median, peak_memory, processor_seconds, run_job, scratch
+from fedcredit.cli.benches.jobs import load, median, peak_memory, processor_seconds, run_job, scratch
 from fedcredit.cli.benches.scorecard import WIDE, over_tables, write_tables
 
 __all__ = ["run"]
@@ -56,6 +56,7 @@ def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
         },
         "gradients": models[0]["fit"]["gradients"],
         "processor": median([spent for *_, spent in jobs]),
+        "load": load(),
         "bytes": models[0]["bytes"],
         "rounds": models[0]["rounds"],
         "rss_mib": memory,

@@ -20,6 +20,7 @@ import numpy as np
 from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.jobs import (
     identifiers,
+    load,
     median,
     peak_memory,
     processor_seconds,
@@ -71,6 +72,7 @@ def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
         "columns": sum(row["kept"] for row in models[0]["selection"]),
         "gradients": models[0]["fit"]["gradients"],
         "processor": median([spent for *_, spent in jobs]),
+        "load": load(),
         "bytes": models[0]["bytes"],
         "rounds": models[0]["rounds"],
         "rss_mib": memory,
