@@ -28,6 +28,7 @@ from alignment import describe
 from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.kernels import group, rlwe
 from fedcredit.kernels.paillier import OwnerKernel, PublicKernel
+from fedcredit.kernels.rlwe_limbs import Limbs
 
 POINTS = 64
 CIPHERTEXTS = 8
@@ -89,6 +90,32 @@ def rlwe_cases() -> Iterator[Case]:
         "ring-LWE inner products, column",
         numbers,
         lambda s: public.inner_products(seeds[3], c, s[None], masks[0, :1], secret=seeds[5]),
+    )
+    codes = np.random.default_rng(9).integers(0, 10, (RANDOM_SECRETS + 1, 1, rlwe.SLOTS)).astype(np.uint8)
+    codes[0] = 0
+    cells = np.arange(4)
+    groups, first = cells.astype(np.uint8), np.array([0, 4], np.uint32)
+    weights, one = 10_001**cells, masks[0, :1]
+    yield (
+        "ring-LWE coded products, codes",
+        codes,
+        lambda s: public.coded_products(
+            seeds[3], c, rlwe.Coded(s, np.zeros(4, np.uint32), groups, weights, first), one, secret=seeds[5]
+        ),
+    )
+    fine = np.random.default_rng(10).integers(-(1 << 14), 1 << 14, (RANDOM_SECRETS + 1, 1, rlwe.SLOTS)).astype(np.int32)
+    fine[0] = 0
+    whole = slice(0, 1)
+    for ending, pairs in (("", False), (" of pairs", True)):
+        yield (
+            f"ring-LWE limb products{ending}, numbers",
+            fine,
+            lambda s, p=pairs: Limbs(s, 1, 14, p).products(public, seeds[3], c, whole, one, secret=seeds[5]),
+        )
+    yield (
+        "ring-LWE prepared products, numbers",
+        fine,
+        lambda s: Limbs(s, 1, 14).prepare().products(public, seeds[3], c, whole, one, secret=seeds[5]),
     )
 
 
