@@ -238,7 +238,7 @@ def by_significance(
         if enter is None:
             p = Estimates(values, np.sqrt(np.diag(covariance))).p_values[1:].tolist()
             chosen = Selection(
-                tuple(Verdict(c, True, "p-value", v, f"p-value {v:.4f}") for c, v in zip(names, p, strict=True))
+                tuple(Verdict(c, True, "p-value", v, f"p-value {_p(v)}") for c, v in zip(names, p, strict=True))
             )
         else:
             chosen = stepwise(names, values, part, enter=enter, leave=leave)
@@ -298,7 +298,7 @@ def stepwise(
         worst = max(inside, key=lambda j: (now[j], j), default=None)
         if worst is not None and now[worst] > leave:
             inside.remove(worst)
-            last[worst] = now[worst], f"left at p-value {now[worst]:.4f}, above {leave:g}"
+            last[worst] = now[worst], f"left at p-value {_p(now[worst])}, above {leave:g}"
             continue
         offers = {j: p_values(inside | {j})[j] for j in range(1, d) if j not in inside}
         best = min(offers, key=lambda j: (offers[j], j), default=None)
@@ -309,12 +309,17 @@ def stepwise(
     verdicts = []
     for j, column in enumerate(columns, start=1):
         if j in inside:
-            verdicts.append(Verdict(column, True, "p-value", now[j], f"p-value {now[j]:.4f}, not above {leave:g}"))
+            verdicts.append(Verdict(column, True, "p-value", now[j], f"p-value {_p(now[j])}, not above {leave:g}"))
         else:
             p = p_values(inside | {j})[j]
-            figure, why = last.get(j, (p, f"never entered: p-value {p:.4f}, not below {enter:g}"))
+            figure, why = last.get(j, (p, f"never entered: p-value {_p(p)}, not below {enter:g}"))
             verdicts.append(Verdict(column, False, "p-value", figure, why))
     return Selection(tuple(verdicts))
+
+
+def _p(value: float) -> str:
+    """A p-value as a table shows it."""
+    return f"{value:.4f}" if value >= 1e-4 else "below 0.0001"
 
 
 def _each(

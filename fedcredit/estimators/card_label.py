@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias
@@ -76,7 +76,6 @@ class LabelCard:
     train: CardRows = field(repr=False)
     test: CardRows = field(repr=False)
     stages: Stages = field(repr=False)
-    progress: Callable[[str, int, int], None] = field(repr=False)
 
     async def run(self, model: str) -> LabelOutcome:
         """Select, fit, tally. Raises: PeerLost, PeerError, and DataError NO_COLUMNS_LEFT and those of the fit."""
@@ -194,7 +193,6 @@ class LabelCard:
         """Fit, drop what is not significant, fit again; the fit that stands, and how many there were."""
         for number in range(MAX_FITS):
             fit = await self.stages.run(f"fit.{number}", FittedLabel, partial(self._fit, number))
-            self.progress("fit", number + 1, MAX_FITS)
             selection = self._judged(self.table, fit, number)
             stands = len(selection.kept) == len(selection.verdicts)
             self.table.apply(selection)

@@ -126,7 +126,7 @@ class Scorecard:
             train, test = rows_of(params, columns, label), rows_of(params, held.columns, held.label)
             table = CardTable(federation.me, own.columns, binning.foreign_)
             self.binning_ = binning
-            self.outcome_: LabelOutcome = await LabelCard(params, own, table, train, test, stages, progress).run(model)
+            self.outcome_: LabelOutcome = await LabelCard(params, own, table, train, test, stages).run(model)
             self.part_ = self.outcome_.part
             listed = zip(table.columns, self.outcome_.stability.tolist(), strict=True)
             self.stability_ = [(column.name, column.party, i) for column, i in listed]
@@ -231,7 +231,7 @@ class Scorecard:
         table = CardTable(federation.me, own.columns, ())
         stages = Stages(replace(federation, feature_parties=()), "alone", run_at_once)
         params = replace(self._checked, merged_card=False)
-        card = LabelCard(params, own, table, train, test, stages, lambda _phase, _done, _all: None)
+        card = LabelCard(params, own, table, train, test, stages)
         try:
             return await card.run("alone")
         except DataError as error:
