@@ -18,6 +18,7 @@ import typer
 __all__ = ["BENCHES", "Bench", "Options", "run"]
 
 BENCHES: dict[str, str] = {
+    "audit": "fedcredit.cli.benches.audit:run",
     "binning": "fedcredit.cli.benches.binning:run",
     "gbdt": "fedcredit.cli.benches.gbdt:run",
     "groupsum": "fedcredit.cli.benches.groupsum:run",

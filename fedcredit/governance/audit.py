@@ -4,6 +4,9 @@ A log is a list of entries, one line of canonical JSON each, and a signed head: 
 over those lines (`fedcredit.governance.merkle`). An entry says what happened in which job and when; it holds numbers,
 names and hashes, never a row's value or a person's identifier. A head that another party kept convicts a log that
 was rolled back or rewritten, even with a valid signature.
+
+Entries that came at the same time are written together, as one batch under one head; each says how many of its batch
+come after it, so that what a crash left of a batch is told from entries that somebody added.
 """
 
 from __future__ import annotations
@@ -12,22 +15,47 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from json.encoder import encode_basestring_ascii
 
 from fedcredit.errors import DataError, Problem
-from fedcredit.governance.merkle import HASH_BYTES, Tree, leaf_hash, tree_of
+from fedcredit.governance.leaves import Leaves
+from fedcredit.governance.merkle import HASH_BYTES, Tree, leaf_hash
+from fedcredit.kernels.log import first_bad
 
-__all__ = ["MAX_LINE_BYTES", "AuditBroken", "Entry", "Event", "Fact", "Head", "SignedHead", "check_log", "continues"]
+__all__ = [
+    "MAX_BATCH",
+    "MAX_LINE_BYTES",
+    "AuditBroken",
+    "Draft",
+    "Entry",
+    "Event",
+    "Fact",
+    "Head",
+    "SignedHead",
+    "check_block",
+    "check_log",
+    "check_tree",
+    "continues",
+    "is_interrupted_batch",
+    "line_of",
+    "stamp",
+]
 
 Fact = str | int | bool
 
 MAX_LINE_BYTES = 16 * 1024
 """A longer entry is refused: an entry names what happened, it does not carry it."""
 
+MAX_BATCH = 4096
+"""Entries that are written together at most, and so the most that a crash can leave unacknowledged."""
+
+_quoted = encode_basestring_ascii
+"""A text as JSON in ASCII: the one part of an entry's form that is not obvious, and the standard library's."""
+_MAX_END_BYTES = 128  # what a line has beside a draft's `begin` is shorter
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MAX_TEXT = 256
 
@@ -60,10 +88,42 @@ class Event(StrEnum):
     LOG_RECOVERED = "log_recovered"  # a crash left an entry that was never acknowledged; it was set aside
 
 
+_EVENT_NAMES = tuple(event.value.encode() for event in Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What will be an entry once its place and time are known. `facts` are counts, names and hashes.
+
+    `begin` is its line as far as it does not depend on them.
+    Raises: AuditBroken (AUDIT_ENTRY) where a field is not of that kind, or all of them are too long.
+    """
+
+    event: Event
+    job: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    begin: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.job, str) or len(self.job) > _MAX_TEXT:
+            raise AuditBroken("AUDIT_ENTRY", "audit log", "the job's name is no short text")
+        for name, value in self.facts.items():
+            # A float would make the canonical form a matter of taste, and data rarely come as anything else.
+            if not _NAME.fullmatch(name) or not isinstance(value, Fact) or len(str(value)) > _MAX_TEXT:
+                raise AuditBroken("AUDIT_ENTRY", "audit log", f"{name[:40]!r} is not a short text, integer or flag")
+        facts = ",".join([f'"{name}":{_fact(self.facts[name])}' for name in sorted(self.facts)])
+        begin = f'{{"event":"{self.event.value}","facts":{{{facts}}},"job":{_quoted(self.job)}'
+        # What cannot be read again must not be written.
+        if len(begin) > MAX_LINE_BYTES - _MAX_END_BYTES:
+            raise AuditBroken("AUDIT_ENTRY", "audit log", f"an entry of more than {MAX_LINE_BYTES} bytes")
+        object.__setattr__(self, "begin", begin)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One thing that happened. `facts` are counts, names and hashes in lower-case hexadecimal.
 
+    `more` is how many entries were written after it in the same batch.
     Raises: AuditBroken (AUDIT_ENTRY) where a field is not of that kind.
     """
 
@@ -72,31 +132,21 @@ class Entry:
     event: Event
     job: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    more: int = 0
 
     def __post_init__(self) -> None:
         # bool and float compare equal to integers but are written differently.
         if type(self.sequence) is not int or self.sequence < 0:
             raise AuditBroken("AUDIT_ENTRY", "audit log", "a sequence number is not a natural number")
-        if self.time.tzinfo is None or not isinstance(self.job, str) or len(self.job) > _MAX_TEXT:
-            raise AuditBroken("AUDIT_ENTRY", f"entry {self.sequence}", "time without zone, or no short job name")
-        for name, value in self.facts.items():
-            # A float would make the canonical form a matter of taste, and data rarely come as anything else.
-            if not _NAME.fullmatch(name) or not isinstance(value, Fact) or len(str(value)) > _MAX_TEXT:
-                raise AuditBroken(
-                    "AUDIT_ENTRY", f"entry {self.sequence}", f"{name[:40]!r} is not a short text, integer or flag"
-                )
+        if type(self.more) is not int or not 0 <= self.more < MAX_BATCH:
+            raise AuditBroken("AUDIT_ENTRY", f"entry {self.sequence}", "is of no batch that can be")
+        if self.time.tzinfo is None:
+            raise AuditBroken("AUDIT_ENTRY", f"entry {self.sequence}", "its time has no zone")
+        Draft(self.event, self.job, self.facts)
 
     def encode(self) -> bytes:
         """The entry as one line without its end: JSON with sorted keys and no spaces, in ASCII."""
-        return _canonical(
-            {
-                "event": self.event.value,
-                "facts": dict(self.facts),
-                "job": self.job,
-                "sequence": self.sequence,
-                "time": self.time.astimezone(UTC).isoformat(timespec="milliseconds"),
-            }
-        )
+        return line_of(Draft(self.event, self.job, self.facts).begin, self.sequence, self.more, stamp(self.time))
 
     @classmethod
     def decode(cls, line: bytes) -> Entry:
@@ -112,6 +162,7 @@ class Entry:
                 event=Event(raw["event"]),
                 job=raw["job"],
                 facts=raw["facts"],
+                more=raw.get("more", 0),
             )
             same = entry.encode() == line
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -170,31 +221,87 @@ def check_log(lines: Iterable[bytes], head: Head) -> Tree:
     """
     tree = Tree()
     for index, line in enumerate(lines):
-        if Entry.decode(line).sequence != index:
-            raise AuditBroken(
-                "AUDIT_TAMPERED", f"entry {index}", "out of sequence: an entry was removed, added or moved"
-            )
+        _check_line(line, index)
         tree = tree.append(leaf_hash(line))
+    check_tree(tree, head)
+    return tree
+
+
+def check_block(block: bytes, first: int) -> Leaves:
+    """The leaf hashes of many lines at once, each with its line feed, after checking them as `check_log` does.
+
+    `first` is the number of the first one. Raises: AuditBroken (AUDIT_ENTRY, AUDIT_TAMPERED).
+    """
+    bad = first_bad(block, first, max_line=MAX_LINE_BYTES, max_text=_MAX_TEXT, max_batch=MAX_BATCH, events=_EVENT_NAMES)
+    if bad is not None:
+        _check_line(block.split(b"\n")[bad], first + bad)
+        # The two readers of the form disagree about this line; what either refuses is refused.
+        raise AuditBroken("AUDIT_ENTRY", f"entry {first + bad}", "a line is not an entry in canonical form")
+    return Leaves.of(block)
+
+
+def check_tree(tree: Tree, head: Head) -> None:
+    """Check that `tree` is the one that `head` stands for. Raises: AuditBroken (AUDIT_TAMPERED)."""
     if tree.size != head.size:
         raise AuditBroken("AUDIT_TAMPERED", "audit log", f"{tree.size} entries where {head.size} were signed")
     if tree.root != head.root:
         raise AuditBroken("AUDIT_TAMPERED", "audit log", "the entries lead to another root than the signed one")
-    return tree
 
 
-def continues(leaves: Sequence[bytes], older: Head) -> None:
+def continues(leaves: Leaves, older: Head) -> None:
     """Check that a log's leaf hashes begin with those of a head kept elsewhere.
 
     Raises: AuditBroken (AUDIT_ROLLED_BACK) if the log is shorter, or is another one.
     """
     if len(leaves) < older.size:
         what = f"{len(leaves)} entries, but {older.size} were signed before"
-    elif tree_of(leaves[: older.size]).root != older.root:
+    elif leaves.tree(older.size).root != older.root:
         what = f"its first {older.size} entries are not those signed before"
     else:
         return
     raise AuditBroken("AUDIT_ROLLED_BACK", f"audit log of {older.origin}", what, "restore the log from its backup")
 
 
-def _canonical(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+def is_interrupted_batch(rest: bytes, size: int) -> bool:
+    """Whether what follows the `size` entries of a log can be what a crash left of one batch, and so of nothing that
+    was acknowledged.
+
+    A disk may have kept any part of what was not synced; so lines that cannot be read count as lost. Those that can
+    must be of one and the same batch, the one that comes next, and no more than it has.
+    """
+    lines = rest.removesuffix(b"\n").split(b"\n")
+    if len(lines) == 1:
+        return True
+    ends, last = set(), size - 1
+    for line in lines[: MAX_BATCH + 1]:
+        try:
+            entry = Entry.decode(line)
+        except AuditBroken:
+            continue
+        if entry.sequence <= last:
+            return False
+        last = entry.sequence
+        ends.add(entry.sequence + entry.more + 1)
+    return len(ends) == 1 and len(lines) <= min(ends.pop() - size, MAX_BATCH)
+
+
+def line_of(begin: str, sequence: int, more: int, time: str) -> bytes:
+    """The line of an entry, from its `Draft.begin` and what depends on its place."""
+    of_batch = f',"more":{more}' if more else ""
+    return f'{begin}{of_batch},"sequence":{sequence},"time":"{time}"}}'.encode()
+
+
+def stamp(time: datetime) -> str:
+    """A moment as entries have it."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _check_line(line: bytes, index: int) -> None:
+    if Entry.decode(line).sequence != index:
+        raise AuditBroken("AUDIT_TAMPERED", f"entry {index}", "out of sequence: an entry was removed, added or moved")
+
+
+def _fact(value: Fact) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)

@@ -12,17 +12,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from fedcredit.errors import DataError, Problem
 
 __all__ = [
     "EMPTY_ROOT",
     "HASH_BYTES",
+    "Levels",
     "ProofInvalid",
     "Tree",
+    "consistency_path",
     "consistency_proof",
+    "inclusion_path",
     "inclusion_proof",
     "leaf_hash",
+    "levels_of",
     "node_hash",
     "tree_of",
     "verify_consistency",
@@ -31,6 +36,9 @@ __all__ = [
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+Levels: TypeAlias = Sequence[Sequence[bytes]]
+"""A tree level by level, from the leaves to the root."""
 
 
 class ProofInvalid(DataError):
@@ -62,16 +70,19 @@ class Tree:
     size: int = 0
     peaks: tuple[bytes, ...] = ()
 
-    def append(self, leaf: bytes) -> Tree:
-        """The tree with one more leaf hash."""
-        peaks = [*self.peaks, leaf]
-        # Appending is binary addition of one: every trailing set bit merges two subtrees of the same size.
-        carry = self.size
-        while carry & 1:
-            right, left = peaks.pop(), peaks.pop()
-            peaks.append(node_hash(left, right))
-            carry >>= 1
-        return Tree(self.size + 1, tuple(peaks))
+    def append(self, *leaves: bytes) -> Tree:
+        """The tree with more leaf hashes, in order."""
+        peaks, size = [*self.peaks], self.size
+        for leaf in leaves:
+            peaks.append(leaf)
+            # Appending is binary addition of one: every trailing set bit merges two subtrees of the same size.
+            carry = size
+            while carry & 1:
+                right, left = peaks.pop(), peaks.pop()
+                peaks.append(node_hash(left, right))
+                carry >>= 1
+            size += 1
+        return Tree(size, tuple(peaks))
 
     @property
     def root(self) -> bytes:
@@ -86,22 +97,12 @@ class Tree:
 
 def tree_of(leaves: Iterable[bytes]) -> Tree:
     """The tree over leaf hashes, in order."""
-    tree = Tree()
-    for leaf in leaves:
-        tree = tree.append(leaf)
-    return tree
+    return Tree().append(*leaves)
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The proof that leaf `index` is in the tree over all of `leaves`. Raises ProofInvalid if there is no such leaf."""
-    if not 0 <= index < len(leaves):
-        raise ProofInvalid(f"no leaf {index} in a tree of {len(leaves)}")
-    proof = []
-    for level in _levels(leaves):
-        if index ^ 1 < len(level):
-            proof.append(level[index ^ 1])
-        index >>= 1
-    return tuple(proof)
+    return inclusion_path(levels_of(leaves), index)
 
 
 def consistency_proof(leaves: Sequence[bytes], first_size: int) -> tuple[bytes, ...]:
@@ -109,12 +110,30 @@ def consistency_proof(leaves: Sequence[bytes], first_size: int) -> tuple[bytes, 
 
     Raises: ProofInvalid unless 0 < first_size <= len(leaves): nothing is consistent with an empty tree.
     """
-    if not 0 < first_size <= len(leaves):
-        raise ProofInvalid(f"no consistency between trees of {first_size} and {len(leaves)}")
-    if first_size == len(leaves):
+    return consistency_path(levels_of(leaves), first_size)
+
+
+def inclusion_path(levels: Levels, index: int) -> tuple[bytes, ...]:
+    """As `inclusion_proof`, from the levels of the tree."""
+    size = len(levels[0])
+    if not 0 <= index < size:
+        raise ProofInvalid(f"no leaf {index} in a tree of {size}")
+    proof = []
+    for level in levels:
+        if index ^ 1 < len(level):
+            proof.append(level[index ^ 1])
+        index >>= 1
+    return tuple(proof)
+
+
+def consistency_path(levels: Levels, first_size: int) -> tuple[bytes, ...]:
+    """As `consistency_proof`, from the levels of the tree."""
+    size = len(levels[0])
+    if not 0 < first_size <= size:
+        raise ProofInvalid(f"no consistency between trees of {first_size} and {size}")
+    if first_size == size:
         return ()
-    levels = _levels(leaves)
-    node, last, height = first_size - 1, len(leaves) - 1, 0
+    node, last, height = first_size - 1, size - 1, 0
     while node & 1:  # climb to the largest complete subtree that ends the first tree
         node, last, height = node >> 1, last >> 1, height + 1
     proof = [levels[height][node]] if node else []  # a first tree that is one complete subtree is known by its root
@@ -188,9 +207,11 @@ def verify_consistency(
         raise ProofInvalid("leads to another root")
 
 
-def _levels(leaves: Sequence[bytes]) -> list[Sequence[bytes]]:
-    # From the leaves up. A last node without a sibling rises unchanged; that is the RFC's split at the largest power
-    # of two, seen level by level.
+def levels_of(leaves: Sequence[bytes]) -> Levels:
+    """The tree level by level, from the leaves up.
+
+    A last node without a sibling rises unchanged; that is the RFC's split at the largest power of two.
+    """
     levels = [leaves]
     while len(levels[-1]) > 1:
         below = levels[-1]

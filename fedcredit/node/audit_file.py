@@ -1,8 +1,9 @@
 """A party's audit log on disk: `entries.jsonl`, one entry a line, and `checkpoint`, the signed head.
 
-`append` returns when entry and head are durable, so whatever waits for it has been recorded. A crash leaves at most
-one line that was never acknowledged; it is set aside when the log is next opened. Anything else that does not match
-the signed head is tampering, and the log refuses to open.
+`append` returns when entry and head are durable, so whatever waits for it has been recorded. Entries that came at the
+same time are one batch: one write, one signature. A crash leaves at most one batch that was never acknowledged; it is
+set aside when the log is next opened. Anything else that does not match the signed head is tampering, and the log
+refuses to open.
 """
 
 from __future__ import annotations
@@ -10,24 +11,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from fedcredit.errors import ConfigError, Problem
-from fedcredit.governance.audit import AuditBroken, Entry, Event, Fact, Head, SignedHead, check_log, continues
+from fedcredit.governance.audit import MAX_BATCH, Draft, Event, Fact, Head, SignedHead, line_of, stamp
 from fedcredit.governance.merkle import Tree, leaf_hash
+from fedcredit.node.audit_scan import CHECKPOINT, ENTRIES, Scan, Verifier, scan_log
 from fedcredit.node.durable_files import replace_file
 from fedcredit.runtime.clock import Clock
 
-__all__ = ["AuditFile", "Verifier", "read_log"]
+__all__ = ["AuditFile"]
 
 Signer = Callable[[bytes], bytes]
-Verifier = Callable[[bytes, bytes], object]
-"""Called with signature and body, as by `cryptography`'s public keys; raises on a bad signature."""
 
-_ENTRIES, _CHECKPOINT, _SET_ASIDE = "entries.jsonl", "checkpoint", "unacknowledged.jsonl"
+_SET_ASIDE = "unacknowledged.jsonl"
 
 
 class AuditFile:
@@ -55,12 +55,23 @@ class AuditFile:
         Raises: ConfigError (AUDIT_UNAVAILABLE) if the disk refuses. What is on it is then settled by opening the log
         again, so this one takes no more entries: what cannot be recorded must not happen.
         """
+        return self.append_all([Draft(event, job, facts)])
+
+    def append_all(self, drafts: Sequence[Draft]) -> SignedHead:
+        """Record all of `drafts`, in order, as one batch: when this returns they are on disk and in the head returned.
+
+        It costs the disk what one entry costs it. Raises as `append` does, and then none of them was acknowledged;
+        ValueError unless there are 1 to MAX_BATCH.
+        """
+        if not 0 < len(drafts) <= MAX_BATCH:
+            raise ValueError(f"a batch of {len(drafts)} entries")
         if self._failed:
             raise self._unavailable("an earlier entry could not be written")
-        line = Entry(sequence=self._tree.size, time=self._clock.now(), event=event, job=job, facts=facts).encode()
-        tree = self._tree.append(leaf_hash(line))
+        time, first, last = stamp(self._clock.now()), self._tree.size, len(drafts) - 1
+        lines = [line_of(draft.begin, first + i, last - i, time) for i, draft in enumerate(drafts)]
+        tree = self._tree.append(*map(leaf_hash, lines))
         try:
-            _write_all(self._entries, line + b"\n")
+            _write_all(self._entries, b"\n".join(lines) + b"\n")
             os.fsync(self._entries)
             head = self._write_head(tree)
         except OSError as error:
@@ -77,7 +88,7 @@ class AuditFile:
     @property
     def usable(self) -> bool:
         """Whether the next entry can be hoped to be written: none has failed, and the log is still there."""
-        there = (self._folder / _CHECKPOINT).exists() and (self._folder / _ENTRIES).exists()
+        there = (self._folder / CHECKPOINT).exists() and (self._folder / ENTRIES).exists()
         return there and not self._failed and os.access(self._folder, os.W_OK)
 
     def close(self) -> None:
@@ -101,19 +112,17 @@ class AuditFile:
         self._lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._take_lock()
-            if not (folder / _CHECKPOINT).exists() and not (folder / _ENTRIES).exists():
+            if not (folder / CHECKPOINT).exists() and not (folder / ENTRIES).exists():
                 self._write_head(Tree())
-            lines, torn = _read(folder, verify, self._origin)
-            self._tree = check_log(lines, _head(folder, verify, self._origin))
-            if known is not None:
-                continues([leaf_hash(line) for line in lines], known)
-            self._entries = os.open(folder / _ENTRIES, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            found = scan_log(folder, self._origin, verify, known)
+            self._tree = found.tree
+            self._entries = os.open(folder / ENTRIES, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except BaseException:
             os.close(self._lock)
             raise
         try:
-            if torn:
-                self._set_aside(torn, sum(len(line) + 1 for line in lines))
+            if found.rest:
+                self._set_aside(found)
         except BaseException:
             self.close()
             raise
@@ -133,52 +142,16 @@ class AuditFile:
     def _write_head(self, tree: Tree) -> SignedHead:
         head = Head(self._origin, tree.size, tree.root)
         signed = SignedHead(head, self._sign(head.body()))
-        replace_file(self._folder / _CHECKPOINT, signed.encode())
+        replace_file(self._folder / CHECKPOINT, signed.encode())
         return signed
 
-    def _set_aside(self, torn: bytes, acknowledged_bytes: int) -> None:
+    def _set_aside(self, found: Scan) -> None:
         with (self._folder / _SET_ASIDE).open("ab") as file:
-            file.write(torn.rstrip(b"\n") + b"\n")
+            file.write(found.rest.removesuffix(b"\n") + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        os.ftruncate(self._entries, acknowledged_bytes)
-        self.append(Event.LOG_RECOVERED, "", unacknowledged_bytes=len(torn))
-
-
-def read_log(folder: Path, origin: str, verify: Verifier, known: Head | None = None) -> tuple[list[Entry], SignedHead]:
-    """The verified entries of the log in `folder` and its head; opens nothing for appending. Raises AuditBroken."""
-    lines, _ = _read(folder, verify, origin)
-    signed = SignedHead.decode((folder / _CHECKPOINT).read_bytes())
-    check_log(lines, signed.head)
-    if known is not None:
-        continues([leaf_hash(line) for line in lines], known)
-    return [Entry.decode(line) for line in lines], signed
-
-
-def _read(folder: Path, verify: Verifier, origin: str) -> tuple[list[bytes], bytes]:
-    # The acknowledged lines, and what one interrupted append left behind them.
-    head = _head(folder, verify, origin)
-    entries = folder / _ENTRIES
-    data = entries.read_bytes() if entries.exists() else b""
-    *lines, last = data.split(b"\n")
-    acknowledged, rest = lines[: head.size], [*lines[head.size :], *([last] if last else [])]
-    if len(rest) > 1:
-        raise AuditBroken("AUDIT_TAMPERED", str(entries), f"{len(lines)} entries where {head.size} were signed")
-    return acknowledged, data[sum(len(line) + 1 for line in acknowledged) :]
-
-
-def _head(folder: Path, verify: Verifier, origin: str) -> Head:
-    checkpoint = folder / _CHECKPOINT
-    if not checkpoint.exists():
-        raise AuditBroken("AUDIT_TAMPERED", str(checkpoint), "the signed head is gone")
-    signed = SignedHead.decode(checkpoint.read_bytes())
-    if signed.head.origin != origin:
-        raise AuditBroken("AUDIT_HEAD", str(checkpoint), f"the log of another origin than {origin}")
-    try:
-        verify(signed.signature, signed.head.body())
-    except Exception as error:  # each key library has its own type for it
-        raise AuditBroken("AUDIT_HEAD", str(checkpoint), "the signature does not fit") from error
-    return signed.head
+        os.ftruncate(self._entries, found.entry_bytes)
+        self.append(Event.LOG_RECOVERED, "", unacknowledged_bytes=len(found.rest))
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fedcredit.errors import ConfigError, DataError, FedcreditError, Problem
 from fedcredit.governance.audit import AuditBroken, Head
-from fedcredit.node.audit_file import Verifier, read_log
+from fedcredit.node.audit_scan import Verifier, scan_log
 from fedcredit.node.own_store import lock_folder, store_url
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState, Store
@@ -70,12 +70,12 @@ def check_audit(store: Store, folder: Path, origin: str, verifier: Callable[[], 
     if kept is None and not any((folder / name).exists() for name in ("checkpoint", "entries.jsonl")):
         return 0, []  # a node that never ran, or not long enough to begin its log
     try:
-        entries, _ = read_log(folder, origin, verifier(), None if kept is None else Head(origin, *kept))
+        found = scan_log(folder, origin, verifier(), None if kept is None else Head(origin, *kept))
     except (AuditBroken, ConfigError) as error:
         return 0, list(error.problems)
     except OSError as error:
         return 0, [Problem("AUDIT_UNAVAILABLE", str(folder), error.strerror or "cannot be read")]
-    return len(entries), []
+    return found.tree.size, []
 
 
 def check_results(store: Store, folder: Path) -> list[Problem]:

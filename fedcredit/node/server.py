@@ -22,7 +22,8 @@ from fedcredit.errors import ConfigError, FedcreditError, Problem
 from fedcredit.governance.audit import Head
 from fedcredit.ids import PartyId
 from fedcredit.node.address_book import AddressBook
-from fedcredit.node.audit_file import AuditFile, Verifier
+from fedcredit.node.audit_file import AuditFile
+from fedcredit.node.audit_scan import Verifier
 from fedcredit.node.durable_files import replace_file
 from fedcredit.node.fsck import Checked, check_folder
 from fedcredit.node.jobs import Premises, write_failure

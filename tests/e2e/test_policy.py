@@ -20,7 +20,7 @@ from e2e.conftest import ROOT, command, run_cli, write_job, write_tables
 from fedcredit.cli.job import whole
 from fedcredit.governance.audit import Entry, Event
 from fedcredit.ids import PartyId
-from fedcredit.node.audit_file import read_log
+from fedcredit.node.audit_scan import read_log
 from fedcredit.node.local import PLATFORM, Consortium
 from fedcredit.node.own_node import OwnNode
 from fedcredit.node.server import verify_audit_head

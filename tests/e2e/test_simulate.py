@@ -16,7 +16,7 @@ from cryptography import x509
 from e2e.conftest import ROOT, command, run_cli, write_job, write_tables
 
 from fedcredit.governance.audit import Event, Fact
-from fedcredit.node.audit_file import read_log
+from fedcredit.node.audit_scan import read_log
 from fedcredit.node.server import verify_audit_head
 
 

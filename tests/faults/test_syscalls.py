@@ -1,5 +1,5 @@
-"""Each system call of one checkpoint, its audit entry and one job update, made to fail or to be the last one; and each
-of a node's start after a crash.
+"""Each system call of one checkpoint, its audit entry and one job update, made to fail or to be the last one; each of
+a batch of audit entries; and each of a node's start after a crash.
 
 For every occurrence of every call between `go` and the end of the process in `writer.py`: EIO, ENOSPC, SIGKILL, by
 strace. Afterwards the store and the log must be whole, hold all that was acknowledged, and take new writes.
@@ -23,11 +23,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from faults.writer import KEY, LOG, NOW, STATE, opened
+from faults.writer import BATCH, KEY, LOG, NOW, STATE, opened
 
 from fedcredit.errors import ConfigError
 from fedcredit.governance.audit import Event
-from fedcredit.node.audit_file import read_log
+from fedcredit.node.audit_scan import read_log
 from fedcredit.node.fsck import check_audit
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.store import Holder, JobState, Store
@@ -207,6 +207,10 @@ def wrong_content(store: Store, folder: Path, outcome: Outcome) -> Iterator[str]
         yield "the checkpoint is lost"
     if "entry" in outcome.did and staged[2:] != ["align"]:
         yield "the entry is lost"
+    if staged[2:] not in ([], ["align"], BATCH):
+        yield "a part of a batch is there, or what nobody wrote"
+    if "batch" in outcome.did and staged[2:] != BATCH:
+        yield "entries of a batch are lost"
     if row.state not in (JobState.RUNNING, JobState.WAITING):
         yield "the job is in no state that it was ever in"
     if row.state is not JobState.WAITING and "update" in outcome.did:
@@ -249,6 +253,13 @@ WRITE = Window(
     frozenset({"openat", "rename", "fsync", "fdatasync", "close", "pread64", "write", "pwrite64"}),
     frozenset({"STORE_FULL", "STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE"}),
 )
+TOGETHER = Window(
+    "batch",
+    prepared,
+    ("batch", "close"),
+    frozenset({"openat", "rename", "fsync", "fdatasync", "close", "pread64", "write", "pwrite64"}),
+    frozenset({"STORE_FULL", "STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE"}),
+)
 START = Window(
     "start",
     crashed,
@@ -260,7 +271,7 @@ START = Window(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("window", [WRITE, START], ids=["write", "start"])
+@pytest.mark.parametrize("window", [WRITE, TOGETHER, START], ids=["write", "batch", "start"])
 def test_no_system_call_that_fails_loses_or_damages_anything(
     writers: Writers, tmp_path: Path, capsys: pytest.CaptureFixture[str], window: Window
 ) -> None:

@@ -1,8 +1,8 @@
 """A process that writes what a node writes, once per line of its input, each time in a child that may be hurt.
 
 A line is what to do and a folder. The child warms up, says `ready PID` and waits for the file `go`. To `write` is one
-checkpoint, its entry in the audit log, one update of a job, and the end; to `start` is to open what a crash has left,
-and the end. It says what was done only after the call has returned, by a system call (writev) that nothing else uses
+checkpoint, its entry in the audit log, one update of a job, and the end; a `batch` is many entries written together,
+and the end; to `start` is to open what a crash has left, and the end. It says what was done only after the call has returned, by a system call (writev) that nothing else uses
 and that is never made to fail.
 """
 
@@ -25,13 +25,15 @@ from fedcredit.node.recorder import Recorder
 from fedcredit.node.store import Holder, Store
 from fedcredit.runtime.clock import SystemClock
 
-__all__ = ["KEY", "LOG", "NOW", "STATE", "opened"]
+__all__ = ["BATCH", "KEY", "LOG", "NOW", "STATE", "opened"]
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 LOG = "tax"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STATE = bytes(range(256)) * 40
 """A checkpoint of some pages."""
+BATCH = [f"batch.{number}" for number in range(40)]
+"""Entries that are handed in together; with more bytes than a page."""
 
 _PATIENCE_S = 60
 
@@ -93,6 +95,26 @@ def to_write(folder: Path) -> Steps:
     }
 
 
+def to_write_a_batch(folder: Path) -> Steps:
+    """What a node writes when several entries come at once."""
+    store, audit = opened(folder)
+    recorder = Recorder(audit, store)
+
+    def close() -> None:
+        store.close()
+        audit.close()
+
+    store.stages.finish("job", "warm", STATE, NOW)
+    recorder.record(Event.STAGE_DONE, "job", stage="warm")
+    receipts = [recorder.submit(Event.STAGE_DONE, "job", {"stage": stage}) for stage in BATCH]
+
+    def batch() -> None:
+        for receipt in receipts:
+            receipt.wait()
+
+    return {"batch": batch, "close": close}
+
+
 def run(steps: Steps, folder: Path) -> None:
     """Take the steps when told to, and say how each of them went."""
     say("ready", os.getpid())
@@ -109,6 +131,9 @@ def run(steps: Steps, folder: Path) -> None:
             say("refused", name, error.code)
 
 
+STEPS = {"write": to_write, "batch": to_write_a_batch, "start": to_start}
+
+
 def main() -> None:
     """A child for each line of standard input, one after the other."""
     for line in sys.stdin:
@@ -117,7 +142,7 @@ def main() -> None:
             try:
                 what, _, place = line.strip().partition(" ")
                 folder = Path(place)
-                run({"write": to_write, "start": to_start}[what](folder), folder)
+                run(STEPS[what](folder), folder)
             except BaseException:  # noqa: BLE001 - a child says what it died of, whatever it was
                 say("bug", traceback.format_exc().replace("\n", " | "))
             os._exit(0)

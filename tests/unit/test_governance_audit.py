@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from fedcredit.errors import ConfigError
 from fedcredit.governance.audit import AuditBroken, Entry, Event, Head, SignedHead, check_log
 from fedcredit.governance.merkle import inclusion_proof, leaf_hash, verify_inclusion
-from fedcredit.node.audit_file import AuditFile, read_log
+from fedcredit.node.audit_file import AuditFile
+from fedcredit.node.audit_scan import read_log
 from fedcredit.runtime.clock import ManualClock
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -27,6 +27,7 @@
 //! - [`tree`]: half-tree GGM expansion, batch by batch.
 //! - [`onehot`]: one-hot sharing by punctured trees, the heart of the group-by-sum protocol.
 //! - [`sums`]: what a round of it computes at either side.
+//! - [`log`]: audit logs in bulk: hashes of lines, the Merkle tree over them, the form of an entry.
 //! - [`histogram`]: sums per bin in the clear, for a party's own columns.
 #![deny(unsafe_code)]
 
@@ -56,6 +57,7 @@ mod lanes1;
 pub mod lanes8;
 mod limbs;
 pub mod lines;
+pub mod log;
 pub mod okvs;
 mod okvs_place;
 mod okvs_solve;

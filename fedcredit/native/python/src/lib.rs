@@ -6,6 +6,7 @@
 mod filter;
 mod group;
 mod identifiers;
+mod log;
 mod onehot;
 mod paillier;
 mod rlwe;
@@ -46,6 +47,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filter::register(m)?;
     group::register(m)?;
     identifiers::register(m)?;
+    log::register(m)?;
     onehot::register(m)?;
     paillier::register(m)?;
     rlwe::register(m)?;

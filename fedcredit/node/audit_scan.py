@@ -1,0 +1,135 @@
+"""Reading an audit log from disk, and checking it, whatever its length: in pieces, with 32 bytes kept for an entry.
+
+Nothing here writes. A log may be read while its node adds to it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcredit.governance.audit import (
+    MAX_BATCH,
+    MAX_LINE_BYTES,
+    AuditBroken,
+    Entry,
+    Head,
+    SignedHead,
+    check_block,
+    check_tree,
+    continues,
+    is_interrupted_batch,
+)
+from fedcredit.governance.leaves import Leaves
+from fedcredit.governance.merkle import Tree
+
+__all__ = ["CHECKPOINT", "ENTRIES", "Scan", "Verifier", "read_log", "scan_log"]
+
+Verifier = Callable[[bytes, bytes], object]
+"""Called with signature and body, as by `cryptography`'s public keys; raises on a bad signature."""
+
+ENTRIES, CHECKPOINT = "entries.jsonl", "checkpoint"
+
+_BLOCK_BYTES = 8 << 20
+_REST_BYTES = MAX_BATCH * (MAX_LINE_BYTES + 1)
+_HEAD_BYTES = 4096
+_AGAIN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A log that was found whole. `rest` is what an interrupted batch left after the last signed entry."""
+
+    signed: SignedHead
+    leaves: Leaves
+    tree: Tree
+    entry_bytes: int
+    rest: bytes
+
+
+def scan_log(
+    folder: Path,
+    origin: str,
+    verify: Verifier,
+    known: Head | None = None,
+    *,
+    see: Callable[[bytes, int], object] = lambda _block, _first: None,
+) -> Scan:
+    """Check the log of `origin` in `folder`: signature, every entry, the tree, and that it continues `known`.
+
+    `see` gets the checked lines block by block with the number of the first, before the log as a whole is known to be
+    whole. Raises: AuditBroken; OSError.
+    """
+    for turn in range(_AGAIN):
+        signed = _signed_head(folder, origin, verify)
+        try:
+            return _scan(folder, signed, known, see)
+        except AuditBroken:
+            # A running node may have signed a newer head while entries were read: those are then judged by it.
+            if turn + 1 == _AGAIN or _signed_head(folder, origin, verify) == signed:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+def read_log(folder: Path, origin: str, verify: Verifier, known: Head | None = None) -> tuple[list[Entry], SignedHead]:
+    """The verified entries of the log in `folder` and its head. Raises: AuditBroken; OSError."""
+    entries: dict[int, Entry] = {}
+
+    def see(block: bytes, first: int) -> None:
+        entries.update(enumerate(map(Entry.decode, block.splitlines()), first))
+
+    signed = scan_log(folder, origin, verify, known, see=see).signed
+    return [entries[index] for index in range(signed.head.size)], signed
+
+
+def _scan(folder: Path, signed: SignedHead, known: Head | None, see: Callable[[bytes, int], object]) -> Scan:
+    path, size = folder / ENTRIES, signed.head.size
+    parts: list[Leaves] = []
+    found = length = 0
+    with path.open("rb") if path.exists() else io.BytesIO() as file:
+        data = b""
+        while found < size and (read := file.read(_BLOCK_BYTES)):
+            data += read
+            block = _lines(data[: data.rfind(b"\n") + 1], size - found)
+            if block:
+                parts.append(check_block(block, found))
+                see(block, found)
+            elif len(data) > MAX_LINE_BYTES:
+                break  # no entry is that long
+            found, length, data = sum(map(len, parts)), length + len(block), data[len(block) :]
+        rest = data + file.read(_REST_BYTES + 1)
+    leaves = Leaves.joined(parts)
+    tree = leaves.tree()
+    check_tree(tree, signed.head)
+    if rest and not (len(rest) <= _REST_BYTES and is_interrupted_batch(rest, size)):
+        raise AuditBroken("AUDIT_TAMPERED", str(path), f"more entries than the {size} that were signed")
+    if known is not None:
+        continues(leaves, known)
+    return Scan(signed, leaves, tree, length, rest)
+
+
+def _lines(block: bytes, most: int) -> bytes:
+    """The first `most` lines of `block`, which are often all of them."""
+    if block.count(b"\n") <= most:
+        return block
+    at = 0
+    for _ in range(most):
+        at = block.index(b"\n", at) + 1
+    return block[:at]
+
+
+def _signed_head(folder: Path, origin: str, verify: Verifier) -> SignedHead:
+    checkpoint = folder / CHECKPOINT
+    if not checkpoint.exists():
+        raise AuditBroken("AUDIT_TAMPERED", str(checkpoint), "the signed head is gone")
+    with checkpoint.open("rb") as file:
+        signed = SignedHead.decode(file.read(_HEAD_BYTES))
+    if signed.head.origin != origin:
+        raise AuditBroken("AUDIT_HEAD", str(checkpoint), f"the log of another origin than {origin}")
+    try:
+        verify(signed.signature, signed.head.body())
+    except Exception as error:  # each key library has its own type for it
+        raise AuditBroken("AUDIT_HEAD", str(checkpoint), "the signature does not fit") from error
+    return signed
