@@ -2,8 +2,8 @@
 
 A line is what to do and a folder. The child warms up, says `ready PID` and waits for the file `go`. To `write` is one
 checkpoint, its entry in the audit log, one update of a job, and the end; a `batch` is many entries written together,
-and the end; to `start` is to open what a crash has left, and the end. It says what was done only after the call has returned, by a system call (writev) that nothing else uses
-and that is never made to fail.
+and the end; to `start` is to open what a crash has left, and the end. It says what was done only after the call has
+returned, by a system call (writev) that nothing else uses and that is never made to fail.
 """
 
 from __future__ import annotations
