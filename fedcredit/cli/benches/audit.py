@@ -49,12 +49,12 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         yield from _whole_log(rows, options.repeat)
 
 
-def _appends(case: dict[str, Any], repeat: int, caller: Callable[[Recorder, int, int], None]) -> dict[str, Any]:
+def _appends(case: dict[str, Any], repeat: int, caller: Callable[[Recorder, int, int], object]) -> dict[str, Any]:
     walls, processor = [], []
     for _ in range(repeat):
         with scratch() as folder, _recorder(folder) as recorder:
             begun, cpu = time.perf_counter(), time.process_time()
-            _at_once(lambda me, recorder=recorder: caller(recorder, me, _share(case)), case["callers"])
+            _at_once(partial(caller, recorder, _share(case)), case["callers"])
             walls.append(time.perf_counter() - begun)
             processor.append(time.process_time() - cpu)
             if recorder.entries != case["callers"] * _share(case):
@@ -68,12 +68,12 @@ def _share(case: dict[str, Any]) -> int:
     return int(case["appends"]) // int(case["callers"])
 
 
-def _each_waits(recorder: Recorder, me: int, n: int) -> None:
+def _each_waits(recorder: Recorder, n: int, me: int) -> None:
     for i in range(n):
         recorder.record(Event.RESULT_RELEASED, f"bench-{me}", subject=_HASH, rows=i)
 
 
-def _stream(recorder: Recorder, me: int, n: int, window: int) -> None:
+def _stream(recorder: Recorder, n: int, me: int, *, window: int) -> None:
     under_way: list[Receipt] = []
     for i in range(n):
         under_way.append(recorder.submit(Event.RESULT_RELEASED, f"bench-{me}", {"subject": _HASH, "rows": i}))
@@ -113,7 +113,7 @@ def _whole_log(rows: int, repeat: int) -> Iterator[dict[str, Any]]:
         yield {"case": {"case": "prove", "rows": rows}, "seconds": {"total": median(walls)}, "bytes": 32 * len(proof)}
 
 
-def _at_once(work: Callable[[int], None], threads: int) -> None:
+def _at_once(work: Callable[[int], object], threads: int) -> None:
     failed: list[BaseException] = []
 
     def guarded(me: int) -> None:
