@@ -27,6 +27,7 @@ from fedcredit.governance.merkle import HASH_BYTES, Tree, leaf_hash
 from fedcredit.kernels.log import first_bad
 
 __all__ = [
+    "BULK_BYTES",
     "MAX_BATCH",
     "MAX_LINE_BYTES",
     "AuditBroken",
@@ -49,6 +50,9 @@ Fact = str | int | bool
 
 MAX_LINE_BYTES = 16 * 1024
 """A longer entry is refused: an entry names what happened, it does not carry it."""
+
+BULK_BYTES = 64 * 1024
+"""From so many bytes of lines on they are checked natively; below, starting the threads for it takes longer."""
 
 MAX_BATCH = 4096
 """Entries that are written together at most, and so the most that a crash can leave unacknowledged."""

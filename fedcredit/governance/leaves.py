@@ -1,24 +1,27 @@
 """The leaf hashes of a whole audit log, and everything that follows from them: trees, heads' roots, proofs.
 
-For logs of millions of entries: hashes stay in one array, and levels are computed natively. What a proof is and how it
+For logs of millions of entries: hashes stay in one array, and large levels are computed natively. What a proof is and how it
 is checked stands in `fedcredit.governance.merkle`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.governance.merkle import HASH_BYTES, ProofInvalid, Tree, consistency_path, inclusion_path
+from fedcredit.governance.merkle import HASH_BYTES, ProofInvalid, Tree, consistency_path, inclusion_path, levels_of
 from fedcredit.kernels import log
 
 __all__ = ["Leaves"]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
+
+BULK_ROWS = 1024
+"""A level of more nodes than these is hashed natively; below, starting the threads for it takes longer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +34,11 @@ class Leaves:
     def of(cls, lines: bytes) -> Leaves:
         """Those of lines, each with its line feed."""
         return cls(log.leaves(lines))
+
+    @classmethod
+    def of_few(cls, hashes: Iterable[bytes]) -> Leaves:
+        """Those that are there already, one by one."""
+        return cls(_rows(hashes))
 
     @classmethod
     def joined(cls, parts: Sequence[Leaves]) -> Leaves:
@@ -88,6 +96,11 @@ class _Level(Sequence[bytes]):
 
 def _levels(rows: U8) -> list[U8]:
     levels = [rows]
-    while len(levels[-1]) > 1:
+    while len(levels[-1]) > max(BULK_ROWS, 1):
         levels.append(log.level_up(levels[-1]))
-    return levels
+    few = levels_of([row.tobytes() for row in levels[-1]])
+    return levels + [_rows(level) for level in few[1:]]
+
+
+def _rows(hashes: Iterable[bytes]) -> U8:
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcredit.errors import ConfigError
+from fedcredit.governance import audit
 from fedcredit.governance.audit import (
     MAX_BATCH,
     MAX_LINE_BYTES,
@@ -67,6 +68,13 @@ entries = st.builds(
     facts=facts,
     more=st.integers(0, MAX_BATCH - 1),
 )
+
+
+@pytest.fixture(autouse=True)
+def _natively(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is short is checked by the native kernels here, too. `test_governance_audit` is about what is not."""
+    monkeypatch.setattr(audit, "BULK_BYTES", 0)
+    monkeypatch.setattr("fedcredit.governance.leaves.BULK_ROWS", 0)
 
 
 def opened(folder: Path, known: Head | None = None) -> AuditFile:
@@ -191,6 +199,18 @@ def test_trees_and_proofs_in_bulk_are_those_of_the_textbook(n: int, data: st.Dat
         verify_consistency(first, roots[0], size, roots[1], bulk.consistency(first, size))
     with pytest.raises(ProofInvalid):
         bulk.tree(n + 1)
+
+
+def test_long_and_short_logs_are_checked_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laid(tmp_path, (7, 2000))
+    found = scan_log(tmp_path, "tax", VERIFY)
+    proofs = found.leaves.inclusion(1500), found.leaves.consistency(900)
+    monkeypatch.undo()
+    for least in (audit.BULK_BYTES, 1 << 30):
+        monkeypatch.setattr(audit, "BULK_BYTES", least)
+        again = scan_log(tmp_path, "tax", VERIFY)
+        assert again.tree == found.tree
+        assert (again.leaves.inclusion(1500), again.leaves.consistency(900)) == proofs
 
 
 def test_kernels_refuse_what_is_no_line_or_node() -> None:
