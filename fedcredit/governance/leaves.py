@@ -1,7 +1,7 @@
 """The leaf hashes of a whole audit log, and everything that follows from them: trees, heads' roots, proofs.
 
-For logs of millions of entries: hashes stay in one array, and large levels are computed natively. What a proof is and how it
-is checked stands in `fedcredit.governance.merkle`.
+For logs of millions of entries: hashes stay in one array, and large levels are computed natively. What a proof is and
+how it is checked stands in `fedcredit.governance.merkle`.
 """
 
 from __future__ import annotations
