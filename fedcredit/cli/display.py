@@ -63,7 +63,7 @@ class Display:
         if self._quiet:
             return
         rows = metrics["rows"]
-        split = f", {rows['train']:,} to train and {rows['test']:,} held out" if metrics["models"] else ""
+        split = f", {rows['train']:,} to train and {rows['test']:,} held out" if rows["test"] else ""
         self._out.print(f"{rows['aligned']:,} subjects are at all parties{split}.")
         if metrics["models"]:
             if trained := [model for model in metrics["models"] if model.get("kind") not in ("binning", "statistics")]:
