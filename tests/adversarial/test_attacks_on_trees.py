@@ -7,6 +7,7 @@ is so.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ from attacks.scoring import bins_from_sides
 from attacks.sums import histograms_of_trees
 
 from fedcredit.credit.params import TreeParams
+from fedcredit.estimators import GradientBoosting
+from fedcredit.runtime.model_file import GbdtSection
+
+
+def test_nodes_are_hidden_unless_somebody_asks_for_them() -> None:
+    """What the tests below find of hidden nodes is what a job has by default."""
+    assert GbdtSection.model_fields["hide_nodes"].default is True
+    assert signature(GradientBoosting).parameters["hide_nodes"].default is True
 
 
 def test_a_view_is_all_that_a_role_needs() -> None:
