@@ -58,15 +58,19 @@ class OwnColumns:
         mean = X.mean(axis=0)
         scaled = (X - mean).T
         spread = np.sqrt(np.einsum("fn,fn->f", scaled, scaled) / shape.n_rows)
-        size = np.abs(X).max(axis=0, initial=0.0)
+        size = np.maximum(X.max(axis=0, initial=0.0), -X.min(axis=0, initial=0.0))
         _refuse(spread <= 1e-12 * np.maximum(size, 1e-300), "COLUMN_CONSTANT", "has one value only")
-        scaled = scaled / spread[:, None]
+        # Where they are: a copy of many columns is all the memory that a fit needs beside them.
+        scaled /= spread[:, None]
         if ones:
             scaled = np.concatenate([np.ones((1, shape.n_rows)), scaled])
         moments = scaled @ scaled.T / shape.n_rows
         if not dependent:
             _refuse(~independent(moments)[int(ones) :], "COLUMN_DEPENDENT", "follows from columns before it")
-        numbers = np.rint(np.ldexp(scaled, shape.bits.column)).astype(np.int32, order="C")
+        numbers = np.empty(scaled.shape, np.int32)
+        for at in shape.blocks():
+            numbers[:, at] = np.rint(np.ldexp(scaled[:, at], shape.bits.column))
+        del scaled
         summed = rlwe.Limbs(numbers, shape.bits.limbs, shape.bits.limb)
         if summed.prepared_bytes <= PREPARED_BYTES:
             summed = summed.prepare()
