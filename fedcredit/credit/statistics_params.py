@@ -20,6 +20,7 @@ MAX_TABLES: Final = 32
 MAX_SUMS: Final = 8
 MAX_QUANTILES: Final = 20
 MAX_DECIMALS: Final = 9
+MAX_CATEGORIES: Final = 64
 
 LABEL: Final = "label"
 """In `sum`: the label of the asking party's table, 1 for a bad row, so that its mean is the bad rate."""
@@ -61,6 +62,18 @@ class TableParams:
     sum: tuple[ColumnName, ...] = ()
     spread: bool = False
     missing: Missing = "apart"
+
+    @property
+    def words(self) -> int:
+        """Of a cell: its rows, and of each summed column the sum, with the spread also distances and their squares."""
+        return 1 + len(self.sum) * (3 if self.spread else 1)
+
+    @property
+    def most_categories(self) -> int:
+        """How many rows the table can have: one, two where missing values stand apart, many where it is crossed."""
+        if len(self.by) > 1:
+            return MAX_CATEGORIES
+        return 2 if self.sum and self.missing == "apart" else 1
 
     def holder(self, asker: str) -> str:
         """The party whose column it goes by, which lends it to the asker."""

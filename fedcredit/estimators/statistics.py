@@ -279,7 +279,8 @@ class _Lending(_Side):
             if groups is None:
                 return LentTable(False)
             column = LentColumn(groups.names, groups.codes)
-            role = StatisticsHolder(me, asker, column, self.params.min_cell, self.backend)
+            least, words, most = self.params.min_cell, table.words, table.most_categories
+            role = StatisticsHolder(me, asker, column, least, words, most, self.backend)
             session = self.federation.session(self.stages.channel(phase))
             return LentTable(await self.with_peer(phase, asker, role.steps(session, self.federation.randomness)))
 

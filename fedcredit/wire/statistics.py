@@ -38,8 +38,8 @@ I64 = npt.NDArray[np.int64]
 MAX_CATEGORIES: Final = 64
 """Rows of a table, and columns."""
 
-MAX_VALUES: Final = 17
-"""Words of a cell: its rows, and of each summed column its sum and its squares."""
+MAX_VALUES: Final = 25
+"""Words of a cell: its rows, and of each summed column its sum, distances from a centre, and their squares."""
 
 MAX_TABLES: Final = 32
 MAX_CELLS: Final = MAX_CATEGORIES * MAX_CATEGORIES

@@ -63,7 +63,7 @@ def test_values_made_for_the_purpose_tell_groups_and_counts_alone_do_not() -> No
     for values in (made, np.zeros((300, 0), np.uint64)):
         roles: dict[Any, Steps[Any]] = {
             BANK: _asker(case, values, 1, categories=1),
-            TAX: StatisticsHolder(TAX, BANK, case.column, LEAST).steps(SESSION, insecure_seeded(2)),
+            TAX: _holder(case, 1 + values.shape[1]),
         }
         found.append(run_network(roles, insecure_in_process=True).results[BANK])
     sums, rows = found
@@ -71,6 +71,11 @@ def test_values_made_for_the_purpose_tell_groups_and_counts_alone_do_not() -> No
     assert np.array_equal(read.argmax(axis=0), groups[:60])
     guess = np.full(60, int(rows.words[0, :, 0].argmax()))
     assert (guess == groups[:60]).mean() < 0.5
+
+
+def _holder(case: Counts, words: int) -> Steps[Any]:
+    holder = StatisticsHolder(TAX, BANK, case.column, LEAST, words, case.shape[0])
+    return holder.steps(SESSION, insecure_seeded(2, "tax"))
 
 
 def _asker(case: Counts, values: np.ndarray, seed: int, categories: int = 3) -> Steps[Any]:

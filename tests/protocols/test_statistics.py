@@ -45,7 +45,8 @@ class Case:
     def roles(self, key: paillier.OwnKey | None = None, backend: Any = "onehot") -> dict[Any, Steps[Any]]:
         how = {"min_cell": LEAST, "backend": backend, "insecure_plain": True}
         asker = StatisticsAsker(BANK, TAX, self.categories, self.shape[0], self.values, key=key, **how)
-        holder = StatisticsHolder(TAX, BANK, self.column, **how)
+        words = 1 + self.values.shape[1]
+        holder = StatisticsHolder(TAX, BANK, self.column, values=words, most_categories=self.shape[0], **how)
         return {
             BANK: asker.steps(SESSION, insecure_seeded(1, "bank")),
             TAX: holder.steps(SESSION, insecure_seeded(2, "tax")),
@@ -142,7 +143,7 @@ def test_too_many_cells_to_compare_are_not_counted(monkeypatch: pytest.MonkeyPat
 
 def test_a_holder_does_not_lend_a_group_that_is_too_small() -> None:
     with pytest.raises(ValueError, match="smaller"):
-        StatisticsHolder(TAX, BANK, LentColumn(("a", "b"), np.array([0] * 20 + [1] * 9, np.uint8)), LEAST)
+        StatisticsHolder(TAX, BANK, LentColumn(("a", "b"), np.array([0] * 20 + [1] * 9, np.uint8)), LEAST, 1, 1)
 
 
 @settings(max_examples=15, deadline=None)
@@ -241,6 +242,9 @@ def no_point(message: Any) -> Any:
         (SmallPoints, cut, BANK, "SHAPE"),
         (SmallPoints, no_point, BANK, "POINT_INVALID"),
         (TableAsk, lambda _: TableAsk(2, 3), BANK, "SHAPE"),
+        (TableAsk, lambda _: TableAsk(4, 3), BANK, "SHAPE"),
+        (TableAsk, lambda _: TableAsk(3, 4), BANK, "SHAPE"),
+        (TableAsk, lambda _: TableAsk(3, 2), BANK, "SHAPE"),
     ],
 )
 def test_a_peer_that_lies_is_named(kind: type[Any], change: Any, culprit: Any, code: str) -> None:

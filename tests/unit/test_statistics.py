@@ -242,6 +242,17 @@ def test_documents_say_what_a_party_knows_and_no_more() -> None:
     assert sum(group["rows"] for group in lender["lent"][0]["groups"]) == N
 
 
+def test_as_many_sums_as_a_table_may_have() -> None:
+    world = World()
+    names = [f"loan{k}" for k in range(8)]
+    world.columns[BANK] |= {name: Column(name, "numeric", world.loan + k) for k, name in enumerate(names)}
+    (table,) = world.fit({"name": "all", "by": ["tax.level"], "sum": [f"bank.{n}" for n in names], "spread": True})[
+        BANK
+    ].tables_
+    assert table.sums.shape[0] == table.spreads.shape[0] == 8
+    assert table.sums[7].sum() == pytest.approx(world.loan.sum() + 7 * N, abs=0.05)
+
+
 @pytest.mark.parametrize("spread", [False, True])
 def test_sums_are_exact_and_spreads_nearly(spread: bool) -> None:
     rng = np.random.default_rng(3)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedcredit.credit.cell_hiding import hidden_cells
 from fedcredit.crypto.randomness import Randomness
+from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U64
 from fedcredit.protocols.effects import Steps, recv, send
@@ -23,7 +24,8 @@ __all__ = ["StatisticsHolder"]
 class StatisticsHolder:
     """Lends a column, whose groups have at least `min_cell` rows each, to be counted by `asker`.
 
-    What stays hidden is decided here, where the groups are, and not by the party that would learn it.
+    What stays hidden is decided here, where the groups are, and not by the party that would learn it. `values` is how
+    many words a cell has by what was agreed, and `most_categories` how many categories may be asked for.
 
     Reveals: to this party, how many categories the asker counts by, how many sums it makes, and which of its cells
     have fewer than `min_cell` rows, by the opaque number of the category; not how many they have, and no value.
@@ -35,6 +37,8 @@ class StatisticsHolder:
     asker: PartyId
     column: LentColumn
     min_cell: int
+    values: int
+    most_categories: int
     backend: Backend = "onehot"
     insecure_plain: bool = False
 
@@ -53,6 +57,9 @@ class StatisticsHolder:
         asked = yield from recv(self.asker, TableAsk)
         if asked.categories == 0:
             return False
+        if asked.values != self.values or asked.categories > self.most_categories:
+            # More than the job says would be more than this party's policy has let in.
+            raise PeerError(self.asker, self.step, "asks for other sums than were agreed", "SHAPE")
         names = self.column.names if len(self.column.names) > 1 else ()
         yield from send(self.asker, TableGroups(*text_of(names)))
         shape = CellShape(self.column.codes.size, asked.categories, asked.values, len(names), self.min_cell)
