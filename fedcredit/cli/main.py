@@ -26,6 +26,7 @@ from fedcredit.cli import (
     party,
     platform,
     policy,
+    predicate,
     simulate,
     table,
 )
@@ -64,6 +65,7 @@ app.command("intersect")(intersect.run)
 app.add_typer(filters.app, name="filter")
 app.add_typer(card.app, name="card")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(predicate.app, name="predicate")
 app.command("bench")(bench.run)
 
 

@@ -25,6 +25,7 @@ from fuzz import mutate
 from fuzz.engine import Target
 from fuzz.kept import kept
 from fuzz.models import models
+from fuzz.questions import questions
 from fuzz.remote import remote
 from fuzz.samples import messages, sample
 from fuzz.trusted import trusted
@@ -331,6 +332,7 @@ def _files() -> Iterator[Target]:
         return decode
 
     yield Target("file.job", (JOB,), read(job, lambda: load_job(job)), mutate.text)
+    yield from questions(folder, read)
     policy = folder / "policy.toml"
     rules = tuple(template(kind).encode() for kind in ("provider", "institution"))
     yield Target("file.policy", rules, read(policy, lambda: load_policy(folder)), mutate.text)
