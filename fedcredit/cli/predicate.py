@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,10 @@ app = typer.Typer(
 
 Name = Annotated[
     str, typer.Argument(help="The predicate, e.g. tax_in_arrears.", metavar="PREDICATE", show_default=False)
+]
+Own = Annotated[
+    Path | None,
+    typer.Option("--file", help="A file of predicates of your own, in which it is.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for another program.")]
 
@@ -75,6 +80,7 @@ def list_(
 @app.command("show")
 def show(
     predicate: Name,
+    file: Own = None,
     program: Annotated[bool, typer.Option("--program", help="The compiled program, as JSON.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +91,7 @@ def show(
     """
     from rich.console import Console
 
-    compiled = _named(predicate)
+    compiled = _named(predicate, file)
     if program:
         _json(compiled.program.to_dict())
         return
@@ -112,6 +118,37 @@ def show(
         line(f"  {terms.id}: {takes}{kind}")
     if of.note:
         line(f"  note: {of.note}")
+
+
+@app.command("check")
+def check(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files of predicates; those of the package if none.", show_default=False)
+    ] = None,
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option(help="A region's own catalog, in place of the one that came.", show_default=False),
+    ] = None,
+) -> None:
+    """Check FILES of predicates against the catalogs, and list every problem with the file and the predicate.
+
+    An expression is parsed, its fields are looked up in the catalogs, its types are checked, and what the file says of
+    regions and authorisation is held against what the catalogs say.
+    """
+    from fedcredit.errors import ConfigError, Problem
+    from fedcredit.runtime.catalog_file import load_catalog, shipped_catalogs
+    from fedcredit.runtime.predicate_file import files_of_the_package, load_predicates
+
+    own = [load_catalog(path) for path in catalog or ()]
+    catalogs = {**shipped_catalogs(), **{found.region: found for found in own}}
+    problems: list[Problem] = []
+    for file in files or files_of_the_package():
+        try:
+            typer.echo(f"{file if files else file.name}: ok, {len(load_predicates(file, catalogs))} predicates")
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(problems)
 
 
 @app.command("test")
@@ -160,6 +197,7 @@ def try_out(
         bool | None,
         typer.Option("--complete/--partial", help="Whether no record means that there is nothing.", show_default=False),
     ] = None,
+    file: Own = None,
     as_json: AsJson = False,
 ) -> None:
     """Try a PREDICATE on a CSV file of your own, or on records that are written down, and see the answers and why.
@@ -173,7 +211,7 @@ def try_out(
     from fedcredit.cli.predicate_trial import Trial
 
     trial = Trial.of(
-        _named(predicate),
+        _named(predicate, file),
         region=region,
         params=param or (),
         asof=asof,
@@ -201,12 +239,13 @@ def _say(trial: Trial, found: dict[str, Any]) -> None:
     typer.echo(f"  takes, to share: {found['share']}; to release: {found['release']}")
 
 
-def _named(predicate: str) -> Compiled:
+def _named(predicate: str, file: Path | None) -> Compiled:
     from fedcredit.errors import Problem, UsageError
-    from fedcredit.runtime.predicate_file import shipped_predicates
+    from fedcredit.runtime.catalog_file import shipped_catalogs
+    from fedcredit.runtime.predicate_file import load_predicates, shipped_predicates
     from fedcredit.runtime.toml import nearest
 
-    known = shipped_predicates()
+    known = shipped_predicates() if file is None else load_predicates(file, shipped_catalogs())
     if predicate not in known:
         close = nearest(predicate, known)
         fix = f"did you mean {close!r}?" if close else "fedcredit predicate list shows them"

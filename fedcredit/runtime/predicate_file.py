@@ -20,7 +20,7 @@ from fedcredit.governance.predicates.model import Compiled, Predicate, Predicate
 from fedcredit.runtime.catalog_file import shipped_catalogs
 from fedcredit.runtime.toml import Reader
 
-__all__ = ["GROUPS", "load_predicates", "printed_fields", "shipped_predicates"]
+__all__ = ["GROUPS", "files_of_the_package", "load_predicates", "printed_fields", "shipped_predicates"]
 
 GROUPS = (
     "tax",
@@ -60,12 +60,17 @@ _TYPES: Mapping[FieldType, Type] = {
 def shipped_predicates() -> Mapping[str, Compiled]:
     """The predicates that come with the package, by id, compiled. Raises: ConfigError if one was tampered with."""
     found: dict[str, Compiled] = {}
-    for group in GROUPS:
-        for name, compiled in load_predicates(_FOLDER / f"{group}.toml", shipped_catalogs()).items():
+    for path in files_of_the_package():
+        for name, compiled in load_predicates(path, shipped_catalogs()).items():
             if name in found:
                 raise AssertionError(f"predicate {name} came twice")
             found[name] = compiled
     return MappingProxyType(found)
+
+
+def files_of_the_package() -> list[Path]:
+    """The files that `shipped_predicates` reads."""
+    return [_FOLDER / f"{group}.toml" for group in GROUPS]
 
 
 def load_predicates(path: Path, catalogs: Mapping[str, Catalog]) -> dict[str, Compiled]:

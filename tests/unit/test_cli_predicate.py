@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from fedcredit.cli.main import app, main
-from fedcredit.errors import DataError, FedcreditError, UsageError
+from fedcredit.errors import ConfigError, DataError, FedcreditError, UsageError
+from fedcredit.runtime.catalog_file import _FOLDER as REGIONS
 
+ROOT = Path(__file__).resolve().parents[2]
 FUND = "统一社会信用代码,缴存人数,avg_monthly_contributors_12m,remark\nA1,80,100,x\nA2,79,100,\nA3,,100,\n"
 
 
@@ -104,6 +107,52 @@ def test_records_can_be_written_down(capsys: pytest.CaptureFixture[str]) -> None
     assert told([*free, *held, *other], capsys)["answer"] == "no"
     grades = ["test", "power_risk_grade_in", "--region", "jining", "--param", "accepted_grades=低,中"]
     assert told([*grades, "--record", '{"risk_grade": "中"}'], capsys)["answer"] == "yes"
+
+
+OWN = """schema = "fedcredit-predicates/1"
+version = 3
+title = "ours"
+[[predicate]]
+id = "water_small"
+item = "water_fee"
+expression = "max(avg_monthly_usage_3m) <= $x"
+en = "At most x a month at every meter?"
+zh = "各户月均用水量是否均不超过x立方米"
+subject = "enterprise"
+no_record = "unknown"
+parameters = { x = { type = "number", ladder = [10, 100], unit = "m3" } }
+regions = [{ id = "jining", fields = "printed", authorization = "enterprise", asked = "call" }]
+"""
+
+
+def test_a_department_may_have_predicates_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN, encoding="utf-8")
+    assert run(["check", str(file)], capsys) == f"{file}: ok, 1 predicates\n"
+    assert sum(int(line.split()[-2]) for line in run(["check"], capsys).splitlines()) == 111
+    assert "$x: one of 10, 100 m3" in run(["show", "water_small", "--file", str(file)], capsys)
+    ask = ["test", "water_small", "--file", str(file), "--region", "jining", "--param", "x=10"]
+    assert told([*ask, "--record", '{"avg_monthly_usage_3m": 9}'], capsys)["answer"] == "yes"
+    # Were Jining to collect water fees without asking, the file would say too much: it is held against the catalog.
+    catalog = tmp_path / "jining.toml"
+    head, water, rest = (REGIONS / "jining.toml").read_text(encoding="utf-8").partition('id = "water_fee"')
+    catalog.write_text(head + water + rest.replace('\nauthorization = "enterprise"', '\nauthorization = "none"', 1))
+    error = refused(["check", str(file), "--catalog", str(catalog)], ConfigError)
+    assert error.code == "PREDICATE_AUTHORIZATION"
+    file.write_text(OWN.replace("<= $x", "<= $y"), encoding="utf-8")
+    assert refused(["check", str(file)], ConfigError).code == "PREDICATE_NAME"
+
+
+def test_the_data_files_are_in_the_package() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    packed = {
+        found
+        for package, patterns in config["options.package_data"].items()
+        for pattern in patterns.split(",")
+        for found in (ROOT / package.replace(".", "/")).glob(pattern.strip())
+    }
+    assert set((ROOT / "fedcredit").rglob("*.toml")) - set((ROOT / "fedcredit" / "native").rglob("*.toml")) <= packed
 
 
 @pytest.mark.parametrize(
