@@ -15,6 +15,7 @@ import typer
 
 from fedcredit import failpoints
 from fedcredit.cli import (
+    audit,
     bench,
     card,
     catalog,
@@ -64,6 +65,7 @@ app.add_typer(job.app, name="job")
 app.command("intersect")(intersect.run)
 app.add_typer(filters.app, name="filter")
 app.add_typer(card.app, name="card")
+app.add_typer(audit.app, name="audit")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(predicate.app, name="predicate")
 app.command("bench")(bench.run)

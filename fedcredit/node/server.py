@@ -39,7 +39,7 @@ from fedcredit.node.serve.ending import DRAIN_S, LEFTOVER_S, Running, drain, lea
 from fedcredit.node.serve.figures import served
 from fedcredit.node.serve.health import Health, Look
 from fedcredit.node.serve.watchdog import Watchdog
-from fedcredit.node.signing import SigningIdentity, load_signing, verify_with
+from fedcredit.node.signing import AUDIT_HEAD, SigningIdentity, load_signing, verify_audit_head
 from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
 from fedcredit.node.trust.beside import Beside
@@ -52,10 +52,7 @@ from fedcredit.transport.grpc import GrpcTransport, Keyring, caller_of
 from fedcredit.transport.refusals import refusals_logged
 from fedcredit.transport.relay.sides import MemberSide, PlatformSide
 
-__all__ = ["AUDIT_HEAD", "check_kept", "run_node", "serve", "verify_audit_head"]
-
-AUDIT_HEAD = b"fedcredit/v1/audit-head"
-"""The use of a signature over the head of an audit log."""
+__all__ = ["check_kept", "run_node", "serve"]
 
 
 def run_node(folder: Path, *, with_parent: bool = False) -> None:
@@ -219,11 +216,6 @@ async def _connect(transport: GrpcTransport, side: Side, stack: AsyncExitStack) 
     await transport.start()
     if side is not None:
         side.start(transport)
-
-
-def verify_audit_head(certificate: x509.Certificate, signature: bytes, body: bytes) -> None:
-    """Check the signed head of a node's audit log, given its signing certificate. Raises cryptography's errors."""
-    verify_with(certificate, AUDIT_HEAD, signature, body)
 
 
 def _audit(config: PartyFile, signing: SigningIdentity, store: Store, clock: Clock) -> AuditFile:

@@ -22,7 +22,11 @@ from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, read_party
 from fedcredit.transport.trust import Trust, TrustRefused
 
-__all__ = ["SigningIdentity", "load_signing", "verify_with"]
+__all__ = ["AUDIT_HEAD", "SigningIdentity", "load_signing", "verify_audit_head", "verify_with"]
+
+AUDIT_HEAD = b"fedcredit/v1/audit-head"
+"""The use of a signature over the head of an audit log."""
+
 
 _WHY = {"TLS_EXPIRED": "is not valid now", "TLS_NOT_YET_VALID": "is not valid now"}
 
@@ -103,6 +107,11 @@ def verify_with(certificate: x509.Certificate, domain: bytes, signature: bytes, 
     if not isinstance(key, Ed25519PublicKey):
         raise TypeError("not the certificate of a signing key")
     key.verify(signature, _framed(domain, data))
+
+
+def verify_audit_head(certificate: x509.Certificate, signature: bytes, body: bytes) -> None:
+    """Check the signed head of a node's audit log, given its signing certificate. Raises cryptography's errors."""
+    verify_with(certificate, AUDIT_HEAD, signature, body)
 
 
 def _bad_key(what: str) -> ConfigError:

@@ -23,7 +23,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.audit_scan import read_log
 from fedcredit.node.local import PLATFORM, Consortium
 from fedcredit.node.own_node import OwnNode
-from fedcredit.node.server import verify_audit_head
+from fedcredit.node.signing import verify_audit_head
 from fedcredit.runtime import one_loop
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.policy_template import known_leakage, open_policy

@@ -17,7 +17,7 @@ from e2e.conftest import ROOT, command, run_cli, write_job, write_tables
 
 from fedcredit.governance.audit import Event, Fact
 from fedcredit.node.audit_scan import read_log
-from fedcredit.node.server import verify_audit_head
+from fedcredit.node.signing import verify_audit_head
 
 
 def alive(marker: Path) -> list[int]:

@@ -33,6 +33,7 @@ from fuzz.trusted import trusted
 import fedcredit.node
 from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Entry, Event, Head, SignedHead
+from fedcredit.governance.audit_proof import ConsistencyProof, InclusionProof, decode_proof
 from fedcredit.governance.policy_rules import Action
 from fedcredit.ids import PartyId
 from fedcredit.kernels import filter as compact
@@ -191,6 +192,8 @@ def _disk() -> Iterator[Target]:
     yield Target("audit.entry", (entry.encode(),), Entry.decode, mutate.canonical_json)
     head = SignedHead(Head("tax", 5, bytes(32)), bytes(64))
     yield Target("audit.head", (head.encode(),), SignedHead.decode, mutate.text)
+    inclusion, consistency = InclusionProof(entry.encode(), 3, head, (bytes(32),)), ConsistencyProof(head, head, ())
+    yield Target("audit.proof", (inclusion.encode(), consistency.encode()), decode_proof, mutate.text)
     yield from models()
 
 

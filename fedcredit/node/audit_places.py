@@ -1,0 +1,153 @@
+"""Audit logs for who looks at them without their node: where they lie, whose they are, and with which key to check.
+
+A log lies in a node's folder, in a folder of its own with the certificate of its party's signing key, or with those of
+the other parties in the result of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from fedcredit.errors import ConfigError, Problem
+from fedcredit.governance.audit import AuditBroken, Head, SignedHead, continues
+from fedcredit.governance.audit_proof import (
+    MAX_PROOF_BYTES,
+    ConsistencyProof,
+    InclusionProof,
+    Proof,
+    check_signature,
+    decode_proof,
+)
+from fedcredit.ids import PartyId
+from fedcredit.node.audit_scan import CHECKPOINT, Scan, scan_log
+from fedcredit.node.pki import load_certificate
+from fedcredit.node.signing import verify_audit_head
+from fedcredit.runtime.config import load_party
+from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, read_party
+
+__all__ = ["LogPlace", "find_logs", "find_one", "read_head", "read_proof", "signer_of"]
+
+CERTIFICATE = "signing.crt"
+_MAX_HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """The log in `folder`, of the party that `certificate` names."""
+
+    folder: Path
+    party: PartyId
+    certificate: x509.Certificate
+
+    def scan(self, known: Sequence[SignedHead] = (), see: Callable[[bytes, int], object] | None = None) -> Scan:
+        """Check the log, and that it continues each of the heads that were kept elsewhere.
+
+        Raises: AuditBroken (AUDIT_*), ConfigError (AUDIT_UNAVAILABLE).
+        """
+        try:
+            found = scan_log(self.folder, self.party, self.verify, see=see or (lambda _block, _first: None))
+        except OSError as error:
+            raise _unreadable(self.folder, error) from error
+        for signed in known:
+            continues(found.leaves, self.check_head(signed))
+        return found
+
+    def prove(self, index: int) -> InclusionProof:
+        """The proof that entry `index` is in the log, after checking the log. Raises as `scan` does; AUDIT_PROOF."""
+        lines: list[bytes] = []
+
+        def see(block: bytes, first: int) -> None:
+            if first <= index < first + block.count(b"\n"):
+                lines.append(block.split(b"\n")[index - first])
+
+        found = self.scan(see=see)
+        return InclusionProof(lines[-1] if lines else b"", index, found.signed, found.leaves.inclusion(index))
+
+    def prove_since(self, older: SignedHead) -> ConsistencyProof:
+        """The proof that the log only added to what it was at `older`. Raises as `scan` does; AUDIT_PROOF."""
+        found = self.scan([older])
+        return ConsistencyProof(older, found.signed, found.leaves.consistency(older.head.size))
+
+    def check_head(self, signed: SignedHead) -> Head:
+        """Check that a head is this log's, and signed with its party's key. Raises AuditBroken (AUDIT_HEAD)."""
+        if signed.head.origin != self.party:
+            what = f"is the head of another log than {self.party}'s"
+            raise AuditBroken("AUDIT_HEAD", f"head of {signed.head.origin}", what)
+        return check_signature(signed, self.verify)
+
+    def verify(self, signature: bytes, body: bytes) -> None:
+        """Check a head's signature. Raises InvalidSignature or TypeError."""
+        verify_audit_head(self.certificate, signature, body)
+
+
+def find_logs(place: Path, certificate: Path | None = None) -> list[LogPlace]:
+    """The logs at `place`, checked with `certificate` or, without one, with those that lie there.
+
+    `place` is a node's folder, a folder with a `checkpoint`, or a folder with such folders in it or in its `audit/`.
+    Raises: ConfigError (AUDIT_MISSING, KEY_MISSING, KEY_INVALID, SIGNING_KEY).
+    """
+    if (place / "party.toml").exists():
+        config = load_party(place)
+        own = config.path(config.identity.signing_certificate)
+        return [_place(place / "audit", certificate or own)]
+    if (place / CHECKPOINT).exists():
+        return [_place(place, certificate or place / CERTIFICATE)]
+    found = sorted({path.parent for pattern in ("*/", "audit/*/") for path in place.glob(pattern + CHECKPOINT)})
+    if not found:
+        fix = "name a node's folder, the result of a run, or a folder with `checkpoint` and `entries.jsonl`"
+        raise ConfigError(Problem("AUDIT_MISSING", str(place), "there is no audit log", fix))
+    return [_place(folder, certificate or folder / CERTIFICATE) for folder in found]
+
+
+def find_one(place: Path, certificate: Path | None = None) -> LogPlace:
+    """The one log at `place`. Raises as `find_logs` does, and ConfigError (AUDIT_MISSING) if there are several."""
+    found = find_logs(place, certificate)
+    if len(found) > 1:
+        names = ", ".join(str(log.folder) for log in found)
+        raise ConfigError(Problem("AUDIT_MISSING", str(place), "there are several audit logs", f"name one: {names}"))
+    return found[0]
+
+
+def signer_of(certificate: Path) -> LogPlace:
+    """For proofs and heads that lie nowhere: whose `certificate` it is. Raises ConfigError as `find_logs` does."""
+    return _place(certificate.parent, certificate)
+
+
+def read_head(path: Path) -> SignedHead:
+    """A head that was kept: a copy of a `checkpoint`. Raises: AuditBroken (AUDIT_HEAD), ConfigError."""
+    return SignedHead.decode(_bounded(path, _MAX_HEAD_BYTES))
+
+
+def read_proof(path: Path) -> Proof:
+    """A proof from its file; nothing is verified yet. Raises: AuditBroken (AUDIT_PROOF), ConfigError."""
+    return decode_proof(_bounded(path, MAX_PROOF_BYTES))
+
+
+def _place(folder: Path, path: Path) -> LogPlace:
+    certificate = load_certificate(path)
+    try:
+        party = read_party(certificate, signer=True)
+        verify_audit_head(certificate, bytes(64), b"")
+    except InvalidSignature:
+        return LogPlace(folder, party, certificate)
+    except (*CERTIFICATE_ERRORS, IdentityInvalid):
+        pass
+    fix = f"give the party's {CERTIFICATE} with --certificate"
+    raise ConfigError(Problem("SIGNING_KEY", str(path), "is not the certificate of a party's signing key", fix))
+
+
+def _bounded(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(Problem("AUDIT_UNAVAILABLE", str(path), error.strerror or "cannot be read"))
