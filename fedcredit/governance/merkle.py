@@ -4,7 +4,8 @@ A tree is known by its size and root. An inclusion proof shows that an entry is 
 tree only added to it; both are lists of node hashes, ordered as in the RFC. Functions are pure. Verification raises
 `ProofInvalid` and returns nothing, so that a forgotten test of a result cannot accept a forgery.
 
-Source: RFC 9162, sections 2.1.1 to 2.1.5.
+Source: RFC 9162, sections 2.1.1 to 2.1.5; proofs about subtrees (a batch of entries without those around it):
+draft-ietf-plants-merkle-tree-certs, section 4.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ __all__ = [
     "tree_of",
     "verify_consistency",
     "verify_inclusion",
+    "verify_subtree_consistency",
+    "verify_subtree_inclusion",
 ]
 
 HASH_BYTES = 32
@@ -205,6 +208,69 @@ def verify_consistency(
         raise ProofInvalid("does not contain the first tree")
     if second != second_root:
         raise ProofInvalid("leads to another root")
+
+
+def verify_subtree_inclusion(
+    leaf: bytes, index: int, start: int, end: int, proof: Sequence[bytes], root: bytes
+) -> None:
+    """Check that the leaf hash stands at `index` of a log of whose entries `start ... end` the subtree has `root`.
+
+    Raises: ProofInvalid.
+    """
+    _check_subtree(start, end)
+    verify_inclusion(leaf, index - start, end - start, proof, root)
+
+
+def verify_subtree_consistency(
+    start: int, end: int, subtree_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
+) -> None:
+    """Check that the subtree over entries `start ... end` is one of the tree of `size` and `root`.
+
+    Of a subtree without entries nothing is shown but that its root is the empty one. Raises: ProofInvalid.
+    """
+    _check_subtree(start, end)
+    if end > size:
+        raise ProofInvalid(f"no entries up to {end} in a tree of {size}")
+    if start == end or (start, end) == (0, size):
+        if proof:
+            raise ProofInvalid("an empty subtree and the whole tree need no proof")
+        if subtree_root != (EMPTY_ROOT if start == end else root):
+            raise ProofInvalid("leads to another root")
+        return
+    _check_lengths(subtree_root, root, *proof)
+    low, node, last = start, end - 1, size - 1
+    # Climb to the largest complete subtree that ends the entries, or to their only one.
+    while low != node and (node == last or node & 1):
+        low, node, last = low >> 1, node >> 1, last >> 1
+    nodes = [subtree_root, *proof] if low == node else list(proof)
+    if not nodes:
+        raise ProofInvalid("empty")
+    first = second = nodes[0]
+    for sibling in nodes[1:]:
+        if last == 0:
+            raise ProofInvalid("longer than the tree is high")
+        if node & 1 or node == last:
+            if low < node:
+                first = node_hash(sibling, first)
+            second = node_hash(sibling, second)
+            while node and not node & 1:
+                low, node, last = low >> 1, node >> 1, last >> 1
+        else:
+            second = node_hash(second, sibling)
+        low, node, last = low >> 1, node >> 1, last >> 1
+    if last:
+        raise ProofInvalid("shorter than the tree is high")
+    if first != subtree_root:
+        raise ProofInvalid("does not contain the subtree")
+    if second != root:
+        raise ProofInvalid("leads to another root")
+
+
+def _check_subtree(start: int, end: int) -> None:
+    width = end - start
+    # Its first entry is a multiple of the power of two that it fits in, so that it is a subtree of every larger tree.
+    if not 0 <= start <= end or (width and start % (1 << (width - 1).bit_length())):
+        raise ProofInvalid(f"entries {start} to {end} are no subtree")
 
 
 def levels_of(leaves: Sequence[bytes]) -> Levels:

@@ -24,6 +24,8 @@ from fedcredit.governance.merkle import (
     tree_of,
     verify_consistency,
     verify_inclusion,
+    verify_subtree_consistency,
+    verify_subtree_inclusion,
 )
 
 VECTORS = Path(__file__).resolve().parents[2] / ".." / "shared" / "vectors" / "merkle"
@@ -158,8 +160,10 @@ def test_there_is_no_proof_of_a_leaf_that_is_not_there() -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("kind", ["inclusion", "consistency"])
-def test_published_vectors(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "number"), [("inclusion", 98), ("consistency", 98), ("subtreeinclusion", 204), ("subtreeconsistency", 118)]
+)
+def test_published_vectors(kind: str, number: int) -> None:
     """transparency-dev/merkle; some pass a verifier that does not check lengths and sizes first."""
     seen = 0
     for name, case in vectors(kind):
@@ -170,7 +174,7 @@ def test_published_vectors(kind: str) -> None:
         else:
             assert not case["wantErr"], f"{name} must be refused"
         seen += 1
-    assert seen == 98
+    assert seen == number
 
 
 def vectors(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -185,6 +189,12 @@ def verify_case(kind: str, case: dict[str, Any]) -> None:
     if kind == "inclusion":
         leaf, root = base64.b64decode(case["leafHash"] or ""), base64.b64decode(case["root"] or "")
         verify_inclusion(leaf, case["leafIdx"], case["treeSize"], proof, root)
+    elif kind == "subtreeinclusion":
+        leaf, root = base64.b64decode(case["leafHash"] or ""), base64.b64decode(case["root"] or "")
+        verify_subtree_inclusion(leaf, case["leafIdx"], case["start"], case["end"], proof, root)
+    elif kind == "subtreeconsistency":
+        roots = [base64.b64decode(case[name] or "") for name in ("root1", "root2")]
+        verify_subtree_consistency(case["start"], case["end"], roots[0], case["size"], roots[1], proof)
     else:
         roots = [base64.b64decode(case[name] or "") for name in ("root1", "root2")]
         verify_consistency(case["size1"], roots[0], case["size2"], roots[1], proof)
