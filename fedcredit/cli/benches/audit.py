@@ -39,7 +39,7 @@ _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
     """Yield one row a case."""
-    callers, window = int(options.number("callers", 64)), int(options.number("window", 256))
+    callers, window = int(options.number("callers", 64)), int(options.number("window", 512))
     appends = int(options.number("appends", 40_000))
     yield _appends({"case": "append", "callers": 1, "appends": 200}, options.repeat, _each_waits)
     yield _appends({"case": "append", "callers": callers, "appends": appends}, options.repeat, _each_waits)
