@@ -159,12 +159,10 @@ class _Compiler:
 
     def _step(self, op: str, kind: Type, over: str, *args: int, value: Any = None) -> int:
         step = Step(op, kind, over, args, value)
-        # The same computation twice is the same step. A flag and a number are equal in Python, and not here.
-        for number, known in enumerate(self.steps):
-            if known == step and type(known.value) is type(value):
-                return number
-        self.steps.append(step)
-        return len(self.steps) - 1
+        # The same computation twice is the same step. True and 1 are equal in Python, but steps have their type beside.
+        if step not in self.steps:
+            self.steps.append(step)
+        return self.steps.index(step)
 
     def _over(self, *steps: int) -> str:
         return next((over for step in steps if (over := self.steps[step].over)), "")
