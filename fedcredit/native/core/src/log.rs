@@ -189,7 +189,7 @@ impl<'a> Rest<'a> {
     fn escaped(&mut self) -> Option<()> {
         let unit = self.hex()?;
         let short = matches!(unit, 0x08 | 0x09 | 0x0a | 0x0c | 0x0d);
-        (!short && (unit < 0x20 || unit > 0x7e)).then_some(())?;
+        (!short && !(0x20..=0x7e).contains(&unit)).then_some(())?;
         if (0xd800..0xdc00).contains(&unit) {
             let mut ahead = Rest(self.0);
             if ahead.literal(b"\\u").is_some() && ahead.hex().is_some_and(|low| (0xdc00..0xe000).contains(&low)) {
