@@ -156,9 +156,7 @@ def show(
     marks = [f'"job":{json.dumps(job)}'.encode()] if job is not None else []
     marks += [f'{{"event":"{event}"'.encode()] if event is not None else []
 
-    def see(block: bytes, first: int) -> None:
-        if first == 0:
-            kept.clear()  # the log is read again when its node has signed a newer head meanwhile
+    def see(block: bytes, _first: int) -> None:
         for line in block.split(b"\n")[:-1]:
             if all(mark in line for mark in marks) and _wanted(line, job, event):
                 kept.append(line)
@@ -227,4 +225,6 @@ def _say(row: dict[str, Any], *, as_json: bool) -> None:
     typer.echo(what)
     typer.echo(f"  root {row['root']}, signed by the key of certificate SHA-256 {row['key_certificate_sha256']}")
     if "unacknowledged_bytes" in row:
-        typer.echo(f"  {row['unacknowledged_bytes']} bytes after them were never acknowledged: an interrupted write")
+        typer.echo(
+            f"  {row['unacknowledged_bytes']} bytes after them are not signed: a write under way, or interrupted"
+        )

@@ -382,23 +382,29 @@ def test_a_rollback_and_a_fork_are_found_by_any_later_head(
         assert caught.value.code == "AUDIT_ROLLED_BACK"
 
 
-def test_a_log_that_grows_while_it_is_read_is_judged_by_its_newer_head(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_grows_while_it_is_read_is_whole_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node signs three batches more between the head and the entries; then one that nobody signed is no excuse."""
     written(tmp_path, (2, 2))
     log = opened(tmp_path)
-    turns = iter([True, False])
-    scan = audit_scan._scan
+    head = audit_scan._signed_head
 
-    def slow(*arguments: Any) -> Any:
-        if next(turns, False):
-            for n in (3, 3, 3):
-                log.append_all(drafts(n))
-        return scan(*arguments)
+    def then_it_grows(*arguments: Any) -> SignedHead:
+        signed = head(*arguments)
+        monkeypatch.setattr(audit_scan, "_signed_head", head)
+        for n in (3, 3, 3):
+            log.append_all(drafts(n))
+        return signed
 
-    monkeypatch.setattr(audit_scan, "_scan", slow)
+    monkeypatch.setattr(audit_scan, "_signed_head", then_it_grows)
+    found = scan_log(tmp_path, "tax", VERIFY)
+    assert (found.tree.size, found.rest) == (4, b"")
     assert scan_log(tmp_path, "tax", VERIFY).tree.size == 13
     log.close()
+    old = (tmp_path / "checkpoint").read_bytes()
+    written(tmp_path, (1, 1))
+    (tmp_path / "checkpoint").write_bytes(old)
+    with pytest.raises(AuditBroken, match="more entries than the 13"):
+        scan_log(tmp_path, "tax", VERIFY)
 
 
 def test_the_entries_of_before_there_were_batches_are_read(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_write_that_was_interrupted_is_said_and_is_no_fault(run: Run, out: Pat
         file.write(b'{"event":"job')
     status, said, _ = run("verify", out / "audit" / "tax")
     assert status == 0
-    assert "13 bytes after them were never acknowledged" in said
+    assert "13 bytes after them are not signed" in said
 
 
 def lines_of(folder: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
