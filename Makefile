@@ -54,7 +54,7 @@ demo: setup ## a whole consortium on this machine, in a minute; report in runs/d
 
 test: test-fast test-slow ## the whole suite, as CI runs it
 
-test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, about two minutes
+test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, about four minutes
 	mkdir -p $(dir $(REACHED))
 	rm -f $(REACHED)
 	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(FOUR_AT_ONCE) -m "not slow"
