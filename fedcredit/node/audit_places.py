@@ -92,9 +92,7 @@ def find_logs(place: Path, certificate: Path | None = None) -> list[LogPlace]:
     Raises: ConfigError (AUDIT_MISSING, KEY_MISSING, KEY_INVALID, SIGNING_KEY).
     """
     if (place / "party.toml").exists():
-        config = load_party(place)
-        own = config.path(config.identity.signing_certificate)
-        return [_place(place / "audit", certificate or own)]
+        return [_place(place / "audit", certificate or _own_certificate(place))]
     if (place / CHECKPOINT).exists():
         return [_place(place, certificate or place / CERTIFICATE)]
     found = sorted({path.parent for pattern in ("*/", "audit/*/") for path in place.glob(pattern + CHECKPOINT)})
@@ -126,6 +124,18 @@ def read_head(path: Path) -> SignedHead:
 def read_proof(path: Path) -> Proof:
     """A proof from its file; nothing is verified yet. Raises: AuditBroken (AUDIT_PROOF), ConfigError."""
     return decode_proof(_bounded(path, MAX_PROOF_BYTES))
+
+
+def _own_certificate(node: Path) -> Path:
+    try:
+        config = load_party(node)
+    except ConfigError:
+        # A copy of the folder has neither keys nor table, and none is needed to check.
+        usual = node / "keys" / CERTIFICATE
+        if usual.exists():
+            return usual
+        raise
+    return config.path(config.identity.signing_certificate)
 
 
 def _place(folder: Path, path: Path) -> LogPlace:

@@ -104,6 +104,19 @@ def test_all_logs_of_a_run_are_checked(run: Run, out: Path) -> None:
     assert "continues the kept head" in run("verify", out, "--known", out / "tax.kept")[1]
 
 
+def test_a_copy_of_a_nodes_folder_is_checked_without_its_keys(run: Run, out: Path, tmp_path: Path) -> None:
+    node = tmp_path / "node"
+    shutil.copytree(out / "audit" / "tax", node / "audit")
+    (node / "party.toml").write_text('[party]\nid = "tax"\n')
+    (node / "keys").mkdir()
+    status, _, err = run("verify", node)
+    assert (status, err[:7]) == (78, "CONFIG_")
+    shutil.move(node / "audit" / "signing.crt", node / "keys" / "signing.crt")
+    status, said, err = run("verify", node, "--known", out / "tax.kept")
+    assert (status, err) == (0, "")
+    assert "tax: whole: 9 entries, and continues the kept head" in said
+
+
 def test_a_write_that_was_interrupted_is_said_and_is_no_fault(run: Run, out: Path) -> None:
     with (out / "audit" / "tax" / "entries.jsonl").open("ab") as file:
         file.write(b'{"event":"job')
