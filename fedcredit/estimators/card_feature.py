@@ -22,7 +22,7 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.linear import LinearFeature, LinearPartner, LinearShape
 from fedcredit.protocols.moments import MomentsFeature, MomentsShape
 from fedcredit.protocols.scorecard import Chosen, SelectionFeature
-from fedcredit.protocols.tally import CardPoints, TallyFeature, TallyPartner, TallyShape
+from fedcredit.protocols.tally import CardPoints, TallyShape, feature_role
 
 __all__ = ["FeatureCard", "nearest_of", "tallies_of"]
 
@@ -90,7 +90,7 @@ class FeatureCard:
             yield from MomentsFeature(shape, federation.me, woe).steps(federation.randomness)
             return (yield from role.hear_chosen(chosen.columns))
 
-        found = await federation.run(self.stages.channel("moments"), steps(), peers=self._others(chosen.parties))
+        found = await federation.run(self.stages.channel("moments"), steps(), peers=federation.beside(chosen.parties))
         return ChosenRecord.of(found, federation.feature_parties)
 
     async def _fit(self, chosen: Chosen, number: int) -> FittedFeature:
@@ -111,7 +111,7 @@ class FeatureCard:
             return FittedFeature.of(fit, left, federation.feature_parties)
 
         phase = self.stages.channel(f"fit.{number}")
-        return await federation.run(phase, steps(), peers=self._others(chosen.parties))
+        return await federation.run(phase, steps(), peers=federation.beside(chosen.parties))
 
     async def _tally(self, phase: str, peers: tuple[PartyId, ...], part: CardPart, numbers: I64, *, test: bool) -> Lent:
         federation = self.stages.federation
@@ -119,9 +119,10 @@ class FeatureCard:
         values = self.columns.points({f: np.array(c.points, np.int64) for f, c in of_columns}, test=test)
         shape = TallyShape(federation.session(phase), federation.label_party, peers, values.size)
         points = CardPoints(values, *part.point_range)
-        me = federation.me
-        role = TallyPartner(shape, points) if me == shape.partner else TallyFeature(shape, me, points)
-        await federation.run(self.stages.channel(phase), role.steps(federation.randomness), peers=self._others(peers))
+        role = feature_role(shape, federation.me, points)
+        await federation.run(
+            self.stages.channel(phase), role.steps(federation.randomness), peers=federation.beside(peers)
+        )
         return Lent()
 
     async def _tell(self, part: CardPart) -> Lent:
@@ -155,10 +156,6 @@ class FeatureCard:
             columns=tuple(found),
             n_reasons=params.n_reasons,
         )
-
-    def _others(self, parties: tuple[PartyId, ...]) -> tuple[PartyId, ...]:
-        federation = self.stages.federation
-        return (federation.label_party, *(party for party in parties if party != federation.me))
 
 
 def own_selection(columns: CardColumns, numbers: I64, params: ScorecardParams) -> tuple[Selection, I64, F64]:

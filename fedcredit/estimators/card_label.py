@@ -234,6 +234,7 @@ class LabelCard:
             estimates.standard_errors,
             fit.information,
             estimates.z[1:],
+            np.array([woe.shape[1]], np.int64),
             fit.log_likelihood,
             fit.iterations,
             0.0,

@@ -111,7 +111,8 @@ class MomentsRecord(StageState):
 
 @dataclass(frozen=True, slots=True)
 class FittedLabel(StageState):
-    """At the label party: a fit, and (D,) the z values of all its columns, the own ones first.
+    """At the label party: a fit, (D,) the z values of all its columns, the own ones first, and (parties,) how many
+    columns each party has in it. Without standard errors the information is empty, and z says nothing.
 
     Shapes: values, errors (1 + own columns,); information (1 + D, 1 + D).
     """
@@ -121,6 +122,7 @@ class FittedLabel(StageState):
     errors: F64
     information: F64
     z: F64
+    columns: I64
     log_likelihood: float
     gradients: int
     gap: float
@@ -134,6 +136,7 @@ class FittedLabel(StageState):
             estimates.standard_errors,
             fit.information,
             np.concatenate([estimates.z[1:], z]),
+            np.array(list(fit.columns.values()), np.int64),
             fit.log_likelihood,
             fit.gradients,
             fit.gap,

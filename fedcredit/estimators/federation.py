@@ -55,6 +55,10 @@ class Federation:
         """Those this party speaks with: all feature parties from the label party, the label party from the others."""
         return self.feature_parties if self.is_label_party else (self.label_party,)
 
+    def beside(self, feature_parties: Collection[PartyId]) -> tuple[PartyId, ...]:
+        """Whom this feature party speaks with in a stage of the label party and these feature parties."""
+        return (self.label_party, *(party for party in feature_parties if party != self.me))
+
     def session(self, name: str) -> bytes:
         """A session of its own for the model `name` in this start of the job."""
         return session_id(self.ssid, self.epoch, name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self, TypeAlias
 
@@ -19,11 +19,10 @@ from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.logistic_part import LogisticColumn, LogisticPart, numeric_table
 from fedcredit.estimators.scorecard import HeldOut, rows_of
 from fedcredit.estimators.training import Stages
-from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner, LinearShape
 from fedcredit.protocols.scorecard import SelectionFeature, SelectionLabel
-from fedcredit.protocols.tally import CardPoints, Tally, TallyFeature, TallyLabel, TallyPartner, TallyShape
+from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape, feature_role
 from fedcredit.runtime.state import StageRunner, StageState, run_at_once
 from fedcredit.tables import Column
 
@@ -44,31 +43,6 @@ class FittedOwn(StageState):
     schema = "logistic-fit/1"
     values: F64
     errors: F64
-
-
-@dataclass(frozen=True, slots=True)
-class FittedAll(StageState):
-    """At the label party: a fit as `FittedLabel` has it, and (parties,) how many columns each party has in it."""
-
-    schema = "logistic-fit-label/1"
-    values: F64
-    errors: F64
-    information: F64
-    z: F64
-    log_likelihood: float
-    gradients: int
-    gap: float
-    columns: I64
-
-    @classmethod
-    def made(cls, fit: FittedLabel, columns: Sequence[int]) -> Self:
-        """The record of a fit over so many columns of each party."""
-        found = {field.name: getattr(fit, field.name) for field in fields(FittedLabel)}
-        return cls(**found, columns=np.array(columns, np.int64))
-
-    def fit(self) -> FittedLabel:
-        """The fit."""
-        return FittedLabel(**{field.name: getattr(self, field.name) for field in fields(FittedLabel)})
 
 
 class LogisticRegression:
@@ -116,10 +90,9 @@ class LogisticRegression:
             found = await stages.run("fit", FittedOwn, partial(self._fit_feature, stages, table))
             intercept, values, errors = None, found.values, found.errors
         else:
-            record = await stages.run("fit", FittedAll, partial(self._fit_label, stages, table, rows))
-            self.fit_ = record.fit()
+            self.fit_ = await stages.run("fit", FittedLabel, partial(self._fit_label, stages, table, rows))
             self.columns_ = dict(
-                zip((federation.me, *federation.feature_parties), record.columns.tolist(), strict=True)
+                zip((federation.me, *federation.feature_parties), self.fit_.columns.tolist(), strict=True)
             )
             intercept, values, errors = float(self.fit_.values[0]), self.fit_.values[1:], self.fit_.errors[1:]
         self.part_ = LogisticPart(
@@ -142,20 +115,20 @@ class LogisticRegression:
                 await self._tally(stages, phase, cells, n, of)
         return self
 
-    async def _fit_label(self, stages: Stages, table: F64, rows: CardRows) -> FittedAll:
+    async def _fit_label(self, stages: Stages, table: F64, rows: CardRows) -> FittedLabel:
         federation, params = stages.federation, self.params
         peers = federation.feature_parties
         shape = LinearShape(federation.me, peers, rows.labels.size, params.standard_errors)
         role = LinearLabel(shape, table, rows.labels, rows.weights, rows.offset, params.l2)
 
-        def steps() -> Steps[FittedAll]:
+        def steps() -> Steps[FittedLabel]:
             fit = yield from role.steps(federation.randomness)
             z: F64 = np.zeros(0)
             if params.standard_errors:
                 due = {peer: np.arange(fit.columns[peer]) for peer in peers}
                 told = yield from SelectionLabel(peers).hear_significance(due)
                 z = np.concatenate([told[peer] for peer in peers])
-            return FittedAll.made(FittedLabel.of(fit, z), list(fit.columns.values()))
+            return FittedLabel.of(fit, z)
 
         return await federation.run(stages.channel("fit"), steps())
 
@@ -172,7 +145,7 @@ class LogisticRegression:
                 yield from SelectionFeature(me, shape.label, parties).tell_significance(fit.estimates.z)
             return FittedOwn(fit.estimates.values, fit.estimates.standard_errors)
 
-        return await federation.run(stages.channel("fit"), steps(), peers=_others(federation))
+        return await federation.run(stages.channel("fit"), steps(), peers=federation.beside(federation.feature_parties))
 
     async def _tally(
         self, stages: Stages, phase: str, columns: Mapping[str, Column], n_rows: int, rows: CardRows | None
@@ -186,12 +159,11 @@ class LogisticRegression:
         of = CardPoints(points, low, high)
         shape = TallyShape(federation.session(phase), federation.label_party, federation.feature_parties, n_rows)
         if rows is None:
-            me = federation.me
-            role = TallyPartner(shape, of) if me == shape.partner else TallyFeature(shape, me, of)
+            role = feature_role(shape, federation.me, of)
 
             async def lend() -> Lent:
                 steps = role.steps(federation.randomness)
-                await federation.run(stages.channel(phase), steps, peers=_others(federation))
+                await federation.run(stages.channel(phase), steps, peers=federation.beside(federation.feature_parties))
                 return Lent()
 
             await stages.run(phase, Lent, lend)
@@ -203,10 +175,6 @@ class LogisticRegression:
             return TallyRecord(found.low, found.step, found.counts)
 
         self.tallies_[phase] = (await stages.run(phase, TallyRecord, learn)).tally()
-
-
-def _others(federation: Federation) -> tuple[PartyId, ...]:
-    return (federation.label_party, *(party for party in federation.feature_parties if party != federation.me))
 
 
 def _down(values: F64) -> float:

@@ -22,7 +22,7 @@ from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
-from fedcredit.protocols.tally import CardPoints, Tally, TallyFeature, TallyLabel, TallyPartner, TallyShape
+from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape, feature_role
 from fedcredit.protocols.totals import TotalsFeature, TotalsLabel, TotalsPartner, TotalsShape
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
@@ -167,16 +167,15 @@ class Scorecard:
 
         `stage` is a name that this job has used for nothing else. Raises: as `transform`; PeerLost, PeerError.
         """
-        part, me = self.part_, federation.me
+        part = self.part_
         values = part.totals(await asyncio.to_thread(part.points_of, columns, n_rows))
         peers = federation.feature_parties
         shape = TallyShape(federation.session(stage), federation.label_party, peers, n_rows)
         points = CardPoints(values, *part.point_range)
         if label is not None:
             return await federation.run(stage, TallyLabel(shape, points, label).steps(federation.randomness))
-        role = TallyPartner(shape, points) if me == shape.partner else TallyFeature(shape, me, points)
-        others = (federation.label_party, *(peer for peer in peers if peer != me))
-        await federation.run(stage, role.steps(federation.randomness), peers=others)
+        role = feature_role(shape, federation.me, points)
+        await federation.run(stage, role.steps(federation.randomness), peers=federation.beside(peers))
         return None
 
     async def predict_proba(
@@ -201,8 +200,7 @@ class Scorecard:
                 if first
                 else TotalsFeature(shape, points).steps(federation.randomness)
             )
-            others = (federation.label_party, *(peer for peer in peers if peer != me))
-            await federation.run(stage, steps, peers=others)
+            await federation.run(stage, steps, peers=federation.beside(peers))
             return None
         total = await federation.run(stage, TotalsLabel(shape, points).steps())
         bad = part.scale.probability(total.astype(np.float64))

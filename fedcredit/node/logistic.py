@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedcredit.credit.bands import ScoreBands
+from fedcredit.credit.binary import probability
 from fedcredit.credit.evaluation import evaluate
 from fedcredit.credit.fourier import ERROR_PROBABILITY
 from fedcredit.credit.glm import fit_logistic
@@ -131,5 +132,4 @@ def _alone(context: ModelContext, model: LogisticRegression) -> np.ndarray[Any, 
         return None
     held = context.test.label
     offset = None if held is None else rows_of(params, context.test.columns, held).offset
-    probability: np.ndarray[Any, np.dtype[np.float64]] = 1 / (1 + np.exp(-fit.log_odds(test, offset)))
-    return probability
+    return probability(fit.log_odds(test, offset))

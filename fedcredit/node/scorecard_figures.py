@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfc
 
 from fedcredit.credit.bands import ScoreBands, points_shift
 from fedcredit.credit.evaluation import evaluate
@@ -146,7 +145,7 @@ def _coefficients(card: Scorecard, context: ModelContext) -> list[Row]:
 
 def told_row(party: PartyId, column: str, standardised: float, z: float, iv: float | None) -> Row:
     """A coefficient of another party's column, as far as the label party is told of it."""
-    p_value = float(erfc(abs(z) / math.sqrt(2.0)))
+    p_value = float(Estimates(np.array([z]), np.ones(1)).p_values[0])
     return estimate_row(party, column, None, None, standardised, iv) | {"z": z, "p_value": p_value}
 
 

@@ -18,11 +18,13 @@ from fedcredit.crypto.rlwe_checks import BadKey
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.wire.binning import SealedCounts, SealedLabels
 from fedcredit.wire.encryption import MAX_CHUNK_BYTES, Encrypted, EncryptionKey
 
 __all__ = ["receive_bytes", "receive_key", "send_bytes", "send_key"]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
+Chunk: TypeAlias = Encrypted | SealedLabels | SealedCounts
 
 
 def send_key(to: PartyId, key: rlwe.PublicKey) -> Steps[None]:
@@ -39,17 +41,17 @@ def receive_key(sender: PartyId, step: str) -> Steps[rlwe.PublicKey]:
         raise bad.of_peer(sender, step) from None
 
 
-def send_bytes(to: PartyId, flat: U8) -> Steps[None]:
-    """Send bytes in chunks."""
+def send_bytes(to: PartyId, flat: U8, kind: type[Chunk] = Encrypted) -> Steps[None]:
+    """Send bytes in chunks, as messages of `kind`."""
     for first in range(0, flat.size, MAX_CHUNK_BYTES):
-        yield from send(to, Encrypted(first, flat[first : first + MAX_CHUNK_BYTES].tobytes()))
+        yield from send(to, kind(first, flat[first : first + MAX_CHUNK_BYTES].tobytes()))
 
 
-def receive_bytes(sender: PartyId, size: int, step: str) -> Steps[U8]:
-    """Receive `size` bytes in chunks. Raises: PeerError SHAPE."""
+def receive_bytes(sender: PartyId, size: int, step: str, kind: type[Chunk] = Encrypted) -> Steps[U8]:
+    """Receive `size` bytes in chunks of `kind`. Raises: PeerError SHAPE."""
     flat = np.empty(size, np.uint8)
     for first in range(0, size, MAX_CHUNK_BYTES):
-        got = yield from recv(sender, Encrypted)
+        got = yield from recv(sender, kind)
         part = flat[first : first + MAX_CHUNK_BYTES]
         if got.first != first or len(got.data) != part.size:
             raise PeerError(sender, step, "sent another run of bytes than is due", "SHAPE")

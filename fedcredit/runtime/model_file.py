@@ -50,7 +50,16 @@ class GbdtSection(Section):
         return True
 
 
-class BinningSection(Section):
+class _NoTrees(Section):
+    """A model that grows no trees."""
+
+    @property
+    def hide_nodes(self) -> bool:
+        """There are no nodes, so nobody learns which rows sit in one."""
+        return True
+
+
+class BinningSection(_NoTrees):
     """`[[model]] kind = "binning"`: our own keys; how columns are binned is in `params` (`credit.bin_params`)."""
 
     kind: Literal["binning"] = "binning"
@@ -59,17 +68,12 @@ class BinningSection(Section):
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def hide_nodes(self) -> bool:
-        """There are no nodes, so nobody learns which rows sit in one."""
-        return True
-
-    @property
     def trains(self) -> bool:
         """It describes the rows that it is given, and is judged by none."""
         return False
 
 
-class StatisticsSection(Section):
+class StatisticsSection(_NoTrees):
     """`[[model]] kind = "statistics"`: our own keys; the tables are in `params` (`credit.statistics_params`)."""
 
     kind: Literal["statistics"] = "statistics"
@@ -78,17 +82,12 @@ class StatisticsSection(Section):
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def hide_nodes(self) -> bool:
-        """There are no nodes, so nobody learns which rows sit in one."""
-        return True
-
-    @property
     def trains(self) -> bool:
         """It describes the rows that it is given, and is judged by none."""
         return False
 
 
-class ScorecardSection(Section):
+class ScorecardSection(_NoTrees):
     """`[[model]] kind = "scorecard"`: our own keys; how it is made is in `params` (`credit.scorecard_params`)."""
 
     kind: Literal["scorecard"] = "scorecard"
@@ -97,17 +96,12 @@ class ScorecardSection(Section):
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def hide_nodes(self) -> bool:
-        """There are no nodes, so nobody learns which rows sit in one."""
-        return True
-
-    @property
     def trains(self) -> bool:
         """Whether it is fitted to rows and judged by others, which are held out for it."""
         return True
 
 
-class LogisticSection(Section):
+class LogisticSection(_NoTrees):
     """`[[model]] kind = "logistic"`: our own keys; how it is fitted is in `params` (`credit.logistic_params`)."""
 
     kind: Literal["logistic"] = "logistic"
@@ -118,11 +112,6 @@ class LogisticSection(Section):
     def groupsum(self) -> Literal["onehot"]:
         """Scores are tallied by it; the fit has no such sums."""
         return "onehot"
-
-    @property
-    def hide_nodes(self) -> bool:
-        """There are no nodes, so nobody learns which rows sit in one."""
-        return True
 
     @property
     def trains(self) -> bool:

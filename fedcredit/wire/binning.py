@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from fedcredit.kernels.onehot import MAX_GROUPS, U8, U16, U32
 from fedcredit.wire._gen import binning_pb2 as pb
+from fedcredit.wire.encryption import MAX_CHUNK_BYTES
 from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
 
 __all__ = [
     "COLUMNS_AT_ONCE",
     "MAX_BATCHES",
-    "MAX_CHUNK_BYTES",
     "MAX_CHUNK_WORDS",
     "MAX_FEATURES",
     "CountKey",
@@ -39,7 +39,6 @@ MAX_BATCHES: Final = MAX_FEATURES
 MAX_SPECIAL: Final = 64
 COLUMNS_AT_ONCE: Final = 256
 """Columns of one `SettledBins`, so that it stays below a mebibyte."""
-MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_CHUNK_WORDS: Final = 1 << 17
 MAX_KEY_BYTES: Final = 1 << 20
 MAX_STREAM: Final = 1 << 40

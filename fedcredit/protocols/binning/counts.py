@@ -29,8 +29,9 @@ from fedcredit.crypto.rlwe_checks import BadCiphertext, BadKey
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning.layout import Layout
+from fedcredit.protocols.ciphertexts import receive_bytes, send_bytes
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.wire.binning import MAX_CHUNK_BYTES, MAX_CHUNK_WORDS, CountKey, RowCounts, SealedCounts, SealedLabels
+from fedcredit.wire.binning import MAX_CHUNK_WORDS, CountKey, RowCounts, SealedCounts, SealedLabels
 
 __all__ = ["LabelCounter", "LentColumns"]
 
@@ -74,7 +75,7 @@ class LabelCounter:
         for part in _parts(self.labels.size):
             sealed = secret.encrypt_coefficients(self.labels[None, part].astype(np.int64), randomness).to_bytes()
             for peer in groups:
-                yield from _send_bytes(peer, SealedLabels, sealed)
+                yield from send_bytes(peer, sealed, SealedLabels)
             for peer in groups:
                 yield from _add_answers(numbers[peer], secret, peer, part.stop - part.start)
         return {peer: self._read(peer, layouts[peer], numbers[peer]) for peer in groups}
@@ -127,7 +128,7 @@ class LentColumns:
             here = columns.rows(part)
             for at in _runs(len(columns)):
                 answer = key.coded_products(sealed, here.some(at), masks[at], randomness)
-                yield from _send_bytes(self.label_party, SealedCounts, answer.to_bytes())
+                yield from send_bytes(self.label_party, answer.to_bytes(), SealedCounts)
 
     def _rows(self) -> I64:
         """How many rows each cell has. Shapes: (cells,)."""
@@ -141,7 +142,7 @@ class LentColumns:
 
     def _receive_labels(self, key: rlwe.PublicKey, rows: int) -> Steps[rlwe.Ciphertexts]:
         size = rlwe.Ciphertexts.size(1, rows)
-        flat = yield from _receive_bytes(self.label_party, SealedLabels, size)
+        flat = yield from receive_bytes(self.label_party, size, _step(self.label_party), SealedLabels)
         try:
             return rlwe.Ciphertexts.coefficients_from_bytes(flat, key, vectors=1, rows=rows)
         except BadCiphertext as bad:
@@ -152,7 +153,7 @@ def _add_answers(numbers: I64, secret: rlwe.SecretKey, peer: PartyId, rows: int)
     """Receive and decrypt the answers over one part of the rows, and add them to `numbers`, modulo t."""
     for at in _runs(len(numbers)):
         count = at.stop - at.start
-        flat = yield from _receive_bytes(peer, SealedCounts, rlwe.InnerProducts.size(count))
+        flat = yield from receive_bytes(peer, rlwe.InnerProducts.size(count), _step(peer), SealedCounts)
         try:
             answer = rlwe.InnerProducts.from_bytes(flat, secret.public, count=count, rows=rows)
             numbers[at] = (numbers[at] + secret.decrypt_inner(answer)) % rlwe.PLAIN_MODULUS
@@ -169,22 +170,6 @@ def _receive_rows(peer: PartyId, cells: int) -> Steps[I64]:
             raise _broke(peer, "sent rows of other pre-bins than are due")
         run[:] = got.rows
     return rows
-
-
-def _send_bytes(to: PartyId, kind: type[SealedLabels | SealedCounts], flat: U8) -> Steps[None]:
-    for first in range(0, flat.size, MAX_CHUNK_BYTES):
-        yield from send(to, kind(first, flat[first : first + MAX_CHUNK_BYTES].tobytes()))
-
-
-def _receive_bytes(sender: PartyId, kind: type[SealedLabels | SealedCounts], size: int) -> Steps[U8]:
-    flat = np.empty(size, np.uint8)
-    for first in range(0, size, MAX_CHUNK_BYTES):
-        got = yield from recv(sender, kind)
-        part = flat[first : first + MAX_CHUNK_BYTES]
-        if got.first != first or len(got.data) != part.size:
-            raise _broke(sender, "sent another run of bytes than is due")
-        part[:] = np.frombuffer(got.data, np.uint8)
-    return flat
 
 
 def _parts(n_rows: int) -> Iterator[slice]:

@@ -4,8 +4,8 @@
 others. What is sent when, and what each party learns: `docs/protocols/tally.md`.
 """
 
-from fedcredit.protocols.tally.feature import TallyFeature, TallyPartner
+from fedcredit.protocols.tally.feature import TallyFeature, TallyPartner, feature_role
 from fedcredit.protocols.tally.label import Tally, TallyLabel
 from fedcredit.protocols.tally.shape import CardPoints, TallyShape
 
-__all__ = ["CardPoints", "Tally", "TallyFeature", "TallyLabel", "TallyPartner", "TallyShape"]
+__all__ = ["CardPoints", "Tally", "TallyFeature", "TallyLabel", "TallyPartner", "TallyShape", "feature_role"]

@@ -20,7 +20,7 @@ from fedcredit.protocols.tally.shape import CardPoints, TallyShape
 from fedcredit.protocols.tally.shares import receive_levels, split_levels
 from fedcredit.wire.tally import PointRange, TallyStep, TallySums
 
-__all__ = ["TallyFeature", "TallyPartner"]
+__all__ = ["TallyFeature", "TallyPartner", "feature_role"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +75,11 @@ class TallyFeature:
         """Take part. Raises: PeerError SHAPE."""
         levels = yield from _levels(self.shape, self.points)
         yield from split_levels(self.shape, levels, randomness)
+
+
+def feature_role(shape: TallyShape, me: PartyId, points: CardPoints) -> TallyPartner | TallyFeature:
+    """The role of feature party `me`."""
+    return TallyPartner(shape, points) if me == shape.partner else TallyFeature(shape, me, points)
 
 
 def _levels(shape: TallyShape, points: CardPoints) -> Steps[U8]:
