@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from fedcredit.credit.metrics import stability_index
 from fedcredit.credit.scorecard_bins import ScorecardBins
+from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.estimators.binning import BinnedColumn
+from fedcredit.estimators.card_column import CardColumn
 from fedcredit.tables import Column
 
 __all__ = ["CardColumns"]
@@ -69,6 +71,21 @@ class CardColumns:
                 counted = [np.bincount(codes[f], minlength=column.bins.n_bins) for codes in (self.train, self.test)]
                 found[f] = stability_index(counted[0].astype(np.float64), counted[1].astype(np.float64))
         return found
+
+    def in_card(self, numbers: I64, values: F64, errors: F64, params: ScorecardParams) -> tuple[CardColumn, ...]:
+        """Some columns as they stand in the card, by their coefficients and the errors of these. Shapes: all (d,)."""
+        return tuple(
+            CardColumn.of(
+                self.columns[f].column,
+                self.bins(f),
+                self.columns[f].rows,
+                value,
+                error,
+                params.scale,
+                reference=params.reference,
+            )
+            for f, value, error in zip(numbers.tolist(), values.tolist(), errors.tolist(), strict=True)
+        )
 
     def woe(self, numbers: I64, *, test: bool = False) -> F64:
         """Weights of evidence of some columns. Shapes: numbers (d,); returns (rows, d)."""

@@ -130,21 +130,10 @@ class FeatureCard:
         return Lent()
 
     def _part(self, model: str, numbers: I64, fitted: FittedFeature | None) -> CardPart:
-        params, found = self.params, []
-        for j, f in enumerate(numbers.tolist()):
+        params, columns = self.params, tuple[CardColumn, ...]()
+        if numbers.size:
             assert fitted is not None, "columns that are left were in a fit"
-            column = self.columns.columns[f]
-            found.append(
-                CardColumn.of(
-                    column.column,
-                    self.columns.bins(f),
-                    column.rows,
-                    float(fitted.values[j]),
-                    float(fitted.errors[j]),
-                    params.scale,
-                    reference=params.reference,
-                )
-            )
+            columns = self.columns.in_card(numbers, fitted.values, fitted.errors, params)
         federation = self.stages.federation
         return CardPart(
             model=model,
@@ -153,7 +142,7 @@ class FeatureCard:
             scale=params.scale,
             intercept=None,
             base_points=None,
-            columns=tuple(found),
+            columns=columns,
             n_reasons=params.n_reasons,
         )
 

@@ -15,7 +15,6 @@ from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.selection import Selection, Verdict, by_correlation, by_inflation, by_number, by_significance
 from fedcredit.errors import DataError, PeerError
-from fedcredit.estimators.card_column import CardColumn
 from fedcredit.estimators.card_columns import CardColumns
 from fedcredit.estimators.card_feature import own_selection, tallies_of
 from fedcredit.estimators.card_records import FiguresRecord, FittedLabel, MomentsRecord, PartsRecord, TallyRecord
@@ -257,21 +256,7 @@ class LabelCard:
 
     def _part(self, model: str, fit: FittedLabel) -> CardPart:
         params, table = self.params, self.table
-        found = []
-        for j, f in enumerate(table.numbers(self._me).tolist()):
-            column = self.columns.columns[f]
-            value, error = float(fit.values[1 + j]), float(fit.errors[1 + j])
-            found.append(
-                CardColumn.of(
-                    column.column,
-                    self.columns.bins(f),
-                    column.rows,
-                    value,
-                    error,
-                    params.scale,
-                    reference=params.reference,
-                )
-            )
+        columns = self.columns.in_card(table.numbers(self._me), fit.values[1:], fit.errors[1:], params)
         intercept = float(fit.values[0])
         return CardPart(
             model=model,
@@ -281,7 +266,7 @@ class LabelCard:
             intercept=intercept,
             base_points=round(params.scale.base_points(intercept)),
             others=tuple(OtherPart(peer, table.numbers(peer).size) for peer in self._parties(table)),
-            columns=tuple(found),
+            columns=columns,
             n_reasons=params.n_reasons,
         )
 

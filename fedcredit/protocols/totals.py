@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.errors import ConfigError, DataError, PeerError, Problem
+from fedcredit.errors import DataError, PeerError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U64
 from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.parties import refuse_parties
 from fedcredit.wire.tally import MAX_CHUNK_ROWS, MAX_PARTIES, MAX_ROWS, PointShares
 
 __all__ = ["TotalsFeature", "TotalsLabel", "TotalsPartner", "TotalsShape"]
@@ -43,9 +44,7 @@ class TotalsShape:
 
     def __post_init__(self) -> None:
         parties = (self.label, *self.peers)
-        if not 2 <= len(parties) <= MAX_PARTIES or len(set(parties)) != len(parties):
-            what = f"needs a label party and from 1 to {MAX_PARTIES - 1} feature parties, each once"
-            raise ConfigError(Problem("CONFIG_VALUE", "parties", what))
+        refuse_parties(parties, MAX_PARTIES)
         if not 1 <= self.n_rows <= MAX_ROWS:
             what = f"{self.n_rows} rows, where from 1 to {MAX_ROWS} can be summed"
             raise DataError(Problem("ROWS_TOO_MANY", self.step, what))

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.crypto.rlwe import SLOTS
-from fedcredit.errors import ConfigError, DataError, Problem
+from fedcredit.errors import DataError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.protocols.parties import refuse_parties
 from fedcredit.wire.linear import MAX_PARTIES, MAX_ROWS
 
 __all__ = ["MAX_INFORMATION_COLUMNS", "ROWS_A_COLUMN", "Bits", "LinearShape"]
@@ -84,9 +85,7 @@ class LinearShape:
 
     def __post_init__(self) -> None:
         parties = (self.label, *self.peers)
-        if not 2 <= len(parties) <= MAX_PARTIES or len(set(parties)) != len(parties):
-            what = f"needs a label party and from 1 to {MAX_PARTIES - 1} feature parties, each once"
-            raise ConfigError(Problem("CONFIG_VALUE", "parties", what))
+        refuse_parties(parties, MAX_PARTIES)
         if not 1 <= self.n_rows <= MAX_ROWS:
             what = f"{self.n_rows} rows, where from 1 to {MAX_ROWS} can be summed exactly"
             raise DataError(Problem("ROWS_TOO_MANY", self.step, what, "fit a sample of the rows"))

@@ -18,6 +18,7 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
 from fedcredit.kernels.onehot import U8, U64
 from fedcredit.protocols.groupsum import Grouping
+from fedcredit.protocols.parties import refuse_parties
 from fedcredit.wire.tally import MAX_LEVELS, MAX_PARTIES, MAX_POINTS, MAX_ROWS
 
 __all__ = ["MIN_ROWS", "CardPoints", "TallyShape", "step_of"]
@@ -79,9 +80,7 @@ class TallyShape:
         parties = (self.label, *self.peers)
         if len(self.session) != digest.KEY_BYTES:
             raise ValueError("TallyShape: a session is 32 bytes")
-        if not 2 <= len(parties) <= MAX_PARTIES or len(set(parties)) != len(parties):
-            what = f"needs a label party and from 1 to {MAX_PARTIES - 1} feature parties, each once"
-            raise ConfigError(Problem("CONFIG_VALUE", "parties", what))
+        refuse_parties(parties, MAX_PARTIES)
         if not MIN_LEVELS <= self.levels <= MAX_LEVELS or self.levels & (self.levels - 1):
             what = f"{self.levels} is no power of 2 from {MIN_LEVELS} to {MAX_LEVELS}"
             raise ConfigError(Problem("CONFIG_VALUE", "levels", what))
