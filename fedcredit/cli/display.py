@@ -164,7 +164,9 @@ def size(n_bytes: float) -> str:
 def _models(models: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title="Held-out rows: label party alone and joint", title_style="bold", title_justify="left")
     for column in ("model", "AUC alone", "AUC joint", "KS alone", "KS joint", "seconds", "bytes", "rounds"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+        name = column == "model"
+        # In a narrow terminal figures are broken over two lines rather than the name cut off.
+        table.add_column(column, justify="left" if name else "right", no_wrap=name)
     for model in models:
         table.add_row(
             str(model.get("name", model.get("kind"))),
