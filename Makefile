@@ -96,7 +96,7 @@ check-protos: $(VENV)/developer
 check-rust: $(VENV)/installed
 	cargo fmt --manifest-path $(NATIVE)/Cargo.toml --all --check
 	cargo clippy --manifest-path $(NATIVE)/Cargo.toml --locked --workspace --release --all-targets -- -D warnings
-	cargo test --manifest-path $(NATIVE)/Cargo.toml --locked --release -p fedcredit-core
+	cargo test --manifest-path $(NATIVE)/Cargo.toml --locked --release -p fedcredit-core -p fedcredit-serve
 
 fmt: $(VENV)/developer ## format Python and Rust, mend what ruff can mend
 	$(BIN)/ruff format .
