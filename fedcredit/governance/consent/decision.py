@@ -1,0 +1,116 @@
+"""Whether a consent allows one question, now. Pure: a decision and its reason from values alone.
+
+The order of the checks is that of `Why`, so that every node that refuses writes down the same reason. The native data
+plane decides the same way; `tests/vectors/consent` holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from fedcredit.governance.consent.claims import LEEWAY_S, Consent, ConsentBy
+from fedcredit.governance.consent.issuers import Issuers
+from fedcredit.governance.consent.refusal import ConsentRefused, Why
+from fedcredit.governance.consent.subjects import is_sole_proprietor
+from fedcredit.governance.consent.token import Envelope, revocation_id
+
+__all__ = ["MAX_LIST_AGE_S", "Allowed", "Premises", "Refused", "Use", "decide"]
+
+MAX_LIST_AGE_S = 300
+"""A list of revocations that is older says nothing any more: everything that takes a consent is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """What the node that decides knows: who it is, whom it believes, what was revoked and as of when."""
+
+    provider: str
+    region: str
+    issuers: Issuers
+    revoked: Container[str] = frozenset()
+    revocations_at: int = 0
+    max_age_s: int = MAX_LIST_AGE_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One question. `authority` is the SHA-256 of the authority certificate that vouches for the caller.
+
+    `items` are all that the answer rests on; `person` says that they are a natural person's. `uses` is how often the
+    consent was used before.
+    """
+
+    requester: str
+    authority: bytes
+    subject: str
+    predicate: str
+    items: frozenset[str]
+    purpose: str
+    now: int
+    uses: int = 0
+    person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The question may be asked on the word of `consent`."""
+
+    consent: Consent
+    reason: str = "the consent covers it"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It may not. `why` and `reason` are for the log of the node that decides."""
+
+    why: Why
+    reason: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", self.why.words[0])
+
+
+def decide(token: str, use: Use, premises: Premises) -> Allowed | Refused:
+    """Whether `token` allows `use` at a node with these premises."""
+    try:
+        consent = Envelope.read(token).claims_for(premises.issuers)
+    except ConsentRefused as refused:
+        return Refused(refused.why)
+    return _holds(consent, use, premises) or _covers(consent, use, premises) or Allowed(consent)
+
+
+def _holds(consent: Consent, use: Use, premises: Premises) -> Refused | None:
+    if use.now - premises.revocations_at > premises.max_age_s:
+        return Refused(Why.STALE)
+    if revocation_id(consent.jti) in premises.revoked:
+        return Refused(Why.REVOKED)
+    if max(consent.not_before, consent.issued_at) > use.now + LEEWAY_S:
+        return Refused(Why.NOT_YET)
+    if consent.expires <= use.now - LEEWAY_S:
+        return Refused(Why.EXPIRED)
+    return None
+
+
+def _covers(consent: Consent, use: Use, premises: Premises) -> Refused | None:
+    scope = consent.scope
+    if premises.provider not in consent.providers:
+        return Refused(Why.AUDIENCE)
+    if consent.authority != use.authority:
+        return Refused(Why.BINDING)
+    for asked, given, why in (
+        (use.requester, scope.requester, Why.REQUESTER),
+        (premises.region, scope.region, Why.REGION),
+        (use.purpose, scope.purpose, Why.PURPOSE),
+        (use.subject, consent.subject, Why.SUBJECT),
+    ):
+        if asked != given:
+            return Refused(why)
+    needed = ConsentBy.PERSON if use.person or is_sole_proprietor(use.subject) else ConsentBy.ENTERPRISE
+    if consent.by is not needed:
+        return Refused(Why.PERSON if needed is ConsentBy.PERSON else Why.ENTERPRISE)
+    if use.predicate not in scope.predicates and not (use.items and use.items <= set(scope.items)):
+        return Refused(Why.SCOPE)
+    if use.uses >= scope.max_uses:
+        return Refused(Why.USED_UP)
+    return None
