@@ -29,6 +29,7 @@ from fuzz.questions import questions
 from fuzz.remote import remote
 from fuzz.samples import messages, sample
 from fuzz.trusted import trusted
+from fuzz.verification import verification
 
 import fedcredit.node
 from fedcredit.errors import DataError, Problem
@@ -70,7 +71,7 @@ SSID, TAX, BANK = bytes(range(32)), PartyId("tax"), PartyId("bank")
 def targets() -> list[Target]:
     """All of them, in the order of their names."""
     found = [*_wire(), *_control(), *_disk(), *_files(), *_kernels()]
-    found += [*trusted(_folder()), *kept(_folder()), *remote(_folder())]
+    found += [*trusted(_folder()), *kept(_folder()), *remote(_folder()), *verification()]
     return sorted(found, key=lambda target: target.name)
 
 
