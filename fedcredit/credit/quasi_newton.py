@@ -64,6 +64,11 @@ class Block:
         self._tried = start
         self._found = gradient
 
+    @property
+    def gradient(self) -> F64:
+        """The gradient at the coefficients."""
+        return self._gradient
+
     def direct(self, plan: Plan) -> None:
         """Take up a new direction. Raises: ValueError for factors of another number of moves."""
         if plan.on_s.shape != (len(self._s),) or plan.on_hy.shape != plan.on_s.shape:

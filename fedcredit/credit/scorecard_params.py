@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 from fedcredit.credit.bands import MAX_BANDS
 from fedcredit.credit.bin_params import BinParams, unknown_key
@@ -33,8 +33,11 @@ _NUMBERS = (
     "pdo",
 )
 _WHOLE = ("max_features", "n_reasons", "n_bands")
+Signs = Literal["drop", "fixed"]
+
 _FLAGS = ("stepwise", "expected_sign", "merged_card")
 _COLUMNS = ("weight", "offset")
+_CHOICES = {"reference": Reference, "signs": Signs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,9 @@ class ScorecardParams:
     with an information value from `iv_min` to `iv_max`, a share of at most `max_missing` missing, a stability index
     between the rows to train on and those held out of at most `max_stability`; of two that correlate by more than
     `max_correlation` the better one; none with a variance inflation above `max_inflation`; `max_features` at most.
-    `stepwise`: columns leave while their p-value is above `leave`, and come back below `enter`. `expected_sign`: a
-    column whose coefficient turns against its own weight of evidence goes. `l2` is the penalty of `fit_logistic`.
+    `stepwise`: columns leave while their p-value is above `leave`, and come back below `enter`. `expected_sign`: no
+    column's coefficient turns against its own weight of evidence; by `signs` a column whose coefficient does is
+    dropped, or coefficients are fitted under that condition, and a column that it holds at 0 leaves at the end. `l2` is the penalty of `fit_logistic`.
     `weight`, `offset`: columns of the label party that are no features. `base_score` points mean `odds` good rows to a
     bad one, `pdo` more double them. `reference`, `n_reasons`: of reason codes. `n_bands` of the score. `merged_card`:
     the label party is given everybody's points.
@@ -67,6 +71,7 @@ class ScorecardParams:
     enter: float = 0.05
     leave: float = 0.10
     expected_sign: bool = True
+    signs: Signs = "drop"
     l2: float = 0.0
     weight: str | None = None
     offset: str | None = None
@@ -143,9 +148,10 @@ def _problems(values: Mapping[str, Any]) -> list[Problem]:
         elif name in _COLUMNS:
             fits, kind = value is None or (isinstance(value, str) and bool(value)), "the name of a column"
         else:
-            fits, kind = value in get_args(Reference), f"one of {', '.join(get_args(Reference))}"
+            choices = get_args(_CHOICES[name])
+            fits, kind = value in choices, f"one of {', '.join(choices)}"
         if not fits:
-            found.append(Problem("CONFIG_TYPE" if name != "reference" else "CONFIG_VALUE", name, f"must be {kind}"))
+            found.append(Problem("CONFIG_VALUE" if name in _CHOICES else "CONFIG_TYPE", name, f"must be {kind}"))
     if found:
         return found
     bounds = {
@@ -164,6 +170,8 @@ def _problems(values: Mapping[str, Any]) -> list[Problem]:
     found = [Problem("CONFIG_VALUE", name, what) for name, (fits, what) in bounds.items() if not fits]
     if values["weight"] is not None and values["weight"] == values["offset"]:
         found.append(Problem("CONFIG_CONFLICT", "offset", "is the column of the weights"))
+    if values["signs"] == "fixed" and not values["expected_sign"]:
+        found.append(Problem("CONFIG_CONFLICT", "signs", "fixes signs that expected_sign = false leaves alone"))
     try:
         PointScale(**{name: values[name] for name in ("base_score", "odds", "pdo")})
     except ConfigError as error:

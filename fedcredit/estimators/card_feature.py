@@ -95,7 +95,7 @@ class FeatureCard:
 
     async def _fit(self, chosen: Chosen, number: int) -> FittedFeature:
         federation, role = self.stages.federation, self._role
-        shape = LinearShape(federation.label_party, chosen.parties, self.columns.train.shape[1])
+        shape = card_shape(federation.label_party, chosen.parties, self.columns.train.shape[1], self.params)
 
         def steps() -> Steps[FittedFeature]:
             woe = self.columns.woe(chosen.columns)
@@ -106,8 +106,8 @@ class FeatureCard:
                 else LinearFeature(shape, me, woe, federation.kept_secret)
             )
             fit = yield from party.steps(federation.randomness)
-            yield from role.tell_significance(fit.estimates.z)
-            left = yield from role.hear_chosen(chosen.columns)
+            yield from role.tell_significance(np.where(fit.held, 0.0, fit.estimates.z))
+            left = yield from role.hear_chosen(chosen.columns, held=fit.held)
             return FittedFeature.of(fit, left, federation.feature_parties)
 
         phase = self.stages.channel(f"fit.{number}")
@@ -145,6 +145,11 @@ class FeatureCard:
             columns=columns,
             n_reasons=params.n_reasons,
         )
+
+
+def card_shape(label: PartyId, peers: tuple[PartyId, ...], n_rows: int, params: ScorecardParams) -> LinearShape:
+    """The fit of a card. More weight of evidence is less risk, so that signs that are fixed are below 0."""
+    return LinearShape(label, peers, n_rows, sign=-1 if params.signs == "fixed" else 0)
 
 
 def own_selection(columns: CardColumns, numbers: I64, params: ScorecardParams) -> tuple[Selection, I64, F64]:

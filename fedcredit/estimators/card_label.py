@@ -16,14 +16,14 @@ from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.selection import Selection, Verdict, by_correlation, by_inflation, by_number, by_significance
 from fedcredit.errors import DataError, PeerError
 from fedcredit.estimators.card_columns import CardColumns
-from fedcredit.estimators.card_feature import own_selection, tallies_of
+from fedcredit.estimators.card_feature import card_shape, own_selection, tallies_of
 from fedcredit.estimators.card_records import FiguresRecord, FittedLabel, MomentsRecord, PartsRecord, TallyRecord
 from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.scorecard_part import CardPart, OtherPart, part_of_peer
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear import ROWS_A_COLUMN, LinearLabel, LinearShape
+from fedcredit.protocols.linear import ROWS_A_COLUMN, LinearLabel
 from fedcredit.protocols.moments import MomentsLabel, MomentsShape
 from fedcredit.protocols.scorecard import OwnerKept, SelectionLabel
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape
@@ -192,20 +192,19 @@ class LabelCard:
         """Fit, drop what is not significant, fit again; the fit that stands, and how many there were."""
         for number in range(MAX_FITS):
             fit = await self.stages.run(f"fit.{number}", FittedLabel, partial(self._fit, number))
-            selection = self._judged(self.table, fit, number)
-            stands = len(selection.kept) == len(selection.verdicts)
+            selection, stands = self._judged(self.table, fit, number)
             self.table.apply(selection)
             self.table.refuse_none()
             if stands:
                 break
-        return fit, number + 1
+        return fit.freed(), number + 1
 
     async def _fit(self, number: int) -> FittedLabel:
         stages, role, table = self.stages, self._role, self.table.copy()
         parties, chosen, rows = self._parties(table), self._numbers(table), self.train
         if not parties:
             return await asyncio.to_thread(self._fit_alone, table)
-        shape = LinearShape(self._me, parties, rows.labels.size)
+        shape = card_shape(self._me, parties, rows.labels.size, self.params)
 
         def steps() -> Steps[FittedLabel]:
             woe = self.columns.woe(table.numbers(self._me))
@@ -213,8 +212,7 @@ class LabelCard:
             fit = yield from party.steps(stages.federation.randomness)
             z = yield from role.hear_significance(chosen)
             record = FittedLabel.of(fit, np.concatenate([z[peer] for peer in parties]))
-            selection = self._judged(table, record, number)
-            stands = len(selection.kept) == len(selection.verdicts)
+            selection, stands = self._judged(table, record, number)
             table.apply(selection)
             table.refuse_none()
             yield from role.choose(self._numbers(table), parties, final=stands)
@@ -226,31 +224,45 @@ class LabelCard:
         """Where no other party's column is left there is nobody to fit with."""
         rows = self.train
         woe = self.columns.woe(table.numbers(self._me))
-        fit = fit_logistic(woe, rows.labels, weights=rows.weights, offset=rows.offset, l2=self.params.l2)
+        signs = np.full(woe.shape[1], -1, np.int8) if self.params.signs == "fixed" else None
+        fit = fit_logistic(woe, rows.labels, weights=rows.weights, offset=rows.offset, l2=self.params.l2, signs=signs)
         estimates = fit.estimates
         return FittedLabel(
             estimates.values,
             estimates.standard_errors,
             fit.information,
-            estimates.z[1:],
+            np.where(fit.held, 0.0, estimates.z)[1:],
             np.array([woe.shape[1]], np.int64),
             fit.log_likelihood,
             fit.iterations,
             0.0,
+            fit.held.astype(np.uint8),
         )
 
-    def _judged(self, table: CardTable, fit: FittedLabel, number: int) -> Selection:
-        """What the fit says of its columns. The last fit stands as it is."""
-        params = self.params
-        last = number + 1 == MAX_FITS
-        return by_significance(
-            table.names,
-            np.concatenate([[0.0], fit.standardised]),
-            fit.information,
+    def _judged(self, table: CardTable, fit: FittedLabel, number: int) -> tuple[Selection, bool]:
+        """What the fit says of its columns, and whether it stands. The last fit stands as it is.
+
+        Columns that are held at 0 are in every fit, since they may come back when others go; when it stands, they go.
+        """
+        params, freed = self.params, fit.freed()
+        last, held = number + 1 == MAX_FITS, fit.held[1:] > 0
+        said = by_significance(
+            [name for name, at in zip(table.names, held.tolist(), strict=True) if not at],
+            np.concatenate([[0.0], freed.standardised]),
+            freed.information,
             enter=params.enter if params.stepwise and not last else None,
             leave=params.leave,
-            negative=params.expected_sign and not last,
+            negative=params.expected_sign and params.signs == "drop" and not last,
         )
+        stands = len(said.kept) == len(said.verdicts)
+        why = "held at 0 by its sign: its coefficient would turn against the column's own weight of evidence"
+        verdicts = iter(said.verdicts)
+        return Selection(
+            tuple(
+                Verdict(name, not stands, "sign", 0.0, why) if at else next(verdicts)
+                for name, at in zip(table.names, held.tolist(), strict=True)
+            )
+        ), stands
 
     # -- points ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -114,10 +114,11 @@ class FittedLabel(StageState):
     """At the label party: a fit, (D,) the z values of all its columns, the own ones first, and (parties,) how many
     columns each party has in it. Without standard errors the information is empty, and z says nothing.
 
-    Shapes: values, errors (1 + own columns,); information (1 + D, 1 + D).
+    Shapes: values, errors (1 + own columns,); information (1 + D, 1 + D); held (1 + D,) 1 for a coefficient that its
+    sign holds at 0, whose z is 0.
     """
 
-    schema = "card-fit-label/1"
+    schema = "card-fit-label/2"
     values: F64
     errors: F64
     information: F64
@@ -126,6 +127,7 @@ class FittedLabel(StageState):
     log_likelihood: float
     gradients: int
     gap: float
+    held: U8
 
     @classmethod
     def of(cls, fit: LinearLabelFit, z: F64) -> Self:
@@ -135,21 +137,39 @@ class FittedLabel(StageState):
             estimates.values,
             estimates.standard_errors,
             fit.information,
-            np.concatenate([estimates.z[1:], z]),
+            np.concatenate([np.where(fit.held[1 : estimates.values.size], 0.0, estimates.z[1:]), z]),
             np.array(list(fit.columns.values()), np.int64),
             fit.log_likelihood,
             fit.gradients,
             fit.gap,
+            fit.held.astype(np.uint8),
         )
 
     @property
     def standardised(self) -> F64:
         """(D,) the coefficients of all columns, on the scale that `information` is on."""
-        covariance = inverse(self.information)
+        free = np.flatnonzero(self.held == 0)
+        covariance = inverse(self.information[np.ix_(free, free)])
         if covariance is None:
             raise state_invalid("an information matrix that has no inverse")
-        found: F64 = self.z * np.sqrt(np.diag(covariance)[1:])
+        found: F64 = np.zeros(self.z.size)
+        at = free[1:] - 1
+        found[at] = self.z[at] * np.sqrt(np.diag(covariance)[1:])
         return found
+
+    def freed(self) -> Self:
+        """The same fit without the columns that are held at 0, which add nothing to any row."""
+        own, free = self.values.size, self.held == 0
+        starts = np.concatenate([[0], np.cumsum(self.columns)[:-1]])
+        return replace(
+            self,
+            values=self.values[free[:own]],
+            errors=self.errors[free[:own]],
+            information=self.information[np.ix_(free, free)] if self.information.size else self.information,
+            z=self.z[free[1:]],
+            columns=np.add.reduceat(np.append(free[1:].astype(np.int64), 0), starts) * (self.columns > 0),
+            held=self.held[free],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +185,12 @@ class FittedFeature(StageState):
 
     @classmethod
     def of(cls, fit: LinearFeatureFit, chosen: Chosen, parties: Sequence[PartyId]) -> Self:
-        """The record of this party's side of a fit, and of the choice after it."""
-        flags = _flags(chosen, parties)
-        return cls(fit.estimates.values, fit.estimates.standard_errors, chosen.columns, flags, chosen.final)
+        """The record of this party's side of a fit, and of the choice after it; of a fit that stands, without the
+        columns that are held at 0.
+        """
+        flags, estimates = _flags(chosen, parties), fit.estimates
+        at = ~fit.held if chosen.final else np.ones_like(fit.held)
+        return cls(estimates.values[at], estimates.standard_errors[at], chosen.columns, flags, chosen.final)
 
     def chosen(self, parties: Sequence[PartyId]) -> Chosen:
         """The choice. Raises: FedcreditError (STATE_INVALID)."""

@@ -30,6 +30,15 @@ def linear_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Disclosur
             (party,),
             f"{model.name}: standard errors",
         )
+        if model.fixed_signs:
+            yield Disclosure(
+                "linear.signs",
+                (label,),
+                "each time the search ends, by opaque number, which of its columns have a coefficient on the wrong "
+                "side of 0, or one that is held at 0 and would leave it; in the end which are held at 0",
+                (party,),
+                f"{model.name}: fixed signs",
+            )
         yield Disclosure(
             "linear.gradients",
             (party,),

@@ -23,6 +23,8 @@ class PublicModel:
     hide_nodes: bool = False
     iv_disclosure: IvDisclosure = "exact"
     merged_card: bool = False
+    fixed_signs: bool = False
+    """Of a fit whose coefficients must not leave their side of 0."""
     tables: frozenset[str] = frozenset()
     """Of statistics, which of `STATISTICS_SHOW` there are."""
     groupsum: frozenset[str] = frozenset({"onehot"})

@@ -147,12 +147,14 @@ class ModelEntry(Section):
         asked = self.params.get("iv_disclosure", BinParams().iv_disclosure if self.kind == "binning" else "exact")
         told: IvDisclosure = asked if asked in get_args(IvDisclosure) else "exact"
         merged = self.params.get("merged_card", False) is not False
+        signs = self.params.get("signs", "drop") != "drop"
         return PublicModel(
             name=self.name,
             kind=self.kind,
             hide_nodes=self.hide_nodes,
             iv_disclosure=told,
             merged_card=merged,
+            fixed_signs=signs,
             tables=self._tables(),
         )
 

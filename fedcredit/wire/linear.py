@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.kernels.onehot import U32
+from fedcredit.kernels.onehot import U8, U32
 from fedcredit.wire._gen import linear_pb2 as pb
 from fedcredit.wire.message import Message, MessageInvalid, array, count
 
@@ -21,6 +21,7 @@ __all__ = [
     "DIRECTION",
     "END",
     "EVALUATE",
+    "HOLD",
     "MAX_CHUNK_WORDS",
     "MAX_COLUMNS",
     "MAX_PARTIES",
@@ -29,6 +30,7 @@ __all__ = [
     "Centres",
     "LinearColumns",
     "LinearMove",
+    "LinearSigns",
     "LinearTerms",
     "Masked",
     "Products",
@@ -46,7 +48,7 @@ MAX_COLUMNS: Final = 4096
 MAX_PARTIES: Final = 64
 MAX_MOVES: Final = 64
 MAX_CHUNK_WORDS: Final = 1 << 17
-DIRECTION, SHORTER, EVALUATE, END = range(4)
+DIRECTION, SHORTER, EVALUATE, END, HOLD = range(5)
 """What a `LinearMove` has everybody do."""
 MAX_FACTOR: Final = 1e9
 MAX_PRODUCT: Final = 1e30
@@ -87,13 +89,14 @@ class LinearTerms(Message, tag=0x71, proto=pb.LinearTerms):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LinearMove(Message, tag=0x73, proto=pb.LinearMove):
-    """What A has everybody do: a new direction and step, a shorter step, the evaluation of the step, or the end.
+    """What A has everybody do: a new direction and step, a shorter step, the evaluation of the step, the end, or, where
+    signs are fixed, to say which coefficients are on the wrong side.
 
     Reveals: to every P, the factors by which all parties' moves are combined, the size of the step, the number of
     steps; from these, how far all columns together still are from the estimate. Assumes: see the module.
     """
 
-    action: int = count(END)
+    action: int = count(HOLD)
     size: F64 = array("f8", 1, 1)
     on_s: F64 = array("f8", 1, MAX_MOVES)
     on_hy: F64 = array("f8", 1, MAX_MOVES)
@@ -181,8 +184,25 @@ class Centres(Message, tag=0x7A, proto=pb.Centres):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class LinearSigns(Message, tag=0x7C, proto=pb.LinearSigns):
+    """Of each of P's columns 1 or 0. P to A: whether it breaks the conditions of a minimum with fixed signs, because
+    its coefficient is on the wrong side of 0, or is held at 0 and its gradient points to the right side. A to P: whether it
+    is held from now on if it was free, and free if it was held.
+
+    Reveals: to A, by number, which of P's coefficients are on the wrong side, and so in the end which are held at 0; to
+    P, for those that break the conditions and are left as they are, that others do. Assumes: see the module.
+    """
+
+    columns: U8 = array("u1", 1, MAX_COLUMNS)
+
+    def validate(self) -> None:
+        if (self.columns > 1).any():
+            raise MessageInvalid("LinearSigns.columns", "not 0 or 1", "ARRAY_INVALID")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class StandardErrors(Message, tag=0x7B, proto=pb.StandardErrors):
-    """The standard errors of P's coefficients, in units of one over each column's spread.
+    """The standard errors of P's coefficients, in units of one over each column's spread; 0 of one that is held at 0.
 
     Reveals: to P, how exact its coefficients are, beside all other columns. Assumes: see the module.
     """

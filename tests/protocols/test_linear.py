@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import rlwe_stand_in
 from credit_tables import woe_columns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.special import expit
 
 from fedcredit.credit.fourier import ERROR_PROBABILITY, REACH
@@ -48,9 +50,9 @@ class Case:
         self.y = (rng.random(n) < expit(z)).astype(np.uint8)
         self.l2, self.widths, self.n = l2, widths, n
 
-    def roles(self, *, inference: bool = True, seed: int = 1) -> dict[PartyId, Steps[Any]]:
+    def roles(self, *, inference: bool = True, seed: int = 1, sign: int = 0) -> dict[PartyId, Steps[Any]]:
         peers = PARTIES[1 : len(self.widths)]
-        shape = LinearShape(BANK, peers, self.n, inference)
+        shape = LinearShape(BANK, peers, self.n, inference, sign)
         parts = np.split(self.X, np.cumsum(self.widths)[:-1], axis=1)
         label = LinearLabel(shape, parts[0], self.y, self.weights, self.offset, self.l2)
         roles = {BANK: label.steps(insecure_seeded(seed, BANK))}
@@ -147,6 +149,84 @@ def test_the_information_matrix_is_that_of_columns_put_to_one_scale(monkeypatch:
     p = expit(fit.log_odds(case.X, case.offset))
     assert found.information == pytest.approx(scaled.T @ (scaled * (case.weights * p * (1 - p))[:, None]), abs=1e-2)
     assert found.columns == {BANK: 2, TAX: 1, WATER: 2}
+
+
+def bounded(case: Case, sign: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scipy's minimum of the pooled table under bounds, on columns put to one scale."""
+    mean, spread = case.X.mean(axis=0), case.X.std(axis=0)
+    design = np.column_stack([np.ones(case.n), (case.X - mean) / spread])
+    s = np.ones(case.n) if case.weights is None else case.weights
+    offset = np.zeros(case.n) if case.offset is None else case.offset
+    penalty = np.concatenate([[0.0], case.l2 / spread**2])
+
+    def value(b: np.ndarray) -> tuple[float, np.ndarray]:
+        z = offset + design @ b
+        slope = design.T @ (s * (expit(z) - case.y)) + penalty * b
+        return float(s @ (np.logaddexp(0, z) - case.y * z) + penalty @ b**2 / 2), slope
+
+    bounds = [(None, None), *([(0 if sign > 0 else None, 0 if sign < 0 else None)] * (design.shape[1] - 1))]
+    how = {"ftol": 1e-15, "gtol": 1e-7, "maxiter": 2000}
+    found = minimize(value, np.zeros(design.shape[1]), jac=True, bounds=bounds, method="L-BFGS-B", options=how).x
+    return np.concatenate([[found[0] - found[1:] @ (mean / spread)], found[1:] / spread]), found == 0
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(
+    ("widths", "seed", "more"),
+    [((2, 3), 0, {}), ((1, 2, 1, 2), 2, {"weighted": True, "l2": 5.0}), ((0, 4, 3), 3, {}), ((4, 0, 3), 4, {})],
+)
+def test_fixed_signs_give_the_constrained_fit(
+    widths: tuple[int, ...], seed: int, more: dict[str, Any], sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    case = Case(widths, seed=seed, **more)
+    outcome = play(case, sign=sign)
+    values, held = bounded(case, sign)
+    assert joined(outcome, "values") == pytest.approx(values, rel=1e-3, abs=1e-3)
+    label = outcome.results[BANK]
+    assert held.any()
+    assert np.array_equal(label.held, held)
+    fits = [outcome.results[party] for party in PARTIES[1 : len(widths)]]
+    theirs = np.concatenate([fit.held for fit in fits])
+    assert np.array_equal(theirs, held[1 + widths[0] :])
+    # A held one has no error, and the others have those of a table without it.
+    errors = joined(outcome, "standard_errors")
+    assert np.array_equal(np.isnan(errors), held)
+    free = ~held[1:]
+    without = fit_logistic(case.X[:, free], case.y, weights=case.weights, offset=case.offset, l2=case.l2)
+    assert errors[~held] == pytest.approx(without.estimates.standard_errors, rel=1e-3)
+    assert label.log_likelihood == pytest.approx(without.log_likelihood, rel=1e-4)
+    assert label.aic == pytest.approx(without.aic, rel=1e-4)
+
+
+def test_a_column_that_was_held_comes_back_when_another_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two columns that both lean on a third: alone one of them would be on the wrong side, but not in its absence."""
+    rlwe_stand_in.use(monkeypatch)
+    rng = np.random.default_rng(11)
+    for seed in range(40):
+        case = Case((2, 2, 2), n=400, seed=seed)
+        common = rng.normal(size=(case.n, 2))
+        case.X = common @ rng.normal(size=(2, 6)) + 0.4 * rng.normal(size=(case.n, 6))
+        case.y = (rng.random(case.n) < expit(case.X @ rng.normal(size=6) * 0.5 - 0.5)).astype(np.uint8)
+        outcome = play(case, sign=-1)
+        values, _ = bounded(case, -1)
+        assert joined(outcome, "values") == pytest.approx(values, rel=1e-3, abs=1e-3)
+        flips = [name for *_, name, _ in outcome.traffic if name == "LinearSigns"]
+        if len(flips) > 2 * 2 * 2:
+            return
+    raise AssertionError("no case had coefficients change twice")
+
+
+def test_signs_that_keep_the_conditions_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    tampers = {
+        "told": replace(wire.LinearSigns, 0, lambda m: wire.LinearSigns(np.zeros(1, np.uint8)), TAX),
+        "changed": replace(wire.LinearSigns, 0, lambda m: wire.LinearSigns(1 - m.columns), BANK),
+    }
+    for name, culprit in (("told", TAX), ("changed", BANK)):
+        with pytest.raises(PeerError) as caught:
+            play(Case((1, 2, 1), n=160, seed=4), sign=1, tamper=tampers[name])
+        assert (caught.value.culprit, caught.value.code) == (culprit, "SHAPE")
 
 
 @pytest.mark.slow
@@ -289,6 +369,9 @@ def test_roles_say_what_they_reveal_and_a_job_that_has_them_lists_it() -> None:
     assert not [role for role in roles if "boosting" in role.__module__]
     ids = {row.id for row in leakage_of(job)}
     assert {"linear.model", "linear.moments", "linear.gradients", "linear.shares"} <= ids
+    assert "linear.signs" not in ids
+    fixed = dataclasses.replace(job, models=(PublicModel(name="card", kind="linear", fixed_signs=True),))
+    assert "linear.signs" in {row.id for row in leakage_of(fixed)}
     assert not [name for name in ids if name.startswith("gbdt")]
     assert all(
         statement_of(getattr(wire, name)).reveals for name in wire.__all__ if isinstance(getattr(wire, name), type)

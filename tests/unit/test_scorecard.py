@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scorecard_cases import BANK, TAX, WATER, Case, Kept, made, numbers, play
 from sklearn.base import clone
 
@@ -16,6 +17,7 @@ from fedcredit.credit.metrics import rank_curve
 from fedcredit.errors import ConfigError, DataError, PeerError
 from fedcredit.estimators import CardPart, Federation, Scorecard
 from fedcredit.ids import PartyId
+from fedcredit.tables import Column
 
 Cards = dict[PartyId, Scorecard]
 
@@ -184,6 +186,80 @@ def test_weights_and_an_offset_are_those_of_the_pooled_fit() -> None:
     found = [column.coefficient for party in case.parties for column in cards[party].part_.columns]
     assert np.abs(np.array(found) - oracle.coefficients).max() < 5e-4
     assert "w" not in {column.column.name for column in cards[BANK].columns_}
+
+
+def turned(parties: int) -> Case:
+    """At either side a column that alone says something, and beside a better one like it would say the opposite."""
+    case = made(parties, n=4000, n_held=800)
+    rng = np.random.default_rng(5)
+
+    def labels(columns: dict[PartyId, dict[str, Column]]) -> np.ndarray:
+        own, turnover = columns[BANK]["own"].values, columns[TAX]["turnover"].values
+        noise = rng.normal(size=(2, own.size))
+        shade, echo = turnover + 0.55 * own + 0.55 * noise[0], own + 0.55 * turnover + 0.55 * noise[1]
+        columns[BANK]["shade"], columns[TAX]["echo"] = numbers("shade", shade), numbers("echo", echo)
+        z = -1.1 - 1.3 * (own + turnover) + 0.35 * (shade + echo)
+        return (rng.random(z.size) < 1 / (1 + np.exp(-z))).astype(np.uint8)
+
+    return Case(case.columns, labels(case.columns), case.held, labels(case.held))
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_fixed_signs_give_the_constrained_fit_of_the_pooled_table(parties: int) -> None:
+    case = turned(parties)
+    open_ = {"max_correlation": 0.99, "max_inflation": 100, "stepwise": False}
+    cards = play(case, signs="fixed", **open_)
+    table = cards[BANK].outcome_.table
+    held = [row for row in table.rows() if row["rule"] == "sign"]
+    assert held
+    assert all(not row["kept"] and "held at 0" in row["why"] for row in held)
+    # Over the columns of the card and those that were held: scipy's minimum under bounds holds the same ones.
+    fitted = {row["column"] for row in table.rows() if row["kept"] or row["rule"] == "sign"}
+    chosen = [
+        (party, column)
+        for party in case.parties
+        for f, column in enumerate(cards[party].columns_)
+        if (column.column.name if party == BANK else f"{party}.f{f}") in fitted
+    ]
+    woe = np.column_stack(
+        [c.bins.woe(c.bins.codes(case.columns[p][c.column.name].values)) for p, c in chosen if c.bins is not None]
+    )
+    found = minimize(
+        negative_likelihood,
+        np.zeros(woe.shape[1] + 1),
+        (np.column_stack([np.ones(case.y.size), woe]), case.y),
+        jac=True,
+        bounds=[(None, None), *([(None, 0)] * woe.shape[1])],
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-7, "maxiter": 2000},
+    ).x
+    free = {column.name: column.coefficient for party in case.parties for column in cards[party].part_.columns}
+    for (_, column), value in zip(chosen, found[1:].tolist(), strict=True):
+        assert free.get(column.column.name, 0.0) == pytest.approx(value, rel=1e-3, abs=1e-3)
+    assert np.count_nonzero(found[1:] == 0) == len(held)
+    assert all(value < 0 for value in free.values())
+    assert cards[BANK].outcome_.fit.held.sum() == 0
+    # Dropping them one by one is the default, and here it gives a card with the same columns.
+    dropped = play(case, **open_)
+    assert names(dropped) == names(cards)
+    assert dropped[BANK].outcome_.fits > cards[BANK].outcome_.fits
+
+
+def negative_likelihood(b: np.ndarray, design: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    z = design @ b
+    return float(np.sum(np.logaddexp(0, z) - y * z)), design.T @ (1 / (1 + np.exp(-z)) - y)
+
+
+def test_a_job_with_fixed_signs_goes_on_with_the_same_card() -> None:
+    case, how = turned(2), {"max_correlation": 0.99, "max_inflation": 100, "signs": "fixed"}
+    whole = {party: Kept() for party in case.parties}
+    parts = {party: card.part_.to_bytes() for party, card in play(case, kept=whole, **how).items()}
+    kept = {party: Kept(until="tally.train") for party in case.parties}
+    with pytest.raises(ConnectionError):
+        play(case, kept=kept, **how)
+    again = {party: Kept(kept[party].states) for party in case.parties}
+    cards = play(case, kept=again, epoch=1, **how)
+    assert {party: card.part_.to_bytes() for party, card in cards.items()} == parts
 
 
 def test_a_card_that_nobody_else_adds_to_is_the_label_partys_own() -> None:

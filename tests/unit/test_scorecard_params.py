@@ -54,6 +54,8 @@ def test_all_problems_are_told_at_once() -> None:
         ({"n_reasons": 0}, "CONFIG_VALUE"),
         ({"n_bands": 1}, "CONFIG_VALUE"),
         ({"pdo": 0}, "CONFIG_VALUE"),
+        ({"signs": "free"}, "CONFIG_VALUE"),
+        ({"signs": "fixed", "expected_sign": False}, "CONFIG_CONFLICT"),
         ({"weight": "w", "offset": "w"}, "CONFIG_CONFLICT"),
         ({"iv_disclosure": "rounded"}, "CONFIG_CONFLICT"),
         ({"min_rows": 10}, "CONFIG_FLOOR"),

@@ -9,6 +9,7 @@ Reveals: to A, uniform numbers; to H, nothing. Assumes: semi-honest parties; rin
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -24,7 +25,7 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.linear.fixed import centred, fixed, turns
 from fedcredit.protocols.linear.shape import LinearShape
 
-__all__ = ["ask_curve", "ask_slots", "curve_noise", "serve_curve", "serve_slots"]
+__all__ = ["ask_curve", "ask_slots", "curve_noise", "serve_curve", "serve_slots", "sign_tolerance"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -40,6 +41,12 @@ def curve_noise(bits: int) -> float:
     """Standard deviation of what rounding adds to a row's probability: measured against it in the tests."""
     first, second = factor_bits(bits)
     return float(np.sqrt(2.17 * 0.25**second + 0.0346 * 0.25**first))
+
+
+def sign_tolerance(shape: LinearShape, curvature: float) -> float:
+    """How far a held coefficient may be pulled before it is let go: a thousandth of its standard error, or ten times
+    what rounding makes of its gradient, whichever is more. Range: curvature of a row at the start."""
+    return max(1e-3, 10 * curve_noise(shape.bits.probability) / math.sqrt(curvature))
 
 
 def ask_curve(

@@ -13,8 +13,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.credit.glm import Estimates, inverse
+from fedcredit.credit.glm import Estimates
 from fedcredit.credit.quasi_newton import Block, Plan
+from fedcredit.credit.signs import SignedBlock
 from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import DataError, PeerError, Problem
@@ -22,7 +23,7 @@ from fedcredit.ids import PartyId
 from fedcredit.protocols.ciphertexts import receive_key, send_key
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import OwnColumns
-from fedcredit.protocols.linear.curves import serve_curve
+from fedcredit.protocols.linear.curves import serve_curve, sign_tolerance
 from fedcredit.protocols.linear.fixed import apart, centred, scores_to_shares
 from fedcredit.protocols.linear.gradients import further_gradient, partner_gradient
 from fedcredit.protocols.linear.information import InformationParty
@@ -33,10 +34,12 @@ from fedcredit.wire.linear import (
     DIRECTION,
     END,
     EVALUATE,
+    HOLD,
     SHORTER,
     Centres,
     LinearColumns,
     LinearMove,
+    LinearSigns,
     LinearTerms,
     Products,
     ScoreRange,
@@ -45,6 +48,7 @@ from fedcredit.wire.linear import (
 
 __all__ = ["LinearFeature", "LinearFeatureFit", "LinearPartner"]
 
+Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 
@@ -60,6 +64,8 @@ class LinearFeatureFit:
     """
 
     estimates: Estimates = field(repr=False)
+    held: Bool = field(repr=False)
+    """(d,) which coefficients their sign holds at 0: their standard errors are NaN."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,21 +152,27 @@ class _Run:
         curvature = float(terms.curvature[0])
         self._penalty = terms.penalty[0] / self._columns.spread**2
         shape.refuse_penalty(self._penalty)
-        own = inverse(shape.n_rows * curvature * self._columns.moments + np.diag(self._penalty))
-        if own is None:
-            fix = "drop the column, or set l2 above 0"
-            raise DataError(Problem("COLUMN_DEPENDENT", "columns", "some follow from others", fix))
-        self._inverse = own
+        self._tolerance = sign_tolerance(shape, curvature)
+        matrix = shape.n_rows * curvature * self._columns.moments + np.diag(self._penalty)
+        self._signed = SignedBlock.free(np.full(d, float(shape.sign)), matrix)
 
     def _search(self) -> Steps[None]:
         shape = self._shape
         yield from self._move(EVALUATE)
-        start = np.zeros(len(self._columns))
-        block = Block(start, (yield from self._gradient(start)), self._inverse)
-        yield from send(shape.label, Products(block.first_products()))
-        tried, evaluated = start, False
+        tried = np.zeros(len(self._columns))
+        block = yield from self._begin(tried)
+        evaluated = False
+        due = (DIRECTION, SHORTER, EVALUATE, END, *((HOLD,) if shape.sign else ()))
         while True:
-            move = yield from self._move(DIRECTION, SHORTER, EVALUATE, END)
+            move = yield from self._move(*due)
+            if move.action == HOLD:
+                if evaluated:
+                    block.accept()
+                evaluated, tried = False, (yield from self._hold(block))
+                if (yield from self._move(EVALUATE, END)).action == END:
+                    break
+                block = yield from self._begin(tried)
+                continue
             if move.action == END:
                 if evaluated:
                     block.accept()
@@ -186,6 +198,30 @@ class _Run:
             yield from send(shape.label, ScoreRange(math.ceil(largest)))
         self._values = block.values
 
+    def _begin(self, start: F64) -> Steps[Block]:
+        """A search from `start` over the coefficients that are not held."""
+        inverted = self._signed.inverse()
+        if inverted is None:
+            fix = "drop the column, or set l2 above 0"
+            raise DataError(Problem("COLUMN_DEPENDENT", "columns", "some follow from others", fix))
+        block = Block(start, (yield from self._gradient(start)), inverted)
+        yield from send(self._shape.label, Products(block.first_products()))
+        return block
+
+    def _hold(self, block: Block) -> Steps[F64]:
+        """Say which coefficients break the conditions, and change those that are to: where to start from."""
+        label, signed = self._shape.label, self._signed
+        broken = signed.broken(block.values, block.gradient, self._tolerance)
+        yield from send(label, LinearSigns(broken.astype(np.uint8)))
+        flips = (yield from recv(label, LinearSigns)).columns > 0
+        if flips.shape != broken.shape or (flips & ~broken).any():
+            raise PeerError(label, self._shape.step, "changed signs of columns that keep the conditions", "SHAPE")
+        self._signed = signed.flipped(flips)
+        start = self._signed.start(block.values)
+        self._scores = self._columns.scores(start)
+        yield from send(label, ScoreRange(math.ceil(float(np.abs(self._scores).max()))))
+        return start
+
     def _finish(self) -> Steps[LinearFeatureFit]:
         shape, columns = self._shape, self._columns
         self._scores = columns.scores(self._values)
@@ -203,8 +239,8 @@ class _Run:
             told = yield from recv(shape.label, StandardErrors)
             if told.numbers.shape != errors.shape:
                 raise PeerError(shape.label, shape.step, "told errors of other columns than there are", "SHAPE")
-            errors = told.numbers / columns.spread
-        return LinearFeatureFit(Estimates(self._values / columns.spread, errors))
+            errors = np.where(self._signed.held, np.nan, told.numbers / columns.spread)
+        return LinearFeatureFit(Estimates(self._values / columns.spread, errors), self._signed.held)
 
     def _information(self) -> Steps[None]:
         shape, bits = self._shape, self._shape.bits

@@ -8,6 +8,8 @@ step     A -> P  LinearMove      a direction and a size; the size alone, where a
          A <-> H                 residuals as shares (`curves`)
          all                     the gradient of each party's own coefficients (`gradients`)
          P -> A  Products        A judges the step, and plans the next direction (`credit.quasi_newton`)
+signs    A -> P  LinearMove;  P -> A  LinearSigns;  A -> P  LinearSigns;  P -> A  ScoreRange
+         coefficients that change are held at 0, or free again: another search from there (`credit.signs`)
 end      A -> P  LinearMove;  P -> A  Centres
          A <-> H                 log-likelihood, as a sum of shares
          all                     the information matrix to A (`information`);  A -> P  StandardErrors
@@ -26,6 +28,7 @@ from scipy.special import expit
 from fedcredit.credit.fourier import REACH
 from fedcredit.credit.glm import Estimates, check_rows, fit_logistic, inverse
 from fedcredit.credit.quasi_newton import Block, Search, products_length
+from fedcredit.credit.signs import Pivots, SignedBlock
 from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import ConfigError, DataError, PeerError, Problem
@@ -33,7 +36,7 @@ from fedcredit.ids import PartyId
 from fedcredit.protocols.ciphertexts import receive_key, send_key
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import OwnColumns
-from fedcredit.protocols.linear.curves import ask_curve, curve_noise
+from fedcredit.protocols.linear.curves import ask_curve, curve_noise, sign_tolerance
 from fedcredit.protocols.linear.fixed import apart, centred, fixed, scores_to_shares
 from fedcredit.protocols.linear.gradients import label_gradient
 from fedcredit.protocols.linear.information import InformationParty, assembled, receive_entries
@@ -44,10 +47,12 @@ from fedcredit.wire.linear import (
     DIRECTION,
     END,
     EVALUATE,
+    HOLD,
     SHORTER,
     Centres,
     LinearColumns,
     LinearMove,
+    LinearSigns,
     LinearTerms,
     Products,
     ScoreRange,
@@ -56,6 +61,7 @@ from fedcredit.wire.linear import (
 
 __all__ = ["LinearLabel", "LinearLabelFit"]
 
+Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -83,11 +89,13 @@ class LinearLabelFit:
     """How often gradients were computed: the rounds."""
     gap: float
     """About how far from the estimate the coefficients ended, in squared standard errors, over all of them."""
+    held: Bool = field(repr=False)
+    """(d,) which coefficients, as `information` has them, their sign holds at 0; none without fixed signs."""
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, over the intercept and the columns of all parties."""
-        return 2.0 * (1 + sum(self.columns.values())) - 2.0 * self.log_likelihood
+        """Akaike's criterion, over the intercept and the columns of all parties that are not held at 0."""
+        return 2.0 * (1 + sum(self.columns.values()) - np.count_nonzero(self.held)) - 2.0 * self.log_likelihood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +106,8 @@ class LinearLabel:
 
     Reveals: to this party, of every feature party: the number of its columns; dot products of its gradients and moves,
     by which its coefficients are known up to a rotation among its columns; the largest size of its partial scores,
-    rounded up; its part of the intercept. Of all together: the log-likelihood; with inference, the information matrix
+    rounded up; its part of the intercept; with fixed signs which of its coefficients were on the wrong side of 0, by
+    number. Of all together: the log-likelihood; with inference, the information matrix
     over all columns, which holds their weighted correlations, and their means. Of no row anything.
     Assumes: semi-honest parties; this party and the partner do not collude; ring learning with errors.
     """
@@ -157,6 +166,7 @@ class _Run:
             self._counts[peer] = told.columns
         self._own_columns = tuple(d - (party == shape.label) for party, d in self._counts.items())
         shape.refuse_columns(self._own_columns)
+        self._held = np.zeros(sum(self._counts.values()), bool)
         terms = LinearTerms(np.array(self._own_columns, np.uint32), np.array([self._curvature]), np.array([self._l2]))
         for peer in shape.peers:
             yield from send_key(peer, self._secret.public)
@@ -172,9 +182,30 @@ class _Run:
         yield from self._tell(EVALUATE)
         gradient = yield from self._gradient(start)
         curvature = shape.n_rows * self._curvature * self._columns.moments + np.diag(self._penalty)
-        own_inverse = inverse(curvature)
+        signs = np.full(len(self._columns), float(shape.sign))
+        signs[0] = 0.0
+        self._signed = SignedBlock.free(signs, curvature)
+        gap = yield from self._descend(start, gradient)
+        if not shape.sign:
+            return gap
+        pivots = Pivots()
+        while True:
+            broken = yield from self._broken()
+            try:
+                flips = pivots.flips(broken)
+            except FloatingPointError:
+                raise _no_end(shape) from None
+            starts = yield from self._flip(flips)
+            if not flips.any():
+                return gap
+            yield from self._tell(EVALUATE)
+            gap = yield from self._descend(starts, (yield from self._gradient(starts)))
+
+    def _descend(self, start: F64, gradient: F64) -> Steps[float]:
+        """Search over the coefficients that are not held."""
+        own_inverse = self._signed.inverse()
         if own_inverse is None:
-            raise DataError(Problem("COLUMN_DEPENDENT", shape.step, "own columns depend on each other"))
+            raise DataError(Problem("COLUMN_DEPENDENT", self._shape.step, "own columns depend on each other"))
         self._block = Block(start, gradient, own_inverse)
         search = Search(self._block.first_products() + (yield from self._products(2)))
         floor = self._floor()
@@ -185,6 +216,34 @@ class _Run:
             if before < 2 * search.gap and search.gap <= ENOUGH * floor:
                 break
         return search.gap
+
+    def _broken(self) -> Steps[Bool]:
+        """Which coefficients of all parties break the conditions of a minimum with signs."""
+        block = self._block
+        tolerance = sign_tolerance(self._shape, self._curvature)
+        found = [self._signed.broken(block.values, block.gradient, tolerance)]
+        yield from self._tell(HOLD)
+        for peer in self._shape.peers:
+            told = (yield from recv(peer, LinearSigns)).columns
+            if told.shape != (self._counts[peer],):
+                raise PeerError(peer, self._shape.step, f"told {told.size} signs of {self._counts[peer]}", "SHAPE")
+            found.append(told > 0)
+        return np.concatenate(found)
+
+    def _flip(self, flips: Bool) -> Steps[F64]:
+        """Have some be held, or be free again; returns where the own coefficients start from."""
+        parts = np.split(flips, np.cumsum(list(self._counts.values()))[:-1])
+        self._signed = self._signed.flipped(parts[0])
+        start = self._signed.start(self._block.values)
+        self._scores = self._offset + self._columns.scores(start)
+        bound = math.ceil(np.abs(self._scores).max())
+        for peer, part in zip(self._shape.peers, parts[1:], strict=True):
+            yield from send(peer, LinearSigns(part.astype(np.uint8)))
+            bound += (yield from recv(peer, ScoreRange)).bound
+        if flips.any() and bound > REACH:
+            raise _too_large(self._shape)
+        self._held = self._held ^ flips
+        return start
 
     def _step(self, search: Search) -> Steps[None]:
         """One accepted step."""
@@ -236,7 +295,13 @@ class _Run:
         coefficients = np.concatenate([[values[0] - shift], values[1:] / columns.spread])
         peers = dict(zip(self._counts, self._own_columns, strict=True))
         return LinearLabelFit(
-            Estimates(coefficients, errors), largest * likelihood, information, peers, self.gradients, gap
+            Estimates(coefficients, errors),
+            largest * likelihood,
+            information,
+            peers,
+            self.gradients,
+            gap,
+            self._held,
         )
 
     def _information(self) -> Steps[F64]:
@@ -262,10 +327,14 @@ class _Run:
 
     def _errors(self, information: F64, centres: F64) -> Steps[F64]:
         """Standard errors of the own coefficients; tells the others theirs."""
-        covariance = inverse(information)
-        if covariance is None:
+        free = np.flatnonzero(~self._held)
+        part = inverse(information[np.ix_(free, free)])
+        if part is None:
             what = "columns of several parties make each other up, so coefficients are not determined"
             raise DataError(Problem("COLUMN_DEPENDENT", self._shape.step, what, "select columns, or set l2 above 0"))
+        # Of one that is held at 0 there is no error to tell, and it adds none to others.
+        covariance = np.zeros_like(information)
+        covariance[np.ix_(free, free)] = part
         standard = np.sqrt(np.diag(covariance))
         at = len(self._columns)
         for peer in self._shape.peers:
@@ -274,6 +343,7 @@ class _Run:
         # The intercept of columns as they were is a combination of all coefficients of columns put to mean 0.
         back = np.concatenate([[1.0], -centres])
         own = standard[1 : len(self._columns)] / self._columns.spread
+        own[self._signed.held[1:]] = np.nan
         return np.concatenate([[math.sqrt(back @ covariance @ back)], own])
 
     def _gradient(self, values: F64) -> Steps[F64]:

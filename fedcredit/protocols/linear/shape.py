@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.crypto.rlwe import SLOTS
-from fedcredit.errors import DataError, Problem
+from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.protocols.parties import refuse_parties
 from fedcredit.wire.linear import MAX_PARTIES, MAX_ROWS
@@ -74,6 +74,7 @@ class LinearShape:
 
     `inference`: whether the information matrix is computed at the end, for standard errors; the label party gets it.
     Sums are then in two limbs, and some digits finer.
+    `sign`: which side of 0 the coefficients of all columns must not leave: 1 not below it, -1 not above it, 0 any.
     Reveals: nothing: all of it is public. Assumes: all parties were told the same.
     Raises: ConfigError CONFIG_VALUE, DataError ROWS_TOO_MANY.
     """
@@ -82,10 +83,13 @@ class LinearShape:
     peers: tuple[PartyId, ...]
     n_rows: int
     inference: bool = True
+    sign: int = 0
 
     def __post_init__(self) -> None:
         parties = (self.label, *self.peers)
         refuse_parties(parties, MAX_PARTIES)
+        if self.sign not in (-1, 0, 1):
+            raise ConfigError(Problem("CONFIG_VALUE", "sign", "must be -1, 0 or 1"))
         if not 1 <= self.n_rows <= MAX_ROWS:
             what = f"{self.n_rows} rows, where from 1 to {MAX_ROWS} can be summed exactly"
             raise DataError(Problem("ROWS_TOO_MANY", self.step, what, "fit a sample of the rows"))

@@ -23,6 +23,7 @@ from fedcredit.wire.scorecard import (
 
 __all__ = ["Chosen", "SelectionFeature"]
 
+Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 
@@ -58,8 +59,11 @@ class SelectionFeature:
         """Of all binned columns. Shapes: (columns,) each; stability -1 where there is none."""
         yield from send(self.label_party, ColumnFigures(missing, stability))
 
-    def hear_chosen(self, among: I64) -> Steps[Chosen]:
-        """Which of `among` go on. Raises: PeerError."""
+    def hear_chosen(self, among: I64, *, held: Bool | None = None) -> Steps[Chosen]:
+        """Which of `among` go on; of a fit that stands, all but those that are held at 0. Raises: PeerError.
+
+        Shapes: among, held (columns,).
+        """
         got = yield from recv(self.label_party, ChosenColumns)
         columns = got.columns.astype(np.int64)
         flags = got.parties
@@ -68,7 +72,7 @@ class SelectionFeature:
         if not np.isin(columns, among).all():
             raise PeerError(self.label_party, self.step, "chose columns that were gone", "SHAPE")
         parties = tuple(party for party, chosen in zip(self.parties, flags, strict=True) if chosen)
-        if got.final and columns.size != among.size:
+        if got.final and not np.array_equal(columns, among if held is None else among[~held]):
             raise PeerError(self.label_party, self.step, "let a fit stand of columns that it dropped", "SHAPE")
         return Chosen(columns, parties, got.final)
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64\x63redit/v1/linear.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\".\n\rLinearColumns\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\x81\x01\n\x0bLinearTerms\x12$\n\x07\x63olumns\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12&\n\tcurvature\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07penalty\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x86\x01\n\nLinearMove\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\r\x12!\n\x04size\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12!\n\x04on_s\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\"\n\x05on_hy\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1b\n\nScoreRange\x12\r\n\x05\x62ound\x18\x01 \x01(\r\"@\n\x0bScoreShares\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\".\n\x06Masked\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"1\n\tShareSums\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"0\n\x08Products\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"S\n\x07\x43\x65ntres\x12\"\n\x05shift\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07\x63\x65ntres\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"6\n\x0eStandardErrors\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64\x63redit/v1/linear.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\".\n\rLinearColumns\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\x81\x01\n\x0bLinearTerms\x12$\n\x07\x63olumns\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12&\n\tcurvature\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07penalty\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x86\x01\n\nLinearMove\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\r\x12!\n\x04size\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12!\n\x04on_s\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12\"\n\x05on_hy\x18\x04 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x1b\n\nScoreRange\x12\r\n\x05\x62ound\x18\x01 \x01(\r\"@\n\x0bScoreShares\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\".\n\x06Masked\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"1\n\tShareSums\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"0\n\x08Products\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"S\n\x07\x43\x65ntres\x12\"\n\x05shift\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12$\n\x07\x63\x65ntres\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"3\n\x0bLinearSigns\x12$\n\x07\x63olumns\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"6\n\x0eStandardErrors\x12$\n\x07numbers\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCTS']._serialized_end=628
   _globals['_CENTRES']._serialized_start=630
   _globals['_CENTRES']._serialized_end=713
-  _globals['_STANDARDERRORS']._serialized_start=715
-  _globals['_STANDARDERRORS']._serialized_end=769
+  _globals['_LINEARSIGNS']._serialized_start=715
+  _globals['_LINEARSIGNS']._serialized_end=766
+  _globals['_STANDARDERRORS']._serialized_start=768
+  _globals['_STANDARDERRORS']._serialized_end=822
 # @@protoc_insertion_point(module_scope)

@@ -76,6 +76,12 @@ class Centres(_message.Message):
     centres: _array_pb2.Array
     def __init__(self, shift: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., centres: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
+class LinearSigns(_message.Message):
+    __slots__ = ("columns",)
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    columns: _array_pb2.Array
+    def __init__(self, columns: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
 class StandardErrors(_message.Message):
     __slots__ = ("numbers",)
     NUMBERS_FIELD_NUMBER: _ClassVar[int]
