@@ -23,6 +23,7 @@ __all__ = ["MAX_BITS", "MIN_BITS", "OwnTables", "OwnerKernel", "PublicKernel", "
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 U32: TypeAlias = npt.NDArray[np.uint32]
+U64: TypeAlias = npt.NDArray[np.uint64]
 Table: TypeAlias = _native.PaillierTable
 OwnTables: TypeAlias = _native.PaillierOwnTables
 
@@ -49,6 +50,18 @@ class PublicKernel:
         if k.ndim != 2 or k.shape[1] == 0:
             raise ValueError(f"exponents: got {k.shape}, not (r, bytes)")
         return self._native.power(_rows(c, 2 * self.width), _rows(k, k.shape[1], len(c)))
+
+    def combined(self, c: U8, digits: U64, bits: int, slot_bits: int) -> U8:
+        """Of each row the product of its ciphertexts, each to the power of sum_j digits[row, base, j] 2^(j slot_bits).
+
+        Squares are shared by all bases of a row, and only the digits' own bits cost products beside them.
+        Shapes: c (r bases, 2 width), a row's one after the other; digits (r, bases, places) below 2^bits; `bits` a
+        multiple of 4, at most 64 and slot_bits; returns (r, 2 width). Raises: ValueError.
+        """
+        if digits.dtype != np.uint64 or digits.ndim != 3 or 0 in digits.shape[1:] or slot_bits > MAX_BITS:
+            raise ValueError(f"digits: got {digits.shape} {digits.dtype}, not (r, bases, places) uint64")
+        rows = _rows(c, 2 * self.width, digits.shape[0] * digits.shape[1])
+        return self._native.combined(rows, np.ascontiguousarray(digits), bits, slot_bits)
 
     def sums(self, c: U8, groups: U32, n_groups: int) -> U8:
         """The product of each group's rows, for each column of groups; 1 for a group without rows.

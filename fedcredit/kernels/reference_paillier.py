@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import lcm
 
-__all__ = ["decrypt", "encrypt", "from_rows", "randomise", "sums", "to_rows"]
+__all__ = ["combined", "decrypt", "encrypt", "from_rows", "randomise", "sums", "to_rows"]
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,20 @@ def decrypt(p: int, q: int, c: int) -> int:
     """L(c^lambda) / L(g^lambda) modulo n with lambda = lcm(p - 1, q - 1), g = n + 1 and L(u) = (u - 1) / n."""
     n, order = p * q, lcm(p - 1, q - 1)
     return (pow(c, order, n * n) - 1) // n * pow(order, -1, n) % n
+
+
+def combined(
+    n: int, c: Sequence[Sequence[int]], digits: Sequence[Sequence[Sequence[int]]], slot_bits: int
+) -> list[int]:
+    """Of each row the product of its ciphertexts to the powers that their digits make, modulo n^2."""
+    out = []
+    for bases, of_bases in zip(c, digits, strict=True):
+        total = 1
+        for base, places in zip(bases, of_bases, strict=True):
+            power = sum(digit << (slot_bits * j) for j, digit in enumerate(places))
+            total = total * pow(base, power, n * n) % (n * n)
+        out.append(total)
+    return out
 
 
 def sums(n: int, c: Sequence[int], groups: Sequence[Sequence[int]], n_groups: int) -> list[list[int]]:

@@ -118,6 +118,24 @@ def test_sums(rows: int, columns: int, n_groups: int, portable: bool) -> None:
     assert [from_rows(column) for column in sums] == expected
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("rows", "bases", "places", "bits", "slot_bits"),
+    [(1, 1, 1, 4, 4), (9, 3, 2, 20, 56), (17, 2, 5, 64, 64), (8, 1, 4, 24, 31), (3, 5, 3, 8, 100), (0, 2, 2, 8, 8)],
+)
+def test_powers_of_several_bases(rows: int, bases: int, places: int, bits: int, slot_bits: int, portable: bool) -> None:
+    n = key(256)[0] * key(256)[1]
+    rng = np.random.default_rng(bits)
+    c = rng.integers(0, 256, (rows * bases, 64), np.uint8)
+    digits = rng.integers(0, 1 << 63, (rows, bases, places), np.uint64) >> np.uint64(max(63 - bits, 0))
+    digits[rows // 2 :, -1] = 0
+    digits[: rows // 3] = (1 << bits) - 1
+    found = paillier.PublicKernel(n, portable=portable).combined(c, digits, bits, slot_bits)
+    numbers = from_rows(c)
+    split = [numbers[bases * i : bases * (i + 1)] for i in range(rows)]
+    assert from_rows(found) == reference.combined(n, split, digits.tolist(), slot_bits)
+
+
 def test_a_batch_is_its_rows() -> None:
     p, q = key(256)
     owner, rng = paillier.OwnerKernel(p, q), np.random.default_rng(3)
@@ -161,6 +179,15 @@ def test_bad_shapes_are_refused() -> None:
         lambda: public.sums(wide, groups, 0),
         lambda: public.sums(wide, groups, -1),
         lambda: public.sums(wide, groups.astype(np.int64), 1),  # type: ignore[arg-type]
+        lambda: public.combined(wide, np.zeros((2, 2, 1), np.uint64), 4, 8),
+        lambda: public.combined(wide, np.zeros((2, 1, 0), np.uint64), 4, 8),
+        lambda: public.combined(wide, np.zeros((2, 0, 1), np.uint64), 4, 8),
+        lambda: public.combined(wide, np.zeros((2, 1, 1), np.int64), 4, 8),  # type: ignore[arg-type]
+        lambda: public.combined(wide, np.full((2, 1, 1), 16, np.uint64), 4, 8),
+        lambda: public.combined(wide, np.zeros((2, 1, 1), np.uint64), 6, 8),
+        lambda: public.combined(wide, np.zeros((2, 1, 1), np.uint64), 12, 8),
+        lambda: public.combined(wide, np.zeros((2, 1, 1), np.uint64), 68, 100),
+        lambda: public.combined(wide, np.zeros((2, 1, 1), np.uint64), 0, 8),
         lambda: public.encrypt(table, plain, r[:, :2]),
         lambda: public.encrypt(table, plain, r[:1]),
         lambda: public.encrypt(other.table(2, 3), plain, r),

@@ -12,7 +12,7 @@ use crate::arithmetic::Arithmetic;
 use crate::error::KernelError;
 use crate::lanes::Lanes;
 use crate::limbs::{load_rows, store_rows, value_bits};
-use crate::powers::{Door, Table, gather, nibble, raise, scatter};
+use crate::powers::{Digits, Door, Table, fill_table, gather, nibble, raise, raise_all, scatter, table_limbs};
 use crate::square_ring::{Ring, Work, zeros};
 
 /// Groups of rows that a task takes, at most: what a table is read for at a time.
@@ -94,6 +94,38 @@ impl Public {
                     *digit = nibble(row, place);
                 }
                 V::load(&digits)
+            });
+            task.work.leave(x);
+        })))
+    }
+
+    /// Of every `bases` rows in a row one: the product of `c^k`, where k is the sum over places j of its digit there times
+    /// 2^(j slot bits). Digits lie as (rows, bases, places), the lowest place first. Constant time in them.
+    pub fn combined(&self, c: &[u8], digits: &[u64], bases: usize, form: Digits) -> Result<Vec<u8>, KernelError> {
+        form.check(digits)?;
+        let parts = rows(c, self.wide(), "ciphertexts")?;
+        let of_row = bases * form.places;
+        match parts.checked_rem(bases) {
+            Some(0) => same(parts * form.places, digits.len())?,
+            _ => return Err(KernelError::Shape { what: "bases", expected: bases, found: parts }),
+        }
+        Ok(with_lanes!(self.arithmetic, V => self.each::<V>(parts / bases, |task, first, x| {
+            let to = (first + V::N).min(parts / bases);
+            let mut tables = zeros(bases * table_limbs(&self.ring));
+            for (base, table) in tables.chunks_exact_mut(table_limbs(&self.ring)).enumerate() {
+                let own: Vec<u8> = (first..to)
+                    .flat_map(|row| &c[(row * bases + base) * self.wide()..][..self.wide()])
+                    .copied()
+                    .collect();
+                task.door.enter(&mut task.work, &own, self.wide(), x);
+                fill_table(&mut task.work, x, table);
+            }
+            raise_all(&mut task.work, x, &tables, form, |base, place, shift| {
+                let mut lanes = [0; 8];
+                for (lane, row) in lanes.iter_mut().zip(first..to) {
+                    *lane = digits[row * of_row + base * form.places + place] >> shift & 15;
+                }
+                V::load(&lanes)
             });
             task.work.leave(x);
         })))

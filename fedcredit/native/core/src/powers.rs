@@ -56,14 +56,8 @@ pub fn enter_one(ring: &Ring, number: &[u8]) -> Zeroizing<Vec<u64>> {
 /// `x` to the power whose digits of four bits, highest first, `digit` gives. `x` is small or loose, and times R.
 pub fn raise<V: Lanes>(work: &mut Work<'_, V>, x: &mut [V], digits: usize, digit: impl Fn(usize) -> V) {
     let n = work.ring.pair();
-    let mut table = zeros::<V>(n << ANY_BITS);
-    table[..n].copy_from_slice(&splat(work.ring.one()));
-    table[n..2 * n].copy_from_slice(x);
-    for k in 2..1 << ANY_BITS {
-        let (done, next) = table.split_at_mut(k * n);
-        next[..n].copy_from_slice(&done[(k - 1) * n..]);
-        work.multiply(&mut next[..n], x);
-    }
+    let mut table = zeros::<V>(table_limbs(work.ring));
+    fill_table(work, x, &mut table);
     let mut chosen = zeros(n);
     x.copy_from_slice(&splat(work.ring.one()));
     for place in 0..digits {
@@ -74,6 +68,74 @@ pub fn raise<V: Lanes>(work: &mut Work<'_, V>, x: &mut [V], digits: usize, digit
         }
         V::select_own(&table, digit(place), &mut chosen);
         work.multiply(x, &chosen);
+    }
+}
+
+/// Limbs of the table of a base for digits of four bits.
+pub fn table_limbs(ring: &Ring) -> usize {
+    ring.pair() << ANY_BITS
+}
+
+/// The powers 0 to 15 of `x`, which is small or loose, and times R.
+pub fn fill_table<V: Lanes>(work: &mut Work<'_, V>, x: &[V], table: &mut [V]) {
+    let n = work.ring.pair();
+    table[..n].copy_from_slice(&splat(work.ring.one()));
+    table[n..2 * n].copy_from_slice(x);
+    for k in 2..1 << ANY_BITS {
+        let (done, next) = table.split_at_mut(k * n);
+        next[..n].copy_from_slice(&done[(k - 1) * n..]);
+        work.multiply(&mut next[..n], x);
+    }
+}
+
+/// How exponents are made of digits: so many places, `slot_bits` apart, each with a digit of at most `bits`.
+#[derive(Clone, Copy)]
+pub struct Digits {
+    pub places: usize,
+    pub bits: usize,
+    pub slot_bits: usize,
+}
+
+impl Digits {
+    /// Refuses digits that are longer than said, and places that overlap.
+    pub fn check(&self, digits: &[u64]) -> Result<(), KernelError> {
+        if !(1..=64).contains(&self.bits) || !self.bits.is_multiple_of(ANY_BITS) || self.bits > self.slot_bits {
+            return Err(KernelError::Range { what: "digit bits", index: self.bits });
+        }
+        // All of them are looked at, so that the time does not tell where a long one is.
+        let longest = digits.iter().fold(0, |all, digit| all | digit);
+        if self.bits < 64 && longest >> self.bits != 0 {
+            return Err(KernelError::Range { what: "digits", index: 0 });
+        }
+        Ok(())
+    }
+}
+
+/// The product of bases, whose `tables` lie one behind the other, to powers made of `form`: squares are shared by all.
+///
+/// `digit` gives four bits of a base's digit at a place, from a bit on.
+pub fn raise_all<V: Lanes>(
+    work: &mut Work<'_, V>,
+    x: &mut [V],
+    tables: &[V],
+    form: Digits,
+    digit: impl Fn(usize, usize, usize) -> V,
+) {
+    let mut chosen = zeros(work.ring.pair());
+    x.copy_from_slice(&splat(work.ring.one()));
+    for place in (0..form.places).rev() {
+        for shift in (0..form.bits).step_by(ANY_BITS).rev() {
+            let highest = shift + ANY_BITS == form.bits;
+            if !(highest && place + 1 == form.places) {
+                for _ in 0..if highest { form.slot_bits - form.bits + ANY_BITS } else { ANY_BITS } {
+                    work.square(x);
+                }
+            }
+            for (base, table) in tables.chunks_exact(table_limbs(work.ring)).enumerate() {
+                V::select_own(table, digit(base, place, shift), &mut chosen);
+                work.multiply(x, &chosen);
+            }
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use fedcredit_core::error::KernelError;
 use fedcredit_core::paillier::Public;
 use fedcredit_core::paillier_owner::{OwnTables, Owner, PrimeParts};
-use fedcredit_core::powers::Table;
+use fedcredit_core::powers::{Digits, Table};
 use numpy::ndarray::{Array2, Array3};
-use numpy::{IntoPyArray, PyArray2, PyArray3, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{IntoPyArray, PyArray2, PyArray3, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use crate::refuse;
@@ -49,6 +49,21 @@ impl PaillierPublic {
         let bytes = k.shape()[1];
         let (c, k) = (flat(&c, self.0.wide())?, k.as_slice()?);
         matrix(py, py.detach(|| self.0.power(c, k, bytes)), self.0.wide())
+    }
+
+    /// Of `digits` (rows, bases, places) and `c` (rows bases, 2 width), of each row the product of powers of its bases.
+    fn combined<'py>(
+        &self,
+        py: Python<'py>,
+        c: Bytes2<'py>,
+        digits: PyReadonlyArray3<'py, u64>,
+        bits: usize,
+        slot_bits: usize,
+    ) -> PyResult<NewBytes2<'py>> {
+        let (bases, places) = (digits.shape()[1], digits.shape()[2]);
+        let (c, digits) = (flat(&c, self.0.wide())?, digits.as_slice()?);
+        let form = Digits { places, bits, slot_bits };
+        matrix(py, py.detach(|| self.0.combined(c, digits, bases, form)), self.0.wide())
     }
 
     /// The product of each group's rows, for each column of `groups`: (columns, n_groups, 2 width).
