@@ -50,10 +50,10 @@ class ScorecardParams:
     `max_correlation` the better one; none with a variance inflation above `max_inflation`; `max_features` at most.
     `stepwise`: columns leave while their p-value is above `leave`, and come back below `enter`. `expected_sign`: no
     column's coefficient turns against its own weight of evidence; by `signs` a column whose coefficient does is
-    dropped, or coefficients are fitted under that condition, and a column that it holds at 0 leaves at the end. `l2` is the penalty of `fit_logistic`.
-    `weight`, `offset`: columns of the label party that are no features. `base_score` points mean `odds` good rows to a
-    bad one, `pdo` more double them. `reference`, `n_reasons`: of reason codes. `n_bands` of the score. `merged_card`:
-    the label party is given everybody's points.
+    dropped, or coefficients are fitted under that condition, and a column that it holds at 0 leaves at the end. `l2` is
+    the penalty of `fit_logistic`. `weight`, `offset`: columns of the label party that are no features. `base_score`
+    points mean `odds` good rows to a bad one, `pdo` more double them. `reference`, `n_reasons`: of reason codes.
+    `n_bands` of the score. `merged_card`: the label party is given everybody's points.
 
     Raises: ConfigError listing every problem (CONFIG_TYPE, CONFIG_VALUE, CONFIG_CONFLICT; from `from_mapping` also
     CONFIG_UNKNOWN_KEY with the nearest known key, and what `BinParams` raises).

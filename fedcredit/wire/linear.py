@@ -186,8 +186,8 @@ class Centres(Message, tag=0x7A, proto=pb.Centres):
 @dataclass(frozen=True, slots=True, repr=False)
 class LinearSigns(Message, tag=0x7C, proto=pb.LinearSigns):
     """Of each of P's columns 1 or 0. P to A: whether it breaks the conditions of a minimum with fixed signs, because
-    its coefficient is on the wrong side of 0, or is held at 0 and its gradient points to the right side. A to P: whether it
-    is held from now on if it was free, and free if it was held.
+    its coefficient is on the wrong side of 0, or is held at 0 and its gradient points to the right side. A to P:
+    whether it is held from now on if it was free, and free if it was held.
 
     Reveals: to A, by number, which of P's coefficients are on the wrong side, and so in the end which are held at 0; to
     P, for those that break the conditions and are left as they are, that others do. Assumes: see the module.
