@@ -89,6 +89,8 @@ class Event(StrEnum):
     RESULT_RELEASED = "result_released"
     JOB_DONE = "job_done"
     JOB_FAILED = "job_failed"
+    CONSENT_GRANTED = "consent_granted"  # facts: the consent's and its token's hash, whose word, for whom and what
+    CONSENT_REVOKED = "consent_revoked"  # facts: the consent's hash, by whom; never the subject, nor its hash
     LOG_RECOVERED = "log_recovered"  # a crash left an entry that was never acknowledged; it was set aside
 
 

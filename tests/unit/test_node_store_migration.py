@@ -63,7 +63,7 @@ def test_the_migrations_lead_to_the_tables_of_the_code(empty_store_url: str) -> 
         context = MigrationContext.configure(connection)
         assert not compare_metadata(context, tables.metadata)
         assert context.get_current_revision() == str(tables.SCHEMA_VERSION)
-        assert connection.execute(sa.select(tables.schema_version.c.version)).scalars().all() == [2]
+        assert connection.execute(sa.select(tables.schema_version.c.version)).scalars().all() == [tables.SCHEMA_VERSION]
 
 
 @pytest.mark.parametrize("versions", ["INSERT INTO schema_version VALUES (1)", ""], ids=["whole", "stopped"])

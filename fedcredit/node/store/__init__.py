@@ -5,6 +5,7 @@ Every write is one transaction and durable when it returns. One component per ki
 
 from __future__ import annotations
 
+from fedcredit.node.store.consents import ConsentRow, KeyRow, RevocationRow
 from fedcredit.node.store.faults import LeaseLost, Locked, StoreDamaged, StoreFull, StoreUnavailable
 from fedcredit.node.store.jobs import JobRow, JobState
 from fedcredit.node.store.lease import Holder
@@ -15,13 +16,16 @@ from fedcredit.node.store.store import Store
 
 __all__ = [
     "Checkpoint",
+    "ConsentRow",
     "Holder",
     "JobRow",
     "JobState",
+    "KeyRow",
     "LeaseLost",
     "Locked",
     "Member",
     "PlatformJob",
+    "RevocationRow",
     "StageRow",
     "Store",
     "StoreDamaged",

@@ -12,6 +12,7 @@ from fedcredit.node.store import tables
 from fedcredit.node.store.budgets import Budgets
 from fedcredit.node.store.calls import AuditHeads, Calls
 from fedcredit.node.store.check import problems_of
+from fedcredit.node.store.consents import ConsentKeys, Consents
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.events import Events
 from fedcredit.node.store.jobs import Jobs
@@ -43,6 +44,8 @@ class Store:
         self.platform = PlatformJobs(database)
         self.tokens = Tokens(database)
         self.members = Members(database)
+        self.consents = Consents(database)
+        self.consent_keys = ConsentKeys(database)
 
     @classmethod
     def open(cls, url: str, clock: Clock | None = None, holder: Holder | None = None) -> Store:

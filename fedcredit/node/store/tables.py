@@ -8,6 +8,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "audit_heads",
     "calls",
+    "consent_bulletins",
+    "consent_keys",
+    "consent_revocations",
+    "consents",
     "events",
     "jobs",
     "leases",
@@ -21,7 +25,7 @@ __all__ = [
     "tokens",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The last migration in `migrations/`. A store with a greater number is of a newer fedcredit and is not touched."""
 
 metadata = sa.MetaData()
@@ -149,6 +153,56 @@ members = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("serial", sa.Text, nullable=False),
     sa.Column("updated", sa.Text, nullable=False),
+)
+
+consents = sa.Table(
+    "consents",
+    metadata,
+    sa.Column("jti", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("notice", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("granted", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Column("recorded", sa.Integer, nullable=False, server_default="0"),
+    sa.UniqueConstraint("account", "request"),
+    sa.Index("consents_of_subject", "subject", "granted"),
+)
+
+consent_revocations = sa.Table(
+    "consent_revocations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("revoked", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("recorded", sa.Integer, nullable=False, server_default="0"),
+)
+
+consent_keys = sa.Table(
+    "consent_keys",
+    metadata,
+    sa.Column("kid", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("public_key", sa.LargeBinary(32), nullable=False),
+    sa.Column("signs_from", sa.BigInteger, nullable=False),
+    sa.Column("signs_until", sa.BigInteger, nullable=False),
+    sa.Column("ends", sa.BigInteger, nullable=False),
+    sa.Column("recorded", sa.Integer, nullable=False, server_default="0"),
+)
+
+consent_bulletins = sa.Table(
+    "consent_bulletins",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
 )
 
 leases = sa.Table(
