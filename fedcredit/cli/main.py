@@ -30,6 +30,7 @@ from fedcredit.cli import (
     predicate,
     simulate,
     table,
+    usage,
 )
 from fedcredit.errors import FedcreditError, Problem
 
@@ -68,6 +69,7 @@ app.add_typer(card.app, name="card")
 app.add_typer(audit.app, name="audit")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(predicate.app, name="predicate")
+app.add_typer(usage.app, name="usage")
 app.command("bench")(bench.run)
 
 

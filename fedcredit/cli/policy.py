@@ -34,7 +34,8 @@ def check(
     from fedcredit.runtime.policy_template import known_leakage
 
     found, out = load_policy(folder), Console(highlight=False, soft_wrap=True)
-    out.print(f"{found.path}: ok, {len(found.policy.rules)} rules, SHA-256 {found.digest}")
+    counts = f"{len(found.policy.rules)} rules for jobs, {len(found.questions.rules)} for questions"
+    out.print(f"{found.path}: ok, {counts}, SHA-256 {found.digest}")
     for rule in found.policy.rules:
         out.print(f"  {rule.name}: {rule.action.value}", markup=False)
         if rule.action is Action.REFUSE:
@@ -42,25 +43,60 @@ def check(
         if unknown := sorted(rule.terms.accept_leakage - known_leakage()):
             out.print(f"    no job of this version shows: {', '.join(unknown)}", markup=False)
     out.print("  every other job: refuse")
+    for question_rule in found.questions.rules:
+        out.print(f"  questions, {question_rule.name}: {question_rule.action.value}", markup=False)
+    out.print("  every other question: refuse")
 
 
 @app.command("explain")
 def explain(
-    job: Annotated[Path, typer.Argument(help="The job file, with declared tables.", show_default=False)],
+    job: Annotated[Path | None, typer.Argument(help="The job file, with declared tables.", show_default=False)] = None,
     node: Node = None,
     submitter: Annotated[
         str | None, typer.Option(help="Who would hand it in; the label party by default.", show_default=False)
     ] = None,
     table: Annotated[bool, typer.Option(help="Open the table, to count its rows.")] = True,
+    predicate: Annotated[
+        str | None, typer.Option(help="A question about a subject instead of a job.", show_default=False)
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of the question; repeatable.", show_default=False)
+    ] = None,
+    requester: Annotated[str | None, typer.Option(help="Who would ask the question.", show_default=False)] = None,
+    purpose: Annotated[str, typer.Option(help="What for.")] = "financing",
+    subject: Annotated[
+        str | None, typer.Option(help="About whom, to see what of the budget is used.", show_default=False)
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="When: 2026-05-04T09:30+08:00; else now.", show_default=False)] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Show what this node would say to JOB, the rule that decides, every reason, and what each rule in turn says.
 
-    Nothing is started, asked or spent. Exit status 0: let in, or put off until a person approves; 77: refused.
+    With --predicate it is about a question of verification instead: explain --predicate water_in_arrears
+    --requester bank. Nothing is started, asked or spent. Exit status 0: let in, answered, or put off until a person
+    approves; 77: refused.
     """
     import json
 
-    from fedcredit.errors import RefusedError
+    from fedcredit.errors import Problem, RefusedError, UsageError
+
+    if (job is None) == (predicate is None):
+        raise UsageError(Problem("USAGE", "policy explain", "takes either a job or --predicate", "give one of the two"))
+    if predicate is not None:
+        from fedcredit.cli.question import explain as explain_question
+
+        explain_question(
+            node,
+            predicate=predicate,
+            params=param or [],
+            requester=requester,
+            purpose=purpose,
+            subject=subject,
+            at=at,
+            as_json=json_,
+        )
+        return
+    assert job is not None, "one of the two is there"
     from fedcredit.ids import party_id
     from fedcredit.node.own_node import node_of
     from fedcredit.node.policy.explain import explain as explained

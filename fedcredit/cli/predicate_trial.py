@@ -24,7 +24,7 @@ from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.predicate_file import printed_fields
 from fedcredit.tables.records import cell, read_records, typed
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "parameters_of"]
 
 _DEFAULT_KEY = "uscc"
 _MAX_RECORD = 100_000
@@ -66,7 +66,7 @@ class Trial:
             day = datetime.date.fromisoformat(asof) if asof else SystemClock().now().date()
         except ValueError:
             raise UsageError(Problem("USAGE", "--asof", "is not a day", "write 2025-06-30")) from None
-        values = _parameters(compiled, params)
+        values = parameters_of(compiled, params)
         return cls(compiled, catalog, compiled.enquiry(values, day, complete=complete, institution=institution), key)
 
     def of_records(self, written: Sequence[str], subject: str | None, name: str | None) -> dict[str, Any]:
@@ -166,7 +166,8 @@ class Trial:
         return Rows(np.array([who for who, _ in owned], np.int64), columns)
 
 
-def _parameters(compiled: Compiled, written: Sequence[str]) -> dict[str, float | str | tuple[str, ...]]:
+def parameters_of(compiled: Compiled, written: Sequence[str]) -> dict[str, float | str | tuple[str, ...]]:
+    """The values that `NAME=VALUE` texts give to a predicate's parameters. Raises: UsageError."""
     values: dict[str, float | str | tuple[str, ...]] = {}
     for text in written:
         name, sign, value = text.partition("=")

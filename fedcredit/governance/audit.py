@@ -91,6 +91,10 @@ class Event(StrEnum):
     JOB_FAILED = "job_failed"
     CONSENT_GRANTED = "consent_granted"  # facts: the consent's and its token's hash, whose word, for whom and what
     CONSENT_REVOKED = "consent_revoked"  # facts: the consent's hash, by whom; never the subject, nor its hash
+    VERIFIED = "verified"  # facts: who asked what for what, about whom (a keyed tag), the answer's hash and outcome
+    VERIFY_REFUSED = "verify_refused"  # the same, and why; what a caller made up is not repeated
+    VERIFY_BATCH = "verify_batch"  # facts: how many, the answers' hash, where in checks.bin each of them stands
+    SERVING_CHANGED = "serving_changed"  # facts: what questions are answered from: the snapshot's hash, index files
     LOG_RECOVERED = "log_recovered"  # a crash left an entry that was never acknowledged; it was set aside
 
 

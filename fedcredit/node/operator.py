@@ -28,6 +28,7 @@ from fedcredit.wire.control import (
     SubmitJob,
     WatchJob,
 )
+from fedcredit.wire.usage import LoanOutcomes, UsageReport
 
 __all__ = ["Operator", "error_of_end"]
 
@@ -44,6 +45,7 @@ class Operator:
         self._platform = platform
         self._transport = GrpcTransport(me, credentials, peers={platform: address})
         self._client = ControlClient(self._transport.connection(platform), "Platform", platform)
+        self._usage = ControlClient(self._transport.connection(platform), "Usage", platform)
 
     async def submit(self, definition: dict[str, Any], request: str = "") -> str:
         """Hand in a job, `JobFile.shared()`; gives its name.
@@ -99,6 +101,11 @@ class Operator:
     async def cancel(self, job: str) -> None:
         """Stop the job at all parties."""
         await self._client.call("CancelAll", CancelJob(job, "CANCELLED"), Accepted, timeout_s=CALL_TIMEOUT_S)
+
+    async def report(self, report: UsageReport | LoanOutcomes) -> None:
+        """Report to the platform how data were used, or how loans stand. Again: no effect."""
+        method = "SendReport" if isinstance(report, UsageReport) else "SendOutcomes"
+        await self._usage.call(method, report, Accepted, timeout_s=CALL_TIMEOUT_S)
 
     async def stop_platform(self) -> None:
         """Stop the platform's process."""

@@ -44,7 +44,7 @@ from fedcredit.wire.control import (
 
 _lines = logs.get("job")
 
-__all__ = ["PlatformNode"]
+__all__ = ["Members", "PlatformNode", "make_proposal"]
 
 MOST_OPEN = 100
 """Jobs of one member that have not ended. The platform keeps each of them in memory, and asks all its parties."""

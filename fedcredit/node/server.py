@@ -30,10 +30,11 @@ from fedcredit.node.jobs import Premises, write_failure
 from fedcredit.node.own_desk import OwnDesk
 from fedcredit.node.own_store import hold_store, lock_folder
 from fedcredit.node.party import PartyNode
-from fedcredit.node.platform import PlatformNode
+from fedcredit.node.platform import Members, PlatformNode
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
+from fedcredit.node.reports import ReportsDesk
 from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.serve.ending import DRAIN_S, LEFTOVER_S, Running, drain, leave_within
 from fedcredit.node.serve.figures import served
@@ -162,8 +163,9 @@ async def _start_platform(
     keyring = open_keyring(config, clock, renew=True)
     signing = load_signing(config, clock, lambda: keyring.trust)
     service, health = ControlService("Platform", caller_of), Health()
+    reports = ControlService("Usage", caller_of)
     beside = Beside(config, keyring, clock, stack)
-    transport, side = _transport(config, keyring, [service, health.service, *beside.services])
+    transport, side = _transport(config, keyring, [service, reports, health.service, *beside.services])
     addresses = dict(config.peers)
 
     def learn(party: PartyId, address: str) -> None:
@@ -175,6 +177,7 @@ async def _start_platform(
 
     node = PlatformNode(config.me, addresses, connect, store, clock, config.limits, shut_down)
     service.bind(node.methods(_operators(config)))
+    reports.bind(ReportsDesk(store).methods(Members(frozenset(), addresses)))
     await health.start(_looks(keyring, store))
     await _connect(transport, side, stack)
     recorder = None

@@ -22,6 +22,8 @@ via = "platform"
 url_file = "keys/store.url"
 [log]                                   # see fedcredit.runtime.observe_file, also for [metrics]
 level = "info"
+[verify]                                # see fedcredit.runtime.verify_file; where questions are answered
+region = "nanjing"
 ```
 
 `FEDCREDIT_<SECTION>__<KEY>` in the environment overrides a key, e.g. FEDCREDIT_LISTEN__PORT=7444.
@@ -55,6 +57,7 @@ from fedcredit.runtime.relay_file import RelaySection, check_relay
 from fedcredit.runtime.store_file import STORE_VARIABLE, StoreSection, read_store_url
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
+from fedcredit.runtime.verify_file import VerifySection, read_verify
 from fedcredit.transport.address import ADDRESS
 
 __all__ = [
@@ -127,6 +130,8 @@ class PartyFile(Section):
     metrics: MetricsSection = Field(default_factory=MetricsSection)
     tables: dict[str, TableSection]
     peers: dict[PartyId, Address] = Field(default_factory=dict)
+    verify: VerifySection | None = None
+    """Which questions about single subjects the node answers; None for none."""
 
     store_url: str | None = Field(default=None, repr=False)
     """Where the node's store is, if not in its folder. It may hold a password."""
@@ -172,6 +177,7 @@ def load_party(
         "table",
         "tables",
         "peers",
+        "verify",
     )
     reader.known("", raw, sections)
     environment = os.environ if environment is None else environment
@@ -203,6 +209,7 @@ def load_party(
     peers = reader.section("", {"peers": raw.get("peers", {})}, _Peers)
     if party is not None and relay is not None and peers is not None:
         check_relay(reader, relay, party.id, party.kind, peers.peers)
+    verify = read_verify(reader, None if party is None else party.kind)
     reader.finish()
     relay = _there(relay)
     return PartyFile(
@@ -220,6 +227,7 @@ def load_party(
         listens="listen" in raw or relay.via is None,
         tables={name: table for name, table in tables.items() if table is not None},
         peers={PartyId(name): address for name, address in _there(peers).peers.items()},
+        verify=verify,
     )
 
 
@@ -285,6 +293,7 @@ def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[st
         **{f"store.{name}": None for name in StoreSection.model_fields},
         **{f"log.{name}": None for name in LogSection.model_fields},
         **{f"metrics.{name}": None for name in MetricsSection.model_fields},
+        **{f"verify.{name}": None for name in ("listen", "region", "refresh_hours")},
     }
     for variable, text in sorted(environment.items()):
         if not variable.startswith("FEDCREDIT_") or "__" not in variable or variable == STORE_VARIABLE:

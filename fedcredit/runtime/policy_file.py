@@ -18,6 +18,8 @@ min_intersection = 1000
 per_month = 20
 ```
 
+`[verify]` is about single questions: see fedcredit.runtime.question_rules_file.
+
 A rule that grants says for each of submitters, peers, purposes, tables, kinds, columns and accept_leakage what it
 grants: a key left out is an error there and never an opening. `docs/policy.md` explains every key.
 """
@@ -25,11 +27,9 @@ grants: a key left out is an error there and never an opening. `docs/policy.md` 
 from __future__ import annotations
 
 import hashlib
-import re
-import zoneinfo
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, tzinfo
+from datetime import UTC, date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -37,10 +37,13 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from fedcredit.errors import ConfigError, Problem
-from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms, Window
-from fedcredit.governance.policy_rules import CHANGED_SET_DAYS, WEEKDAYS
+from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms
+from fedcredit.governance.policy_rules import CHANGED_SET_DAYS
+from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.protocols.intersect.choice import ALL_MODES
+from fedcredit.runtime.hours import parse_window, window_of, zone_named
 from fedcredit.runtime.job_file import MIN_INTERSECTION_FLOOR, MIN_ROWS_FLOOR, JobSection
+from fedcredit.runtime.question_rules_file import read_questions
 from fedcredit.runtime.toml import Reader, Section
 
 __all__ = ["POLICY_FILE", "PolicyFile", "PolicySection", "RuleSection", "digest_of", "load_policy"]
@@ -58,7 +61,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "intersect_modes": ALL_MODES,
     "groupsum": ("rlwe", "onehot", "paillier"),
 }
-_HOURS = re.compile(r"(?P<days>[a-z,\-]+) (?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 Names = Annotated[
@@ -75,7 +77,7 @@ class PolicySection(Section):
 
     @model_validator(mode="after")
     def _exists(self) -> PolicySection:
-        if _zone(self.time_zone) is None:
+        if zone_named(self.time_zone) is None:
             _refuse("CONFIG_VALUE", "time_zone is not one that this machine knows", 'e.g. "Asia/Shanghai"')
         return self
 
@@ -125,7 +127,7 @@ class RuleSection(Section):
             hide_nodes=self.hide_nodes,
             receiver_only=self.receiver_only,
             size_only=self.size_only,
-            hours=tuple(_window(text) for text in self.hours),
+            hours=tuple(window_of(text) for text in self.hours),
             valid_until=self.valid_until,
         )
         terms = Terms(
@@ -162,11 +164,15 @@ _TERMS = ("columns", "accept_leakage", *_BOUNDS, "changed_set", "changed_set_day
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """A policy that holds together, and the SHA-256 of the file that it was read from."""
+    """A policy that holds together, and the SHA-256 of the file that it was read from.
+
+    `policy` is about jobs, `questions` about what institutions ask of single subjects.
+    """
 
     path: Path
     policy: Policy
     digest: str
+    questions: VerifyPolicy
 
 
 def load_policy(folder: Path) -> PolicyFile:
@@ -177,16 +183,16 @@ def load_policy(folder: Path) -> PolicyFile:
         fix = "write one; fedcredit party init makes a restrictive one"
         raise ConfigError(Problem("POLICY_MISSING", str(path), "does not exist, so every job is refused", fix))
     reader = Reader(path)
-    reader.known("", reader.raw, ("policy", "rule"))
+    reader.known("", reader.raw, ("policy", "rule", "verify"))
     section = reader.section("policy", reader.raw.get("policy", {}), PolicySection)
+    zone = None if section is None else zone_named(section.time_zone)
     rules = _read_rules(reader)
+    questions = read_questions(reader, zone or UTC)
     reader.finish()
-    assert section is not None, "a section that could not be read has noted a problem"
-    zone = _zone(section.time_zone)
-    assert zone is not None, "the section has looked it up"
+    assert zone is not None, "a section that could not be read has noted a problem"
     if digest_of(path) != before:
         raise ConfigError(Problem("POLICY_CHANGED", str(path), "changed while it was read", "ask again"))
-    return PolicyFile(path, Policy(rules=tuple(rules), zone=zone), before)
+    return PolicyFile(path, Policy(rules=tuple(rules), zone=zone), before, questions)
 
 
 def digest_of(path: Path) -> str:
@@ -227,7 +233,7 @@ def _read_rule(reader: Reader, key: str, value: object) -> RuleSection | None:
         if given is not None and not given:
             reader.report("CONFIG_VALUE", f"{key}.{name}", "is empty", 'name at least one, or write ["*"] for any')
     for text in section.hours:
-        if _parse_window(text) is None:
+        if parse_window(text) is None:
             reader.report("CONFIG_VALUE", f"{key}.hours", "is not hours of days", 'e.g. "mon-fri 08:30-17:30"')
     return section if len(reader.problems) == before else None
 
@@ -254,46 +260,6 @@ def _listed(value: object) -> list[Any]:
 
 def _set(names: tuple[str, ...] | None) -> frozenset[str] | None:
     return None if names is None or ANY in names else frozenset(names)
-
-
-def _window(text: str) -> Window:
-    window = _parse_window(text)
-    assert window is not None, "checked when the rule was read"
-    return window
-
-
-def _parse_window(text: str) -> Window | None:
-    found = _HOURS.fullmatch(text)
-    if found is None:
-        return None
-    days: set[int] = set()
-    for part in found["days"].split(","):
-        first, dash, last = part.partition("-")
-        if first not in WEEKDAYS or (dash and last not in WEEKDAYS):
-            return None
-        start, end = WEEKDAYS.index(first), WEEKDAYS.index(last if dash else first)
-        if end < start:
-            return None
-        days |= set(range(start, end + 1))
-    begin, finish = _minutes(found["start"]), _minutes(found["end"])
-    if begin is None or finish is None or begin >= finish:
-        return None
-    return Window(frozenset(days), begin, finish)
-
-
-def _minutes(text: str) -> int | None:
-    hour, minute = int(text[:2]), int(text[3:])
-    total = hour * 60 + minute
-    return total if minute < 60 and total <= 24 * 60 else None
-
-
-def _zone(name: str) -> tzinfo | None:
-    if name == "UTC":
-        return UTC  # known to Python itself, also where the machine has no list of time zones
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return None
 
 
 def _refuse(code: str, what: str, fix: str) -> None:

@@ -21,6 +21,7 @@ from fedcredit.node.store.members import Members, Tokens
 from fedcredit.node.store.migration import LEASES_SINCE, migrate, version_of
 from fedcredit.node.store.platform import PlatformJobs
 from fedcredit.node.store.stages import Results, Stages
+from fedcredit.node.store.uses import LoanOutcomes, UsageReports
 from fedcredit.runtime.clock import Clock, SystemClock
 
 __all__ = ["Store"]
@@ -46,6 +47,8 @@ class Store:
         self.members = Members(database)
         self.consents = Consents(database)
         self.consent_keys = ConsentKeys(database)
+        self.usage = UsageReports(database)
+        self.outcomes = LoanOutcomes(database)
 
     @classmethod
     def open(cls, url: str, clock: Clock | None = None, holder: Holder | None = None) -> Store:

@@ -15,6 +15,7 @@ __all__ = [
     "events",
     "jobs",
     "leases",
+    "loan_outcomes",
     "members",
     "metadata",
     "platform_jobs",
@@ -23,9 +24,10 @@ __all__ = [
     "spendings",
     "stages",
     "tokens",
+    "usage_reports",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The last migration in `migrations/`. A store with a greater number is of a newer fedcredit and is not touched."""
 
 metadata = sa.MetaData()
@@ -216,6 +218,29 @@ leases = sa.Table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started", sa.Text, nullable=False),
     sa.Column("expires", sa.Double, nullable=False),
+)
+
+usage_reports = sa.Table(
+    "usage_reports",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("since", sa.Text, primary_key=True),
+    sa.Column("until", sa.Text, nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Column("received", sa.Text, nullable=False),
+)
+
+loan_outcomes = sa.Table(
+    "loan_outcomes",
+    metadata,
+    sa.Column("institution", sa.Text, primary_key=True),
+    sa.Column("reference", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("amount_yuan", sa.BigInteger, nullable=False),
+    sa.Column("rate_bp", sa.Integer, nullable=False),
+    sa.Column("received", sa.Text, nullable=False),
 )
 
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))

@@ -1,0 +1,56 @@
+"""The key under which a department's log of questions has its subjects: only who holds it finds one's entries.
+
+It never leaves the node and is kept as long as the log is: with another key, nobody would find what was asked before.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from pathlib import Path
+
+from fedcredit.errors import ConfigError, DataError, Problem
+from fedcredit.node.durable_files import create_file
+from fedcredit.tables.identifiers import subject_id
+
+__all__ = ["KEY_BYTES", "log_folder", "log_key", "subject_tag"]
+
+KEY_BYTES, TAG_BYTES = 32, 16
+_FOLDER, _FILE = "verify", "log.key"
+
+
+def log_folder(node: Path) -> Path:
+    """Where a node keeps what its service of questions writes: the log is in `audit/` of it."""
+    return node / _FOLDER
+
+
+def log_key(node: Path) -> bytes:
+    """The key of a node, made when it is first needed. Raises: ConfigError (SECRET_INVALID)."""
+    path = log_folder(node) / _FILE
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        try:
+            create_file(path, secrets.token_bytes(KEY_BYTES))
+        except ConfigError as error:
+            if error.code != "EXISTS":
+                raise
+        key = path.read_bytes()
+    if len(key) != KEY_BYTES or path.stat().st_mode & 0o077:
+        fix = "restore it from the backup; with another key, earlier entries about a subject are not found"
+        raise ConfigError(Problem("SECRET_INVALID", f"{_FOLDER}/{_FILE}", "is not 32 bytes for its owner alone", fix))
+    return key
+
+
+def subject_tag(key: bytes, subject: str) -> str:
+    """What stands for a subject in the log, in hexadecimal."""
+    return hmac.digest(key, _normal(subject), "sha256")[:TAG_BYTES].hex()
+
+
+def _normal(subject: str) -> bytes:
+    try:
+        return bytes(subject_id(subject))
+    except DataError:
+        # Asked about by another name than a code: as it was asked.
+        return subject.encode()
