@@ -68,7 +68,8 @@ async def test_a_waiting_job_outlives_its_nodes(asking: Town, oracle: dict[str, 
     await asyncio.sleep(2)  # a platform asks in vain meanwhile, and goes on asking
     await asking.up(killed)
     await decide(asking.nodes[TAX].folder, job)
-    assert (await asking.end(job)).stage == "succeeded"
+    end = await asking.end(job)
+    assert (end.stage, end.code) == ("succeeded", "")
     assert asking.result(job) == oracle
 
 
@@ -90,6 +91,7 @@ async def test_a_node_that_dies_while_it_looks_at_its_policy(town: Town, place: 
     # The platform waits for a party that is away when a job begins, and asks it anew.
     await town.up(TAX)
     job = job or await town.submit()
-    assert (await town.end(job)).stage == "succeeded"
+    end = await town.end(job)
+    assert (end.stage, end.code) == ("succeeded", "")
     assert json.loads((folder / "jobs" / job / "decision.json").read_text())["action"] == "admit"
     policy.write_text(open_policy())

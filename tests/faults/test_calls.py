@@ -76,7 +76,8 @@ async def test_a_call_whose_reply_is_lost_is_answered_as_before(desk: Desk, orac
     for party in PARTIES:
         assert (await desk.call(party, "Start", start, Accepted)).encode() == kept
     for party in PARTIES:
-        assert (await desk.end(party, job)).stage == "succeeded"
+        end = await desk.end(party, job)
+        assert (end.stage, end.code) == ("succeeded", "")
         events = audited(town, party, job)
         assert [events.count(name) for name in ("job_accepted", "result_released", "job_done")] == [1, 1, 1]
     assert town.result(job) == oracle
@@ -91,7 +92,8 @@ async def test_the_platforms_own_calls_survive_lost_requests_and_replies(town: T
         broken += town.doors.cut(PLATFORM, TAX)
         await asyncio.sleep(0.1)
     job = await submitting
-    assert (await town.end(job)).stage == "succeeded"
+    end = await town.end(job)
+    assert (end.stage, end.code) == ("succeeded", "")
     assert town.result(job) == oracle
     assert broken, "nothing was broken"
     for table, where in (("jobs", "id"), ("calls", "job")):
@@ -130,7 +132,8 @@ async def test_the_same_call_many_times_at_once_has_one_effect(desk: Desk, oracl
     starts = await asyncio.gather(*(many(desk, party, "Start", start, Accepted) for party in PARTIES))
     assert len(set.union(*starts)) == 1
     for party in PARTIES:
-        assert (await desk.end(party, proposal.id)).stage == "succeeded"
+        end = await desk.end(party, proposal.id)
+        assert (end.stage, end.code) == ("succeeded", "")
     assert desk.town.result(proposal.id) == oracle
     for party in PARTIES:
         events = audited(desk.town, party, proposal.id)
@@ -162,6 +165,7 @@ async def test_calls_out_of_order_or_for_other_jobs_leave_a_job_alone(desk: Desk
         "SPEC_CHANGED",
     )
     for party in PARTIES:
-        assert (await desk.end(party, proposal.id)).stage == "succeeded"
+        end = await desk.end(party, proposal.id)
+        assert (end.stage, end.code) == ("succeeded", "")
     assert desk.town.result(proposal.id) == oracle
     await desk.cancel(other.id)

@@ -22,7 +22,8 @@ async def test_a_second_process_of_a_party_is_told_who_has_it(town: Town, oracle
     assert first is not None
     assert "LOCKED" in said
     assert f"process {first.pid} on " in said
-    assert (await town.end(job)).stage == "succeeded"
+    end = await town.end(job)
+    assert (end.stage, end.code) == ("succeeded", "")
     assert town.result(job) == oracle
 
 

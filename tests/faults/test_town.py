@@ -13,7 +13,8 @@ async def test_the_same_job_gives_the_same_bytes_and_doors_know_who_knocks(
 ) -> None:
     assert {name.split("/")[0] for name in oracle} == {*PARTIES, "figures"}
     job = await town.submit()
-    assert (await town.end(job)).stage == "succeeded"
+    end = await town.end(job)
+    assert (end.stage, end.code) == ("succeeded", "")
     assert town.result(job) == oracle
     for pair in ((BANK, TAX), (BANK, REGISTRY), (PLATFORM, BANK)):
         assert town.doors.passed(*pair) > 10_000, pair
