@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -42,7 +43,7 @@ CODE_KEY, EXIT_KEY = "fedcredit-code", "fedcredit-exit"
 CallerOf = Callable[[Any], PartyId]
 """The party behind a call, read from its certificate. Raises PeerError when there is none."""
 
-Handle = Callable[[PartyId, Any], Awaitable[Message]]
+Handle = Callable[[PartyId, Any], Coroutine[Any, Any, Message]]
 HandleStream = Callable[[PartyId, Any], AsyncIterator[Message]]
 
 M = TypeVar("M", bound=Message)
@@ -87,11 +88,20 @@ class ControlService(Handlers):
     def __init__(self, service: str, caller_of: CallerOf) -> None:
         self._service, self._caller_of = service, caller_of
         self._handlers: dict[str, Handler] = {}
+        self._begun: set[asyncio.Task[Message]] = set()
         self._draining = False
 
     def drain(self) -> None:
         """Take no new work from now on: whoever brings some is told to come back (DRAINING)."""
         self._draining = True
+
+    async def settle(self, within_s: float) -> None:
+        """Let what was begun for callers that have hung up come to its end; what takes longer is cut short."""
+        if not self._begun:
+            return
+        _, late = await asyncio.wait(self._begun, timeout=within_s)
+        for task in late:
+            task.cancel()
 
     def bind(self, methods: Sequence[Method]) -> None:
         """Answer with `methods`. Raises FedcreditError (RULE_MISSING) when a method of the contract has no rule."""
@@ -113,9 +123,9 @@ class ControlService(Handlers):
     def _answer(self, method: Method, handle: Handle) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def answer(data: bytes, context: Context) -> bytes:
             try:
-                reply = (await handle(*self._admit(method, data, context))).encode()
+                reply = await self._to_its_end(method, handle(*self._admit(method, data, context)))
                 metrics.CALLS.labels(method.name, "OK").inc()
-                return reply
+                return reply.encode()
             except FedcreditError as error:
                 _note(method, error)
                 await _abort(context, error)
@@ -124,6 +134,20 @@ class ControlService(Handlers):
             raise AssertionError("abort raises")
 
         return answer
+
+    async def _to_its_end(self, method: Method, answer: Coroutine[Any, Any, Message]) -> Message:
+        """The reply, in a task of the node: gRPC stops a handler whose caller's connection breaks, wherever it is.
+
+        A job that is kept as started and not run, say, would be nobody's: the same call, made again, finds it started.
+        """
+        task = asyncio.create_task(answer, name=f"call {method.name}")
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(partial(_unheard, method))
+            raise
 
     def _answer_stream(self, method: Method, stream: HandleStream) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
         async def answer(data: bytes, context: Context) -> AsyncIterator[bytes]:
@@ -245,11 +269,22 @@ def _typed(method: Method, error: Exception) -> FedcreditError:
     return _internal(method, error)
 
 
-def _internal(method: Method, bug: Exception) -> FedcreditError:
+def _internal(method: Method, bug: BaseException) -> FedcreditError:
     """A bug of ours, so that the caller gets a code: gRPC itself would tell it the exception's text, data and all."""
     metrics.CALLS.labels(method.name, "INTERNAL").inc()
     _log.error("call.bug", method=method.name, error=type(bug).__name__, places=logs.places(bug))
     return FedcreditError(Problem("INTERNAL", method.name, type(bug).__name__))
+
+
+def _unheard(method: Method, task: asyncio.Task[Message]) -> None:
+    """What came of a call whose caller has hung up."""
+    if task.cancelled():
+        return
+    error = task.exception()
+    if isinstance(error, FedcreditError):
+        _note(method, error)
+    elif error is not None:
+        _internal(method, error)
 
 
 def _note(method: Method, error: FedcreditError) -> None:

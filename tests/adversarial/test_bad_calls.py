@@ -36,6 +36,8 @@ class Server:
     transport: GrpcTransport
     service: ControlService
     carried_out: list[Any] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def call(
         self, method: str, data: bytes, *, caller: PartyId = A, timeout: float | None = 20, **how: Any
@@ -72,8 +74,13 @@ async def server() -> AsyncIterator[Server]:
     async def stumble(caller: PartyId, request: Any) -> Accepted:
         raise ValueError(f"no such row: {SECRET}")
 
+    async def carry_out_slowly(caller: PartyId, request: Any) -> Accepted:
+        made.begun.set()
+        await made.go_on.wait()
+        return await carry_out(caller, request)
+
     requests = {"Start": StartJob, "Propose": SubmitJob}
-    handlers = {"Sign": stumble}
+    handlers = {"Sign": stumble, "CancelOwn": carry_out_slowly}
     service.bind(
         [
             Method(name, requests.get(name, CancelJob), frozenset({A}), handle=handlers.get(name, carry_out))
@@ -117,6 +124,29 @@ async def test_a_bad_call_is_refused_with_a_code(
     # The port serves whoever keeps to the rules.
     assert await server.call("Cancel", GOOD) == (grpc.StatusCode.OK, "")
     assert len(server.carried_out) == 1
+
+
+async def test_what_was_begun_for_a_caller_that_hangs_up_comes_to_its_end(server: Server) -> None:
+    """A handler that stopped where it is would leave a job, say, that is kept as started and does not run."""
+    calling = asyncio.create_task(server.call("CancelOwn", GOOD))
+    await server.begun.wait()
+    calling.cancel()  # closes the connection
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    # Long enough for the server to have seen it: another caller's connection comes and goes.
+    assert await server.call("Cancel", GOOD) == (grpc.StatusCode.OK, "")
+    server.go_on.set()
+    await server.service.settle(within_s=60)
+    assert len(server.carried_out) == 2
+
+
+async def test_what_never_ends_is_cut_short_when_the_node_does(server: Server) -> None:
+    calling = asyncio.create_task(server.call("CancelOwn", GOOD))
+    await server.begun.wait()
+    await server.service.settle(within_s=0.01)
+    status, _ = await calling
+    assert status is not grpc.StatusCode.OK
+    assert server.carried_out == []
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ DRAIN_S = 2.0
 STOP_S = 5.0
 """What jobs have to write where they stopped."""
 
+SETTLE_S = 1.0
+"""What was begun for callers that hung up has to come to its end."""
+
 END_S = 9.0
 """From the signal on; then the process ends where it is, with `CUT_SHORT`."""
 
@@ -68,6 +71,7 @@ async def drain(running: Running) -> None:
         _log.warning("node.jobs_cut_short")
     failpoints.hit("node.drain.jobs_stopped")
     await running.transport.close()
+    await running.control.settle(SETTLE_S)
     await running.health.stop()
     _log.info("node.stopped", seconds=round(time.monotonic() - began, 3))
 
