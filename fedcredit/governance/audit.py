@@ -28,6 +28,7 @@ from fedcredit.kernels.log import first_bad
 
 __all__ = [
     "BULK_BYTES",
+    "HEAD_SLOT_BYTES",
     "MAX_BATCH",
     "MAX_LINE_BYTES",
     "AuditBroken",
@@ -41,6 +42,7 @@ __all__ = [
     "check_log",
     "check_tree",
     "continues",
+    "heads_in",
     "is_interrupted_batch",
     "line_of",
     "stamp",
@@ -53,6 +55,9 @@ MAX_LINE_BYTES = 16 * 1024
 
 BULK_BYTES = 64 * 1024
 """From so many bytes of lines on they are checked natively; below, starting the threads for it takes longer."""
+
+HEAD_SLOT_BYTES = 4096
+"""A checkpoint that is written in place has two places of so many bytes; the newer head is written over the older."""
 
 MAX_BATCH = 4096
 """Entries that are written together at most, and so the most that a crash can leave unacknowledged."""
@@ -221,6 +226,20 @@ class SignedHead:
         if made.encode() != data or len(head.root) != HASH_BYTES:
             raise problem
         return made
+
+
+def heads_in(data: bytes) -> list[SignedHead]:
+    """The signed heads in a `checkpoint`, newest first: one text, or two at places of their own.
+
+    Both of two must be signed heads, since a disk writes a place whole or not at all. Raises AuditBroken (AUDIT_HEAD).
+    """
+    if len(data) != 2 * HEAD_SLOT_BYTES:
+        return [SignedHead.decode(data)]
+    places = data[:HEAD_SLOT_BYTES], data[HEAD_SLOT_BYTES:]
+    one, other = (SignedHead.decode(place.rstrip(b"\0")) for place in places)
+    if one.head.origin != other.head.origin or (one.head.size == other.head.size and one.head != other.head):
+        raise AuditBroken("AUDIT_HEAD", "audit log", "the checkpoint holds heads of two logs")
+    return sorted((one, other), key=lambda signed: -signed.head.size)
 
 
 def check_log(lines: Iterable[bytes], head: Head) -> Tree:

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from fedcredit.errors import ConfigError, Problem
-from fedcredit.governance.audit import AuditBroken, Head, SignedHead, continues
+from fedcredit.governance.audit import HEAD_SLOT_BYTES, AuditBroken, Head, SignedHead, continues, heads_in
 from fedcredit.governance.audit_proof import (
     MAX_PROOF_BYTES,
     ConsistencyProof,
@@ -33,7 +33,8 @@ from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, re
 __all__ = ["LogPlace", "find_logs", "find_one", "read_head", "read_proof", "signer_of"]
 
 CERTIFICATE = "signing.crt"
-_MAX_HEAD_BYTES = 4096
+PARTY, AUDIT, VERIFY = "party.toml", "audit", "verify"
+_MAX_HEAD_BYTES = 2 * HEAD_SLOT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,16 @@ class LogPlace:
 def find_logs(place: Path, certificate: Path | None = None) -> list[LogPlace]:
     """The logs at `place`, checked with `certificate` or, without one, with those that lie there.
 
-    `place` is a node's folder, a folder with a `checkpoint`, or a folder with such folders in it or in its `audit/`.
+    `place` is a node's folder, with the log of its verification if there is one, or `verify` in it for that one alone;
+    a folder with a `checkpoint`, or a folder with such folders in it or in its `audit/`.
     Raises: ConfigError (AUDIT_MISSING, KEY_MISSING, KEY_INVALID, SIGNING_KEY).
     """
-    if (place / "party.toml").exists():
-        return [_place(place / "audit", certificate or _own_certificate(place))]
+    if (place / PARTY).exists():
+        own = certificate or _own_certificate(place)
+        served = [place / VERIFY / AUDIT] if (place / VERIFY / AUDIT / CHECKPOINT).exists() else []
+        return [_place(folder, own) for folder in (place / AUDIT, *served)]
+    if place.name == VERIFY and (place.parent / PARTY).exists():
+        return [_place(place / AUDIT, certificate or _own_certificate(place.parent))]
     if (place / CHECKPOINT).exists():
         return [_place(place, certificate or place / CERTIFICATE)]
     found = sorted({path.parent for pattern in ("*/", "audit/*/") for path in place.glob(pattern + CHECKPOINT)})
@@ -103,9 +109,12 @@ def find_logs(place: Path, certificate: Path | None = None) -> list[LogPlace]:
 
 
 def find_one(place: Path, certificate: Path | None = None) -> LogPlace:
-    """The one log at `place`. Raises as `find_logs` does, and ConfigError (AUDIT_MISSING) if there are several."""
+    """The one log at `place`; of a node, its own.
+
+    Raises: as `find_logs` does, and ConfigError (AUDIT_MISSING) if there are several.
+    """
     found = find_logs(place, certificate)
-    if len(found) > 1:
+    if len(found) > 1 and not (place / PARTY).exists():
         names = ", ".join(str(log.folder) for log in found)
         raise ConfigError(Problem("AUDIT_MISSING", str(place), "there are several audit logs", f"name one: {names}"))
     return found[0]
@@ -118,7 +127,7 @@ def signer_of(certificate: Path) -> LogPlace:
 
 def read_head(path: Path) -> SignedHead:
     """A head that was kept: a copy of a `checkpoint`. Raises: AuditBroken (AUDIT_HEAD), ConfigError."""
-    return SignedHead.decode(_bounded(path, _MAX_HEAD_BYTES))
+    return heads_in(_bounded(path, _MAX_HEAD_BYTES))[0]
 
 
 def read_proof(path: Path) -> Proof:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcredit.governance.audit import (
+    HEAD_SLOT_BYTES,
     MAX_BATCH,
     MAX_LINE_BYTES,
     AuditBroken,
@@ -20,6 +21,7 @@ from fedcredit.governance.audit import (
     check_block,
     check_tree,
     continues,
+    heads_in,
     is_interrupted_batch,
 )
 from fedcredit.governance.leaves import Leaves
@@ -34,7 +36,9 @@ ENTRIES, CHECKPOINT = "entries.jsonl", "checkpoint"
 
 _BLOCK_BYTES = 8 << 20
 _REST_BYTES = MAX_BATCH * (MAX_LINE_BYTES + 1)
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 2 * HEAD_SLOT_BYTES + 1
+_LOOKS = 5
+"""A head that is written in place can be read half written; at the next look it is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +119,24 @@ def _signed_head(folder: Path, origin: str, verify: Verifier) -> SignedHead:
     checkpoint = folder / CHECKPOINT
     if not checkpoint.exists():
         raise AuditBroken("AUDIT_TAMPERED", str(checkpoint), "the signed head is gone")
-    with checkpoint.open("rb") as file:
-        signed = SignedHead.decode(file.read(_HEAD_BYTES))
-    if signed.head.origin != origin:
-        raise AuditBroken("AUDIT_HEAD", str(checkpoint), f"the log of another origin than {origin}")
-    try:
-        verify(signed.signature, signed.head.body())
-    except Exception as error:  # each key library has its own type for it
-        raise AuditBroken("AUDIT_HEAD", str(checkpoint), "the signature does not fit") from error
-    return signed
+    heads = _heads(checkpoint)
+    for signed in heads:
+        if signed.head.origin != origin:
+            raise AuditBroken("AUDIT_HEAD", str(checkpoint), f"the log of another origin than {origin}")
+        try:
+            verify(signed.signature, signed.head.body())
+        except Exception as error:  # each key library has its own type for it
+            raise AuditBroken("AUDIT_HEAD", str(checkpoint), "the signature does not fit") from error
+    return heads[0]
+
+
+def _heads(checkpoint: Path) -> list[SignedHead]:
+    for look in range(_LOOKS):
+        with checkpoint.open("rb") as file:
+            data = file.read(_HEAD_BYTES)
+        try:
+            return heads_in(data)
+        except AuditBroken:
+            if look == _LOOKS - 1:
+                raise
+    raise AssertionError("unreachable")
