@@ -1,6 +1,5 @@
 //! Where a question is ruled on: token, revocation, rule, budgets and uses, records, program; in that order.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -9,6 +8,7 @@ pub use crate::question::{Argument, ArgumentValue, Batch, Caller, Check, Kind, N
 pub use crate::ruling::{
     BatchRuling, CHECK_RECORD_BYTES, CheckRecord, Outcome, Reason, Record, Ruling, RulingFacts, Versions, tag,
 };
+pub use crate::trouble::Trouble;
 
 /// What the control plane hands over: predicates, rules, issuers, revocations and the indexes that are served.
 #[derive(Debug)]
@@ -20,20 +20,6 @@ impl Snapshot {
     /// The snapshot that a text says, with its index files opened and checked.
     pub fn parse(_text: &str) -> Result<Self, Vec<Trouble>> {
         Ok(Self { provider: Arc::from("") })
-    }
-}
-
-/// What is wrong with a snapshot or a file of it. Holds no data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    pub code: &'static str,
-    pub place: String,
-    pub what: String,
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.code, self.place, self.what)
     }
 }
 

@@ -2,6 +2,12 @@
 //!
 //! Read from the bottom up. What decides owns no socket, no clock and no log:
 //!
+//! - [`trouble`]: what is wrong with a file. [`map`]: a file's bytes. [`normal`]: the normal form of a text to match.
+//! - [`index`]: the records of one item by subject; `index_layout` and `index_check` read a file, [`index_build`] with
+//!   [`index_columns`] and `index_write` makes one.
+//! - [`strict`]: JSON without repeated keys. [`days`]: the calendar. [`program`]: a compiled predicate, asked of one
+//!   subject; [`program_text`] is its form in JSON, [`program_nodes`] what it is made of, `program_tree`
+//!   makes and [`program_run`] evaluates it.
 //! - [`question`]: who asks what, and when. [`ruling`]: what came of it and why, and what of it is recorded.
 //! - [`desk`]: the one place where a question is ruled on.
 //!
@@ -9,9 +15,25 @@
 //! [`committer`], the one thread that writes. What talks: [`wire`], [`wire_write`]. [`metrics`] counts.
 #![deny(unsafe_code)]
 
+pub mod days;
 pub mod desk;
+pub mod index;
+pub mod index_build;
+mod index_check;
+pub mod index_columns;
+pub mod index_layout;
+mod index_write;
+pub mod map;
+pub mod normal;
+pub mod program;
+pub mod program_nodes;
+pub mod program_run;
+pub mod program_text;
+mod program_tree;
 pub mod question;
 pub mod ruling;
+pub mod strict;
+pub mod trouble;
 
 pub mod committer;
 pub mod log_entry;
