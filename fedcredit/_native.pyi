@@ -1,6 +1,8 @@
 """Types of the native module. Callers use `fedcredit.kernels`, which checks shapes and ranges with better messages."""
 
-from typing import Final, final
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,9 @@ class BadFilter(ValueError):
 
 class NoAssignment(ValueError):
     """No OKVS for these keys under this seed."""
+
+class BadServing(ValueError):
+    """An index, a program, a token or a snapshot that is none: a list of code, place and what."""
 
 # Digest, identifiers, group, OPRF, OKVS: kernels/digest.py, identifiers.py, group.py, okvs.py.
 
@@ -345,3 +350,45 @@ def vole_compress_receiver(
 def log_leaves(lines: bytes) -> npt.NDArray[np.uint8]: ...
 def log_level_up(nodes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
 def log_first_bad(lines: bytes, first: int, line: int, text: int, batch: int, events: list[bytes]) -> int | None: ...
+
+# Index files and programs over them: kernels/index.py.
+
+def normal_text(text: str) -> str: ...
+
+@final
+class IndexBuilder:
+    def __new__(
+        cls, item: str, key: str, columns: Sequence[tuple[str, str, bool]], has_normal_keys: bool, max_bytes: int
+    ) -> IndexBuilder: ...
+    def columns(self) -> list[str]: ...
+    def push(
+        self,
+        keys: tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]],
+        days: npt.NDArray[np.int32] | None,
+        days_known: npt.NDArray[np.bool_] | None,
+        columns: list[tuple[Any, npt.NDArray[np.bool_] | None]],
+    ) -> None: ...
+    def finish(self, path: Path) -> int: ...
+
+@final
+class ServedIndex:
+    def __new__(cls, path: Path) -> ServedIndex: ...
+    @staticmethod
+    def of_bytes(data: bytes) -> ServedIndex: ...
+    def about(self) -> tuple[str, str, bool, int, int, int, tuple[int, int] | None]: ...
+    def columns(self) -> list[tuple[str, str, bool]]: ...
+    def count(self, keys: list[str]) -> npt.NDArray[np.uint32]: ...
+
+@final
+class IndexProgram:
+    def __new__(cls, text: str, matched: list[str], indexes: list[ServedIndex | None]) -> IndexProgram: ...
+    def answer(
+        self,
+        codes: list[str],
+        names: list[str],
+        arguments: list[tuple[str, Any]],
+        institution: str | None,
+        asof: int,
+        is_complete: bool,
+        max_age_days: int | None,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.int32]]: ...

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from predicate_native import native
 from predicate_oracle import Oracle
 
 from fedcredit.errors import ConfigError
@@ -40,7 +41,7 @@ def compiled(text: str) -> Program:
 
 
 def one(text: str, *rows: dict[str, Any], others: tuple[dict[str, Any], ...] = ()) -> bool | None:
-    """The answer by each of three evaluators, which must be the same."""
+    """The answer by each of four evaluators, which must be the same."""
     records = {"a": list(rows), "b": list(others)}
     enquiry = Enquiry(asof=ASOF, parameters=GIVEN, complete=True)
     program = compiled(text)
@@ -54,6 +55,7 @@ def one(text: str, *rows: dict[str, Any], others: tuple[dict[str, Any], ...] = (
     }
     whom = Subjects(np.array(["S"], object), np.array(["N"], object))
     assert evaluate(program, columns, whom, enquiry).outcomes.tolist() == [single]
+    assert native(program, PRINTED, records, enquiry).outcome == single
     slow = Oracle("a", records, GIVEN, ASOF).answer(parse(text))
     assert slow is (None if single == Outcome.UNKNOWN else single == Outcome.YES)
     return slow
@@ -290,7 +292,7 @@ VALUES: dict[Type, list[Any]] = {
 
 @settings(max_examples=300, deadline=None, database=None)
 @given(seed=st.integers(0, 2**32))
-def test_three_evaluators_agree_on_any_expression(seed: int) -> None:
+def test_four_evaluators_agree_on_any_expression(seed: int) -> None:
     draw = random.Random(seed)
     text = expressions(draw, 4, "flag", row=False)
     rows = [{name: draw.choice(VALUES[kind]) for name, kind in FIELDS.items()} for _ in range(draw.randrange(5))]

@@ -6,6 +6,7 @@
 mod filter;
 mod group;
 mod identifiers;
+mod index;
 mod log;
 mod onehot;
 mod paillier;
@@ -47,6 +48,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filter::register(m)?;
     group::register(m)?;
     identifiers::register(m)?;
+    index::register(m)?;
     log::register(m)?;
     onehot::register(m)?;
     paillier::register(m)?;

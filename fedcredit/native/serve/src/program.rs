@@ -6,6 +6,8 @@
 //! ([`crate::normal`]): both sides of every comparison with such a parameter, and with `$subject_name`. All other texts
 //! are compared as they are.
 
+use rayon::prelude::*;
+
 use crate::days::Day;
 use crate::index::{Form, Index};
 use crate::normal::normal;
@@ -16,6 +18,9 @@ use crate::program_tree;
 use crate::question::{Argument, ArgumentValue};
 use crate::ruling::{Outcome, Reason};
 use crate::trouble::Trouble;
+
+/// Subjects that a task takes at a time.
+const PER_TASK: usize = 1024;
 
 /// How a department's register is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,6 +122,38 @@ impl Program {
             Some(true) => Answer { outcome: Outcome::Yes, reason: Reason::Decided, recorded_on },
             Some(false) => Answer { outcome: Outcome::No, reason: Reason::Decided, recorded_on },
         }
+    }
+
+    /// The answers about several subjects, on all cores: each its code, its name, and the name's normal form.
+    pub fn answer_many(
+        &self,
+        indexes: &[Option<&Index>],
+        subjects: &[(&str, &str, &str)],
+        asked: &Asked<'_>,
+        asof: Day,
+        terms: Terms,
+    ) -> Vec<Answer> {
+        let several = |subjects: &[(&str, &str, &str)]| {
+            let mut records = vec![Records::default(); subjects.len()];
+            let mut found = Vec::new();
+            for (item, index) in indexes.iter().enumerate() {
+                let Some(index) = index else { continue };
+                let by_name = index.has_normal_keys();
+                let keys =
+                    subjects.iter().map(|(code, _, name)| if by_name { name.as_bytes() } else { code.as_bytes() });
+                index.find_many(keys, &mut found);
+                for (records, found) in records.iter_mut().zip(&found) {
+                    records.0[item] = found.map(|found| (*index, found));
+                }
+            }
+            let mut asked = asked.clone();
+            let answers = subjects.iter().zip(&records).map(|(&(code, name, normal), records)| {
+                (asked.subject, asked.subject_name, asked.subject_name_normal) = (code, name, normal);
+                self.answer(records, &asked, asof, terms)
+            });
+            answers.collect::<Vec<_>>()
+        };
+        subjects.par_chunks(PER_TASK).flat_map_iter(several).collect()
     }
 }
 
