@@ -77,18 +77,19 @@ def verify(
             what = "a proof is checked with the party's certificate" if not heads else "is for logs, not for proofs"
             fix = "give --certificate PARTY/signing.crt, from a source that you believe"
             raise UsageError(Problem("USAGE", "--known" if heads else "--certificate", what, fix))
-        signer, proof = signer_of(certificate), read_proof(place)
+        proof = read_proof(place)
+        signer = signer_of(certificate, proof.signed)
         signer.check_head(proof.signed)
         proof.check(signer.verify)
         _say(_proved(proof, signer), as_json=as_json)
         return
     logs = find_logs(place, certificate)
-    if stray := sorted({signed.head.origin for signed in heads} - {log.party for log in logs}):
+    if stray := sorted({signed.head.origin for signed in heads} - {log.origin for log in logs}):
         problem = Problem("USAGE", "--known", f"a head of {stray[0]}, whose log is not here", f"logs at {place} only")
         raise UsageError(problem)
     for log in logs:
-        found = log.scan([signed for signed in heads if signed.head.origin == log.party])
-        compared = sum(signed.head.origin == log.party for signed in heads)
+        found = log.scan([signed for signed in heads if signed.head.origin == log.origin])
+        compared = sum(signed.head.origin == log.origin for signed in heads)
         row = _whole(log, found.tree.size, found.tree.root) | {"continues": compared}
         if found.rest:
             row["unacknowledged_bytes"] = len(found.rest)
@@ -194,7 +195,7 @@ def _whole(log: LogPlace, size: int, root: bytes) -> dict[str, Any]:
     from cryptography.hazmat.primitives import hashes
 
     return {
-        "log": str(log.party),
+        "log": log.origin,
         "entries": size,
         "root": base64.b64encode(root).decode(),
         "key_certificate_sha256": log.certificate.fingerprint(hashes.SHA256()).hex(),

@@ -31,6 +31,7 @@ __all__ = [
     "HEAD_SLOT_BYTES",
     "MAX_BATCH",
     "MAX_LINE_BYTES",
+    "VERIFY_LOG",
     "AuditBroken",
     "Draft",
     "Entry",
@@ -45,6 +46,7 @@ __all__ = [
     "heads_in",
     "is_interrupted_batch",
     "line_of",
+    "origin_of",
     "stamp",
 ]
 
@@ -62,6 +64,9 @@ HEAD_SLOT_BYTES = 4096
 MAX_BATCH = 4096
 """Entries that are written together at most, and so the most that a crash can leave unacknowledged."""
 
+VERIFY_LOG = "verify"
+"""The log of a node's answers to single questions, which has a writer, and so a name, of its own."""
+
 _quoted = encode_basestring_ascii
 """A text as JSON in ASCII: the one part of an entry's form that is not obvious, and the standard library's."""
 _MAX_END_BYTES = 128  # what a line has beside a draft's `begin` is shorter
@@ -70,7 +75,7 @@ _MAX_TEXT = 256
 
 
 class AuditBroken(DataError):
-    """The log is not what was signed. Codes: AUDIT_ENTRY, AUDIT_HEAD, AUDIT_TAMPERED, AUDIT_ROLLED_BACK."""
+    """The log is not what was signed. Codes: AUDIT_ENTRY, _HEAD, _TAMPERED, _ROLLED_BACK, _WITNESS."""
 
     default_code = "AUDIT_TAMPERED"
 
@@ -100,6 +105,7 @@ class Event(StrEnum):
     VERIFY_REFUSED = "verify_refused"  # the same, and why; what a caller made up is not repeated
     VERIFY_BATCH = "verify_batch"  # facts: how many, the answers' hash, where in checks.bin each of them stands
     SERVING_CHANGED = "serving_changed"  # facts: what questions are answered from: the snapshot's hash, index files
+    HEAD_FORKED = "head_forked"  # a peer showed a head that does not follow the one kept of it; facts: both, signed
     LOG_RECOVERED = "log_recovered"  # a crash left an entry that was never acknowledged; it was set aside
 
 
@@ -240,6 +246,14 @@ def heads_in(data: bytes) -> list[SignedHead]:
     if one.head.origin != other.head.origin or (one.head.size == other.head.size and one.head != other.head):
         raise AuditBroken("AUDIT_HEAD", "audit log", "the checkpoint holds heads of two logs")
     return sorted((one, other), key=lambda signed: -signed.head.size)
+
+
+def origin_of(party: str, log: str = "") -> str:
+    """The name of a log in its heads: the party's own for its node's log, PARTY/verify for that of `VERIFY_LOG`.
+
+    A party signs all its logs with one key. Had they one name, a head of one would pass for a fork of the other.
+    """
+    return f"{party}/{log}" if log else party
 
 
 def check_log(lines: Iterable[bytes], head: Head) -> Tree:

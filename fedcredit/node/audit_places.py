@@ -14,7 +14,16 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from fedcredit.errors import ConfigError, Problem
-from fedcredit.governance.audit import HEAD_SLOT_BYTES, AuditBroken, Head, SignedHead, continues, heads_in
+from fedcredit.governance.audit import (
+    HEAD_SLOT_BYTES,
+    VERIFY_LOG,
+    AuditBroken,
+    Head,
+    SignedHead,
+    continues,
+    heads_in,
+    origin_of,
+)
 from fedcredit.governance.audit_proof import (
     MAX_PROOF_BYTES,
     ConsistencyProof,
@@ -39,11 +48,17 @@ _MAX_HEAD_BYTES = 2 * HEAD_SLOT_BYTES
 
 @dataclass(frozen=True, slots=True)
 class LogPlace:
-    """The log in `folder`, of the party that `certificate` names."""
+    """The log in `folder`, of the party that `certificate` names; `log` says which of its logs."""
 
     folder: Path
     party: PartyId
     certificate: x509.Certificate
+    log: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The log's name in its heads."""
+        return origin_of(self.party, self.log)
 
     def scan(self, known: Sequence[SignedHead] = (), see: Callable[[bytes, int], object] | None = None) -> Scan:
         """Check the log, and that it continues each of the heads that were kept elsewhere.
@@ -51,7 +66,7 @@ class LogPlace:
         Raises: AuditBroken (AUDIT_*), ConfigError (AUDIT_UNAVAILABLE).
         """
         try:
-            found = scan_log(self.folder, self.party, self.verify, see=see or (lambda _block, _first: None))
+            found = scan_log(self.folder, self.origin, self.verify, see=see or (lambda _block, _first: None))
         except OSError as error:
             raise _unreadable(self.folder, error) from error
         for signed in known:
@@ -76,8 +91,8 @@ class LogPlace:
 
     def check_head(self, signed: SignedHead) -> Head:
         """Check that a head is this log's, and signed with its party's key. Raises AuditBroken (AUDIT_HEAD)."""
-        if signed.head.origin != self.party:
-            what = f"is the head of another log than {self.party}'s"
+        if signed.head.origin != self.origin:
+            what = f"is the head of another log than {self.origin}'s"
             raise AuditBroken("AUDIT_HEAD", f"head of {signed.head.origin}", what)
         return check_signature(signed, self.verify)
 
@@ -95,10 +110,11 @@ def find_logs(place: Path, certificate: Path | None = None) -> list[LogPlace]:
     """
     if (place / PARTY).exists():
         own = certificate or _own_certificate(place)
-        served = [place / VERIFY / AUDIT] if (place / VERIFY / AUDIT / CHECKPOINT).exists() else []
-        return [_place(folder, own) for folder in (place / AUDIT, *served)]
+        served = place / VERIFY / AUDIT
+        also = [_place(served, own, VERIFY_LOG)] if (served / CHECKPOINT).exists() else []
+        return [_place(place / AUDIT, own, ""), *also]
     if place.name == VERIFY and (place.parent / PARTY).exists():
-        return [_place(place / AUDIT, certificate or _own_certificate(place.parent))]
+        return [_place(place / AUDIT, certificate or _own_certificate(place.parent), VERIFY_LOG)]
     if (place / CHECKPOINT).exists():
         return [_place(place, certificate or place / CERTIFICATE)]
     found = sorted({path.parent for pattern in ("*/", "audit/*/") for path in place.glob(pattern + CHECKPOINT)})
@@ -120,9 +136,13 @@ def find_one(place: Path, certificate: Path | None = None) -> LogPlace:
     return found[0]
 
 
-def signer_of(certificate: Path) -> LogPlace:
-    """For proofs and heads that lie nowhere: whose `certificate` it is. Raises ConfigError as `find_logs` does."""
-    return _place(certificate.parent, certificate)
+def signer_of(certificate: Path, signed: SignedHead) -> LogPlace:
+    """For proofs that lie nowhere: whose `certificate` it is, and which of its logs `signed` is a head of.
+
+    Raises: ConfigError as `find_logs` does.
+    """
+    log = VERIFY_LOG if signed.head.origin.endswith(f"/{VERIFY_LOG}") else ""
+    return _place(certificate.parent, certificate, log)
 
 
 def read_head(path: Path) -> SignedHead:
@@ -147,17 +167,28 @@ def _own_certificate(node: Path) -> Path:
     return config.path(config.identity.signing_certificate)
 
 
-def _place(folder: Path, path: Path) -> LogPlace:
+def _place(folder: Path, path: Path, log: str | None = None) -> LogPlace:
+    """The log in `folder`, checked with the certificate at `path`. Without `log`, its head says which of them it is."""
     certificate = load_certificate(path)
+    log = _log_in(folder) if log is None else log
     try:
         party = read_party(certificate, signer=True)
         verify_audit_head(certificate, bytes(64), b"")
     except InvalidSignature:
-        return LogPlace(folder, party, certificate)
+        return LogPlace(folder, party, certificate, log)
     except (*CERTIFICATE_ERRORS, IdentityInvalid):
         pass
     fix = f"give the party's {CERTIFICATE} with --certificate"
     raise ConfigError(Problem("SIGNING_KEY", str(path), "is not the certificate of a party's signing key", fix))
+
+
+def _log_in(folder: Path) -> str:
+    try:
+        with (folder / CHECKPOINT).open("rb") as file:
+            _, _, log = file.readline(_MAX_HEAD_BYTES).rstrip(b"\n").partition(b"/")
+    except OSError:
+        return ""
+    return VERIFY_LOG if log == VERIFY_LOG.encode() else ""
 
 
 def _bounded(path: Path, most: int) -> bytes:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcredit.cli.main import main
-from fedcredit.governance.audit import AuditBroken, Draft, Event, SignedHead
+from fedcredit.governance.audit import VERIFY_LOG, AuditBroken, Draft, Event, SignedHead, origin_of
 from fedcredit.governance.audit_proof import MAX_PROOF_BYTES, ConsistencyProof, InclusionProof, decode_proof
 from fedcredit.governance.merkle import ProofInvalid
 from fedcredit.ids import PartyId
@@ -48,23 +48,23 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return call
 
 
-def opened(folder: Path, party: PartyId = TAX) -> AuditFile:
+def opened(folder: Path, party: PartyId = TAX, log: str = "") -> AuditFile:
     def framed(body: bytes) -> bytes:
         return len(AUDIT_HEAD).to_bytes(2, "big") + AUDIT_HEAD + body
 
     key = KEYS[party]
     return AuditFile(
         folder,
-        party,
+        origin_of(party, log),
         sign=lambda body: key.sign(framed(body)),
         verify=lambda signature, body: key.public_key().verify(signature, framed(body)),
         clock=ManualClock(NOON),
     )
 
 
-def add(folder: Path, n: int, party: PartyId = TAX, job: str = "sme-default") -> None:
-    with opened(folder, party) as log:
-        log.append_all([Draft(Event.STAGE_DONE, job, {"n": log.head.size + i}) for i in range(n)])
+def add(folder: Path, n: int, party: PartyId = TAX, job: str = "sme-default", log: str = "") -> None:
+    with opened(folder, party, log) as audit:
+        audit.append_all([Draft(Event.STAGE_DONE, job, {"n": audit.head.size + i}) for i in range(n)])
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +273,29 @@ def test_a_proof_of_two_logs_proves_nothing(out: Path) -> None:
     own, other = (SignedHead.decode((out / f"{party}.kept").read_bytes()) for party in (TAX, BANK))
     with pytest.raises(AuditBroken, match="different logs"):
         ConsistencyProof(other, own, ()).check(lambda _signature, _body: None)
+
+
+def test_two_logs_of_one_party_have_two_names(run: Run, tmp_path: Path) -> None:
+    node = tmp_path / "tax"
+    (node / "keys").mkdir(parents=True)
+    (node / "party.toml").write_text("a copy without its tables and keys\n")
+    certificate = node / "keys" / "signing.crt"
+    certificate.write_bytes(Authority.create().certify_signer(TAX, KEYS[TAX].public_key()))
+    add(node / "audit", 3)
+    add(node / "verify" / "audit", 5, log=VERIFY_LOG)
+    status, out, _ = run("verify", node, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (status, [(row["log"], row["entries"]) for row in rows]) == (0, [("tax", 3), ("tax/verify", 5)])
+    assert find_one(node).log == ""
+    proof = find_one(node / "verify" / "audit", certificate).prove(4)
+    (tmp_path / "proof.json").write_bytes(proof.encode())
+    status, out, _ = run("verify", tmp_path / "proof.json", "--certificate", certificate)
+    assert (status, out.startswith("tax/verify: entry 4")) == (0, True)
+    # One is no head of the other, however much longer it is.
+    status, _, errors = run(
+        "verify", node / "verify" / "audit", "--certificate", certificate, "--known", node / "audit" / "checkpoint"
+    )
+    assert (status, "whose log is not here" in errors) == (2, True)
+    shutil.copyfile(node / "verify" / "audit" / "checkpoint", node / "audit" / "checkpoint")
+    status, _, errors = run("verify", node)
+    assert (status, "AUDIT_HEAD" in errors) == (65, True)
