@@ -31,6 +31,7 @@ from fedcredit.cli import (
     simulate,
     table,
     usage,
+    verify,
 )
 from fedcredit.errors import FedcreditError, Problem
 
@@ -70,6 +71,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(predicate.app, name="predicate")
 app.add_typer(usage.app, name="usage")
+app.command("verify")(verify.run)
 app.command("bench")(bench.run)
 
 

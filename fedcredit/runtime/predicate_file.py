@@ -20,7 +20,14 @@ from fedcredit.governance.predicates.model import Compiled, Predicate, Predicate
 from fedcredit.runtime.catalog_file import shipped_catalogs
 from fedcredit.runtime.toml import Reader
 
-__all__ = ["GROUPS", "files_of_the_package", "load_predicates", "printed_fields", "shipped_predicates"]
+__all__ = [
+    "GROUPS",
+    "files_of_the_package",
+    "load_predicates",
+    "printed_fields",
+    "shipped_predicates",
+    "shipped_version",
+]
 
 GROUPS = (
     "tax",
@@ -66,6 +73,21 @@ def shipped_predicates() -> Mapping[str, Compiled]:
                 raise AssertionError(f"predicate {name} came twice")
             found[name] = compiled
     return MappingProxyType(found)
+
+
+@functools.cache
+def shipped_version() -> int:
+    """The version of the predicates that come with the package: the sum of their files', so that any change raises it.
+
+    Raises: ConfigError if one was tampered with.
+    """
+    versions = 0
+    for path in files_of_the_package():
+        reader = Reader(path)
+        head = reader.section("", {name: reader.raw[name] for name in reader.raw if name != "predicate"}, PredicateSet)
+        reader.finish()
+        versions += 0 if head is None else head.version
+    return versions
 
 
 def files_of_the_package() -> list[Path]:

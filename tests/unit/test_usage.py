@@ -103,8 +103,14 @@ def test_a_report_speaks_for_its_sender_alone() -> None:
 
 
 def test_entries_become_uses() -> None:
-    facts = {"requester": "bank", "item": "i", "predicate": "p", "purpose": "financing", "outcome": "no"}
-    facts |= {"reason": "decided", "rule": "r", "subject": "aa", "question": "bb", "consent": "cc"}
+    facts: dict[str, str | int] = {
+        "requester": "bank",
+        "item": "i",
+        "predicate": "p",
+        "purpose": "financing",
+        "outcome": 2,
+    }
+    facts |= {"rule": "r", "subject": "aa", "question": "bb", "consent": "cc"}
     found = use_of(Entry(sequence=0, time=MAY, event=Event("verified"), job="", facts=facts))
     assert found is not None
     assert (found.requester, found.outcome, found.subject, found.consent) == ("bank", "no", "aa", "cc")

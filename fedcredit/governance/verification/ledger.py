@@ -19,6 +19,7 @@ from fedcredit.governance.audit import Entry
 
 __all__ = [
     "ANSWERED",
+    "OUTCOMES",
     "REPORT_SCHEMA",
     "Report",
     "Use",
@@ -32,6 +33,8 @@ __all__ = [
 
 REPORT_SCHEMA = "fedcredit-usage/1"
 ANSWERED = ("yes", "no", "unknown")
+OUTCOMES = {"1": "yes", "2": "no", "3": "unknown", "4": "refused"}
+"""Outcomes as they stand in the log."""
 
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9_.-]{0,64}$")]
 
@@ -129,13 +132,15 @@ def use_of(entry: Entry) -> Use | None:
     if entry.event.value not in ("verified", "verify_refused"):
         return None
     facts = {name: str(value) for name, value in entry.facts.items()}
+    # An answer's entry goes out with it as its proof, so outcomes are numbers there, and all equally long.
+    outcome = OUTCOMES.get(facts.get("outcome", ""), "refused")
     return Use(
         at=entry.time,
         requester=facts.get("requester", ""),
         item=facts.get("item", ""),
         predicate=facts.get("predicate", ""),
         purpose=facts.get("purpose", ""),
-        outcome=facts.get("outcome", "refused"),
+        outcome=outcome,
         reason=facts.get("reason", ""),
         rule=facts.get("rule", ""),
         subject=facts.get("subject", ""),

@@ -49,6 +49,8 @@ class Register:
     columns: Mapping[str, str]
     types: Mapping[str, Type]
     recorded: str | None
+    codes: bool
+    """Whether keys are unified social credit codes, else any text."""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -74,6 +76,15 @@ class Offer:
     registers: Mapping[str, Register]
     left_out: tuple[LeftOut, ...]
 
+    def matches(self, item: str) -> bool:
+        """Whether any question compares texts of the item with what the requester holds, in their normal form."""
+        return any(
+            entry.match and entry.type != "number"
+            for question in self.questions
+            if item in question.compiled.program.items
+            for entry in question.compiled.predicate.parameters.values()
+        )
+
     def question(self, predicate: str) -> Question | None:
         """The question of that name; None if it is not answered."""
         return next((question for question in self.questions if question.id == predicate), None)
@@ -84,72 +95,95 @@ def offer_of(section: VerifySection, policy: VerifyPolicy, names: Mapping[str, S
 
     Without `names` every field counts as there under its own name, unless the section says another.
     """
-    catalog, items = section.catalog, section.items
-    types = printed_fields(shipped_catalogs().values())
-    keys: dict[str, tuple[str, str]] = {}
+    gathered = _Gathered(section, names)
     found: list[Question] = []
     left: list[LeftOut] = []
-    columns: dict[str, dict[str, str]] = {item: {} for item in items}
-    kinds: dict[str, dict[str, Type]] = {item: {} for item in items}
     for name, compiled in sorted(shipped_predicates().items()):
-        predicate, program = compiled.predicate, compiled.program
-        if all(terms.id != section.region for terms in predicate.regions):
+        if compiled.program.item not in section.items or not _is_asked(section, compiled):
             continue
-        if section.predicates is not None and name not in section.predicates:
-            continue
-        if missing := [item for item in program.items if item not in items]:
-            if program.item in items:
-                left.append(LeftOut(name, f"no table of {missing[0]}"))
-            continue
-        mapped: dict[str, dict[str, str]] = {}
-        absent: list[str] = []
-        clash = ""
+        if (why := gathered.take(compiled)) is not None:
+            left.append(LeftOut(name, why))
+        else:
+            found.append(_question(section, policy, compiled))
+    return Offer(section.region, tuple(found), gathered.registers(), tuple(left))
+
+
+def _is_asked(section: VerifySection, compiled: Compiled) -> bool:
+    predicate = compiled.predicate
+    of_region = any(terms.id == section.region for terms in predicate.regions)
+    return of_region and (section.predicates is None or predicate.id in section.predicates)
+
+
+def _question(section: VerifySection, policy: VerifyPolicy, compiled: Compiled) -> Question:
+    needed = compiled.permission(section.catalog)
+    entry = section.items[compiled.program.item]
+    return Question(
+        compiled=compiled,
+        consent_of=tuple(sorted(needed.share | needed.release)),
+        level=policy.level(compiled.program.fields),
+        complete=compiled.predicate.no_record == "nothing" if entry.complete is None else entry.complete,
+        max_age_days=entry.max_age_days,
+    )
+
+
+class _Gathered:
+    """The columns that questions look at, by item, as questions are taken in one after the other."""
+
+    def __init__(self, section: VerifySection, names: Mapping[str, Sequence[str]] | None) -> None:
+        self._section, self._names = section, names
+        self._types = printed_fields(shipped_catalogs().values())
+        self._keys: dict[str, tuple[str, str]] = {}
+        self._columns: dict[str, dict[str, str]] = {}
+        self._kinds: dict[str, dict[str, Type]] = {}
+
+    def take(self, compiled: Compiled) -> str | None:
+        """Take a question in; else why it cannot be answered."""
+        program, mapped = compiled.program, dict[str, dict[str, str]]()
         for item in program.items:
-            key = compiled.key(item, catalog) or (DEFAULT_KEY, "subject")
-            if keys.setdefault(item, key) != key:
-                clash = f"{item} is found by {keys[item][0]}, and this asks by {key[0]}"
-            mapped[item] = {}
-            for field in program.fields.get(item, ()):
-                column = _column(section, item, field, None if names is None else names[item])
-                if column is None:
-                    absent.append(f"{item}.{field}")
-                else:
-                    mapped[item][field] = column
-        if clash or absent:
-            left.append(LeftOut(name, clash or f"the table has no column {', '.join(absent)}"))
-            continue
+            if item not in self._section.items:
+                return f"no table of {item}"
+            key = self._key_of(compiled, item)
+            if self._keys.get(item, key) != key:
+                return f"{item} is found by {self._keys[item][0]}, and this asks by {key[0]}"
+            columns = {field: self._column(item, field) for field in program.fields.get(item, ())}
+            if absent := [field for field, column in columns.items() if column is None]:
+                return f"the table of {item} has no column {', '.join(absent)}"
+            mapped[item] = {field: column for field, column in columns.items() if column is not None}
         for item, fields in mapped.items():
-            columns[item] |= fields
-            known = {**types.get(item, {}), **(predicate.assumed if item == program.item else {})}
-            kinds[item] |= {field: known[field] for field in fields}
-        needed = compiled.permission(catalog)
-        entry = items[program.item]
-        closed = predicate.no_record == "nothing" if entry.complete is None else entry.complete
-        found.append(
-            Question(
-                compiled=compiled,
-                consent_of=tuple(sorted(needed.share | needed.release)),
-                level=policy.level(program.fields),
-                complete=closed,
-                max_age_days=entry.max_age_days,
-            )
-        )
-    served = {item for question in found for item in question.compiled.program.items}
-    registers = {
-        item: Register(
+            known = {**self._types.get(item, {}), **(compiled.predicate.assumed if item == program.item else {})}
+            self._keys[item] = self._key_of(compiled, item)
+            self._columns.setdefault(item, {}).update(fields)
+            self._kinds.setdefault(item, {}).update({field: known[field] for field in fields})
+        return None
+
+    def registers(self) -> dict[str, Register]:
+        """The tables of all that was taken in."""
+        return {item: self._register(item, key) for item, key in sorted(self._keys.items())}
+
+    def _register(self, item: str, key: tuple[str, str]) -> Register:
+        entry, printed = self._section.items[item], self._section.catalog.item(item)
+        field = None if printed is None else printed.field(key[0])
+        return Register(
             item=item,
-            key=keys[item],
-            key_column=items[item].key
-            or _column(section, item, keys[item][0], (names or {}).get(item))
-            or keys[item][0],
-            columns=columns[item],
-            types=kinds[item],
-            recorded=items[item].recorded,
+            key=key,
+            key_column=entry.key or self._column(item, key[0]) or key[0],
+            columns=self._columns[item],
+            types=self._kinds[item],
+            recorded=entry.recorded,
+            codes=key[1] == "subject" and (field is None or (field.type == "uscc" and field.format is None)),
         )
-        for item in items
-        if item in served
-    }
-    return Offer(section.region, tuple(found), registers, tuple(left))
+
+    def _key_of(self, compiled: Compiled, item: str) -> tuple[str, str]:
+        return compiled.key(item, self._section.catalog) or (DEFAULT_KEY, "subject")
+
+    def _column(self, item: str, field: str) -> str | None:
+        said: str | None = self._section.items[item].fields.get(field)
+        if said is not None or self._names is None:
+            return said or field
+        entry = self._section.catalog.item(item)
+        printed = None if entry is None else entry.field(field)
+        candidates: list[str] = [field] if printed is None else [field, printed.name]
+        return next((name for name in candidates if name in self._names[item]), None)
 
 
 def unused(section: VerifySection, offer: Offer) -> list[Problem]:
@@ -159,15 +193,3 @@ def unused(section: VerifySection, offer: Offer) -> list[Problem]:
         for item in section.items
         if item not in offer.registers
     ]
-
-
-def _column(section: VerifySection, item: str, field: str, names: Sequence[str] | None) -> str | None:
-    said: str | None = section.items[item].fields.get(field)
-    if said is not None:
-        return said
-    if names is None:
-        return field
-    entry = section.catalog.item(item)
-    printed = None if entry is None else entry.field(field)
-    candidates: list[str] = [field] if printed is None else [field, printed.name]
-    return next((name for name in candidates if name in names), None)

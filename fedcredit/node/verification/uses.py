@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.governance.audit import Entry
 from fedcredit.governance.verification.decisions import Used
-from fedcredit.governance.verification.ledger import Report, Use, budget_used, report_of, use_of
+from fedcredit.governance.verification.ledger import OUTCOMES, Report, Use, budget_used, report_of, use_of
 from fedcredit.governance.verification.rules import Asked, VerifyPolicy
 from fedcredit.node.audit_places import LogPlace, find_one
 from fedcredit.node.verification.log_key import log_folder, log_key, subject_tag
@@ -21,13 +21,12 @@ from fedcredit.runtime.config import PartyFile
 from fedcredit.runtime.policy_file import load_policy
 from fedcredit.runtime.predicate_file import shipped_predicates
 
-__all__ = ["OUTCOMES", "REASONS", "has_log", "report_of_node", "used_of", "uses_about", "uses_of"]
+__all__ = ["REASONS", "has_log", "report_of_node", "used_of", "uses_about", "uses_of"]
 
 CHECKS = "checks.bin"
 CHECK_BYTES = 72
 """Of one check of a batch: `ruling.rs` of the native service writes them."""
 
-OUTCOMES = {1: "yes", 2: "no", 3: "unknown", 4: "refused"}
 REASONS = {
     0: "decided",
     2: "no_record",
@@ -93,7 +92,7 @@ def uses_of(config: PartyFile) -> Iterator[Use]:
     if not has_log(config):
         return
     folder = log_folder(config.folder) / "audit"
-    log = find_one(folder, config.path(config.identity.signing_certificate))
+    log = find_one(log_folder(config.folder), config.path(config.identity.signing_certificate))
     names = _names(config)
     for line in _lines(log):
         entry = Entry.decode(line)
@@ -146,7 +145,7 @@ def _lines(log: LogPlace) -> Iterable[bytes]:
 
 def _of_batch(entry: Entry, folder: Path, names: Mapping[int, str]) -> Iterator[Use]:
     facts = entry.facts
-    checks = _checks(folder / CHECKS, int(facts["checks_at"]), int(facts["checks_bytes"]), str(facts["checks"]))
+    checks = _checks(folder / CHECKS, int(facts["checks_at"]), int(facts["checks_bytes"]), str(facts["checks_hash"]))
     requester, purpose = str(facts.get("requester", "")), str(facts.get("purpose", ""))
     for check in checks:
         yield Use(
@@ -155,7 +154,7 @@ def _of_batch(entry: Entry, folder: Path, names: Mapping[int, str]) -> Iterator[
             item=names.get(int(check["item"]), ""),
             predicate=names.get(int(check["predicate"]), ""),
             purpose=purpose,
-            outcome=OUTCOMES.get(int(check["outcome"]), "refused"),
+            outcome=OUTCOMES.get(str(int(check["outcome"])), "refused"),
             reason=REASONS.get(int(check["reason"]), ""),
             rule=names.get(int(check["rule"]), ""),
             subject=bytes(check["subject"]).hex(),

@@ -1,0 +1,216 @@
+"""What `fedcredit verify` does: one question, a file of them, or a look at signed answers that were kept."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, Self
+
+import typer
+
+from fedcredit.cli.predicate_trial import parameters_of
+from fedcredit.errors import ConfigError, DataError, PeerError, Problem, RefusedError, UsageError
+from fedcredit.governance.verification.proofs import MAX_PROOF_BYTES, ProofFile, read_proof
+from fedcredit.ids import PartyId, party_id
+from fedcredit.node.durable_files import replace_file
+from fedcredit.node.own_node import node_of
+from fedcredit.node.verification.client import REFUSED, Provider, VerifyClient, provider_at, signer_at
+from fedcredit.runtime.config import PartyFile
+from fedcredit.runtime.predicate_file import shipped_predicates
+from fedcredit.runtime.toml import nearest
+from fedcredit.tables.export import write_csv
+from fedcredit.wire.verification import Argument, Kind, Outcome, Question
+from fedcredit.wire.verified import Answer, BatchAnswer, Check
+
+__all__ = ["Asking", "check_file"]
+
+_MAX_TOKEN_FILE = 8192
+_MAX_SUBJECTS_BYTES = 1 << 30
+_EPOCH = date(1970, 1, 1)
+_COLUMNS = ("uscc", "predicate", "outcome", "recorded_on", "evaluated_on")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    subject: str
+    consent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A question without its subject, and whom to ask."""
+
+    config: PartyFile
+    provider: Provider
+    kind: Kind
+    purpose: str
+
+    @classmethod
+    def of(
+        cls, node: Path | None, provider: str, certificate: Path, predicate: str, params: Sequence[str], purpose: str
+    ) -> Self:
+        """Raises: UsageError, ConfigError where something does not fit, before anybody is asked."""
+        config = node_of(node)
+        party, sign, address = provider.partition("=")
+        if not sign or ":" not in address:
+            raise UsageError(Problem("USAGE", "--provider", "is not NAME=HOST:PORT", "water=10.0.0.7:7543"))
+        whom = provider_at(config, party_id(party), address, str(certificate.absolute()))
+        compiled = shipped_predicates().get(predicate)
+        if compiled is None:
+            close = nearest(predicate, list(shipped_predicates()))
+            fix = f"did you mean {close!r}?" if close else "fedcredit predicate list"
+            raise UsageError(Problem("PREDICATE_UNKNOWN", f"predicate {predicate[:64]}", "is not known", fix))
+        values = parameters_of(compiled, params)
+        # Off the ladder it would be refused, and say nothing of why.
+        compiled.enquiry(values, _EPOCH, institution="-" if "institution" in compiled.program.parameters else None)
+        arguments = tuple(
+            Argument(name, float(value) if isinstance(value, int | float) else value)
+            for name, value in sorted(values.items())
+        )
+        return cls(config, whom, Kind(predicate, arguments), purpose)
+
+    def one(self, subject: str, name: str, consent: Path | None, proof: Path | None, *, as_json: bool) -> None:
+        """Ask about one subject, and say what comes of it."""
+        answer, kept = asyncio.run(self._one(subject, name, _token(consent)))
+        if proof is not None:
+            replace_file(proof, kept.encode())
+        _say(_told(self.provider.party, self.kind.predicate, answer), as_json=as_json)
+
+    def many(self, subjects: Path, out: Path, proof: Path | None, batch: int, *, as_json: bool) -> None:
+        """Ask about all subjects of a file, and write what comes of it to another."""
+        rows = list(_rows(subjects))
+        asyncio.run(self._many(rows, out, proof, batch, as_json=as_json))
+
+    async def _one(self, subject: str, name: str, consent: str) -> tuple[Answer, ProofFile]:
+        async with VerifyClient.of(self.config, self.provider) as client:
+            return await client.ask(Question(subject, self.kind, name), self.purpose, consent)
+
+    async def _many(self, rows: list[_Row], out: Path, proof: Path | None, batch: int, *, as_json: bool) -> None:
+        written: list[tuple[object, ...]] = []
+        counts: Counter[str] = Counter()
+        with ExitStack() as held:
+            kept = None if proof is None else held.enter_context(_private(proof))
+            async for part, answers, signed in self._batches(rows, batch):
+                if kept is not None:
+                    kept.write(signed.encode())
+                for row, outcome, recorded in zip(part, answers.outcomes, answers.recorded_on, strict=True):
+                    said = Outcome(int(outcome)).name.lower()
+                    counts[said] += 1
+                    day = _day(int(recorded))
+                    written.append((row.subject, self.kind.predicate, said, day, _day(answers.evaluated_on)))
+                typer.echo(f"  {len(written):,} of {len(rows):,}", err=True)
+        write_csv(out, _COLUMNS, written)
+        told = {"provider": self.provider.party, "predicate": self.kind.predicate, "checks": len(rows), **counts}
+        _say(told, as_json=as_json)
+        if counts["refused"] == len(rows):
+            raise RefusedError(Problem(REFUSED, self.provider.party, "refused all of them"))
+
+    async def _batches(
+        self, rows: Sequence[_Row], batch: int
+    ) -> AsyncIterator[tuple[Sequence[_Row], BatchAnswer, ProofFile]]:
+        async with VerifyClient.of(self.config, self.provider) as client:
+            for part in _batched(rows, batch):
+                tokens = list(dict.fromkeys(row.consent for row in part))
+                places = {token: place for place, token in enumerate(tokens)}
+                checks = tuple(Check(row.subject, 0, places[row.consent]) for row in part)
+                answers, proof = await client.ask_many((self.kind,), checks, self.purpose, tuple(tokens))
+                yield part, answers, proof
+
+
+def check_file(path: Path, certificate: Path, *, as_json: bool) -> None:
+    """Check all signed answers in a file. Raises: PeerError where one is not proven."""
+    signer = signer_at(certificate)
+    count = 0
+    for line in _proofs(path):
+        proof = read_proof(line)
+        if proof.provider != signer.party:
+            what = f"is of {proof.provider}, and the certificate is {signer.party}'s"
+            raise PeerError(proof.provider, "verify", what, "ANSWER_MISMATCH")
+        answer = proof.check(signer.verify)
+        count += 1
+        if isinstance(answer, Answer):
+            _say(_told(signer.party, "", answer), as_json=as_json)
+        else:
+            outcomes = Counter(Outcome(int(one)).name.lower() for one in answer.outcomes)
+            _say({"provider": signer.party, "checks": len(answer.outcomes), **outcomes}, as_json=as_json)
+    if not count:
+        raise DataError(Problem("ANSWER_MALFORMED", str(path), "holds no signed answer"))
+
+
+def _proofs(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(MAX_PROOF_BYTES + 1):
+                yield line
+    except OSError as error:
+        raise ConfigError(Problem("PROOF_FILE", str(path), f"cannot be read ({error.strerror})")) from None
+
+
+def _private(path: Path) -> IO[bytes]:
+    """A new file for its owner alone: it will name subjects."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _token(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_TOKEN_FILE).decode("ascii").strip()
+    except OSError as error:
+        raise ConfigError(Problem("CONSENT_FILE", str(path), f"cannot be read ({error.strerror})")) from None
+    except UnicodeDecodeError:
+        raise ConfigError(Problem("CONSENT_FILE", str(path), "holds no token")) from None
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    try:
+        if path.stat().st_size > _MAX_SUBJECTS_BYTES:
+            raise DataError(Problem("CSV_FILE", str(path), "is larger than 1 GiB", "split it"))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            if "uscc" not in (reader.fieldnames or ()):
+                raise DataError(Problem("COLUMN_MISSING", f"{path}: uscc", "is not a column"))
+            for row in reader:
+                yield _Row(row["uscc"].strip(), (row.get("consent") or "").strip())
+    except OSError as error:
+        raise DataError(Problem("CSV_FILE", str(path), f"cannot be read ({error.strerror})")) from None
+    except (UnicodeDecodeError, csv.Error, AttributeError):
+        raise DataError(Problem("CSV_STRUCTURE", str(path), "is not CSV in UTF-8")) from None
+
+
+def _batched(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _told(provider: PartyId, predicate: str, answer: Answer) -> dict[str, Any]:
+    named = {"predicate": predicate} if predicate else {}
+    return {
+        "provider": provider,
+        **named,
+        "outcome": answer.outcome.name.lower(),
+        "evaluated_on": _day(answer.evaluated_on),
+        "recorded_on": _day(answer.recorded_on),
+        "catalog_version": answer.catalog_version,
+        "predicates_version": answer.predicates_version,
+    }
+
+
+def _day(number: int) -> str:
+    return "" if not number else (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=number)).date().isoformat()
+
+
+def _say(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(told))
+    else:
+        typer.echo("  ".join(f"{name}: {value}" for name, value in told.items() if value != ""))

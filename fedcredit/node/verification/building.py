@@ -1,0 +1,124 @@
+"""From a department's tables to index files: streamed column by column, whole or not at all, each under a new name.
+
+A file is never changed. What is served goes on being served until a new one is complete and its snapshot was taken;
+then the old file goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcredit.errors import DataError, FedcreditError, Problem
+from fedcredit.governance.verification.rules import VerifyPolicy
+from fedcredit.kernels.index import Builder, Index, Values
+from fedcredit.node.verification.serving import Register, offer_of
+from fedcredit.runtime.verify_file import VerifySection
+from fedcredit.tables import Resources
+from fedcredit.tables.register import Piece, column_names, open_register
+
+__all__ = ["Built", "build", "columns_of", "remove_others", "resources_of"]
+
+SUFFIX = ".index"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An index file and what is in it. `left_out`: records without a key that could be anybody's."""
+
+    item: str
+    path: Path
+    subjects: int
+    records: int
+    left_out: int
+    bytes: int
+    latest: datetime.date | None
+
+
+def columns_of(folder: Path, section: VerifySection, resources: Resources) -> dict[str, tuple[str, ...]]:
+    """The columns of each item's table. Raises: DataError of all tables that cannot be read."""
+    names: dict[str, tuple[str, ...]] = {}
+    unread: list[Problem] = []
+    fields = offer_of(section, VerifyPolicy()).registers
+    for item, entry in section.items.items():
+        try:
+            found = column_names(entry.spec(folder, item, "-", ()), resources)
+        except FedcreditError as error:
+            unread.extend(error.problems)
+            continue
+        if found is None:
+            # An interface says its columns with its records: each that could be there is asked for, and missed then.
+            register = fields.get(item)
+            found = () if register is None else (register.key_column, *register.used)
+        names[item] = found
+    if unread:
+        raise DataError(unread)
+    return names
+
+
+def build(
+    register: Register,
+    section: VerifySection,
+    node: Path,
+    folder: Path,
+    resources: Resources,
+    today: datetime.date,
+    *,
+    matched: bool,
+) -> Built:
+    """Make the index of an item in `folder`. `matched`: whether texts are compared in their normal form.
+
+    Raises: DataError with all that is wrong with the table; VERIFY_STALE where it is too old to be taken.
+    """
+    entry = section.items[register.item]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key, by = register.key
+    spec = entry.spec(node, register.item, register.key_column, register.used)
+    columns = {field: (register.columns[field], register.types[field]) for field in register.columns}
+    texts = frozenset(field for field, kind in register.types.items() if kind in ("text", "texts"))
+    builder = Builder(
+        register.item,
+        key,
+        dict(register.types),
+        normal_keys=by == "subject_name",
+        plain=frozenset() if matched else texts,
+        max_bytes=max(resources.memory_limit_bytes, 1 << 30),
+    )
+    with open_register(spec, columns, recorded=register.recorded, codes=register.codes, resources=resources) as opened:
+        for piece in opened.pieces():
+            _push(builder, piece)
+        left_out, latest = opened.left_out, opened.latest
+    if entry.fresh_days is not None and (latest is None or (today - latest).days > entry.fresh_days):
+        what = "has no record with a day" if latest is None else f"has no record later than {latest}"
+        fix = f"load a newer one, or raise fresh_days = {entry.fresh_days}"
+        raise DataError(Problem("VERIFY_STALE", f"verify.items.{register.item}", what, fix))
+    path = folder / f"{register.item}.{secrets.token_hex(6)}{SUFFIX}"
+    builder.finish(path)
+    about = Index(path).about()
+    return Built(register.item, path, about.subjects, about.records, left_out, about.bytes, latest)
+
+
+def remove_others(folder: Path, kept: Iterable[Path]) -> None:
+    """Remove index files that nobody is answered from any more; one that is mapped stays until it is let go."""
+    names = {path.name for path in kept}
+    for path in folder.glob(f"*{SUFFIX}"):
+        if path.name not in names:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def resources_of(node: Path, memory_mib: int, threads: int) -> Resources:
+    """What reading a table may use; what does not fit goes to a folder of the node."""
+    spill = node / "verify" / "spill"
+    spill.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Resources(memory_limit_bytes=memory_mib << 20, threads=threads or 2, spill_dir=spill)
+
+
+def _push(builder: Builder, piece: Piece) -> None:
+    columns: Mapping[str, Values] = piece.columns
+    days, known = (None, None) if piece.days is None else piece.days
+    builder.push(piece.keys, columns, days=days, days_known=known)
