@@ -19,6 +19,7 @@ from fedcredit.cli import (
     bench,
     card,
     catalog,
+    consent,
     demo,
     filters,
     intersect,
@@ -68,6 +69,7 @@ app.command("intersect")(intersect.run)
 app.add_typer(filters.app, name="filter")
 app.add_typer(card.app, name="card")
 app.add_typer(audit.app, name="audit")
+app.add_typer(consent.app, name="consent")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(predicate.app, name="predicate")
 app.add_typer(usage.app, name="usage")

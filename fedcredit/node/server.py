@@ -24,6 +24,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.address_book import AddressBook
 from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.audit_scan import Verifier
+from fedcredit.node.consent.beside import ConsentsBeside
 from fedcredit.node.durable_files import replace_file
 from fedcredit.node.fsck import Checked, check_folder
 from fedcredit.node.jobs import Premises, write_failure
@@ -127,8 +128,8 @@ async def _start_party(
     keyring = open_keyring(config, clock, renew=True)
     signing = load_signing(config, clock, lambda: keyring.trust)
     service, health = ControlService("Party", caller_of), Health()
-    beside = Beside(config, keyring, clock, stack)
-    transport, side = _transport(config, keyring, [service, health.service, *beside.services])
+    beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
+    transport, side = _transport(config, keyring, [service, health.service, *beside.services, *consents.services])
     recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
     policy = PolicySource(config.folder, recorder)
     policy.look()
@@ -153,6 +154,7 @@ async def _start_party(
     await health.start((*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)))
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, transport.add_peer, recorder)
+    await consents.start_holder(transport, signing)
     figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, lambda: recorder.entries))
     return Running(transport, service, health, node.stop, figures)
 
@@ -164,8 +166,9 @@ async def _start_platform(
     signing = load_signing(config, clock, lambda: keyring.trust)
     service, health = ControlService("Platform", caller_of), Health()
     reports = ControlService("Usage", caller_of)
-    beside = Beside(config, keyring, clock, stack)
-    transport, side = _transport(config, keyring, [service, reports, health.service, *beside.services])
+    beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
+    services = [service, reports, health.service, *beside.services, *consents.services]
+    transport, side = _transport(config, keyring, services)
     addresses = dict(config.peers)
 
     def learn(party: PartyId, address: str) -> None:
@@ -184,6 +187,7 @@ async def _start_platform(
     if config.identity.authority is not None:
         recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
     await beside.start(transport, store, signing, learn, recorder)
+    await consents.start_authority(transport, store, signing, recorder, _operators(config), beside)
     node.recover()
     entries = (lambda: 0) if recorder is None else (lambda: recorder.entries)
     figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, entries))

@@ -20,6 +20,7 @@ peer_timeout_s = 600.0
 via = "platform"
 [store]                                 # see fedcredit.runtime.store_file; PostgreSQL instead of a file in the folder
 url_file = "keys/store.url"
+[consent]                               # at a platform: see fedcredit.runtime.consent_file
 [log]                                   # see fedcredit.runtime.observe_file, also for [metrics]
 level = "info"
 [verify]                                # see fedcredit.runtime.verify_file; where questions are answered
@@ -44,6 +45,7 @@ from pydantic import Field
 from fedcredit.errors import Problem
 from fedcredit.ids import PartyId
 from fedcredit.runtime.clock import clock_synchronised
+from fedcredit.runtime.consent_file import ConsentSection
 from fedcredit.runtime.identity_file import (
     EnrolSection,
     IdentitySection,
@@ -126,6 +128,7 @@ class PartyFile(Section):
     enrol: EnrolSection
     limits: LimitsSection
     relay: RelaySection
+    consent: ConsentSection = Field(default_factory=ConsentSection)
     log: LogSection = Field(default_factory=LogSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)
     tables: dict[str, TableSection]
@@ -171,6 +174,7 @@ def load_party(
         "enrol",
         "limits",
         "relay",
+        "consent",
         "store",
         "log",
         "metrics",
@@ -189,6 +193,7 @@ def load_party(
     enrol = reader.section("enrol", raw.get("enrol", {}), EnrolSection)
     limits = reader.section("limits", raw.get("limits", {}), LimitsSection)
     relay = reader.section("relay", raw.get("relay", {}), RelaySection)
+    consent = reader.section("consent", raw.get("consent", {}), ConsentSection)
     store = reader.section("store", raw.get("store", {}), StoreSection)
     if store is not None and store.url_file is not None:
         check_file(reader, "store.url_file", store.url_file, "SECRET_READABLE")
@@ -206,6 +211,8 @@ def load_party(
         reader.report("CONFIG_MISSING_KEY", "table", "is missing", "add [table] with table and id")
     if party is not None and enrol is not None:
         check_enrol(reader, enrol, party.kind)
+    if party is not None and party.kind != "platform" and "consent" in raw:
+        reader.report("CONFIG_CONFLICT", "consent", "consents are given at a platform only", "drop [consent]")
     peers = reader.section("", {"peers": raw.get("peers", {})}, _Peers)
     if party is not None and relay is not None and peers is not None:
         check_relay(reader, relay, party.id, party.kind, peers.peers)
@@ -221,6 +228,7 @@ def load_party(
         enrol=_there(enrol),
         limits=_there(limits),
         relay=relay,
+        consent=_there(consent),
         log=_there(log),
         metrics=_there(metrics),
         store_url=store_url,
@@ -290,6 +298,7 @@ def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[st
         **{f"enrol.{name}": None for name in EnrolSection.model_fields},
         **{f"limits.{name}": None for name in LimitsSection.model_fields},
         **{f"relay.{name}": None for name in RelaySection.model_fields if name != "may_dial"},
+        **{f"consent.{name}": None for name in ConsentSection.model_fields},
         **{f"store.{name}": None for name in StoreSection.model_fields},
         **{f"log.{name}": None for name in LogSection.model_fields},
         **{f"metrics.{name}": None for name in MetricsSection.model_fields},

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from fuzz import mutate
+from fuzz.consents import consents
 from fuzz.engine import Target
 from fuzz.kept import kept
 from fuzz.models import models
@@ -71,7 +72,7 @@ SSID, TAX, BANK = bytes(range(32)), PartyId("tax"), PartyId("bank")
 def targets() -> list[Target]:
     """All of them, in the order of their names."""
     found = [*_wire(), *_control(), *_disk(), *_files(), *_kernels()]
-    found += [*trusted(_folder()), *kept(_folder()), *remote(_folder()), *verification()]
+    found += [*trusted(_folder()), *kept(_folder()), *remote(_folder()), *verification(), *consents(_folder())]
     return sorted(found, key=lambda target: target.name)
 
 

@@ -2,7 +2,7 @@
 
 A small head names the bulletin's number, its time and the hash of its body; the head is signed anew whenever somebody
 asks, so that its time is fresh, and the body travels only when it has changed. A node takes no bulletin with a smaller
-number or an earlier time than the one it has: nobody can bring a revoked consent back by an older one.
+number than that of the one it has: nobody can bring a revoked consent back by an older one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fedcredit.governance.consent import canonical
 from fedcredit.governance.consent.issuers import Issuer, Issuers
 from fedcredit.ids import PartyId
 
-__all__ = ["BULLETIN", "MAX_BODY_BYTES", "MAX_HEAD_BYTES", "Bulletin", "BulletinBody", "BulletinHead"]
+__all__ = ["BULLETIN", "MAX_BODY_BYTES", "MAX_HEAD_BYTES", "Bulletin", "BulletinBody", "BulletinHead", "invalid"]
 
 BULLETIN = b"fedcredit/v1/consent-bulletin"
 """The use of a signature over a bulletin's head."""
@@ -124,14 +124,19 @@ class Bulletin:
         """The keys that it names."""
         return Issuers(self.body.issuers)
 
-    def check_follows(self, last: BulletinHead) -> None:
-        """See that this one is not older than `last`. Raises: PeerError (BULLETIN_ROLLBACK, BULLETIN_INVALID)."""
+    def follows(self, last: BulletinHead) -> bool:
+        """Whether it says more than `last`, if only that it still holds.
+
+        Raises: PeerError (BULLETIN_ROLLBACK, BULLETIN_INVALID).
+        """
         head = self.head
-        if head.number < last.number or head.time < last.time:
+        if head.number < last.number:
             what = f"number {head.number} is older than {last.number}, which was seen before"
             raise PeerError(head.platform, "consents", what, "BULLETIN_ROLLBACK")
         if head.number == last.number and head.digest != last.digest:
             raise invalid(head.platform, f"has two bodies under number {head.number}")
+        # Of two with one number that overtook each other on their way, the later one counts.
+        return head.number > last.number or head.time > last.time
 
 
 def invalid(platform: PartyId, what: str) -> PeerError:

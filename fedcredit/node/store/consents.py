@@ -47,7 +47,7 @@ class RevocationRow:
     id: str
     revoked: int
     expires: int
-    by: str
+    by: str = field(repr=False)
     reason: str = field(repr=False)
     recorded: bool
 
@@ -195,10 +195,12 @@ class ConsentKeys:
     def number(self, digest: bytes, at_least: int) -> int:
         """The number of the bulletin whose body has this hash: a new one, from `at_least` on, if the body is new."""
         mine = _bulletins.c.name == _BULLETIN
+        with self._database.reading() as connection:
+            found = connection.execute(_bulletins.select().where(mine)).first()
+        if found is not None and bytes(found.digest) == digest:
+            return int(found.number)
         with self._database.writing() as connection:
             found = connection.execute(_bulletins.select().where(mine)).first()
-            if found is not None and bytes(found.digest) == digest:
-                return int(found.number)
             number = at_least if found is None else max(at_least, found.number + 1)
             connection.execute(_bulletins.delete().where(mine))
             connection.execute(_bulletins.insert().values(name=_BULLETIN, number=number, digest=digest))
