@@ -1,6 +1,7 @@
 """What one full-batch iteration of the joint logistic regression costs: both parties in one process, no network.
 
     python benchmarks/linear.py [--repeat N] > benchmarks/results/linear.json
+    python benchmarks/linear.py --encryption paillier --repeat 1 --rows 30000 >> benchmarks/results/linear.json
 
 An iteration is one gradient at all parties: partial scores, shared residuals, sums, dot products. Prints one JSON
 object a case: `seconds` and `processor` (of all cores together; with others at work it says more) are medians over the
@@ -23,7 +24,7 @@ from alignment import describe
 
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.ids import PartyId
-from fedcredit.protocols.linear import LinearLabel, LinearPartner, LinearShape
+from fedcredit.protocols.linear import Encryption, LinearLabel, LinearPartner, LinearShape
 from fedcredit.transport.memory import run_network
 from fedcredit.wire.linear import Products
 
@@ -35,13 +36,15 @@ class Enough(Exception):
     """As many iterations as were asked for."""
 
 
-def iterations(rows: int, own: int, theirs: int, repeat: int) -> Iterator[tuple[float, float, int]]:
+def iterations(
+    rows: int, own: int, theirs: int, repeat: int, encryption: Encryption
+) -> Iterator[tuple[float, float, int]]:
     """Seconds, processor seconds and bytes of each iteration after the first."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(rows, own + theirs))
     b = rng.normal(size=own + theirs) / np.sqrt(own + theirs)
     y = (rng.random(rows) < 1 / (1 + np.exp(1 - X @ b))).astype(np.uint8)
-    shape = LinearShape(BANK, (TAX,), rows, inference=own + theirs <= 40)
+    shape = LinearShape(BANK, (TAX,), rows, inference=own + theirs <= 40, encryption=encryption)
     marks: list[tuple[float, float, int]] = []
     sent = [0]
 
@@ -67,14 +70,18 @@ def main() -> int:
     """Print a line for each case."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--encryption", choices=("rlwe", "paillier"), default="rlwe")
+    parser.add_argument("--rows", type=int, help="one case of so many rows and 13 + 10 columns")
     options = parser.parse_args()
-    for rows, own, theirs in CASES:
-        seconds, processor, sizes = zip(*iterations(rows, own, theirs, options.repeat), strict=True)
+    for rows, own, theirs in ((options.rows, 13, 10),) if options.rows else CASES:
+        measured = iterations(rows, own, theirs, options.repeat, options.encryption)
+        seconds, processor, sizes = zip(*measured, strict=True)
         print(
             json.dumps(
                 {
                     "bench": "linear",
-                    "case": {"rows": rows, "columns": own, "peer_columns": theirs, "iterations": len(seconds)},
+                    "case": {"rows": rows, "columns": own, "peer_columns": theirs, "iterations": len(seconds)}
+                    | {"encryption": options.encryption},
                     "seconds": round(statistics.median(seconds), 3),
                     "fastest": round(min(seconds), 3),
                     "processor": round(statistics.median(processor), 3),

@@ -18,7 +18,7 @@ from fedcredit.protocols.linear.fixed import centred, multiplied
 PLAIN_MODULUS, masks, Limbs = real.PLAIN_MODULUS, real.masks, real.Limbs
 SLOTS = 64
 KEY = b"stand-in key"
-LINEAR = ("curves", "label", "feature", "scores", "sums")
+LINEAR = ("rlwe_keys", "scores")
 MOMENTS = ("label", "feature")
 MODULES = ("ciphertexts", *(f"linear.{name}" for name in LINEAR), *(f"moments.{name}" for name in MOMENTS))
 

@@ -31,6 +31,7 @@ __all__ = [
     "Curve",
     "constant",
     "factors",
+    "largest_factor",
     "partner_factors",
 ]
 
@@ -78,6 +79,13 @@ def factors(turns: F64) -> F64:
         found[k], found[TERMS + k] = power.imag, power.real
         power *= first
     return found
+
+
+@functools.cache
+def largest_factor(curve: Curve) -> float:
+    """The largest size of a number that the second party brings."""
+    c, w, _ = _series()
+    return float(np.abs({"probability": c, "cosh": c / w, "slope": c * w}[curve]).max())
 
 
 def partner_factors(turns: F64, curve: Curve) -> F64:

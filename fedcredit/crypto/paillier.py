@@ -133,6 +133,10 @@ class PublicKey:
             rows = np.where(negative[:, None], self._inverted(rows), rows)
         return self._made(self.kernel.power(rows, size.astype(">u8").view(np.uint8).reshape(len(c), FACTOR_BYTES)))
 
+    def negated(self, c: Ciphertexts) -> Ciphertexts:
+        """Ciphertexts of the same sizes with the other sign, modulo n. Not fresh. Raises: BadCiphertext."""
+        return self._made(self._inverted(self._own(c))) if len(c) else c
+
     def sums(self, c: Ciphertexts, groups: U32, n_groups: int) -> Ciphertexts:
         """Ciphertexts of the sum of each group's rows, for each column of `groups`. Not fresh, and 1 without rows.
 

@@ -19,7 +19,7 @@ from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear import LinearFeature, LinearPartner, LinearShape
+from fedcredit.protocols.linear import Encryption, LinearFeature, LinearPartner, LinearShape
 from fedcredit.protocols.moments import MomentsFeature, MomentsShape
 from fedcredit.protocols.scorecard import Chosen, SelectionFeature
 from fedcredit.protocols.tally import CardPoints, TallyShape, feature_role
@@ -37,6 +37,7 @@ class FeatureCard:
     params: ScorecardParams
     columns: CardColumns = field(repr=False)
     stages: Stages = field(repr=False)
+    encryption: Encryption = "rlwe"
 
     async def run(self, model: str) -> CardPart:
         """This party's part. Raises: PeerLost, PeerError, and what the fit raises."""
@@ -95,7 +96,9 @@ class FeatureCard:
 
     async def _fit(self, chosen: Chosen, number: int) -> FittedFeature:
         federation, role = self.stages.federation, self._role
-        shape = card_shape(federation.label_party, chosen.parties, self.columns.train.shape[1], self.params)
+        shape = card_shape(
+            federation.label_party, chosen.parties, self.columns.train.shape[1], self.params, self.encryption
+        )
 
         def steps() -> Steps[FittedFeature]:
             woe = self.columns.woe(chosen.columns)
@@ -147,9 +150,11 @@ class FeatureCard:
         )
 
 
-def card_shape(label: PartyId, peers: tuple[PartyId, ...], n_rows: int, params: ScorecardParams) -> LinearShape:
+def card_shape(
+    label: PartyId, peers: tuple[PartyId, ...], n_rows: int, params: ScorecardParams, encryption: Encryption
+) -> LinearShape:
     """The fit of a card. More weight of evidence is less risk, so that signs that are fixed are below 0."""
-    return LinearShape(label, peers, n_rows, sign=-1 if params.signs == "fixed" else 0)
+    return LinearShape(label, peers, n_rows, sign=-1 if params.signs == "fixed" else 0, encryption=encryption)
 
 
 def own_selection(columns: CardColumns, numbers: I64, params: ScorecardParams) -> tuple[Selection, I64, F64]:

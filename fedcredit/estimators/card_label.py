@@ -23,7 +23,7 @@ from fedcredit.estimators.scorecard_part import CardPart, OtherPart, part_of_pee
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear import ROWS_A_COLUMN, LinearLabel
+from fedcredit.protocols.linear import ROWS_A_COLUMN, Encryption, LinearLabel
 from fedcredit.protocols.moments import MomentsLabel, MomentsShape
 from fedcredit.protocols.scorecard import OwnerKept, SelectionLabel
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape
@@ -75,6 +75,7 @@ class LabelCard:
     train: CardRows = field(repr=False)
     test: CardRows = field(repr=False)
     stages: Stages = field(repr=False)
+    encryption: Encryption = "rlwe"
 
     async def run(self, model: str) -> LabelOutcome:
         """Select, fit, tally. Raises: PeerLost, PeerError, and DataError NO_COLUMNS_LEFT and those of the fit."""
@@ -204,7 +205,7 @@ class LabelCard:
         parties, chosen, rows = self._parties(table), self._numbers(table), self.train
         if not parties:
             return await asyncio.to_thread(self._fit_alone, table)
-        shape = card_shape(self._me, parties, rows.labels.size, self.params)
+        shape = card_shape(self._me, parties, rows.labels.size, self.params, self.encryption)
 
         def steps() -> Steps[FittedLabel]:
             woe = self.columns.woe(table.numbers(self._me))

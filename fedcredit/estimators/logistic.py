@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,9 @@ from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.logistic_part import LogisticColumn, LogisticPart, numeric_table
 from fedcredit.estimators.scorecard import HeldOut, rows_of
 from fedcredit.estimators.training import Stages
+from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner, LinearShape
+from fedcredit.protocols.linear import Encryption, LinearFeature, LinearLabel, LinearPartner, LinearShape
 from fedcredit.protocols.scorecard import SelectionFeature, SelectionLabel
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape, feature_role
 from fedcredit.runtime.state import StageRunner, StageState, run_at_once
@@ -48,7 +49,9 @@ class FittedOwn(StageState):
 class LogisticRegression:
     """Coefficients of numeric columns of several parties, one of which has the label.
 
-    Parameters are those of `credit.logistic_params.LogisticParams`. Every feature party needs a numeric column.
+    Parameters are those of `credit.logistic_params.LogisticParams`; `groupsum` says under which encryption the fit is
+    made, of which `paillier` takes a thousand times as long and gives the same coefficients. Every feature party needs
+    a numeric column.
 
     Learned, after `fit`: `part_`, this party's part; `seconds_`, of each stage run here and now; at the label party
     `fit_`, `columns_` (how many are whose), and `tallies_`, how scores are spread.
@@ -56,8 +59,15 @@ class LogisticRegression:
     Reveals: `docs/protocols/linear.md`, `docs/protocols/tally.md`; `leakage.json` of a job says it in plain words.
     """
 
-    def __init__(self, params: LogisticParams | None = None, **names: Any) -> None:
+    def __init__(
+        self,
+        params: LogisticParams | None = None,
+        *,
+        groupsum: Literal["auto", "rlwe", "paillier"] = "auto",
+        **names: Any,
+    ) -> None:
         self.params = LogisticParams.from_mapping(names) if params is None else params
+        self.groupsum = groupsum
 
     async def fit(
         self,
@@ -118,7 +128,7 @@ class LogisticRegression:
     async def _fit_label(self, stages: Stages, table: F64, rows: CardRows) -> FittedLabel:
         federation, params = stages.federation, self.params
         peers = federation.feature_parties
-        shape = LinearShape(federation.me, peers, rows.labels.size, params.standard_errors)
+        shape = self._shape(federation.me, peers, rows.labels.size)
         role = LinearLabel(shape, table, rows.labels, rows.weights, rows.offset, params.l2)
 
         def steps() -> Steps[FittedLabel]:
@@ -132,10 +142,14 @@ class LogisticRegression:
 
         return await federation.run(stages.channel("fit"), steps())
 
+    def _shape(self, label: PartyId, peers: tuple[PartyId, ...], n_rows: int) -> LinearShape:
+        encryption: Encryption = "paillier" if self.groupsum == "paillier" else "rlwe"
+        return LinearShape(label, peers, n_rows, self.params.standard_errors, encryption=encryption)
+
     async def _fit_feature(self, stages: Stages, table: F64) -> FittedOwn:
         federation, params = stages.federation, self.params
         me, parties = federation.me, federation.feature_parties
-        shape = LinearShape(federation.label_party, parties, len(table), params.standard_errors)
+        shape = self._shape(federation.label_party, parties, len(table))
         partner = me == shape.partner
         role = LinearPartner(shape, table) if partner else LinearFeature(shape, me, table, federation.kept_secret)
 

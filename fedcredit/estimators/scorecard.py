@@ -22,6 +22,7 @@ from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
+from fedcredit.protocols.linear import Encryption
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape, feature_role
 from fedcredit.protocols.totals import TotalsFeature, TotalsLabel, TotalsPartner, TotalsShape
 from fedcredit.runtime.state import StageRunner, run_at_once
@@ -116,17 +117,19 @@ class Scorecard:
         numbered = binning.columns_ if label is not None else binning.columns_[: binning.numbered_]
         own = await asyncio.to_thread(CardColumns.of, numbered, held.columns, n_rows, held.n_rows)
         model = f"{federation.ssid.hex()}/{name}"
+        encryption: Encryption = "paillier" if self.groupsum == "paillier" else "rlwe"
         self.stability_: list[tuple[str, PartyId, float]]
         if label is None:
             index = await asyncio.to_thread(own.stability)
             names = [column.column.name for column in own.columns]
             self.stability_ = [(name, federation.me, i) for name, i in zip(names, index.tolist(), strict=True)]
-            self.part_ = await FeatureCard(params, own, stages).run(model)
+            self.part_ = await FeatureCard(params, own, stages, encryption).run(model)
         else:
             train, test = rows_of(params, columns, label), rows_of(params, held.columns, held.label)
             table = CardTable(federation.me, own.columns, binning.foreign_)
             self.binning_ = binning
-            self.outcome_: LabelOutcome = await LabelCard(params, own, table, train, test, stages).run(model)
+            card = LabelCard(params, own, table, train, test, stages, encryption)
+            self.outcome_: LabelOutcome = await card.run(model)
             self.part_ = self.outcome_.part
             listed = zip(table.columns, self.outcome_.stability.tolist(), strict=True)
             self.stability_ = [(column.name, column.party, i) for column, i in listed]

@@ -33,7 +33,7 @@ from fedcredit.protocols.intersect import (
     UnbalancedHolder,
     UnbalancedReceiver,
 )
-from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner
+from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner, PaillierOwnKey, PaillierPeerKey
 from fedcredit.protocols.moments import MomentsFeature, MomentsLabel
 from fedcredit.protocols.scorecard import SelectionFeature, SelectionLabel
 from fedcredit.protocols.split import SplitFollower, SplitLeader
@@ -92,10 +92,13 @@ def roles_of(job: PublicJob) -> tuple[type, ...]:
     card = _CARD if "scorecard" in kinds else _TALLY if "logistic" in kinds else ()
     statistics = (StatisticsAsker, StatisticsHolder) if "statistics" in kinds else ()
     backends = frozenset[str]().union(*(model.groupsum for model in job.models if model.kind != "linear"))
-    counts = (LabelCounter, LentColumns) if "rlwe" in backends else ()
+    counts = (LabelCounter, LentColumns) if binning and "rlwe" in backends else ()
     # Points are always tallied with the symmetric backend.
     shares = (Asker, Holder) if "onehot" in backends or card else ()
-    sealed = (PaillierAsker, PaillierHolder) if "paillier" in backends else ()
+    sealed: tuple[type, ...] = ()
+    if "paillier" in backends:
+        sealed = (PaillierAsker, PaillierHolder) if kinds - {"linear", "logistic"} else ()
+        sealed += (PaillierOwnKey, PaillierPeerKey) if kinds & {"logistic", "scorecard"} else ()
     finish = (FinishLeader, FinishFollower)
     intersect: tuple[type, ...] = (IntersectReceiver, IntersectHolder)
     if job.size_only:

@@ -55,6 +55,21 @@ class Limbs:
         d = len(self.numbers)
         return self.limbs * (d * (d + 1) // 2 if self.pairs else d)
 
+    def rows(self, at: slice) -> I64:
+        """Some of what is summed over, as whole numbers: (as many as `at`, r)."""
+        start, stop, _ = at.indices(len(self))
+        item, limb = np.divmod(np.arange(start, max(start, stop)), self.limbs)
+        if self.pairs:
+            first, second = np.triu_indices(len(self.numbers))
+            found = self.numbers[first[item]].astype(np.int64) * self.numbers[second[item]]
+        else:
+            found = self.numbers[item].astype(np.int64)
+        if self.limbs == 1:
+            return found
+        bits = self.bits * (2 if self.pairs else 1)
+        upper = (found + (1 << (bits - 1))) >> bits
+        return np.where(limb[:, None] == 0, upper, found - (upper << bits))
+
     @property
     def prepared_bytes(self) -> int:
         """What it takes to hold them prepared."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.statistics_groups import MAX_GROUPS
 from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.protocols.groupsum.choice import MAX_HOURS, Choice, Work, choose, cost_of
+from fedcredit.protocols.linear import CORES, seconds_of_fit
 
 if TYPE_CHECKING:
     # A specification asks here what its models show.
@@ -26,15 +28,21 @@ def bins_of(model: ModelEntry) -> BinParams | None:
     return BinParams.from_mapping(model.params) if model.kind == "binning" else None
 
 
-COUNTED = frozenset({"binning", "scorecard"})
-"""Kinds of model whose sums are counts of labels."""
+UNDER_RLWE = frozenset({"binning", "logistic", "scorecard"})
+"""Kinds of model that are made under ring-LWE unless the job names something else."""
+
+_WHY = {
+    "binning": "counts of labels take least time and least traffic by it",
+    "logistic": "an iteration takes a thousandth of the time that it takes under paillier",
+    "scorecard": "counts of labels take least time by it, and iterations a thousandth of what they take under paillier",
+}
 
 
 def backends_of(specification: JobSpecification, model: ModelEntry) -> frozenset[str]:
     """The backends that `model` may run with: one once all parties have said how many rows and columns they bring."""
     if model.groupsum != "auto":
         return frozenset({model.groupsum})
-    if model.kind in COUNTED:
+    if model.kind in UNDER_RLWE:
         return frozenset({"rlwe"})
     if specification.intersect.line_mbit is None:
         return frozenset({"onehot"})
@@ -47,8 +55,11 @@ def choice_of(specification: JobSpecification, model: ModelEntry) -> Choice:
     """The backend of `model`, and why it is that one. Where it is left open, of a job with all offers in."""
     if model.groupsum == "rlwe":
         return Choice("rlwe", "the job names it")
-    if model.kind in COUNTED and model.groupsum == "auto":
-        return Choice("rlwe", "counts of labels take least time and least traffic by it")
+    if model.kind in UNDER_RLWE and model.groupsum == "auto":
+        return Choice("rlwe", _WHY[model.kind])
+    if model.groupsum == "paillier" and model.kind in UNDER_RLWE:
+        hours = _paillier_hours(specification, model)
+        return Choice("paillier", f"the job names it; computing takes about {hours:.2g} hours on two cores")
     return choose(model.groupsum, _work(specification, model), line_mbit=specification.intersect.line_mbit)
 
 
@@ -56,12 +67,31 @@ def check_hours(specification: JobSpecification) -> None:
     """Raises: RefusedError (GROUPSUM_HOURS) where a model would compute for days under Paillier."""
     problems = []
     for model in specification.models:
-        hours = cost_of("paillier", _work(specification, model)).seconds / 3600
+        hours = _paillier_hours(specification, model)
         if choice_of(specification, model).backend == "paillier" and hours > MAX_HOURS:
             what = f"would compute for about {hours:,.0f} hours under Paillier on two cores, more than {MAX_HOURS:g}"
-            problems.append(Problem("GROUPSUM_HOURS", f"model {model.name}", what, "set groupsum = 'onehot'"))
+            fix = f"set groupsum = '{'auto' if model.kind in UNDER_RLWE else 'onehot'}'"
+            problems.append(Problem("GROUPSUM_HOURS", f"model {model.name}", what, fix))
     if problems:
         raise RefusedError(problems)
+
+
+def _paillier_hours(specification: JobSpecification, model: ModelEntry) -> float:
+    """What the model takes under Paillier: sums, and of a scorecard or a regression two fits or one."""
+    seconds = 0.0 if model.kind == "logistic" else cost_of("paillier", _work(specification, model)).seconds
+    if model.kind in ("logistic", "scorecard"):
+        rows = min(party.rows or 0 for party in specification.parties)
+        parties = (specification.label_party, *specification.feature_parties)
+        columns = [specification.party(party).features or 0 for party in parties]
+        fits, inference = 1, True
+        if model.kind == "scorecard":
+            most = ScorecardParams.from_mapping(model.params).max_features
+            columns = [min(d, most) for d in columns]
+            fits = 2
+        else:
+            inference = LogisticParams.from_mapping(model.params).standard_errors
+        seconds += fits * seconds_of_fit(rows, tuple(columns), inference=inference) / CORES
+    return seconds / 3600
 
 
 def _work(specification: JobSpecification, model: ModelEntry) -> Work:
@@ -72,8 +102,6 @@ def _work(specification: JobSpecification, model: ModelEntry) -> Work:
         # Each pre-bin is counted once: as the histograms of one tree without a split.
         cuts = bins.cuts
         return Work(rows=rows, features=features, bins=cuts, trees=1, depth=1, hide_nodes=False)
-    if model.kind == "logistic":
-        return Work(rows=rows, features=(0,), bins=MAX_GROUPS, trees=1, depth=1, hide_nodes=False)
     if model.kind == "statistics":
         # Each table counts one column, for each of the asker's categories anew.
         tables = StatisticsParams.from_mapping(model.params).table

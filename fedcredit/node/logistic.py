@@ -32,7 +32,8 @@ class LogisticRunner:
     async def run(self, context: ModelContext) -> ModelResult:
         """Fit and tally; each party keeps its own coefficients. Raises FedcreditError."""
         params = LogisticParams.from_mapping(context.entry.params)
-        model = LogisticRegression(params)
+        backend = context.groupsum.backend
+        model = LogisticRegression(params, groupsum="paillier" if backend == "paillier" else "rlwe")
         begun = time.perf_counter()
         await model.fit(
             federation_of(context),
@@ -50,6 +51,7 @@ class LogisticRunner:
         phases = phases_of(context.meter, context.entry.name, model.seconds_)
         fit_s = model.seconds_.get("fit", 0.0)
         cost = {
+            "groupsum": {"backend": backend, "why": context.groupsum.why},
             "seconds": seconds,
             "parts": {"fit": fit_s, "per_iteration": fit_s / max(1, model.fit_.gradients)},
             "bytes": sum(row["bytes_sent"] + row["bytes_received"] for row in phases),

@@ -60,10 +60,10 @@ PROTOCOLS: dict[str, int] = {
     "groupsum.rlwe": 1,
     "gbdt": 1,
     "binning": 1,
-    "linear": 1,
-    "logistic": 1,
+    "linear": 2,
+    "logistic": 2,
     "moments": 1,
-    "scorecard": 1,
+    "scorecard": 2,
     "statistics": 1,
     "tally": 1,
     "resume": 1,
@@ -138,8 +138,10 @@ class ModelEntry(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelEntry:
-        if self.groupsum == "rlwe" and self.kind in ("gbdt", "logistic", "statistics"):
+        if self.groupsum == "rlwe" and self.kind in ("gbdt", "statistics"):
             raise ValueError("sums of more than bad rows are not made under ring-LWE")
+        if self.groupsum == "onehot" and self.kind == "logistic":
+            raise ValueError("a fit is not made of one-hot vectors")
         return self
 
     def public(self) -> PublicModel:

@@ -106,12 +106,8 @@ class LogisticSection(_NoTrees):
 
     kind: Literal["logistic"] = "logistic"
     name: Name | None = None
+    groupsum: Literal["auto", "rlwe", "paillier"] = "auto"
     params: dict[str, Any] = Field(default_factory=dict)
-
-    @property
-    def groupsum(self) -> Literal["onehot"]:
-        """Scores are tallied by it; the fit has no such sums."""
-        return "onehot"
 
     @property
     def trains(self) -> bool:

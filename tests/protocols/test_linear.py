@@ -12,11 +12,12 @@ import rlwe_stand_in
 from credit_tables import woe_columns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from linear_cases import BANK, PARTIES, POWER, TAX, WATER, Case, assert_like_centralised, joined, play, replace
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from fedcredit.credit.fourier import ERROR_PROBABILITY, REACH
-from fedcredit.credit.glm import LogisticFit, fit_logistic
+from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.metrics import auc
 from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import insecure_seeded
@@ -27,65 +28,10 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner, LinearShape
 from fedcredit.protocols.linear.curves import ask_curve, curve_noise, serve_curve
 from fedcredit.protocols.linear.fixed import centred, multiplied, scores_to_shares
-from fedcredit.transport.memory import Outcome, run_network
+from fedcredit.protocols.linear.rlwe_keys import RlweOwnKey, RlwePeerKey
+from fedcredit.transport.memory import run_network
 from fedcredit.wire import linear as wire
 from fedcredit.wire.encryption import Encrypted, EncryptionKey
-from fedcredit.wire.message import message_type
-
-BANK, TAX, WATER, POWER = PARTIES = tuple(map(PartyId, ("bank", "tax", "water", "power")))
-
-
-class Case:
-    """Columns of several parties that correlate across them, on scales and means of their own."""
-
-    def __init__(self, widths: tuple[int, ...], n: int = 600, seed: int = 0, weighted: bool = False, l2: float = 0.0):
-        rng = np.random.default_rng(seed)
-        d = sum(widths)
-        plain = rng.normal(size=(n, d)) + 0.5 * rng.normal(size=(n, 1))
-        b = rng.normal(size=d) / np.sqrt(d)
-        self.X = plain * np.exp(rng.normal(size=d)) + rng.normal(size=d)
-        self.offset = 0.3 * rng.normal(size=n) if weighted else None
-        self.weights = rng.integers(1, 5, n) / 2.0 if weighted else None
-        z = plain @ b - 0.8 + (0 if self.offset is None else self.offset)
-        self.y = (rng.random(n) < expit(z)).astype(np.uint8)
-        self.l2, self.widths, self.n = l2, widths, n
-
-    def roles(self, *, inference: bool = True, seed: int = 1, sign: int = 0) -> dict[PartyId, Steps[Any]]:
-        peers = PARTIES[1 : len(self.widths)]
-        shape = LinearShape(BANK, peers, self.n, inference, sign)
-        parts = np.split(self.X, np.cumsum(self.widths)[:-1], axis=1)
-        label = LinearLabel(shape, parts[0], self.y, self.weights, self.offset, self.l2)
-        roles = {BANK: label.steps(insecure_seeded(seed, BANK))}
-        roles[TAX] = LinearPartner(shape, parts[1]).steps(insecure_seeded(seed, TAX))
-        for peer, X in zip(peers[1:], parts[2:], strict=True):
-            roles[peer] = LinearFeature(shape, peer, X).steps(insecure_seeded(seed, peer))
-        return roles
-
-    def centralised(self) -> LogisticFit:
-        return fit_logistic(self.X, self.y, weights=self.weights, offset=self.offset, l2=self.l2)
-
-
-def play(case: Case, **how: Any) -> Outcome:
-    network = {k: how.pop(k) for k in ("pick", "tamper", "window_bytes") if k in how}
-    return run_network(case.roles(**how), insecure_in_process=True, **network)
-
-
-def joined(outcome: Outcome, what: str) -> np.ndarray:
-    fits = [outcome.results[party] for party in PARTIES if party in outcome.results]
-    return np.concatenate([getattr(fit.estimates, what) for fit in fits])
-
-
-def assert_like_centralised(outcome: Outcome, fit: LogisticFit, tolerance: float = 1e-4) -> None:
-    """Coefficients by their standard errors, which say what a difference means."""
-    e = fit.estimates
-    assert (joined(outcome, "values") - e.values) / e.standard_errors == pytest.approx(0, abs=10 * tolerance)
-    assert joined(outcome, "standard_errors") == pytest.approx(e.standard_errors, rel=tolerance)
-    assert joined(outcome, "p_values") == pytest.approx(e.p_values, abs=5 * tolerance)
-    label = outcome.results[BANK]
-    assert label.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-4)
-    assert label.aic == pytest.approx(fit.aic, rel=1e-4)
-    assert label.gradients < 30
-
 
 ENCRYPTED = {
     "two parties": Case((2, 3)),
@@ -254,10 +200,11 @@ def test_the_shared_probability_is_off_by_what_is_said(bits: int) -> None:
     rng = np.random.default_rng(0)
     z = rng.uniform(-REACH, REACH, n)
     shape, other = LinearShape(BANK, (TAX,), n), rlwe.masks(insecure_seeded(1), n)
-    secret, key = rlwe_stand_in.SecretKey(), rlwe_stand_in.PublicKey()
+    own = RlweOwnKey(shape, rlwe_stand_in.SecretKey(), insecure_seeded(2))
+    key = RlwePeerKey(shape, BANK, rlwe_stand_in.PublicKey(), insecure_seeded(3))
     roles: dict[PartyId, Steps[Any]] = {
-        BANK: ask_curve(shape, secret, "probability", bits, other, np.ones(n), insecure_seeded(2)),
-        TAX: serve_curve(shape, key, "probability", bits, centred(scores_to_shares(z) - other), insecure_seeded(3)),
+        BANK: ask_curve(shape, own, "probability", bits, other, np.ones(n)),
+        TAX: serve_curve(shape, key, "probability", bits, centred(scores_to_shares(z) - other)),
     }
     with pytest.MonkeyPatch.context() as patch:
         rlwe_stand_in.use(patch)
@@ -376,23 +323,6 @@ def test_roles_say_what_they_reveal_and_a_job_that_has_them_lists_it() -> None:
     assert all(
         statement_of(getattr(wire, name)).reveals for name in wire.__all__ if isinstance(getattr(wire, name), type)
     )
-
-
-def replace(kind: type[Any], number: int, make: Callable[[Any], Any], sender: PartyId) -> Callable[..., Any]:
-    """Change the message of one kind and number that `sender` sends."""
-    seen: list[int] = []
-
-    def tamper(link: Any, tag: int, body: bytes) -> tuple[int, bytes]:
-        message = message_type(tag).decode(body)
-        if not isinstance(message, kind) or link.sender != sender:
-            return tag, body
-        seen.append(1)
-        if len(seen) != number + 1:
-            return tag, body
-        other = make(message)
-        return other.tag, other.encode()
-
-    return tamper
 
 
 F64, I64, U32 = np.float64, np.int64, np.uint32

@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.metrics import rank_curve
+from fedcredit.crypto.paillier_checks import insecure_profile
 from fedcredit.errors import ConfigError, DataError, PeerError
 from fedcredit.estimators import CardPart, Federation, Scorecard
 from fedcredit.ids import PartyId
@@ -168,7 +169,9 @@ def test_a_job_that_goes_on_makes_the_same_card_byte_for_byte() -> None:
 
 
 @pytest.mark.slow
-def test_under_paillier_the_card_is_the_same() -> None:
+def test_under_paillier_the_card_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Binning with keys as they are, the fit with short ones: else it would take minutes."""
+    monkeypatch.setattr("fedcredit.protocols.linear.paillier_keys.PROFILE", insecure_profile(1024))
     case = made(2, n=1000, n_held=200)
     onehot, paillier = (play(case, groupsum=how) for how in ("onehot", "paillier"))
     assert all(onehot[p].part_.to_bytes() == paillier[p].part_.to_bytes() for p in case.parties)

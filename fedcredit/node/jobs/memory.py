@@ -49,6 +49,10 @@ each sum of a level while it makes them, about twice."""
 CARD_ROW_BYTES = 1_600
 """Of a scorecard, for each row while it is fitted: columns as numbers and in fixed point, shares, factors."""
 
+SEALED_ROWS = 5
+"""Ciphertexts a row that a fit under Paillier holds at once: its own vector as rows and as bytes, the other's as bytes,
+as rows and as what was checked. Those of factors go a block at a time."""
+
 NUMBER_BYTES = 36
 """Of a value of a column that is fitted as a number: as it came, put to scale, in fixed point, and a copy."""
 
@@ -78,6 +82,8 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
             most = max(most, common * CARD_ROW_BYTES)
         if model.kind == "logistic":
             most = max(most, common * (CARD_ROW_BYTES + (own.features or 0) * NUMBER_BYTES))
+        if model.kind in ("scorecard", "logistic") and choice_of(specification, model).backend == "paillier":
+            most += common * CIPHERTEXT_BYTES * SEALED_ROWS
     rows = own.rows or 0
     intersect = rows * INTERSECT_BYTES
     if specification.intersect_choice.mode == "fast":
@@ -110,6 +116,8 @@ def _sealed_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_lab
         return 0
     if (bins := bins_of(model)) is not None:
         return CIPHERTEXT_BYTES * 2 * own * bins.cuts
+    if model.kind == "logistic":
+        return 0
     if model.kind == "statistics":
         return CIPHERTEXT_BYTES * 2 * MAX_GROUPS * MAX_GROUPS
     params = TreeParams.from_mapping(model.params)
@@ -117,8 +125,10 @@ def _sealed_bytes(model: ModelEntry, rows: int, own: int, others: int, *, is_lab
     return CIPHERTEXT_BYTES * ((0 if model.hide_nodes else rows) + 2 * sums)
 
 
-def _counted_bytes(_model: ModelEntry, rows: int, own: int, _others: int, *, is_label: bool) -> int:
+def _counted_bytes(model: ModelEntry, rows: int, own: int, _others: int, *, is_label: bool) -> int:
     """Under ring-LWE: ciphertexts of the labels, which a feature party unpacks, and the numbers of bins of a batch."""
+    if model.kind == "logistic":
+        return 0
     part = min(rows, PART_ROWS)
     if is_label:
         return rows * own + part * LABEL_BYTES

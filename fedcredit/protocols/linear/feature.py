@@ -16,14 +16,13 @@ import numpy.typing as npt
 from fedcredit.credit.glm import Estimates
 from fedcredit.credit.quasi_newton import Block, Plan
 from fedcredit.credit.signs import SignedBlock
-from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import DataError, PeerError, Problem
 from fedcredit.ids import PartyId
-from fedcredit.protocols.ciphertexts import receive_key, send_key
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import OwnColumns
 from fedcredit.protocols.linear.curves import serve_curve, sign_tolerance
+from fedcredit.protocols.linear.encryption import own_key, peer_key
 from fedcredit.protocols.linear.fixed import apart, centred, scores_to_shares
 from fedcredit.protocols.linear.gradients import further_gradient, partner_gradient
 from fedcredit.protocols.linear.information import InformationParty
@@ -76,7 +75,8 @@ class LinearPartner:
     over the rows, and so tells of labels what such sums tell; the factors of the combined moves, and how many steps
     there were; the share of events; how many columns others bring; with inference, its standard errors. Of no row
     anything.
-    Assumes: semi-honest parties; this party and the label party do not collude; ring learning with errors.
+    Assumes: semi-honest parties; this party and the label party do not collude; ring learning with errors, or under
+    Paillier what its keys assume.
     """
 
     shape: LinearShape
@@ -98,7 +98,7 @@ class LinearFeature:
     there were; the share of events; how many columns others bring; with inference, its standard errors. Of no row
     anything.
     Assumes: semi-honest parties; the label party and the partner do not collude with each other; ring learning with
-    errors.
+    errors, or under Paillier what its keys assume.
     """
 
     shape: LinearShape
@@ -123,7 +123,7 @@ class _Run:
         # Whether columns may depend on each other is known when the penalty is.
         self._columns = OwnColumns.of(shape, X, ones=False, dependent=True)
         self._split = split
-        self._secret = rlwe.SecretKey.generate(randomness) if me == shape.partner else None
+        self._key = own_key(shape, randomness) if me == shape.partner else None
         self._scores = np.zeros(shape.n_rows)
         self._shares = np.zeros(shape.n_rows, np.int64)
 
@@ -135,7 +135,7 @@ class _Run:
     def _set_up(self) -> Steps[None]:
         shape, d = self._shape, len(self._columns)
         yield from send(shape.label, LinearColumns(d, shape.n_rows))
-        self._keys = {shape.label: (yield from receive_key(shape.label, shape.step))}
+        self._keys = {shape.label: (yield from peer_key(shape, shape.label, self._randomness))}
         terms = yield from recv(shape.label, LinearTerms)
         parties = (shape.label, *shape.peers)
         if len(terms.columns) != len(parties) or terms.columns[parties.index(self._me)] != d:
@@ -144,11 +144,11 @@ class _Run:
         shape.refuse_columns(columns)
         self._counts = dict(zip(parties, columns, strict=True))
         self._counts[shape.label] += 1
-        if self._secret is not None:
+        if self._key is not None:
             for peer in (shape.label, *shape.further):
-                yield from send_key(peer, self._secret.public)
+                yield from self._key.announce(peer)
         else:
-            self._keys[shape.partner] = yield from receive_key(shape.partner, shape.step)
+            self._keys[shape.partner] = yield from peer_key(shape, shape.partner, self._randomness)
         curvature = float(terms.curvature[0])
         self._penalty = terms.penalty[0] / self._columns.spread**2
         shape.refuse_penalty(self._penalty)
@@ -229,10 +229,10 @@ class _Run:
         shift = np.array([self._values @ centres])
         yield from send(shape.label, Centres(shift, centres if shape.inference else np.zeros(0)))
         label = self._keys[shape.label]
-        if self._secret is not None:
-            yield from partner_likelihood(shape, label, self._shares, self._scores, self._randomness)
+        if self._key is not None:
+            yield from partner_likelihood(shape, label, self._shares, self._scores)
         else:
-            yield from further_likelihood(shape, label, self._scores, self._randomness)
+            yield from further_likelihood(shape, label, self._scores)
         errors = np.full(len(columns), np.nan)
         if shape.inference:
             yield from self._information()
@@ -245,38 +245,32 @@ class _Run:
     def _information(self) -> Steps[None]:
         shape, bits = self._shape, self._shape.bits
         share = None
-        if self._secret is not None:
-            label = self._keys[shape.label]
-            share = yield from serve_curve(shape, label, "slope", bits.slope, self._shares, self._randomness)
+        if self._key is not None:
+            share = yield from serve_curve(shape, self._keys[shape.label], "slope", bits.slope, self._shares)
         side = InformationParty(
             shape,
             self._me,
             self._columns,
             self._counts,
             self._keys,
-            self._randomness,
             self._penalty,
-            self._secret,
+            self._key,
             share,
         )
         yield from side.give((yield from side.steps()))
 
     def _gradient(self, values: F64) -> Steps[F64]:
         shape = self._shape
-        if self._secret is None:
+        if self._key is None:
             yield from split_scores(shape, self._scores, self._randomness, self._split)
-            gradient = yield from further_gradient(shape, self._keys, self._columns, self._randomness)
+            gradient = yield from further_gradient(shape, self._keys, self._columns)
             return np.asarray(gradient + self._penalty * values)
         label = self._keys[shape.label]
         self._shares = centred(scores_to_shares(self._scores) - apart(shape.n_rows))
         for peer in shape.further:
             self._shares = centred(self._shares + (yield from receive_scores(peer, shape)))
-        share = yield from serve_curve(
-            shape, label, "probability", shape.bits.probability, self._shares, self._randomness
-        )
-        gradient = yield from partner_gradient(
-            shape, self._secret, label, self._columns, self._counts, share, self._randomness
-        )
+        share = yield from serve_curve(shape, label, "probability", shape.bits.probability, self._shares)
+        gradient = yield from partner_gradient(shape, self._key, label, self._columns, self._counts, share)
         return np.asarray(gradient + self._penalty * values)
 
     def _move(self, *due: int) -> Steps[LinearMove]:

@@ -12,7 +12,7 @@ With two limbs a column, sums are over limbs: two for a pair of one party, four 
 
 Reveals: to A, the matrix, of columns put to mean 0 and mean square 1, as sums over upper and lower digits of columns;
 to others nothing.
-Assumes: semi-honest parties; A and H do not collude; ring learning with errors.
+Assumes: semi-honest parties; A and H do not collude; what `keys` assumes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.crypto import rlwe
-from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import ALL, OwnColumns, from_limbs
-from fedcredit.protocols.linear.curves import ask_slots, serve_slots
 from fedcredit.protocols.linear.fixed import centred, fixed, multiplied
+from fedcredit.protocols.linear.keys import OwnKey, PeerKey
 from fedcredit.protocols.linear.shape import Bits, LinearShape
-from fedcredit.protocols.linear.sums import answer_sums, open_sums, receive_vector
 from fedcredit.wire.linear import ShareSums
 
 __all__ = ["InformationParty", "assembled", "receive_entries"]
@@ -55,12 +53,11 @@ class InformationParty:
     me: PartyId
     columns: OwnColumns
     counts: Mapping[PartyId, int]
-    keys: Mapping[PartyId, rlwe.PublicKey]
+    keys: Mapping[PartyId, PeerKey]
     """Those of A and H that are not this party's own, A's first."""
-    randomness: Randomness = field(repr=False)
     penalty: F64 = field(repr=False)
     """(d,) what a penalty adds to the diagonal of this party's columns."""
-    secret: rlwe.SecretKey | None = field(repr=False, default=None)
+    own: OwnKey | None = field(repr=False, default=None)
     share: I64 | None = field(repr=False, default=None)
 
     def steps(self) -> Steps[I64]:
@@ -74,10 +71,12 @@ class InformationParty:
             # Some columns at a time, so that memory does not grow with them.
             for some in self.shape.batches(self._limbs(first)):
                 weighed = yield from self._weigh(first, some)
-                for j in range(some.stop - some.start):
-                    rows.append((yield from self._across(parties[p + 1 :], None if weighed is None else weighed[j])))
+                for at in range(0, some.stop - some.start, self.shape.vectors_at_once):
+                    m = min(self.shape.vectors_at_once, some.stop - some.start - at)
+                    shares = None if weighed is None else weighed[at : at + m]
+                    rows.append((yield from self._across(parties[p + 1 :], m, shares)))
             none = np.zeros(0, np.int64)
-            entries += [np.concatenate([none, *(row[second] for row in rows)]) for second in parties[p + 1 :]]
+            entries += [np.concatenate([none, *(row[second].ravel() for row in rows)]) for second in parties[p + 1 :]]
         return np.concatenate(entries)
 
     def give(self, entries: I64) -> Steps[None]:
@@ -88,7 +87,8 @@ class InformationParty:
         """Shares of the sums over pairs of `party`'s own columns."""
         d, bits = self.counts[party], self.shape.bits
         count = bits.limbs * d * (d + 1) // 2
-        total = yield from self._sums(party, self.columns.pairs, count, self.share)
+        shares = None if self.share is None else self.share[None]
+        (total,) = yield from self._sums(party, self.columns.pairs, count, 1, shares, 2 * self.shape.column_bits)
         if party == self.me:
             # Into the upper limb, whose lowest digit is as many digits above that of the product as a lower limb has.
             first, second = np.triu_indices(d)
@@ -96,26 +96,27 @@ class InformationParty:
             total.reshape(-1, bits.limbs)[first == second, 0] += fixed(self.penalty, upper)
         return centred(total)
 
-    def _across(self, seconds: Sequence[PartyId], share: I64 | None) -> Steps[dict[PartyId, I64]]:
-        """Shares of the sums of one weighed column with every column of later parties."""
-        found = {}
+    def _across(self, seconds: Sequence[PartyId], m: int, shares: I64 | None) -> Steps[dict[PartyId, I64]]:
+        """Shares of the sums of m weighed columns with every column of later parties: (m, columns) of each."""
+        found, bits = {}, self.shape.column_bits
         for second in seconds:
-            found[second] = yield from self._sums(second, self.columns.summed, self._limbs(second), share)
+            found[second] = yield from self._sums(second, self.columns.summed, self._limbs(second), m, shares, bits)
         return found
 
-    def _sums(self, owner: PartyId, columns: rlwe.Limbs, count: int, share: I64 | None) -> Steps[I64]:
-        total = np.zeros(count, np.int64)
+    def _sums(
+        self, owner: PartyId, columns: rlwe.Limbs, count: int, m: int, shares: I64 | None, bits: int
+    ) -> Steps[I64]:
+        total = np.zeros((m, count), np.int64)
         if owner == self.me:
-            for holder, key in self.keys.items():
-                vector = yield from receive_vector(key, holder, self.shape)
-                masks = yield from answer_sums(key, holder, vector, self.shape, columns, self.randomness)
+            for key in self.keys.values():
+                vectors = yield from key.receive(m, bits)
+                masks = yield from key.answer(vectors, m, columns, bits)
                 total = centred(total - masks)
-            if share is not None:
-                total = centred(total + columns.sums(ALL, share))
-        elif share is not None and self.secret is not None:
-            vector = self.secret.encrypt_coefficients(share[None], self.randomness)
-            yield from send_bytes(owner, vector.to_bytes())
-            total = yield from open_sums(self.secret, owner, self.shape, count)
+            if shares is not None:
+                total = centred(total + np.stack([columns.sums(ALL, share) for share in shares]))
+        elif shares is not None and self.own is not None:
+            yield from send_bytes(owner, self.own.seal(shares, bits))
+            total = yield from self.own.open_sums(owner, m, count, bits)
         return total
 
     def _weigh(self, owner: PartyId, some: slice) -> Steps[I64 | None]:
@@ -123,27 +124,23 @@ class InformationParty:
         d, n = some.stop - some.start, self.shape.n_rows
         if owner == self.me:
             return (yield from self._weigh_own(some))
-        if self.secret is None or self.share is None:
+        if self.own is None or self.share is None:
             return None
         found = np.zeros((d, n), np.int64)
         for at in self.shape.blocks():
-            vector = self.secret.encrypt_slots(self.share[None, at], self.randomness)
-            yield from send_bytes(owner, vector.to_bytes())
-            found[:, at] = yield from ask_slots(self.shape, self.secret, d, at, owner)
+            found[:, at] = yield from self.own.weigh(owner, self.share[at], d, self.shape.column_bits)
         return found
 
     def _weigh_own(self, some: slice) -> Steps[I64 | None]:
         """Serve the holders of W that are not this party: their masks add up to nothing, or to this party's share."""
         kept = np.zeros((some.stop - some.start, self.shape.n_rows), np.int64)
         sign = 1
-        for holder, key in self.keys.items():
+        for key in self.keys.values():
             for at in self.shape.blocks():
-                values = self.columns.limbs(some, at)[:, None]
+                values = self.columns.limbs(some, at)
                 # The second holder's mask is the first one's, turned round.
                 masks = None if sign == 1 else centred(-kept[:, at])
-                kept[:, at] = yield from serve_slots(
-                    self.shape, key, 1, values, at, self.randomness, owner=holder, masks=masks
-                )
+                kept[:, at] = yield from key.serve_weigh(values, self.shape.column_bits, masks)
             sign = -sign
         if self.share is not None:
             for at in self.shape.blocks():

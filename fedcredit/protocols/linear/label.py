@@ -29,14 +29,13 @@ from fedcredit.credit.fourier import REACH
 from fedcredit.credit.glm import Estimates, check_rows, fit_logistic, inverse
 from fedcredit.credit.quasi_newton import Block, Search, products_length
 from fedcredit.credit.signs import Pivots, SignedBlock
-from fedcredit.crypto import rlwe
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import ConfigError, DataError, PeerError, Problem
 from fedcredit.ids import PartyId
-from fedcredit.protocols.ciphertexts import receive_key, send_key
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.linear.columns import OwnColumns
 from fedcredit.protocols.linear.curves import ask_curve, curve_noise, sign_tolerance
+from fedcredit.protocols.linear.encryption import own_key, peer_key
 from fedcredit.protocols.linear.fixed import apart, centred, fixed, scores_to_shares
 from fedcredit.protocols.linear.gradients import label_gradient
 from fedcredit.protocols.linear.information import InformationParty, assembled, receive_entries
@@ -109,7 +108,8 @@ class LinearLabel:
     rounded up; its part of the intercept; with fixed signs which of its coefficients were on the wrong side of 0, by
     number. Of all together: the log-likelihood; with inference, the information matrix
     over all columns, which holds their weighted correlations, and their means. Of no row anything.
-    Assumes: semi-honest parties; this party and the partner do not collude; ring learning with errors.
+    Assumes: semi-honest parties; this party and the partner do not collude; ring learning with errors, or under
+    Paillier what its keys assume.
     """
 
     shape: LinearShape
@@ -152,7 +152,7 @@ class _Run:
         self._l2 = role.l2 / largest
         self._penalty = np.concatenate([[0.0], self._l2 / columns.spread**2])
         self._shape.refuse_penalty(self._penalty)
-        self._secret = rlwe.SecretKey.generate(randomness)
+        self._key = own_key(self._shape, randomness)
         self._counts: dict[PartyId, int] = {}
         self.gradients = 0
 
@@ -169,9 +169,9 @@ class _Run:
         self._held = np.zeros(sum(self._counts.values()), bool)
         terms = LinearTerms(np.array(self._own_columns, np.uint32), np.array([self._curvature]), np.array([self._l2]))
         for peer in shape.peers:
-            yield from send_key(peer, self._secret.public)
+            yield from self._key.announce(peer)
             yield from send(peer, terms)
-        self._partner = yield from receive_key(shape.partner, shape.step)
+        self._partner = yield from peer_key(shape, shape.partner, self._randomness)
 
     def search(self) -> Steps[float]:
         """Find the coefficients; returns the gap."""
@@ -285,9 +285,7 @@ class _Run:
                 raise PeerError(peer, shape.step, f"told {told.centres.size} means of {due} columns", "SHAPE")
             shift += float(told.shift[0])
             centres.append(told.centres)
-        likelihood = yield from label_likelihood(
-            shape, self._secret, self._own, self._weights, self._y, self._scores, self._randomness
-        )
+        likelihood = yield from label_likelihood(shape, self._key, self._own, self._weights, self._y, self._scores)
         errors, information = np.full(len(columns), np.nan), np.zeros((0, 0))
         if shape.inference:
             information = largest * (yield from self._information())
@@ -306,18 +304,15 @@ class _Run:
 
     def _information(self) -> Steps[F64]:
         shape, bits = self._shape, self._shape.bits
-        share = yield from ask_curve(
-            shape, self._secret, "slope", bits.slope, self._own, self._weights, self._randomness
-        )
+        share = yield from ask_curve(shape, self._key, "slope", bits.slope, self._own, self._weights)
         side = InformationParty(
             shape,
             shape.label,
             self._columns,
             self._counts,
             {shape.partner: self._partner},
-            self._randomness,
             self._penalty,
-            self._secret,
+            self._key,
             share,
         )
         entries = yield from side.steps()
@@ -352,13 +347,9 @@ class _Run:
         self._own = centred(scores_to_shares(self._scores) + apart(shape.n_rows))
         for peer in shape.further:
             self._own = centred(self._own + (yield from receive_scores(peer, shape)))
-        share = yield from ask_curve(
-            shape, self._secret, "probability", bits.probability, self._own, self._weights, self._randomness
-        )
+        share = yield from ask_curve(shape, self._key, "probability", bits.probability, self._own, self._weights)
         residual = centred(share - fixed(self._weights * (self._y - 0.5), bits.probability))
-        gradient = yield from label_gradient(
-            shape, self._secret, self._partner, self._columns, self._counts, residual, self._randomness
-        )
+        gradient = yield from label_gradient(shape, self._key, self._partner, self._columns, self._counts, residual)
         return gradient + self._penalty * values
 
     def _products(self, length: int) -> Steps[F64]:

@@ -7,25 +7,26 @@
     A            adds up
 
 Reveals: to A, the log-likelihood, and of H's and further parties' sums nothing else but their total; to others nothing.
-Assumes: semi-honest parties; A and H do not collude; ring learning with errors.
+Assumes: semi-honest parties; A and H do not collude; what `keys` assumes.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.crypto import rlwe
-from fedcredit.crypto.randomness import Randomness
+from fedcredit.credit.fourier import REACH
 from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, send
 from fedcredit.protocols.linear.curves import ask_curve, serve_curve
 from fedcredit.protocols.linear.fixed import centred, fixed, multiplied
+from fedcredit.protocols.linear.gradients import receive_masked
 from fedcredit.protocols.linear.information import receive_entries
+from fedcredit.protocols.linear.keys import OwnKey, PeerKey
 from fedcredit.protocols.linear.shape import LinearShape
-from fedcredit.protocols.linear.sums import answer_sums, open_sums, receive_masked, receive_vector
 from fedcredit.wire.linear import Masked, ShareSums
 
 __all__ = ["further_likelihood", "label_likelihood", "partner_likelihood"]
@@ -37,50 +38,46 @@ SIDE_BITS = 14
 """Digits of s (y - 1/2); those of a partial score are the rest."""
 
 
-def label_likelihood(
-    shape: LinearShape,
-    secret: rlwe.SecretKey,
-    shares: I64,
-    weights: F64,
-    y: F64,
-    scores: F64,
-    randomness: Randomness,
-) -> Steps[float]:
+def label_likelihood(shape: LinearShape, key: OwnKey, shares: I64, weights: F64, y: F64, scores: F64) -> Steps[float]:
     """A's side. Shapes: shares, weights, y, scores (n,), scores being its own part of the log-odds."""
     bits = shape.bits.likelihood
     side = fixed(weights * (y - 0.5), SIDE_BITS)
-    vector = secret.encrypt_coefficients(side[None], randomness).to_bytes()
+    sealed = key.seal(side[None], _score_bits(shape))
     total = np.zeros(1, np.int64)
     for peer in shape.peers:
-        yield from send_bytes(peer, vector)
-        total = centred(total + (yield from open_sums(secret, peer, shape, 1)))
-    curve = yield from ask_curve(shape, secret, "cosh", bits, shares, weights, randomness)
+        yield from send_bytes(peer, sealed)
+        total = centred(total + (yield from key.open_sums(peer, 1, 1, _score_bits(shape)))[0])
+    curve = yield from ask_curve(shape, key, "cosh", bits, shares, weights)
     total = centred(total - _sum(curve) + (yield from receive_entries(shape.partner, shape, 1)))
     return float(np.ldexp(float(total[0]), -bits) + (weights * (y - 0.5)) @ scores)
 
 
-def partner_likelihood(
-    shape: LinearShape, key: rlwe.PublicKey, shares: I64, scores: F64, randomness: Randomness
-) -> Steps[None]:
+def partner_likelihood(shape: LinearShape, key: PeerKey, shares: I64, scores: F64) -> Steps[None]:
     """H's side. Shapes: shares (n,) of all log-odds, scores (n,) its own partial scores."""
-    masks = yield from _answer(shape, key, scores, randomness)
-    curve = yield from serve_curve(shape, key, "cosh", shape.bits.likelihood, shares, randomness)
+    masks = yield from _answer(shape, key, scores)
+    curve = yield from serve_curve(shape, key, "cosh", shape.bits.likelihood, shares)
     total = centred(-masks - _sum(curve))
     for peer in shape.further:
         total = centred(total + (yield from receive_masked(peer, shape, 1)))
     yield from send(shape.label, ShareSums(total))
 
 
-def further_likelihood(shape: LinearShape, key: rlwe.PublicKey, scores: F64, randomness: Randomness) -> Steps[None]:
+def further_likelihood(shape: LinearShape, key: PeerKey, scores: F64) -> Steps[None]:
     """The side of a party that holds no share. Shapes: scores (n,) its own partial scores."""
-    masks = yield from _answer(shape, key, scores, randomness)
+    masks = yield from _answer(shape, key, scores)
     yield from send(shape.partner, Masked(centred(-masks)))
 
 
-def _answer(shape: LinearShape, key: rlwe.PublicKey, scores: F64, randomness: Randomness) -> Steps[I64]:
+def _answer(shape: LinearShape, key: PeerKey, scores: F64) -> Steps[I64]:
     column = fixed(scores, shape.bits.likelihood - SIDE_BITS)[None]
-    vector = yield from receive_vector(key, shape.label, shape)
-    return (yield from answer_sums(key, shape.label, vector, shape, column, randomness))
+    vector = yield from key.receive(1, _score_bits(shape))
+    (masks,) = yield from key.answer(vector, 1, column, _score_bits(shape))
+    return np.asarray(masks)
+
+
+def _score_bits(shape: LinearShape) -> int:
+    """Binary digits of the largest partial score, which is within the reach of the series."""
+    return shape.bits.likelihood - SIDE_BITS + math.ceil(math.log2(REACH))
 
 
 def _sum(numbers: I64) -> I64:

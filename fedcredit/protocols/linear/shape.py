@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,11 @@ from fedcredit.ids import PartyId
 from fedcredit.protocols.parties import refuse_parties
 from fedcredit.wire.linear import MAX_PARTIES, MAX_ROWS
 
-__all__ = ["MAX_INFORMATION_COLUMNS", "ROWS_A_COLUMN", "Bits", "LinearShape"]
+__all__ = ["MAX_INFORMATION_COLUMNS", "ROWS_A_COLUMN", "Bits", "Encryption", "LinearShape"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
+
+Encryption: TypeAlias = Literal["rlwe", "paillier"]
 
 SUM_BITS: Final = 53
 """Sums are below 2^53, which is below t / 2."""
@@ -37,6 +39,10 @@ MAX_GRADIENTS: Final = 100
 BATCH_NUMBERS: Final = 1 << 22
 SUMS_AT_ONCE: Final = 64
 """Inner products that are computed and sent together: 4 MiB."""
+PAILLIER_ROWS: Final = 1024
+"""Rows whose ciphertexts travel together: 9 MiB at 3072 bits, of 11 a row."""
+PAILLIER_VECTORS: Final = 16
+"""Vectors whose numbers of a row share a ciphertext."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class LinearShape:
 
     `inference`: whether the information matrix is computed at the end, for standard errors; the label party gets it.
     Sums are then in two limbs, and some digits finer.
+    `encryption`: what numbers are encrypted with.
     `sign`: which side of 0 the coefficients of all columns must not leave: 1 not below it, -1 not above it, 0 any.
     Reveals: nothing: all of it is public. Assumes: all parties were told the same.
     Raises: ConfigError CONFIG_VALUE, DataError ROWS_TOO_MANY.
@@ -84,6 +91,7 @@ class LinearShape:
     n_rows: int
     inference: bool = True
     sign: int = 0
+    encryption: Encryption = "rlwe"
 
     def __post_init__(self) -> None:
         parties = (self.label, *self.peers)
@@ -114,10 +122,21 @@ class LinearShape:
         """Where the binary points are."""
         return Bits.of(self.n_rows, 2 if self.inference else 1)
 
+    @property
+    def column_bits(self) -> int:
+        """Binary digits of the largest number of a column in fixed point: one of mean square 1 is at most root n."""
+        return self.bits.column + (self.n_rows.bit_length() + 1) // 2 + 1
+
+    @property
+    def vectors_at_once(self) -> int:
+        """Vectors that are sealed together."""
+        return PAILLIER_VECTORS if self.encryption == "paillier" else 1
+
     def blocks(self) -> Iterator[slice]:
         """The rows, by ciphertexts."""
-        for first in range(0, self.n_rows, SLOTS):
-            yield slice(first, min(first + SLOTS, self.n_rows))
+        size = PAILLIER_ROWS if self.encryption == "paillier" else SLOTS
+        for first in range(0, self.n_rows, size):
+            yield slice(first, min(first + size, self.n_rows))
 
     def batches(self, count: int) -> Iterator[slice]:
         """`count` columns, by how many are worked on at a time: the same at all parties."""
@@ -127,8 +146,12 @@ class LinearShape:
 
     def runs(self, sums: int) -> Iterator[slice]:
         """`sums` inner products, by how many travel together: the same at all parties."""
-        for first in range(0, sums, SUMS_AT_ONCE):
-            yield slice(first, min(first + SUMS_AT_ONCE, sums))
+        step = SUMS_AT_ONCE
+        if self.encryption == "paillier":
+            # Columns are taken as whole numbers there.
+            step = min(step, max(1, BATCH_NUMBERS // self.n_rows))
+        for first in range(0, sums, step):
+            yield slice(first, min(first + step, sums))
 
     def refuse_penalty(self, penalty: F64) -> None:
         """Check the penalty of columns put to mean square 1. Raises: DataError PENALTY_TOO_LARGE."""
