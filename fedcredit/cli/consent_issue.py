@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from cryptography.hazmat.primitives import hashes
 
-from fedcredit.errors import ConfigError, Problem, RefusedError, UsageError
+from fedcredit.errors import ConfigError, Problem, RefusedError
 from fedcredit.governance.consent.claims import Consent, ConsentBy
 from fedcredit.governance.consent.issuers import BY_ENTERPRISE, Issuer
 from fedcredit.governance.consent.receipt import make_receipt
@@ -33,6 +33,8 @@ from fedcredit.wire.message import Message
 __all__ = ["PASSWORD_VARIABLE", "Login", "ask", "issue_at_platform", "issue_with_key", "read_token"]
 
 PASSWORD_VARIABLE = "FEDCREDIT_CONSENT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+
+_MAX_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +107,13 @@ def issue_with_key(terms: Terms, key_file: Path, authority: Path, *, agreed: boo
 def read_token(text: str) -> str:
     """A token as it is given on the command line: itself, a file that holds it, or - for standard input.
 
-    Raises: UsageError (TOKEN_MALFORMED) if it is longer than any token.
+    Raises: ConfigError (FILE_UNREADABLE). Of what is longer than any token no more is read than shows that.
     """
     if text == "-":
         found = sys.stdin.read(MAX_TOKEN_BYTES + 2)
-    elif "." in text and text.count(".") == 2 and len(text) > 255:
-        found = text
     else:
-        found = _file(Path(text)) or text
-    if len(found) > MAX_TOKEN_BYTES + 1:
-        raise UsageError(Problem("TOKEN_MALFORMED", "token", f"is longer than {MAX_TOKEN_BYTES} bytes"))
+        # No name of a file is as long as a token.
+        found = text if len(text) > _MAX_NAME else _file(Path(text)) or text
     return found.removesuffix("\n")
 
 
