@@ -347,6 +347,28 @@ def vole_compress_receiver(
 
 # Audit logs in bulk: kernels/log.py.
 
+@final
+class LoadTarget:
+    def __new__(
+        cls, address: str, name: str, certificate: bytes, chain: list[bytes], key: bytes, path: str, timeout_ms: int
+    ) -> LoadTarget: ...
+
+def load_run(
+    target: LoadTarget,
+    pool: list[bytes],
+    *,
+    rate: float | None,
+    poisson: bool,
+    under_way: int,
+    seed: int,
+    connections: int,
+    threads: int,
+    warm_up_s: float,
+    measured_s: float,
+    patience_s: float,
+    check_every: int,
+    provider: tuple[str, bytes] | None,
+) -> dict[str, Any]: ...
 def log_leaves(lines: bytes) -> npt.NDArray[np.uint8]: ...
 def log_level_up(nodes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
 def log_first_bad(lines: bytes, first: int, line: int, text: int, batch: int, events: list[bytes]) -> int | None: ...

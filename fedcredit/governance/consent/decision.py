@@ -15,7 +15,7 @@ from fedcredit.governance.consent.refusal import ConsentRefused, Why
 from fedcredit.governance.consent.subjects import is_sole_proprietor
 from fedcredit.governance.consent.token import Envelope, revocation_id
 
-__all__ = ["MAX_LIST_AGE_S", "Allowed", "Premises", "Refused", "Use", "decide"]
+__all__ = ["MAX_LIST_AGE_S", "Allowed", "Premises", "Refused", "Use", "decide", "judge"]
 
 MAX_LIST_AGE_S = 300
 """A list of revocations that is older says nothing any more: everything that takes a consent is refused."""
@@ -77,6 +77,11 @@ def decide(token: str, use: Use, premises: Premises) -> Allowed | Refused:
         consent = Envelope.read(token).claims_for(premises.issuers)
     except ConsentRefused as refused:
         return Refused(refused.why)
+    return judge(consent, use, premises)
+
+
+def judge(consent: Consent, use: Use, premises: Premises) -> Allowed | Refused:
+    """As `decide`, of a token that was read before, on the word of one of the premises' issuers."""
     return _holds(consent, use, premises) or _covers(consent, use, premises) or Allowed(consent)
 
 

@@ -7,6 +7,7 @@ mod filter;
 mod group;
 mod identifiers;
 mod index;
+mod load;
 mod log;
 mod onehot;
 mod paillier;
@@ -49,6 +50,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     group::register(m)?;
     identifiers::register(m)?;
     index::register(m)?;
+    load::register(m)?;
     log::register(m)?;
     onehot::register(m)?;
     paillier::register(m)?;
