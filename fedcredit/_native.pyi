@@ -15,6 +15,9 @@ class BadPoint(ValueError):
 class BadFilter(ValueError):
     """Bytes that are not a compact set, or an update that does not fit one."""
 
+class ServeFailed(ValueError):
+    """The server of verification cannot do that. Its one argument is a list of (code, place, what)."""
+
 class NoAssignment(ValueError):
     """No OKVS for these keys under this seed."""
 
@@ -414,3 +417,28 @@ class IndexProgram:
         is_complete: bool,
         max_age_days: int | None,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.int32]]: ...
+
+# The server of verification: kernels/serving.py.
+
+@final
+class VerificationServer:
+    """The server of verification. It runs from `start` to `stop`, on threads of its own, without the GIL."""
+
+    @staticmethod
+    def start(
+        settings: str,
+        snapshot: str,
+        trust: str,
+        certificate: bytes,
+        key: bytes,
+        signing_key: bytes,
+        log_key: bytes,
+    ) -> VerificationServer: ...
+    @property
+    def port(self) -> int: ...
+    def swap(self, snapshot: str) -> None: ...
+    def reload_trust(self, trust: str, certificate: bytes, key: bytes) -> None: ...
+    def record(self, event: str, facts: list[tuple[str, str | int | bool]]) -> str: ...
+    def stats(self) -> str: ...
+    def drain(self, seconds: float) -> bool: ...
+    def stop(self) -> None: ...

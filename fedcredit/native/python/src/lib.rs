@@ -13,6 +13,7 @@ mod onehot;
 mod paillier;
 mod rlwe;
 mod rlwe_limbs;
+mod serve;
 mod vole;
 
 use fedcredit_core::error::KernelError;
@@ -56,6 +57,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     paillier::register(m)?;
     rlwe::register(m)?;
     rlwe_limbs::register(m)?;
+    serve::register(m)?;
     vole::register(m)?;
     Ok(())
 }

@@ -12,7 +12,11 @@
 //! - [`desk`]: the one place where a question is ruled on.
 //!
 //! What records knows no network: [`log_tree`], [`log_head`], [`log_entry`], [`log_scan`], [`log_file`], and
-//! [`committer`], the one thread that writes. What talks: [`wire`], [`wire_write`]. [`metrics`] counts.
+//! [`committer`], the one thread that writes. [`facts`]: what of
+//! a ruling is recorded.
+//!
+//! What talks: [`wire`] and [`wire_write`], [`identity`] and [`tls`], [`grpc`], [`answers`], [`calls`], [`connection`], and
+//! [`server`] over all. [`metrics`] counts.
 #![deny(unsafe_code)]
 
 pub mod days;
@@ -35,7 +39,13 @@ pub mod ruling;
 pub mod strict;
 pub mod trouble;
 
+pub mod answers;
+pub mod calls;
 pub mod committer;
+pub mod connection;
+pub mod facts;
+pub mod grpc;
+pub mod identity;
 pub mod log_entry;
 pub mod log_file;
 #[cfg(test)]
@@ -44,5 +54,9 @@ pub mod log_head;
 pub mod log_scan;
 pub mod log_tree;
 pub mod metrics;
+pub mod server;
+pub mod service;
+pub mod settings;
+pub mod tls;
 pub mod wire;
 pub mod wire_write;

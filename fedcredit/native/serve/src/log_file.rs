@@ -24,7 +24,7 @@ pub const CHECKS: &str = "checks.bin";
 const SET_ASIDE: &str = "unacknowledged.jsonl";
 
 /// The line that a batch's entry begins with, once it is known where its checks lie: bytes from the file's beginning.
-pub type BeginAt = Box<dyn FnOnce(u64) -> Vec<u8> + Send>;
+pub type BeginAt = Box<dyn FnOnce(u64) -> Option<Vec<u8>> + Send>;
 
 /// What will be an entry.
 pub enum Draft {
@@ -240,7 +240,7 @@ impl LogFile {
                 let at = self.checks_end;
                 self.checks_end += records.len() as u64;
                 wrote = true;
-                Ok(begin(at))
+                begin(at).ok_or_else(|| io::ErrorKind::InvalidInput.into())
             }
         });
         let begun = begun.collect::<io::Result<Vec<_>>>()?;

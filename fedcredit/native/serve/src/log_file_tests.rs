@@ -179,7 +179,7 @@ fn checks_of_a_batch_are_found_again_or_missed() {
                 ("checks_bytes", Fact::Number(bytes)),
                 ("checks_hash", Fact::Text(&hash)),
             ];
-            begin("verify_batch", &facts).unwrap()
+            begin("verify_batch", &facts)
         };
         Draft::Checks { records, begin: Box::new(begin) }
     });

@@ -142,6 +142,11 @@ impl Metrics {
         log.ended = format!("{code}: {what}");
     }
 
+    /// Whether the log takes entries.
+    pub fn log_goes_on(&self) -> bool {
+        self.log.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).ended.is_empty()
+    }
+
     /// Everything as JSON.
     pub fn json(&self, in_flight: usize, serving: bool) -> String {
         let read = |counter: &AtomicU64| counter.load(Relaxed);

@@ -17,16 +17,14 @@ impl Writer {
 
     /// A text, bytes or message; an element of a list where it is empty as well.
     pub fn bytes(&mut self, number: u8, value: &[u8]) {
-        self.out.push(number << 3 | BYTES);
-        self.length(value.len());
+        self.begin(number, value.len());
         self.out.extend_from_slice(value);
     }
 
-    /// A text or bytes that are left out when empty.
-    pub fn bytes_or_none(&mut self, number: u8, value: &[u8]) {
-        if !value.is_empty() {
-            self.bytes(number, value);
-        }
+    /// A message of so many bytes, which are written next.
+    pub fn begin(&mut self, number: u8, length: usize) {
+        self.out.push(number << 3 | BYTES);
+        self.length(length);
     }
 
     /// An enum's value, which is left out when it is 0.

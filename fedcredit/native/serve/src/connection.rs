@@ -1,0 +1,180 @@
+//! One connection: TLS, HTTP/2 within bounds, and a task for each call that is let in.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Ping, PingPong};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::calls::Call;
+use crate::grpc;
+use crate::identity::Believed;
+use crate::metrics::TurnedAway;
+use crate::question::Caller;
+use crate::service::{Phase, Service};
+
+/// For TLS and the beginning of HTTP/2 together.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A connection on which nothing has happened for so long is asked whether it is there, and has as long again to answer.
+const SILENCE: Duration = Duration::from_secs(30);
+const MAX_METADATA_BYTES: u32 = 8 << 10;
+const MAX_STREAMS: u32 = 512;
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+const MAX_SEND_BUFFER: usize = 256 << 10;
+/// Calls that a caller takes back before they were let in; more of them end the connection (rapid reset).
+const MAX_RESETS: usize = 64;
+
+type Link = Connection<TlsStream<TcpStream>, Bytes>;
+
+/// Who is at the other end, checked again when trust changes.
+struct Peer {
+    leaf: rustls::pki_types::CertificateDer<'static>,
+    believed: Believed,
+    caller: Arc<Caller>,
+    share: Arc<AtomicUsize>,
+    changes: u64,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(stream: TcpStream, service: Arc<Service>) {
+    let _ = stream.set_nodelay(true);
+    match timeout(HANDSHAKE, open(stream, &service)).await.ok().flatten() {
+        Some((link, peer)) => run(link, peer, service).await,
+        None => drop(service.metrics.failed_handshakes.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+    }
+}
+
+async fn open(stream: TcpStream, service: &Service) -> Option<(Link, Peer)> {
+    let changes = service.doors.changes();
+    let stream = TlsAcceptor::from(service.doors.shown()).accept(stream).await.ok()?;
+    let session = stream.get_ref().1;
+    if session.alpn_protocol() != Some(b"h2") {
+        return None;
+    }
+    let leaf = session.peer_certificates()?.first()?.clone().into_owned();
+    let believed = service.doors.check(&leaf).ok()?;
+    let caller = Arc::new(believed.caller.clone());
+    let share = service.share_of(&caller.party);
+    let link = Builder::new()
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_METADATA_BYTES)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(MAX_SEND_BUFFER)
+        .max_concurrent_reset_streams(MAX_RESETS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(Some(MAX_RESETS))
+        .handshake(stream)
+        .await
+        .ok()?;
+    Some((link, Peer { leaf, believed, caller, share, changes }))
+}
+
+async fn run(mut link: Link, mut peer: Peer, service: Arc<Service>) {
+    let mut phase = service.phase.subscribe();
+    let mut pulse = link.ping_pong().map(Pulse::new);
+    let mut ticks = interval(SILENCE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    loop {
+        tokio::select! {
+            biased;
+            accepted = link.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    if let Some(pulse) = &mut pulse {
+                        pulse.heard = true;
+                    }
+                    if let Some(call) = admit(&service, &mut peer, respond) {
+                        tokio::spawn(call.run(request));
+                    }
+                }
+                _ => return,
+            },
+            _ = phase.changed() => match *phase.borrow_and_update() {
+                Phase::Serving => {}
+                Phase::Draining => link.graceful_shutdown(),
+                Phase::Stopping => return,
+            },
+            _ = ticks.tick() => {
+                // A peer that is not believed any more is let go, whether it asks or not.
+                if !believe(&service, &mut peer) {
+                    link.graceful_shutdown();
+                }
+                if pulse.as_mut().is_some_and(Pulse::lost) {
+                    return;
+                }
+            }
+            () = Pulse::pong(&mut pulse) => {}
+        }
+    }
+}
+
+/// A place for the call, or its end: at once, without waiting for its body.
+fn admit(service: &Arc<Service>, peer: &mut Peer, mut respond: SendResponse<Bytes>) -> Option<Call> {
+    let came = Instant::now();
+    let why = if !believe(service, peer) {
+        TurnedAway::Untrusted
+    } else if let Some(slot) = service.admit(&peer.share) {
+        return Some(Call { service: service.clone(), caller: peer.caller.clone(), slot, respond, came });
+    } else {
+        TurnedAway::Overload
+    };
+    service.metrics.turned_away(why);
+    grpc::end(&mut respond, why.into());
+    None
+}
+
+/// Whether the peer is still the one it was let in as.
+fn believe(service: &Service, peer: &mut Peer) -> bool {
+    let changes = service.doors.changes();
+    if changes != peer.changes {
+        match service.doors.check(&peer.leaf) {
+            // An authority that changed is another one to consents, too.
+            Ok(believed) if believed.caller == *peer.caller => (peer.believed, peer.changes) = (believed, changes),
+            _ => return false,
+        }
+    }
+    service.now().seconds() <= peer.believed.until
+}
+
+/// Whether the other end is there.
+struct Pulse {
+    ping_pong: PingPong,
+    heard: bool,
+    asked: bool,
+}
+
+impl Pulse {
+    fn new(ping_pong: PingPong) -> Self {
+        Self { ping_pong, heard: true, asked: false }
+    }
+
+    /// Called once in a while: true if it was asked the last time and nothing has come since.
+    fn lost(&mut self) -> bool {
+        if !std::mem::take(&mut self.heard) {
+            if self.asked {
+                return true;
+            }
+            self.asked = self.ping_pong.send_ping(Ping::opaque()).is_ok();
+        }
+        false
+    }
+
+    async fn pong(pulse: &mut Option<Self>) {
+        match pulse {
+            Some(pulse) if pulse.asked => {
+                let answered = std::future::poll_fn(|context| pulse.ping_pong.poll_pong(context)).await;
+                pulse.asked = false;
+                pulse.heard = answered.is_ok();
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}

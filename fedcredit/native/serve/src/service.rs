@@ -1,0 +1,134 @@
+//! What all connections share: the desk, the log, the doors, the counters, and how much may be under way.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::committer::{Clock, NotTaken, Recorder, Recording};
+use crate::desk::Desk;
+use crate::log_file::Draft;
+use crate::metrics::{Metrics, TurnedAway};
+use crate::question::Now;
+use crate::settings::Settings;
+use crate::tls::Doors;
+
+/// How far the server is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// Calls under way are answered, no more are taken.
+    Draining,
+    /// Everything is dropped.
+    Stopping,
+}
+
+/// Shared by all threads.
+pub struct Service {
+    pub desk: Desk,
+    pub doors: Doors,
+    pub metrics: Arc<Metrics>,
+    pub phase: watch::Sender<Phase>,
+    recorder: Recorder,
+    clock: Clock,
+    in_flight: AtomicUsize,
+    batches: AtomicUsize,
+    shares: Mutex<HashMap<Arc<str>, Arc<AtomicUsize>>>,
+    most: usize,
+    most_batches: usize,
+    /// The most of one caller.
+    share: usize,
+}
+
+impl Service {
+    pub fn new(
+        desk: Desk,
+        doors: Doors,
+        metrics: Arc<Metrics>,
+        recorder: Recorder,
+        clock: Clock,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            desk,
+            doors,
+            metrics,
+            phase: watch::Sender::new(Phase::Serving),
+            recorder,
+            clock,
+            in_flight: AtomicUsize::new(0),
+            batches: AtomicUsize::new(0),
+            shares: Mutex::default(),
+            most: settings.max_in_flight,
+            most_batches: settings.max_batches,
+            share: settings.max_in_flight.div_ceil(4) * 3,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        Now { unix_ms: (self.clock)() }
+    }
+
+    /// Whether questions are answered: the log takes entries, and nobody has asked to stop.
+    pub fn serving(&self) -> bool {
+        *self.phase.borrow() == Phase::Serving && self.metrics.log_goes_on()
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Hands in what shall be an entry.
+    pub fn record(&self, draft: Draft) -> Result<Recording, TurnedAway> {
+        self.recorder.record(draft).map_err(|not| match not {
+            NotTaken::Full => TurnedAway::Overload,
+            NotTaken::Ended => TurnedAway::Unavailable,
+        })
+    }
+
+    /// How many questions of `party` are under way, over all its connections.
+    pub fn share_of(&self, party: &Arc<str>) -> Arc<AtomicUsize> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who is not connected any more is forgotten, so that there are no more than connections.
+        shares.retain(|_, share| Arc::strong_count(share) > 1);
+        shares.entry(party.clone()).or_default().clone()
+    }
+
+    /// A place for one more question; None if there are too many already, of this caller or of all.
+    pub fn admit(self: &Arc<Self>, share: &Arc<AtomicUsize>) -> Option<Slot> {
+        let slot = Slot { service: self.clone(), share: share.clone() };
+        let all = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let own = share.fetch_add(1, Ordering::Relaxed);
+        // Dropping the place gives back what was counted.
+        (all < self.most && own < self.share).then_some(slot)
+    }
+
+    /// A place for one more batch.
+    pub fn admit_batch(self: &Arc<Self>) -> Option<BatchSlot> {
+        let slot = BatchSlot(self.clone());
+        (self.batches.fetch_add(1, Ordering::Relaxed) < self.most_batches).then_some(slot)
+    }
+}
+
+/// A question under way.
+pub struct Slot {
+    service: Arc<Service>,
+    share: Arc<AtomicUsize>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.service.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.share.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A batch under way.
+pub struct BatchSlot(Arc<Service>);
+
+impl Drop for BatchSlot {
+    fn drop(&mut self) {
+        self.0.batches.fetch_sub(1, Ordering::Relaxed);
+    }
+}
