@@ -56,23 +56,40 @@ def verify(
         list[Path] | None,
         typer.Option(help="A copy of the log's `checkpoint` from before; repeatable.", show_default=False),
     ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A peer that signs the log's heads, and its signing.crt as you have it; repeatable.",
+            metavar="NAME=CERT",
+            show_default=False,
+        ),
+    ] = None,
+    witnesses_needed: Annotated[
+        int | None,
+        typer.Option(help="How many of the --witness have to have signed; else all.", min=1, show_default=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check every entry, their order, the tree over them and its signature; or a proof.
 
     Exit status 65 if anything was changed, removed, added, moved, rolled back or forked. Without --certificate the key
     is believed that lies with the log: compare its SHA-256, which is printed, with the party's. A log on its own cannot
-    show that its end was cut off together with its head: give --known for that.
+    show that its end was cut off together with its head: give --known for that, or --witness, if peers sign its heads.
 
         fedcredit audit verify runs/demo
         fedcredit audit verify parties/tax --known kept/tax-2026-05.checkpoint
+        fedcredit audit verify parties/tax --witness bank=bank/signing.crt --witness land=land/signing.crt
         fedcredit audit verify proof.json --certificate tax/signing.crt
     """
+    from fedcredit.cli.witnesses import asked_witnesses, check_witnesses
     from fedcredit.errors import Problem, UsageError
     from fedcredit.node.audit_places import find_logs, read_head, read_proof, signer_of
 
     heads = [read_head(path) for path in known or ()]
+    asked = asked_witnesses(witness or (), witnesses_needed)
     if place.is_file():
+        if witness:
+            raise UsageError(Problem("USAGE", "--witness", "is for logs, not for proofs", "name a log"))
         if certificate is None or heads:
             what = "a proof is checked with the party's certificate" if not heads else "is for logs, not for proofs"
             fix = "give --certificate PARTY/signing.crt, from a source that you believe"
@@ -93,6 +110,7 @@ def verify(
         row = _whole(log, found.tree.size, found.tree.root) | {"continues": compared}
         if found.rest:
             row["unacknowledged_bytes"] = len(found.rest)
+        row["witnesses"] = check_witnesses(asked, log.origin, log.witnessed(found))
         _say(row, as_json=as_json)
 
 
@@ -135,7 +153,7 @@ def show(
     certificate: Certificate = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a log, after checking it: number, time, event, job and facts of its entries.
+    """Read a log, after checking it: number, time, event, job and facts of its entries, and who has signed its heads.
 
     fedcredit audit show parties/tax --job sme-default
     fedcredit audit show parties/tax --event result_released --last 0 --json
@@ -162,7 +180,7 @@ def show(
             if all(mark in line for mark in marks) and _wanted(line, job, event):
                 kept.append(line)
 
-    log.scan(see=see)
+    witnessed = log.witnessed(log.scan(see=see))
     out = Console(highlight=False, soft_wrap=True)
     for line in kept:
         entry = Entry.decode(line)
@@ -174,6 +192,10 @@ def show(
         out.print(Text.assemble((f"{entry.sequence:>6}  ", "dim"), time, "  ", (entry.event.value, "bold")), end="")
         # Names in a log are what parties call things; a terminal shows them and does not obey them.
         out.print(Text(f"  {_plain(entry.job)}  {_plain(facts)}".rstrip()))
+    if not as_json:
+        for one in witnessed.heads:
+            names = ", ".join(name for name, _ in one.by)
+            out.print(Text(f"first {one.signed.head.size} entries signed by {_plain(names)}", "dim"))
 
 
 def _wanted(line: bytes, job: str | None, event: str | None) -> bool:
@@ -224,6 +246,8 @@ def _say(row: dict[str, Any], *, as_json: bool) -> None:
     elif row["continues"]:
         what += ", and continues " + ("the kept head" if row["continues"] == 1 else f"{row['continues']} kept heads")
     typer.echo(what)
+    for said in row.get("witnesses", ()):
+        typer.echo(f"  first {said['entries']} entries signed by {said['witness']}, whose certificate was given")
     typer.echo(f"  root {row['root']}, signed by the key of certificate SHA-256 {row['key_certificate_sha256']}")
     if "unacknowledged_bytes" in row:
         typer.echo(

@@ -32,14 +32,24 @@ from fedcredit.governance.audit_proof import (
     check_signature,
     decode_proof,
 )
+from fedcredit.governance.witness import MAX_FILE_BYTES, Witnessed, WitnessedHeads
 from fedcredit.ids import PartyId
-from fedcredit.node.audit_scan import CHECKPOINT, Scan, scan_log
+from fedcredit.node.audit_scan import CHECKPOINT, WITNESSED, Scan, scan_log
 from fedcredit.node.pki import load_certificate
-from fedcredit.node.signing import verify_audit_head
+from fedcredit.node.signing import AUDIT_WITNESS, verify_audit_head, verify_with
 from fedcredit.runtime.config import load_party
 from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, read_party
 
-__all__ = ["LogPlace", "find_logs", "find_one", "read_head", "read_proof", "signer_of"]
+__all__ = [
+    "LogPlace",
+    "check_witness",
+    "find_logs",
+    "find_one",
+    "read_head",
+    "read_proof",
+    "read_witnessed",
+    "signer_of",
+]
 
 CERTIFICATE = "signing.crt"
 PARTY, AUDIT, VERIFY = "party.toml", "audit", "verify"
@@ -72,6 +82,16 @@ class LogPlace:
         for signed in known:
             continues(found.leaves, self.check_head(signed))
         return found
+
+    def witnessed(self, found: Scan) -> WitnessedHeads:
+        """What peers have signed of the log, which `scan` has found: each a head of this log that the log continues.
+
+        Whether the peers' own signatures are theirs is not checked: see `check_witness`. Raises: AuditBroken.
+        """
+        heads = read_witnessed(self.folder)
+        for one in heads.heads:
+            continues(found.leaves, self.check_head(one.signed))
+        return heads
 
     def prove(self, index: int) -> InclusionProof:
         """The proof that entry `index` is in the log, after checking the log. Raises as `scan` does; AUDIT_PROOF."""
@@ -153,6 +173,34 @@ def read_head(path: Path) -> SignedHead:
 def read_proof(path: Path) -> Proof:
     """A proof from its file; nothing is verified yet. Raises: AuditBroken (AUDIT_PROOF), ConfigError."""
     return decode_proof(_bounded(path, MAX_PROOF_BYTES))
+
+
+def read_witnessed(folder: Path) -> WitnessedHeads:
+    """What peers have signed of the log in `folder`; nothing is verified yet.
+
+    Raises: AuditBroken (AUDIT_WITNESS), ConfigError (AUDIT_UNAVAILABLE).
+    """
+    path = folder / WITNESSED
+    return WitnessedHeads.decode(_bounded(path, MAX_FILE_BYTES)) if path.exists() else WitnessedHeads()
+
+
+def check_witness(certificate: Path, name: str, heads: WitnessedHeads) -> Witnessed | None:
+    """The last head that `name` has signed, by the key of `certificate`; None if it has signed none.
+
+    Raises: AuditBroken (AUDIT_WITNESS) if the signature does not fit, ConfigError.
+    """
+    witness = _place(certificate.parent, certificate, "")
+    if witness.party != name:
+        fix = f"give the certificate of {name}'s signing key"
+        raise ConfigError(Problem("SIGNING_KEY", str(certificate), f"is that of {witness.party}", fix))
+    if (found := heads.of(name)) is None:
+        return None
+    try:
+        verify_with(witness.certificate, AUDIT_WITNESS, dict(found.by)[name], found.signed.head.body())
+    except (InvalidSignature, TypeError):
+        what = "its signature does not fit"
+        raise AuditBroken("AUDIT_WITNESS", f"witness {name} of {found.signed.head.origin}", what) from None
+    return found
 
 
 def _own_certificate(node: Path) -> Path:

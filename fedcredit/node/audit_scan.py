@@ -27,12 +27,12 @@ from fedcredit.governance.audit import (
 from fedcredit.governance.leaves import Leaves
 from fedcredit.governance.merkle import Tree
 
-__all__ = ["CHECKPOINT", "ENTRIES", "Scan", "Verifier", "read_log", "scan_log"]
+__all__ = ["CHECKPOINT", "ENTRIES", "WITNESSED", "Scan", "Verifier", "read_log", "scan_log"]
 
 Verifier = Callable[[bytes, bytes], object]
 """Called with signature and body, as by `cryptography`'s public keys; raises on a bad signature."""
 
-ENTRIES, CHECKPOINT = "entries.jsonl", "checkpoint"
+ENTRIES, CHECKPOINT, WITNESSED = "entries.jsonl", "checkpoint", "witnessed"
 
 _BLOCK_BYTES = 8 << 20
 _REST_BYTES = MAX_BATCH * (MAX_LINE_BYTES + 1)

@@ -46,6 +46,7 @@ from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
 from fedcredit.node.trust.beside import Beside
 from fedcredit.node.trust.keys import open_keyring
+from fedcredit.node.witness.beside import Witnesses
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
@@ -129,10 +130,13 @@ async def _start_party(
     signing = load_signing(config, clock, lambda: keyring.trust)
     service, health = ControlService("Party", caller_of), Health()
     beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
-    transport, side = _transport(config, keyring, [service, health.service, *beside.services, *consents.services])
+    witnesses = Witnesses(config, signing, clock, stack)
+    services = [service, health.service, witnesses.service, *beside.services, *consents.services]
+    transport, side = _transport(config, keyring, services)
     recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
     policy = PolicySource(config.folder, recorder)
     policy.look()
+    witnesses.bind(store, recorder)
     premises = Premises(
         me=config.me,
         folder=config.folder,
@@ -144,6 +148,7 @@ async def _start_party(
         clock=clock,
         limits=config.limits,
         expired=lambda: keyring.expired,
+        ended=witnesses.job_ended,
     )
     book = AddressBook(config.folder / "addresses.json", transport.add_peer)
     book.recall(transport.address)
@@ -155,6 +160,7 @@ async def _start_party(
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, transport.add_peer, recorder)
     await consents.start_holder(transport, signing)
+    witnesses.start(transport, store, policy)
     figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, lambda: recorder.entries))
     return Running(transport, service, health, node.stop, figures)
 
@@ -167,7 +173,8 @@ async def _start_platform(
     service, health = ControlService("Platform", caller_of), Health()
     reports = ControlService("Usage", caller_of)
     beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
-    services = [service, reports, health.service, *beside.services, *consents.services]
+    witnesses = Witnesses(config, signing, clock, stack)
+    services = [service, reports, health.service, witnesses.service, *beside.services, *consents.services]
     transport, side = _transport(config, keyring, services)
     addresses = dict(config.peers)
 
@@ -182,12 +189,14 @@ async def _start_platform(
     service.bind(node.methods(_operators(config)))
     reports.bind(ReportsDesk(store).methods(Members(frozenset(), addresses)))
     await health.start(_looks(keyring, store))
-    await _connect(transport, side, stack)
     recorder = None
     if config.identity.authority is not None:
         recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
+    witnesses.bind(store, recorder)
+    await _connect(transport, side, stack)
     await beside.start(transport, store, signing, learn, recorder)
     await consents.start_authority(transport, store, signing, recorder, _operators(config), beside)
+    witnesses.start(transport, store, None)
     node.recover()
     entries = (lambda: 0) if recorder is None else (lambda: recorder.entries)
     figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, entries))

@@ -22,10 +22,13 @@ from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.identity import CERTIFICATE_ERRORS, IdentityInvalid, read_party
 from fedcredit.transport.trust import Trust, TrustRefused
 
-__all__ = ["AUDIT_HEAD", "SigningIdentity", "load_signing", "verify_audit_head", "verify_with"]
+__all__ = ["AUDIT_HEAD", "AUDIT_WITNESS", "SigningIdentity", "load_signing", "verify_audit_head", "verify_with"]
 
 AUDIT_HEAD = b"fedcredit/v1/audit-head"
 """The use of a signature over the head of an audit log."""
+
+AUDIT_WITNESS = b"fedcredit/v1/audit-witness"
+"""The use of a signature over the head of another party's audit log, which its signer keeps."""
 
 
 _WHY = {"TLS_EXPIRED": "is not valid now", "TLS_NOT_YET_VALID": "is not valid now"}

@@ -115,6 +115,8 @@ FIELDS: dict[str, Callable[[object], bool]] = {
     "ids_duplicate": _count,
     "cells_missing": _count,
     "warnings": _count,
+    "entries": _count,
+    "kept": _count,
 }
 """What a line may say, and the form that it must have. Numbers stand in fields that count things of the node."""
 

@@ -12,6 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 __all__ = [
     "AUDIT_ENTRIES",
+    "AUDIT_FORKS",
+    "AUDIT_HEADS_REFUSED",
+    "AUDIT_WITNESSED",
     "BYTES",
     "CALLS",
     "CERTIFICATE_SECONDS",
@@ -50,6 +53,18 @@ CALLS = Counter("fedcredit_control_calls", "Control calls answered", ("method", 
 HANDSHAKES_REFUSED = Counter("fedcredit_handshakes_refused", "Callers not let in", ("reason",), registry=REGISTRY)
 CERTIFICATE_SECONDS = Gauge("fedcredit_certificate_seconds", "Until the certificate ends", registry=REGISTRY)
 AUDIT_ENTRIES = Gauge("fedcredit_audit_entries", "Entries of the audit log", registry=REGISTRY)
+AUDIT_WITNESSED = Gauge(
+    "fedcredit_audit_witnessed_entries",
+    "Entries of our log when a peer last signed it",
+    ("log", "peer"),
+    registry=REGISTRY,
+)
+AUDIT_FORKS = Counter(
+    "fedcredit_audit_forks", "Heads of a peer's log that did not follow", ("peer",), registry=REGISTRY
+)
+AUDIT_HEADS_REFUSED = Counter(
+    "fedcredit_audit_heads_refused", "Our heads that do not follow what a peer has signed", ("peer",), registry=REGISTRY
+)
 STORE_SECONDS = Histogram(
     "fedcredit_store_seconds", "Transactions of the store", ("kind",), buckets=_SECONDS, registry=REGISTRY
 )

@@ -3,6 +3,7 @@
 ```toml
 [policy]
 time_zone = "Asia/Shanghai"             # where hours, days and months are counted; UTC unless told otherwise
+show_heads_to = ["*"]                   # who signs the head of the audit log once a day, and learns its length by it
 [[rule]]                                # the first rule that is about a job decides; if none is, it is refused
 name = "financing-models"
 action = "approve"                      # admit | approve | refuse
@@ -27,7 +28,7 @@ grants: a key left out is an error there and never an opening. `docs/policy.md` 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date
 from pathlib import Path
@@ -40,6 +41,7 @@ from fedcredit.errors import ConfigError, Problem
 from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms
 from fedcredit.governance.policy_rules import CHANGED_SET_DAYS
 from fedcredit.governance.verification.rules import VerifyPolicy
+from fedcredit.ids import PartyId
 from fedcredit.protocols.intersect.choice import ALL_MODES
 from fedcredit.runtime.hours import parse_window, window_of, zone_named
 from fedcredit.runtime.job_file import MIN_INTERSECTION_FLOOR, MIN_ROWS_FLOOR, JobSection
@@ -74,6 +76,7 @@ class PolicySection(Section):
     """`[policy]`: what holds for all rules."""
 
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
+    show_heads_to: Annotated[Names, Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _exists(self) -> PolicySection:
@@ -166,13 +169,19 @@ _TERMS = ("columns", "accept_leakage", *_BOUNDS, "changed_set", "changed_set_day
 class PolicyFile:
     """A policy that holds together, and the SHA-256 of the file that it was read from.
 
-    `policy` is about jobs, `questions` about what institutions ask of single subjects.
+    `policy` is about jobs, `questions` about what institutions ask of single subjects, `show_heads_to` about peers that
+    sign the heads of the audit log once a day.
     """
 
     path: Path
     policy: Policy
     digest: str
     questions: VerifyPolicy
+    show_heads_to: tuple[str, ...] = ()
+
+    def shown_heads(self, known: Collection[PartyId]) -> frozenset[PartyId]:
+        """Of the parties that are `known`, those to whom the audit log's heads are shown daily."""
+        return frozenset(known if ANY in self.show_heads_to else set(known) & set(self.show_heads_to))
 
 
 def load_policy(folder: Path) -> PolicyFile:
@@ -192,7 +201,8 @@ def load_policy(folder: Path) -> PolicyFile:
     assert zone is not None, "a section that could not be read has noted a problem"
     if digest_of(path) != before:
         raise ConfigError(Problem("POLICY_CHANGED", str(path), "changed while it was read", "ask again"))
-    return PolicyFile(path, Policy(rules=tuple(rules), zone=zone), before, questions)
+    shown = () if section is None else section.show_heads_to
+    return PolicyFile(path, Policy(rules=tuple(rules), zone=zone), before, questions, shown)
 
 
 def digest_of(path: Path) -> str:

@@ -23,6 +23,8 @@ _HEAD = """\
 
 [policy]
 time_zone = "Asia/Shanghai"             # where hours, days and months are counted
+show_heads_to = ["*"]                   # members that sign the head of the audit log once a day: they learn how many
+                                        # entries it has, and a rewritten log shows; docs/audit.md. [] for nobody
 
 # Joint models for financing in which nobody learns which rows sit in a node of a tree. A person of this party has to
 # say yes to each one:  fedcredit job list   then   fedcredit job approve ID

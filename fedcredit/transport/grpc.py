@@ -152,6 +152,11 @@ class GrpcTransport:
             self._connections[peer] = Connection(peer, self._route(peer, address), self._keyring, self._limits)
         return self._connections[peer]
 
+    @property
+    def peers(self) -> frozenset[PartyId]:
+        """All whose address is known."""
+        return frozenset(self._addresses)
+
     def address(self, peer: PartyId) -> str | None:
         """What is known of where `peer` is."""
         return self._addresses.get(peer)

@@ -103,6 +103,10 @@ class Trust:
         """The authorities of `party` alone, as PEM: whom to believe when dialling it. Raises TrustRefused."""
         return _pem(self.pin(party).authorities)
 
+    def vouches(self, party: PartyId, certificate: x509.Certificate) -> bool:
+        """Whether `certificate` is of an authority that is pinned for `party` now. Raises TrustRefused."""
+        return any(_issued(certificate, authority) for authority in self.pin(party).authorities)
+
     def check_link(self, pem: bytes, now: datetime) -> PartyId:
         """The party that shows the leaf `pem` on a link. Raises TrustRefused (TLS_*, PEER_*)."""
         leaf, party = self._leaf(pem)

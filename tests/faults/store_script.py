@@ -23,15 +23,19 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
 from fedcredit import failpoints
+from fedcredit.governance.audit import Head, SignedHead
 from fedcredit.governance.verification.ledger import Report
 from fedcredit.governance.verification.outcomes import Standing
+from fedcredit.governance.witness import Judgement, Verdict
 from fedcredit.ids import PartyId
 from fedcredit.node.store import JobState, Store
+from fedcredit.node.store.witness import SeenHead
 from fedcredit.runtime.clock import ManualClock
 
 CLOCK = ManualClock()
 LATER = CLOCK.now() + timedelta(days=1)
 LOAN = Standing(reference="L-1", subject="91320100MA1MTQ0X09", status="granted", day=CLOCK.now().date())
+SHOWN = SeenHead(SignedHead(Head("tax", 3, bytes(32)), bytes(64)), b"certificate")
 TOKEN, DIGEST = hashlib.sha256(b"token").digest(), hashlib.sha256(b"x").digest()
 
 WRITES: list[Callable[[Store], object]] = [
@@ -58,6 +62,7 @@ WRITES: list[Callable[[Store], object]] = [
     lambda s: s.members.put(PartyId("tax"), "provider", b"record", "member", "01"),
     lambda s: s.usage.put(Report("tax", CLOCK.now().date(), CLOCK.now().date(), ()), b"{}"),
     lambda s: s.outcomes.put("bank", [LOAN]),
+    lambda s: s.witness.take(SHOWN, lambda _kept: Judgement(Verdict.KEEP)),
 ]
 
 

@@ -37,6 +37,7 @@ from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Entry, Event, Head, SignedHead
 from fedcredit.governance.audit_proof import ConsistencyProof, InclusionProof, decode_proof
 from fedcredit.governance.policy_rules import Action
+from fedcredit.governance.witness import WitnessedHeads, judge, log_of
 from fedcredit.ids import PartyId
 from fedcredit.kernels import filter as compact
 from fedcredit.kernels import group
@@ -63,6 +64,7 @@ from fedcredit.transport.trust import Trust
 from fedcredit.wire import relay
 from fedcredit.wire.frame import Abort, Frame, Receipt
 from fedcredit.wire.message import Message
+from fedcredit.wire.witness import HeadShown
 
 __all__ = ["targets"]
 
@@ -194,6 +196,18 @@ def _disk() -> Iterator[Target]:
     yield Target("audit.entry", (entry.encode(),), Entry.decode, mutate.canonical_json)
     head = SignedHead(Head("tax", 5, bytes(32)), bytes(64))
     yield Target("audit.head", (head.encode(),), SignedHead.decode, mutate.text)
+    signed = WitnessedHeads().signed_by("bank", head, bytes(64)).signed_by("land", head, bytes(64))
+    both = signed.signed_by("bank", SignedHead(Head("tax", 9, bytes(32)), bytes(64)), bytes(range(64)))
+    yield Target("audit.witnessed", (signed.encode(), both.encode()), WitnessedHeads.decode, mutate.text)
+
+    def shown(data: bytes) -> None:
+        message = HeadShown.decode(data)
+        found = SignedHead.decode(message.head)
+        log_of(found, TAX)
+        judge(head.head, found.head, message.since, message.hashes)
+
+    seen = HeadShown(head.encode(), b"c", 5, bytes(64)), HeadShown(both.heads[0].signed.encode(), b"c", 5, bytes(96))
+    yield Target("audit.shown", tuple(message.encode() for message in seen), shown, mutate.protobuf)
     inclusion, consistency = InclusionProof(entry.encode(), 3, head, (bytes(32),)), ConsistencyProof(head, head, ())
     yield Target("audit.proof", (inclusion.encode(), consistency.encode()), decode_proof, mutate.text)
     yield from models()

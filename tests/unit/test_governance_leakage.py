@@ -45,6 +45,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
         "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
+        "audit.entries",
         "align.rows",
         "gbdt.shape",
         "gbdt.bins",
@@ -55,6 +56,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
         "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
+        "audit.entries",
         "align.rows",
         "gbdt.choices",
         "gbdt.nodes",
@@ -65,6 +67,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
         "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
+        "audit.entries",
         "align.rows",
         "gbdt.nodes",
     }
@@ -73,6 +76,7 @@ def test_boosting_says_who_learns_what_of_whom() -> None:
         "agreement.subjects",
         "coordination.progress",
         "coordination.waits",
+        "audit.entries",
     }
 
 
@@ -83,6 +87,7 @@ def test_hidden_nodes_take_the_memberships_out_of_the_table() -> None:
         "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
+        "audit.entries",
         "align.rows",
         "gbdt.choices",
         "gbdt.counts",
@@ -92,6 +97,7 @@ def test_hidden_nodes_take_the_memberships_out_of_the_table() -> None:
         "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
+        "audit.entries",
         "align.rows",
     }
     assert "gbdt.sides" in learned(table, BANK, TAX)
@@ -105,6 +111,7 @@ def test_an_intersection_for_the_receiver_alone_shows_the_others_no_rows() -> No
         "agreement.subjects",
         "coordination.watch",
         "coordination.waits",
+        "audit.entries",
         "align.minimum",
     }
 
@@ -153,6 +160,7 @@ PINNED = {
     "coordination.progress": "3b01484254f3",
     "coordination.watch": "cd4f1ad91bd9",
     "coordination.waits": "98a67a3a8f9f",
+    "audit.entries": "19531a07d86f",
     "gbdt.choices": "00712fab3026",
     "gbdt.counts": "40c13c2cd07e",
     "gbdt.bins": "99ec9feecedc",

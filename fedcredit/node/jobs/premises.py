@@ -34,9 +34,16 @@ def _never() -> bool:
     return False
 
 
+def _nothing(_job: JobSpecification) -> None:
+    """Nobody has to hear of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Premises:
-    """What a node has for its jobs. `expired` says whether its own certificate has ended."""
+    """What a node has for its jobs. `expired` says whether its own certificate has ended.
+
+    `ended` hears of each job that was started and has ended, on the node's event loop.
+    """
 
     me: PartyId
     folder: Path
@@ -48,6 +55,7 @@ class Premises:
     clock: Clock
     limits: LimitsSection
     expired: Callable[[], bool] = _never
+    ended: Callable[[JobSpecification], None] = _nothing
     history: History = field(default_factory=History, repr=False)
 
     def own_table(self, specification: JobSpecification) -> TableSection:

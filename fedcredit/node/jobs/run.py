@@ -177,17 +177,20 @@ async def end_job(specification: JobSpecification, premises: Premises, log: Even
     Gives an outcome WAITING instead when even that cannot be written: the next start comes to the same end.
     """
     try:
-        await asyncio.to_thread(_write_end, specification.id, premises, outcome)
+        started = await asyncio.to_thread(_write_end, specification.id, premises, outcome)
     except Exception as error:
         if (reason := reason_to_wait(error)) is None:
             raise
         return Outcome(JobState.WAITING, reason)
     log.state(outcome.state, outcome.error)
     premises.transport.forget(specification.hash)
+    if started:
+        premises.ended(specification)
     return outcome
 
 
-def _write_end(job: str, premises: Premises, outcome: Outcome) -> None:
+def _write_end(job: str, premises: Premises, outcome: Outcome) -> bool:
+    """Whether all parties had signed the job: what it shows them was accepted."""
     event = Event.JOB_DONE if outcome.state is JobState.SUCCEEDED else Event.JOB_FAILED
     code = "" if outcome.error is None else outcome.error.code
     premises.recorder.record(event, job, state=outcome.state.value, code=code)
@@ -199,6 +202,8 @@ def _write_end(job: str, premises: Premises, outcome: Outcome) -> None:
     premises.store.jobs.end(job, outcome.state, outcome.error)
     forget_snapshot(premises.folder, job)
     failpoints.hit("job.end.kept", job)
+    row = premises.store.jobs.job(job)
+    return row is not None and row.signatures is not None
 
 
 async def keep_waiting(specification: JobSpecification, premises: Premises, log: EventLog, outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -238,6 +239,14 @@ class Jobs:
         with self._database.reading() as connection:
             wanted = _jobs.select().where(_jobs.c.state.not_in(ENDED)).order_by(_jobs.c.created, _jobs.c.id)
             return [job_row(row) for row in connection.execute(wanted).mappings().all()]
+
+    def ended_since(self, moment: datetime) -> list[bytes]:
+        """The specifications of jobs that were started here and have ended since `moment`, oldest first."""
+        since = _jobs.c.updated >= moment.isoformat(timespec="microseconds")
+        started = _jobs.c.signatures.is_not(None) & _jobs.c.specification.is_not(None)
+        wanted = sa.select(_jobs.c.specification).where(_jobs.c.state.in_(ENDED) & started & since)
+        with self._database.reading() as connection:
+            return [bytes(found) for found in connection.execute(wanted.order_by(_jobs.c.updated)).scalars()]
 
     def all(self) -> list[JobRow]:
         """All jobs, oldest first."""

@@ -22,6 +22,7 @@ from fedcredit.node.store.migration import LEASES_SINCE, migrate, version_of
 from fedcredit.node.store.platform import PlatformJobs
 from fedcredit.node.store.stages import Results, Stages
 from fedcredit.node.store.uses import LoanOutcomes, UsageReports
+from fedcredit.node.store.witness import SeenHeads
 from fedcredit.runtime.clock import Clock, SystemClock
 
 __all__ = ["Store"]
@@ -49,6 +50,7 @@ class Store:
         self.consent_keys = ConsentKeys(database)
         self.usage = UsageReports(database)
         self.outcomes = LoanOutcomes(database)
+        self.witness = SeenHeads(database)
 
     @classmethod
     def open(cls, url: str, clock: Clock | None = None, holder: Holder | None = None) -> Store:

@@ -13,6 +13,7 @@ __all__ = [
     "consent_revocations",
     "consents",
     "events",
+    "head_forks",
     "jobs",
     "leases",
     "loan_outcomes",
@@ -25,9 +26,10 @@ __all__ = [
     "stages",
     "tokens",
     "usage_reports",
+    "witnessed_heads",
 ]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The last migration in `migrations/`. A store with a greater number is of a newer fedcredit and is not touched."""
 
 metadata = sa.MetaData()
@@ -241,6 +243,32 @@ loan_outcomes = sa.Table(
     sa.Column("amount_yuan", sa.BigInteger, nullable=False),
     sa.Column("rate_bp", sa.Integer, nullable=False),
     sa.Column("received", sa.Text, nullable=False),
+)
+
+witnessed_heads = sa.Table(
+    "witnessed_heads",
+    metadata,
+    sa.Column("origin", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("root", sa.LargeBinary(32), nullable=False),
+    sa.Column("signed", sa.LargeBinary, nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("seen", sa.Text, nullable=False),
+)
+
+head_forks = sa.Table(
+    "head_forks",
+    metadata,
+    sa.Column("origin", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("root", sa.LargeBinary(32), primary_key=True),
+    sa.Column("how", sa.Text, nullable=False),
+    sa.Column("signed", sa.LargeBinary, nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("kept", sa.LargeBinary, nullable=False),
+    sa.Column("kept_certificate", sa.LargeBinary, nullable=False),
+    sa.Column("seen", sa.Text, nullable=False),
+    sa.Column("recorded", sa.Integer, nullable=False, server_default="0"),
 )
 
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
