@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fedcredit.errors import ConfigError, Problem
 
-__all__ = ["create_file", "folder_locked", "replace_file", "sync_folder", "write_synced"]
+__all__ = ["create_file", "folder_locked", "replace_file", "sync_file", "sync_folder", "write_synced"]
 
 Between = Callable[[], None]
 
@@ -50,6 +50,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_file(path: Path) -> None:
+    """Make what can be read at `path` survive a power cut, whoever wrote it, and its name with it."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    sync_folder(path.parent)
 
 
 @contextmanager

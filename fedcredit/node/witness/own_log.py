@@ -8,12 +8,12 @@ from pathlib import Path
 from cryptography import x509
 
 from fedcredit import failpoints
-from fedcredit.errors import FedcreditError, PeerError, Problem
+from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.governance.audit import AuditBroken, Head, SignedHead
 from fedcredit.ids import PartyId
 from fedcredit.node.audit_places import LogPlace, read_witnessed
 from fedcredit.node.audit_scan import CHECKPOINT, WITNESSED
-from fedcredit.node.durable_files import replace_file
+from fedcredit.node.durable_files import replace_file, sync_file
 from fedcredit.node.signing import AUDIT_HEAD, AUDIT_WITNESS, SigningIdentity
 from fedcredit.wire.witness import HeadSeen, HeadShown
 
@@ -40,6 +40,7 @@ class OwnLog:
         Raises: AuditBroken: AUDIT_ROLLED_BACK when it does not follow; ConfigError (AUDIT_UNAVAILABLE).
         """
         found = self._place.scan()
+        self._settle()
         before = self._last(witness) if known is None else known.head
         path: tuple[bytes, ...] = ()
         size = 0
@@ -50,6 +51,13 @@ class OwnLog:
                 raise AuditBroken("AUDIT_ROLLED_BACK", f"audit log {self._place.origin}", what, "restore the log")
             path, size = found.leaves.consistency(before.size), before.size
         return found.signed, HeadShown(found.signed.encode(), self._signing.certificate, size, b"".join(path))
+
+    def _settle(self) -> None:
+        """Make the head that was read durable: its writer may be about to. What a crash could undo is not shown."""
+        try:
+            sync_file(self._folder / CHECKPOINT)
+        except OSError as error:
+            raise self._unavailable(error) from error
 
     def check_known(self, witness: PartyId, reply: HeadSeen) -> SignedHead:
         """The head of this log that a witness says it has signed last. Raises: PeerError if it is none."""
@@ -72,7 +80,7 @@ class OwnLog:
     def keep(self, witness: PartyId, signed: SignedHead, reply: HeadSeen) -> None:
         """Keep a witness's signature, durably, after checking it.
 
-        Raises: PeerError; FedcreditError (AUDIT_UNAVAILABLE), AuditBroken (AUDIT_WITNESS).
+        Raises: PeerError; ConfigError (AUDIT_UNAVAILABLE), AuditBroken (AUDIT_WITNESS).
         """
         body = signed.head.body()
         self._signing.verify(witness, reply.certificate, AUDIT_WITNESS, reply.signature, body)
@@ -82,8 +90,11 @@ class OwnLog:
                 kept = read_witnessed(self._folder).signed_by(witness, signed, reply.signature)
                 replace_file(self._folder / WITNESSED, kept.encode())
             except OSError as error:
-                what = error.strerror or "cannot be written"
-                raise FedcreditError(Problem("AUDIT_UNAVAILABLE", str(self._folder), what, "make room")) from error
+                raise self._unavailable(error) from error
+
+    def _unavailable(self, error: OSError) -> ConfigError:
+        what = error.strerror or "cannot be written"
+        return ConfigError(Problem("AUDIT_UNAVAILABLE", str(self._folder), what, "look at the disk"))
 
     def _last(self, witness: PartyId) -> Head | None:
         found = read_witnessed(self._folder).of(witness)
