@@ -237,6 +237,17 @@ def _figures(
         "column_stability": [
             {"party": p, "column": names[p, c.column.name]} | _moved(whole, p, c, "bank") for p, c in scored
         ],
+        "periods": [
+            {
+                "party": party,
+                "column": column,
+                "periods": [
+                    {"period": f"2024-{month:02}", "rows": 200 * month, "index": None if month == 1 else 0.03 * month}
+                    for month in range(1, 5)
+                ],
+            }
+            for party, column in ((None, None), ("bank", "age_years"))
+        ],
         "card": {
             "intended_use": "Ranking applications for working-capital loans of small enterprises.",
             "purpose": "financing",

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 from fedcredit.credit.bands import MAX_BANDS
 from fedcredit.credit.bin_params import BinParams, unknown_key
+from fedcredit.credit.periods import MAX_PERIODS
 from fedcredit.credit.points import PointScale, Reference
 from fedcredit.errors import ConfigError, Problem
 
@@ -32,11 +33,11 @@ _NUMBERS = (
     "odds",
     "pdo",
 )
-_WHOLE = ("max_features", "n_reasons", "n_bands")
 Signs = Literal["drop", "fixed"]
 
-_FLAGS = ("stepwise", "expected_sign", "merged_card")
-_COLUMNS = ("weight", "offset")
+_WHOLE = ("max_features", "n_reasons", "n_bands", "periods")
+_FLAGS = ("stepwise", "expected_sign", "merged_card", "period_scores")
+_COLUMNS = ("weight", "offset", "time")
 _CHOICES = {"reference": Reference, "signs": Signs}
 
 
@@ -53,7 +54,10 @@ class ScorecardParams:
     dropped, or coefficients are fitted under that condition, and a column that it holds at 0 leaves at the end. `l2` is
     the penalty of `fit_logistic`. `weight`, `offset`: columns of the label party that are no features. `base_score`
     points mean `odds` good rows to a bad one, `pdo` more double them. `reference`, `n_reasons`: of reason codes.
-    `n_bands` of the score. `merged_card`: the label party is given everybody's points.
+    `n_bands` of the score. `merged_card`: the label party is given everybody's points. `time`: a column that says when
+    a row is from, at each party that has one of this name, and is no feature; columns' stability is then told for each
+    of the latest `periods` of the rows held out, and with `period_scores` that of the total points, which the label
+    party learns the spread of.
 
     Raises: ConfigError listing every problem (CONFIG_TYPE, CONFIG_VALUE, CONFIG_CONFLICT; from `from_mapping` also
     CONFIG_UNKNOWN_KEY with the nearest known key, and what `BinParams` raises).
@@ -82,6 +86,9 @@ class ScorecardParams:
     n_reasons: int = 4
     n_bands: int = 10
     merged_card: bool = False
+    time: str | None = None
+    periods: int = 12
+    period_scores: bool = False
 
     def __post_init__(self) -> None:
         if problems := _problems({f.name: getattr(self, f.name) for f in fields(self) if f.name != "bins"}):
@@ -165,11 +172,16 @@ def _problems(values: Mapping[str, Any]) -> list[Problem]:
         "leave": (values["leave"] <= 1, "must be at most 1"),
         "l2": (values["l2"] >= 0, "must not be below 0"),
         "n_reasons": (1 <= values["n_reasons"] <= MAX_REASONS, f"must be from 1 to {MAX_REASONS}"),
+        "periods": (2 <= values["periods"] <= MAX_PERIODS, f"must be from 2 to {MAX_PERIODS}"),
         "n_bands": (2 <= values["n_bands"] <= MAX_BANDS, f"must be from 2 to {MAX_BANDS}"),
     }
     found = [Problem("CONFIG_VALUE", name, what) for name, (fits, what) in bounds.items() if not fits]
     if values["weight"] is not None and values["weight"] == values["offset"]:
         found.append(Problem("CONFIG_CONFLICT", "offset", "is the column of the weights"))
+    if values["time"] is not None and values["time"] in (values["weight"], values["offset"]):
+        found.append(Problem("CONFIG_CONFLICT", "time", "is the column of the weights or of the offset"))
+    if values["period_scores"] and values["time"] is None:
+        found.append(Problem("CONFIG_CONFLICT", "period_scores", "needs a column of months", "set time"))
     if values["signs"] == "fixed" and not values["expected_sign"]:
         found.append(Problem("CONFIG_CONFLICT", "signs", "fixes signs that expected_sign = false leaves alone"))
     try:

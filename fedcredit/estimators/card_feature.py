@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,11 @@ from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.linear import Encryption, LinearFeature, LinearPartner, LinearShape
 from fedcredit.protocols.moments import MomentsFeature, MomentsShape
 from fedcredit.protocols.scorecard import Chosen, SelectionFeature
-from fedcredit.protocols.tally import CardPoints, TallyShape, feature_role
+from fedcredit.protocols.tally import MAX_LEVELS, CardPoints, TallyShape, feature_role
 
-__all__ = ["FeatureCard", "nearest_of", "tallies_of"]
+__all__ = ["PERIOD", "FeatureCard", "card_shape", "nearest_of", "period_tallies", "tallies_of", "tally_levels"]
+
+PERIOD: Final = "tally.period."
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -57,6 +59,9 @@ class FeatureCard:
             for phase, peers, test in tallies_of(chosen.parties, self.columns.test.shape[1]):
                 if federation.me in peers:
                     await stages.run(phase, Lent, partial(self._tally, phase, peers, part, chosen.columns, test=test))
+            for phase, test in period_tallies(self.params, self.columns.test.shape[1]):
+                peers = chosen.parties
+                await stages.run(phase, Lent, partial(self._tally, phase, peers, part, chosen.columns, test=test))
             if self.params.merged_card:
                 await stages.run("card", Lent, partial(self._tell, part))
         return part
@@ -120,7 +125,8 @@ class FeatureCard:
         federation = self.stages.federation
         of_columns = zip(numbers.tolist(), part.columns, strict=True)
         values = self.columns.points({f: np.array(c.points, np.int64) for f, c in of_columns}, test=test)
-        shape = TallyShape(federation.session(phase), federation.label_party, peers, values.size)
+        levels = tally_levels(phase)
+        shape = TallyShape(federation.session(phase), federation.label_party, peers, values.size, levels)
         points = CardPoints(values, *part.point_range)
         role = feature_role(shape, federation.me, points)
         await federation.run(
@@ -199,3 +205,19 @@ def tallies_of(parties: tuple[PartyId, ...], n_test: int) -> Iterator[tuple[str,
         if len(parties) > 1:
             for number, left_out in enumerate(parties):
                 yield f"tally.without.{number}", tuple(p for p in parties if p != left_out), True
+
+
+def period_tallies(params: ScorecardParams, n_test: int) -> Iterator[tuple[str, bool]]:
+    """The tallies that stability by period takes: phase, whether over rows held out.
+
+    They are as many whatever periods there are, so that nobody learns how many.
+    """
+    if params.period_scores and n_test:
+        yield f"{PERIOD}base", False
+        for number in range(params.periods):
+            yield f"{PERIOD}{number}", True
+
+
+def tally_levels(phase: str) -> int:
+    """In how many steps a tally counts: of periods a quarter of what it counts all rows in."""
+    return MAX_LEVELS // 4 if phase.startswith(PERIOD) else MAX_LEVELS

@@ -12,11 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.credit.glm import fit_logistic
+from fedcredit.credit.periods import MIN_ROWS, Periods
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.selection import Selection, Verdict, by_correlation, by_inflation, by_number, by_significance
 from fedcredit.errors import DataError, PeerError
 from fedcredit.estimators.card_columns import CardColumns
-from fedcredit.estimators.card_feature import card_shape, own_selection, tallies_of
+from fedcredit.estimators.card_feature import (
+    PERIOD,
+    card_shape,
+    own_selection,
+    period_tallies,
+    tallies_of,
+    tally_levels,
+)
 from fedcredit.estimators.card_records import FiguresRecord, FittedLabel, MomentsRecord, PartsRecord, TallyRecord
 from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.scorecard_part import CardPart, OtherPart, part_of_peer
@@ -42,11 +50,15 @@ COMPARED: Final = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CardRows:
-    """What the label party alone knows of rows. Shapes: labels, weights, offset (n,)."""
+    """What the label party alone knows of rows; `periods` says when they are from.
+
+    Shapes: labels, weights, offset (n,).
+    """
 
     labels: U8 = field(repr=False)
     weights: F64 | None = field(repr=False, default=None)
     offset: F64 | None = field(repr=False, default=None)
+    periods: Periods | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,12 +315,32 @@ class LabelCard:
                 points = CardPoints(np.zeros_like(points.values), 0, 0)
             record = await self.stages.run(phase, TallyRecord, partial(self._tally, phase, peers, points, rows.labels))
             found[phase] = record.tally()
+        for phase, test in period_tallies(self.params, self.columns.test.shape[1]) if parties else ():
+            points = await asyncio.to_thread(partial(self.points, part, test=test))
+            labels = np.zeros(points.values.size, np.uint8)
+            counted = self._from_period(phase) if test else None
+            of = partial(self._tally, phase, parties, points, labels, counted)
+            found[phase] = (await self.stages.run(phase, TallyRecord, of)).tally()
         return found
 
-    async def _tally(self, phase: str, peers: tuple[PartyId, ...], points: CardPoints, labels: U8) -> TallyRecord:
+    def _from_period(self, phase: str) -> U8:
+        """Which rows held out are of the period of a tally: none, if there are too few."""
+        periods, number = self.test.periods, int(phase.removeprefix(PERIOD))
+        assert periods is not None, "the label party has a column of months"
+        of: U8 = (periods.codes == number).astype(np.uint8)
+        return of if of.sum() >= MIN_ROWS else np.zeros_like(of)
+
+    async def _tally(
+        self,
+        phase: str,
+        peers: tuple[PartyId, ...],
+        points: CardPoints,
+        labels: U8,
+        counted: U8 | None = None,
+    ) -> TallyRecord:
         federation = self.stages.federation
-        shape = TallyShape(federation.session(phase), self._me, peers, labels.size)
-        steps = TallyLabel(shape, points, labels).steps(federation.randomness)
+        shape = TallyShape(federation.session(phase), self._me, peers, labels.size, tally_levels(phase))
+        steps = TallyLabel(shape, points, labels, counted).steps(federation.randomness)
         tally = await federation.run(self.stages.channel(phase), steps, peers=peers)
         return TallyRecord(tally.low, tally.step, tally.counts)
 

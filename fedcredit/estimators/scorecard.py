@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.credit.metrics import rank_curve
+from fedcredit.credit.periods import PeriodIndex, Periods, banded, by_period, index_of
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.estimators.binning import Binning
 from fedcredit.estimators.card_columns import CardColumns
-from fedcredit.estimators.card_feature import FeatureCard
+from fedcredit.estimators.card_feature import PERIOD, FeatureCard
 from fedcredit.estimators.card_label import CardRows, LabelCard, LabelOutcome
 from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.federation import Federation
@@ -111,6 +112,8 @@ class Scorecard:
         features = dict(columns)
         for apart in params.apart if federation.is_label_party else ():
             features.pop(apart, None)
+        features.pop(params.time or "", None)
+        periods = await asyncio.to_thread(periods_of, params, columns, held.columns, required=federation.is_label_party)
         binning = Binning(params.bins, groupsum=self.groupsum)
         await binning.fit(federation, features, label, n_rows=n_rows, name=name, run_stage=run_stage, progress=progress)
         self.columns_, self.seconds_ = binning.columns_, stages.seconds
@@ -125,7 +128,8 @@ class Scorecard:
             self.stability_ = [(name, federation.me, i) for name, i in zip(names, index.tolist(), strict=True)]
             self.part_ = await FeatureCard(params, own, stages, encryption).run(model)
         else:
-            train, test = rows_of(params, columns, label), rows_of(params, held.columns, held.label)
+            train = rows_of(params, columns, label)
+            test = replace(rows_of(params, held.columns, held.label), periods=periods)
             table = CardTable(federation.me, own.columns, binning.foreign_)
             self.binning_ = binning
             card = LabelCard(params, own, table, train, test, stages, encryption)
@@ -135,6 +139,7 @@ class Scorecard:
             self.stability_ = [(column.name, column.party, i) for column, i in listed]
             self.alone_ = await self._alone(federation, own, train, test)
         stages.seconds.update(binning.seconds_)
+        self.periods_ = await asyncio.to_thread(self._by_period, own, periods)
         return self
 
     def transform(self, columns: Mapping[str, Column], n_rows: int) -> F64:
@@ -225,13 +230,28 @@ class Scorecard:
         y, points = spread(tally)
         return rank_curve(y, -points).auc
 
+    def _by_period(self, own: CardColumns, periods: Periods | None) -> dict[str | None, tuple[PeriodIndex, ...]]:
+        """How far this party's columns of the card have moved in each period; under None the total, where known."""
+        if periods is None or not own.test.shape[1]:
+            return {}
+        places = {column.column.name: f for f, column in enumerate(own.columns)}
+        found: dict[str | None, tuple[PeriodIndex, ...]] = {}
+        outcome: LabelOutcome | None = getattr(self, "outcome_", None)
+        if outcome is not None and (total := _total_by_period(outcome, periods)):
+            found[None] = total
+        for column in self.part_.columns:
+            f = places[column.name]
+            expected = np.bincount(own.train[f], minlength=own.bins(f).n_bins)
+            found[column.name] = by_period(expected, own.test[f].astype(np.int64), periods)
+        return found
+
     async def _alone(
         self, federation: Federation, own: CardColumns, train: CardRows, test: CardRows
     ) -> LabelOutcome | None:
         """What the label party's own columns give by the same rules."""
         table = CardTable(federation.me, own.columns, ())
         stages = Stages(replace(federation, feature_parties=()), "alone", run_at_once)
-        params = replace(self._checked, merged_card=False)
+        params = replace(self._checked, merged_card=False, period_scores=False)
         card = LabelCard(params, own, table, train, test, stages)
         try:
             return await card.run("alone")
@@ -239,6 +259,42 @@ class Scorecard:
             if error.code not in ("NO_COLUMNS_LEFT", "LABEL_SEPARABLE"):
                 raise
             return None
+
+
+def periods_of(
+    params: ScorecardParams, columns: Mapping[str, Column], held: Mapping[str, Column], *, required: bool
+) -> Periods | None:
+    """When the rows held out are from, at a party that has a column that says it.
+
+    Raises: DataError COLUMN_MISSING at the label party if it has none, VALUE_INVALID.
+    """
+    if params.time is None:
+        return None
+    if params.time not in columns:
+        if required and params.period_scores:
+            what = "is no column of the label party's table"
+            raise DataError(Problem("COLUMN_MISSING", f"time: {params.time}", what, "name one, or leave the key out"))
+        return None
+    if params.time not in held:
+        return None
+    column = held[params.time]
+    return Periods.of(params.time, column.values, column.levels, params.periods)
+
+
+def _total_by_period(outcome: LabelOutcome, periods: Periods) -> tuple[PeriodIndex, ...]:
+    """The same of the total points: from tallies, or of a card that is all the label party's own, from its rows."""
+    rows = periods.rows.tolist()
+    if base := outcome.tallies.get(f"{PERIOD}base"):
+        counts = [outcome.tallies[f"{PERIOD}{place}"].counts[:, 0] for place in range(len(rows))]
+        expected, *actual = banded(base.counts[:, 0], *counts)
+        told = zip(periods.names, rows, actual, strict=True)
+        return tuple(PeriodIndex(name, n, index_of(expected, of)) for name, n, of in told)
+    if outcome.part.others:
+        return ()
+    train, test = outcome.own_points
+    edges = np.unique(np.quantile(train, np.linspace(0, 1, 11)[1:-1], method="lower"))
+    bands = np.searchsorted(edges, test, side="right")
+    return by_period(np.bincount(np.searchsorted(edges, train, side="right"), minlength=edges.size + 1), bands, periods)
 
 
 def spread(tally: Tally) -> tuple[U8, F64]:

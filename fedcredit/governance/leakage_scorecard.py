@@ -41,6 +41,16 @@ def scorecard_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Disclo
             (label,),
             f"{model.name}: selection",
         )
+        if model.period_scores:
+            yield Disclosure(
+                "scorecard.periods",
+                (label,),
+                "how many rows held out of each period have each total of points, rounded to at most 32 steps, in "
+                "periods of 50 rows and more; and the same over the training rows. Of no row its total; but where a "
+                "step has few rows, the label party's own points may tell it which rows these are",
+                (party,),
+                f"{model.name}: stability by period",
+            )
         if model.merged_card:
             yield Disclosure(
                 "scorecard.card",

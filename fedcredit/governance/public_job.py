@@ -25,6 +25,8 @@ class PublicModel:
     merged_card: bool = False
     fixed_signs: bool = False
     """Of a fit whose coefficients must not leave their side of 0."""
+    period_scores: bool = False
+    """Of a scorecard, whether its scores are told period by period."""
     tables: frozenset[str] = frozenset()
     """Of statistics, which of `STATISTICS_SHOW` there are."""
     groupsum: frozenset[str] = frozenset({"onehot"})

@@ -86,6 +86,7 @@ def label_figures(context: ModelContext, card: Scorecard, params: ScorecardParam
         "cutoffs": bands.cutoff_table(counts),
         "contribution": _contribution(context, card, test, (y_test, points_test)),
         "column_stability": _stability(context, card),
+        "periods": _periods(context, card),
         "card": _card(
             context, [(party, table.numbers(party).size) for party in (context.me, *context.feature_parties)]
         ),
@@ -107,6 +108,7 @@ def own_figures(context: ModelContext, card: Scorecard, params: ScorecardParams)
         "scale": _scale(params),
         "points": _points(part, card.columns_),
         "column_stability": _stability(context, card),
+        "periods": _periods(context, card),
         "card": _card(context, [(context.me, len(part.columns))]),
     }
 
@@ -257,6 +259,18 @@ def _stability(context: ModelContext, card: Scorecard) -> list[Row]:
             shift = points_shift(counted[0], counted[1], np.array(column.points, np.int64))
         found.append({"party": party, "column": name, "index": index, "points_shift": shift})
     return sorted(found, key=lambda row: -row["index"])
+
+
+def _periods(context: ModelContext, card: Scorecard) -> list[Row]:
+    """Stability of the total points, where known, and of each of this party's columns of the card, by period."""
+    return [
+        {
+            "party": None if name is None else context.me,
+            "column": name,
+            "periods": [{"period": of.period, "rows": of.rows, "index": of.index} for of in found],
+        }
+        for name, found in card.periods_.items()
+    ]
 
 
 def _card(context: ModelContext, columns: Sequence[tuple[PartyId, int]]) -> Row:

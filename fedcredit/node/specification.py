@@ -157,6 +157,7 @@ class ModelEntry(Section):
             iv_disclosure=told,
             merged_card=merged,
             fixed_signs=signs,
+            period_scores=self.params.get("period_scores", False) is not False,
             tables=self._tables(),
         )
 

@@ -31,7 +31,7 @@ from fedcredit.report.figures import (
 )
 from fedcredit.report.parties import Parties
 from fedcredit.report.scorecard import show_card, show_coefficients, show_costs, show_points, show_selection
-from fedcredit.report.stability import show_stability
+from fedcredit.report.stability import period_series, show_periods, show_stability
 from fedcredit.report.statistics import show_tables, table_series
 
 __all__ = ["chart_series", "outcomes", "show_model"]
@@ -73,6 +73,7 @@ def show_model(model: Mapping[str, Any], index: int, parties: Parties) -> Sectio
         "coefficients": show_coefficients(model, parties),
         "selection": show_selection(model, parties),
         "column_stability": show_column_stability(model, parties),
+        "periods": show_periods(model),
         "statistics": show_tables(model, parties),
         "phases": _phases(records(model.get("phases"))),
         "cost": {
@@ -94,6 +95,7 @@ def chart_series(model: Mapping[str, Any], parties: Parties) -> Section:
         "ks": number(model.get("ks")),
         "bins": bin_series(model),
         **decision_series(model),
+        **period_series(model),
         "tables": table_series(model),
         **{key: model.get(key) for key in _CHARTS if model.get(key)},
     }

@@ -92,7 +92,7 @@ def known_leakage() -> frozenset[str]:
         for how in get_args(IvDisclosure)
     ]
     others.append(PublicModel(name="logistic", kind="logistic"))
-    others.append(PublicModel(name="card", kind="scorecard", merged_card=True, fixed_signs=True))
+    others.append(PublicModel(name="card", kind="scorecard", merged_card=True, fixed_signs=True, period_scores=True))
     others.append(PublicModel(name="statistics", kind="statistics", hide_nodes=True, tables=STATISTICS_SHOW))
     for hide_nodes, receiver_only, time_split, size_only, unbalanced in itertools.product((False, True), repeat=5):
         job = PublicJob(

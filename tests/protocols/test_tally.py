@@ -38,6 +38,7 @@ class Case:
         ]
         self.labels = (rng.random(n) < 0.3).astype(np.uint8)
         self.n, self.levels = n, levels
+        self.counted: np.ndarray | None = None
 
     @property
     def shape(self) -> TallyShape:
@@ -45,7 +46,7 @@ class Case:
 
     def roles(self, seed: int = 1) -> dict[PartyId, Steps[Any]]:
         shape = self.shape
-        roles = {BANK: TallyLabel(shape, self.points[0], self.labels).steps(insecure_seeded(seed, BANK))}
+        roles = {BANK: TallyLabel(shape, self.points[0], self.labels, self.counted).steps(insecure_seeded(seed, BANK))}
         roles[TAX] = TallyPartner(shape, self.points[1]).steps(insecure_seeded(seed, TAX))
         for peer, points in zip(shape.further, self.points[2:], strict=True):
             roles[peer] = TallyFeature(shape, peer, points).steps(insecure_seeded(seed, peer))
@@ -83,6 +84,21 @@ def test_the_counts_are_those_of_the_pooled_totals(name: str) -> None:
     assert found.low == sum(p.low for p in case.points)
     assert found.scores[1] - found.scores[0] == found.step
     assert [outcome.results[peer] for peer in case.shape.peers] == [None] * len(case.shape.peers)
+
+
+def test_rows_that_are_left_out_are_counted_nowhere_and_nobody_sees_which() -> None:
+    whole, some, none = (Case(((10, 60), (-40, 35), (0, 9)), levels=64) for _ in range(3))
+    some.counted = (np.arange(some.n) % 3 == 0).astype(np.uint8)
+    none.counted = np.zeros(none.n, np.uint8)
+    a, b, c = play(whole), play(some), play(none)
+    assert a.traffic == b.traffic == c.traffic
+    found = b.results[BANK]
+    left = Case(((0, 0),))
+    left.points = [CardPoints(p.values[some.counted > 0], p.low, p.high) for p in some.points]
+    left.labels, left.levels = some.labels[some.counted > 0], some.levels
+    assert np.array_equal(found.counts, left.in_the_clear(found.step))
+    assert found.counts.sum() == some.counted.sum()
+    assert not c.results[BANK].counts.any()
 
 
 def test_a_step_of_one_point_rounds_nothing() -> None:
@@ -241,6 +257,9 @@ def test_points_and_labels_that_are_none_are_refused() -> None:
         lambda: TallyPartner(shape, CardPoints(zeros[1:], 0, 1)),
         lambda: TallyLabel(shape, card, np.zeros(n - 1, np.uint8)),
         lambda: TallyLabel(shape, card, np.full(n, 2, np.uint8)),
+        lambda: TallyLabel(shape, card, np.zeros(n, np.uint8), np.zeros(n - 1, np.uint8)),
+        lambda: TallyLabel(shape, card, np.zeros(n, np.uint8), np.full(n, 2, np.uint8)),
+        lambda: TallyLabel(shape, card, np.zeros(n, np.uint8), np.zeros(n, np.int64)),  # type: ignore[arg-type]
         lambda: TallyFeature(shape, TAX, card),
         lambda: TallyFeature(shape, POWER, card),
     ):

@@ -17,7 +17,7 @@ from fedcredit.report.page import build_page
 
 KEYS = (
     "columns", "selection", "coefficients", "fit", "scale", "points", "bands", "cutoffs", "contribution",
-    "column_stability", "card",
+    "column_stability", "card", "periods",
 )  # fmt: skip
 
 
@@ -190,6 +190,28 @@ def test_columns_have_the_lights_of_the_score(index: float | None, light: str | 
     told = [{"party": "bank", "column": "a", "index": index, "points_shift": None}]
     (row,) = model_of(column_stability=told)["column_stability"]["rows"]
     assert row["light"] == light
+
+
+def test_stability_by_period_is_a_table_and_a_plot() -> None:
+    def of(*indexes: float | None) -> list[dict[str, Any]]:
+        return [{"period": f"2024-0{k + 1}", "rows": 100 * k, "index": i} for k, i in enumerate(indexes)]
+
+    told = [
+        {"party": "bank", "column": "a", "periods": of(None, 0.02, 0.31)},
+        {"party": None, "column": None, "periods": of(None, 0.12, 0.01)},
+        {"party": "bank", "column": "short", "periods": of(0.1)},
+    ]
+    section = model_of(periods=told)["periods"]
+    assert section["names"] == ["2024-01", "2024-02", "2024-03"]
+    assert [row["column"] for row in section["rows"]] == ["a", "total points"]
+    assert [cell["light"] for cell in section["rows"][0]["cells"]] == [None, "stable", "shifted"]
+    (series,) = build_page(job(periods=told))["charts"]
+    assert [line["name"] for line in series["periods"]["lines"]] == ["total points", "a"]
+    assert series["periods"]["lines"][1]["index"] == [None, 0.02, 0.31]
+    page = shown(job(periods=told))
+    assert "By period" in page
+    assert "0.310" in page
+    assert model_of(periods=[])["periods"] is None
 
 
 def test_a_party_of_the_contribution_alone_has_its_colour() -> None:

@@ -13,7 +13,7 @@ from scorecard_cases import BANK, TAX, WATER, Case, Kept, made, numbers, play
 from sklearn.base import clone
 
 from fedcredit.credit.glm import fit_logistic
-from fedcredit.credit.metrics import rank_curve
+from fedcredit.credit.metrics import rank_curve, stability_index
 from fedcredit.crypto.paillier_checks import insecure_profile
 from fedcredit.errors import ConfigError, DataError, PeerError
 from fedcredit.estimators import CardPart, Federation, Scorecard
@@ -251,6 +251,57 @@ def test_fixed_signs_give_the_constrained_fit_of_the_pooled_table(parties: int) 
 def negative_likelihood(b: np.ndarray, design: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     z = design @ b
     return float(np.sum(np.logaddexp(0, z) - y * z)), design.T @ (1 / (1 + np.exp(-z)) - y)
+
+
+def test_stability_by_month_is_told_where_the_columns_are() -> None:
+    case = made(2, n=2400, n_held=2400)
+    months = np.repeat([202401.0, 202402.0, 202403.0, 202404.0], [800, 800, 780, 20])
+    for columns, n in ((case.columns, 2400), (case.held, 2400)):
+        columns[BANK]["month"] = numbers("month", months if columns is case.held else np.full(n, 202312.0))
+        columns[TAX]["month"] = columns[BANK]["month"]
+    late = months == 202403
+    case.held[TAX]["turnover"].values[late] += 2.0
+    case.held[BANK]["own"].values[months == 202402] -= 1.5
+    cards = play(case, time="month", periods=5, period_scores=True, max_stability=10)
+    assert {"month"}.isdisjoint({name for of in names(cards).values() for name in of})
+    bank, tax = cards[BANK].periods_, cards[TAX].periods_
+    assert set(bank) == {None, "own"}
+    assert set(tax) == set(names(cards)[TAX])
+    assert [(of.period, of.rows) for of in tax["turnover"]] == [
+        ("202401", 800), ("202402", 800), ("202403", 780), ("202404", 20)
+    ]  # fmt: skip
+    assert [of.index is None for of in tax["turnover"]] == [False, False, False, True]
+    first, second, third = (of.index or 0.0 for of in tax["turnover"][:3])
+    assert max(first, second) < 0.1 < 1.0 < third
+    calm, moved, third = (of.index or 0.0 for of in bank["own"][:3])
+    assert max(calm, third) < 0.1 < 0.5 < moved
+    # The total points are those of the rows in one place, but for the steps that each party's are rounded to.
+    totals = [
+        sum(cards[p].part_.totals(cards[p].points(of[p], 2400)) for p in case.parties)
+        for of in (case.columns, case.held)
+    ]
+    edges = np.quantile(totals[0], np.linspace(0, 1, 11)[1:-1])
+    counts = [
+        np.bincount(np.searchsorted(edges, of), minlength=10)
+        for of in (totals[0], *(totals[1][months == m] for m in np.unique(months)))
+    ]
+    for told, actual in zip(bank[None][:3], counts[1:], strict=False):
+        assert told.index == pytest.approx(
+            stability_index(counts[0].astype(float), actual.astype(float)), rel=0.3, abs=0.02
+        )
+    assert bank[None][3].index is None
+    tallies = cards[BANK].outcome_.tallies
+    assert [tallies[f"tally.period.{k}"].counts.sum() for k in range(5)] == [800, 800, 780, 0, 0]
+    # Without being asked for, nothing of it is computed between parties.
+    alone = play(case, time="month", max_stability=10)
+    assert set(alone[BANK].periods_) == {"own"}
+    assert not [phase for phase in alone[BANK].outcome_.tallies if "period" in phase]
+
+
+def test_scores_by_month_take_a_column_of_months() -> None:
+    with pytest.raises(DataError) as caught:
+        play(made(2, n=1500, n_held=300), time="month", period_scores=True)
+    assert caught.value.code == "COLUMN_MISSING"
 
 
 def test_a_job_with_fixed_signs_goes_on_with_the_same_card() -> None:

@@ -55,6 +55,8 @@ class Tally:
 class TallyLabel:
     """Learns how the total points of good and of bad rows are spread. Shapes: labels (n,), 0 or 1 (bad).
 
+    `counted` (n,), 0 or 1, is which rows are counted, all unless given; nobody else learns which.
+
     Reveals: to this party, how many good and how many bad rows have each total level of points, at most 128 levels; the
     fewest and the most points that each feature party's card gives. Of no row its total; but where a level has few
     rows, or the range of the others' points leaves little room, its own points and labels may tell which rows they are.
@@ -64,11 +66,15 @@ class TallyLabel:
     shape: TallyShape
     points: CardPoints = field(repr=False)
     labels: U8 = field(repr=False)
+    counted: U8 | None = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
         self.shape.refuse_points(self.points)
         if self.labels.shape != (self.shape.n_rows,) or self.labels.dtype != np.uint8 or (self.labels > 1).any():
             raise ValueError(f"TallyLabel: labels are {self.labels.shape} {self.labels.dtype}, or not 0 and 1")
+        of = self.counted
+        if of is not None and (of.shape != self.labels.shape or of.dtype != np.uint8 or (of > 1).any()):
+            raise ValueError(f"TallyLabel: rows to count are {of.shape} {of.dtype}, or not 0 and 1")
 
     def steps(self, randomness: Randomness) -> Steps[Tally]:
         """Tally. Raises: PeerError SHAPE, COUNTS_INVALID, and of group-by-sum."""
@@ -90,11 +96,15 @@ class TallyLabel:
             raise PeerError(shape.partner, shape.step, "sent sums of another number of levels", "SHAPE")
         return Tally(low, step, self._counts(sums.words - share))
 
+    @property
+    def _counted(self) -> U8:
+        return np.ones_like(self.labels) if self.counted is None else self.counted
+
     def _share(self, part: U8, randomness: Randomness) -> Steps[U64]:
         """Our share of the sums by total level: (levels,)."""
         shape = self.shape
         asker = yield from onehot.set_up_asker(shape.grouping, randomness)
-        values = np.uint64(1 << _BAD_BITS) + self.labels
+        values = (np.uint64(1 << _BAD_BITS) + self.labels) * self._counted.astype(np.uint64)
         total = np.zeros(shape.levels, np.uint64)
         for number, rows in shape.blocks():
             at = rows_of(rows)
@@ -109,7 +119,8 @@ class TallyLabel:
         bad = (sums & np.uint64((1 << _BAD_BITS) - 1)).astype(np.int64)
         # Each count is bounded by the total before they are summed, so no sum overflows.
         sound = (bad <= rows).all() and (rows <= self.shape.n_rows).all()
-        if not sound or [rows.sum(), bad.sum()] != [self.shape.n_rows, int(self.labels.sum(dtype=np.int64))]:
+        due = [int(self._counted.sum(dtype=np.int64)), int((self.labels * self._counted).sum(dtype=np.int64))]
+        if not sound or [rows.sum(), bad.sum()] != due:
             what = "counted other rows than there are"
             raise PeerError(self.shape.partner, self.shape.step, what, "COUNTS_INVALID")
         return np.stack([rows - bad, bad], axis=1)

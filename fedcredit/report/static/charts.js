@@ -187,6 +187,18 @@
       return option;
     },
 
+    periods(m) {
+      const p = m.periods, colours = [navy, joint, bad, good, "#009e73", "#69737d"];
+      const option = frame({
+        legend: legend(p.lines.map((l) => l.name)), grid: { left: 60, right: 24, top: 40, bottom: 34 },
+        xAxis: { type: "category", data: p.names, axisTick: { show: false }, axisLine: { lineStyle: { color: "#9aa5b1" } }, axisLabel: { color: soft, fontSize: 11, hideOverlap: true } },
+        yAxis: axis("index", { min: 0, nameGap: 44 }),
+        series: p.lines.map((l, i) => path(l.name, l.index, colours[i % colours.length], { showSymbol: true, symbol: "circle", symbolSize: 6 })),
+      });
+      option.tooltip = tip(option.tooltip, (r) => r.name, (r) => fixed(r.value));
+      return option;
+    },
+
     bins(m, item) {
       const b = m.bins[item], some = (list) => (list || []).some((v) => v !== null && v !== undefined);
       // What is drawn beside the rows is what this party knows of a bin: its bad rate, its weight of evidence, or nothing.
