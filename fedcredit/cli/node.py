@@ -79,11 +79,13 @@ def fsck(
 ) -> None:
     """Check everything that the node of FOLDER has kept, and change nothing. The node must not run.
 
-    The store and its checkpoints, the audit log against the store, the results on disk: exit status 65 and every
-    problem if there is any.
+    The store and its checkpoints; the audit logs, of jobs and of answers, against the store and against what peers have
+    signed; what this node keeps of its peers' logs; the results on disk: exit status 65 and every problem if there is
+    any.
     """
     from fedcredit.node.server import check_kept
 
     found = check_kept(folder)
     counts = f"{found.jobs} jobs, {found.stages} stages, {found.files} result files, {found.entries} audit entries"
+    counts += f", heads of {found.heads} logs of peers"
     typer.echo(f"whole: {counts}")

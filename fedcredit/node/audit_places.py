@@ -34,6 +34,7 @@ from fedcredit.governance.audit_proof import (
 )
 from fedcredit.governance.witness import MAX_FILE_BYTES, Witnessed, WitnessedHeads
 from fedcredit.ids import PartyId
+from fedcredit.node.audit_checks import BatchChecks
 from fedcredit.node.audit_scan import CHECKPOINT, WITNESSED, Scan, scan_log
 from fedcredit.node.pki import load_certificate
 from fedcredit.node.signing import AUDIT_WITNESS, verify_audit_head, verify_with
@@ -71,12 +72,20 @@ class LogPlace:
         return origin_of(self.party, self.log)
 
     def scan(self, known: Sequence[SignedHead] = (), see: Callable[[bytes, int], object] | None = None) -> Scan:
-        """Check the log, and that it continues each of the heads that were kept elsewhere.
+        """Check the log, with the checks of its batches, and that it continues each of the heads kept elsewhere.
 
         Raises: AuditBroken (AUDIT_*), ConfigError (AUDIT_UNAVAILABLE).
         """
+        sees = [] if see is None else [see]
+        if self.log == VERIFY_LOG:
+            sees.append(BatchChecks(self.folder).see)
+
+        def all_see(block: bytes, first: int) -> None:
+            for one in sees:
+                one(block, first)
+
         try:
-            found = scan_log(self.folder, self.origin, self.verify, see=see or (lambda _block, _first: None))
+            found = scan_log(self.folder, self.origin, self.verify, see=all_see)
         except OSError as error:
             raise _unreadable(self.folder, error) from error
         for signed in known:

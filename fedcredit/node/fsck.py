@@ -1,4 +1,5 @@
-"""Whether a node's folder is whole: its store, its audit log against the store, its results on disk against both.
+"""Whether a node's folder is whole: its store, its audit logs against the store and against what peers have signed of
+them, the heads that it has signed itself, its results on disk against the store.
 
 Reads everything and changes nothing. Not while the node runs: what is between two writes then would look broken.
 """
@@ -10,27 +11,36 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+
 from fedcredit.errors import ConfigError, DataError, FedcreditError, Problem
-from fedcredit.governance.audit import AuditBroken, Head
-from fedcredit.node.audit_scan import Verifier, scan_log
+from fedcredit.governance.audit import VERIFY_LOG, AuditBroken, Head, continues, origin_of
+from fedcredit.governance.audit_proof import check_signature
+from fedcredit.node.audit_checks import BatchChecks
+from fedcredit.node.audit_places import read_witnessed
+from fedcredit.node.audit_scan import WITNESSED, Verifier, scan_log
 from fedcredit.node.own_store import lock_folder, store_url
+from fedcredit.node.signing import verify_audit_head
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState, Store
+from fedcredit.node.store.witness import SeenHead
 from fedcredit.runtime.config import PartyFile
+from fedcredit.transport.identity import CERTIFICATE_ERRORS
 
-__all__ = ["Checked", "check_audit", "check_folder", "check_results", "check_store"]
+__all__ = ["Checked", "check_audit", "check_folder", "check_heads", "check_results", "check_store"]
 
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """How much was looked at and found whole."""
+    """How much was looked at and found whole. `entries` are those of all audit logs, `heads` those of peers."""
 
     jobs: int
     stages: int
     files: int
     entries: int
+    heads: int
 
 
 def check_folder(config: PartyFile, verifier: Callable[[], Verifier]) -> Checked:
@@ -45,14 +55,18 @@ def check_folder(config: PartyFile, verifier: Callable[[], Verifier]) -> Checked
             raise DataError(error.problems) from None
         try:
             problems = check_store(store) + check_results(store, config.folder / "jobs")
-            entries, wrong = check_audit(store, config.folder / "audit", config.me, verifier)
+            entries = 0
+            for log, folder in (("", config.folder), (VERIFY_LOG, config.folder / VERIFY_LOG)):
+                found, wrong = check_audit(store, folder / "audit", origin_of(config.me, log), verifier)
+                entries, problems = entries + found, problems + wrong
+            heads, wrong = check_heads(store)
             problems += wrong
             if problems:
                 raise DataError(problems)
             jobs = store.jobs.all()
             stages = sum(len(store.stages.all(job.id)) for job in jobs)
             files = sum(len(store.results.files(job.id)) for job in jobs)
-            return Checked(len(jobs) + len(store.platform.all()), stages, files, entries)
+            return Checked(len(jobs) + len(store.platform.all()), stages, files, entries, heads)
         finally:
             store.close()
 
@@ -65,17 +79,37 @@ def check_store(store: Store) -> list[Problem]:
 
 
 def check_audit(store: Store, folder: Path, origin: str, verifier: Callable[[], Verifier]) -> tuple[int, list[Problem]]:
-    """The number of entries in an audit log, and what is wrong with it, or with it beside the head in the store."""
+    """The number of entries in an audit log, and what is wrong with it, with it beside the head in the store, with the
+    checks of its batches, or with what peers have signed of it."""
     kept = store.heads.of(origin)
     if kept is None and not any((folder / name).exists() for name in ("checkpoint", "entries.jsonl")):
         return 0, []  # a node that never ran, or not long enough to begin its log
     try:
-        found = scan_log(folder, origin, verifier(), None if kept is None else Head(origin, *kept))
+        known, verify, checks = None if kept is None else Head(origin, *kept), verifier(), BatchChecks(folder)
+        found = scan_log(folder, origin, verify, known, see=checks.see)
+        for one in read_witnessed(folder).heads:
+            if one.signed.head.origin != origin:
+                raise AuditBroken("AUDIT_WITNESS", f"{folder / WITNESSED}", f"heads of another log than {origin}")
+            continues(found.leaves, check_signature(one.signed, verify))
     except (AuditBroken, ConfigError) as error:
         return 0, list(error.problems)
     except OSError as error:
         return 0, [Problem("AUDIT_UNAVAILABLE", str(folder), error.strerror or "cannot be read")]
     return found.tree.size, []
+
+
+def check_heads(store: Store) -> tuple[int, list[Problem]]:
+    """The number of peers' logs whose heads this node has signed, and what is wrong with what it keeps of them."""
+    problems, seen = list[Problem](), 0
+    try:
+        for head in store.witness.all():
+            seen += 1
+            problems += _signature(head)
+        for fork in store.witness.forks():
+            problems += [*_signature(fork.shown), *_signature(fork.kept)]
+    except FedcreditError as error:
+        problems += error.problems
+    return seen, problems
 
 
 def check_results(store: Store, folder: Path) -> list[Problem]:
@@ -85,6 +119,15 @@ def check_results(store: Store, folder: Path) -> list[Problem]:
         return [problem for job in jobs for problem in _result(store, job, folder / job.id / "result")]
     except FedcreditError as error:
         return list(error.problems)
+
+
+def _signature(seen: SeenHead) -> Iterator[Problem]:
+    try:
+        certificate = x509.load_der_x509_certificate(seen.certificate)
+        check_signature(seen.signed, lambda signature, body: verify_audit_head(certificate, signature, body))
+    except (*CERTIFICATE_ERRORS, AuditBroken):
+        where = f"head of {seen.signed.head.origin}"
+        yield Problem("STORE_INCONSISTENT", where, "is not signed by the key that was kept with it")
 
 
 def _specification(job: JobRow) -> Iterator[Problem]:

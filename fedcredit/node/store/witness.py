@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from fedcredit import failpoints
-from fedcredit.governance.audit import SignedHead
+from fedcredit.governance.audit import Head, SignedHead
 from fedcredit.governance.witness import Judgement, Verdict
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
+from fedcredit.runtime.state import state_invalid
 
 __all__ = ["MAX_FORKS", "Fork", "SeenHead", "SeenHeads"]
 
@@ -68,6 +69,11 @@ class SeenHeads:
         with self._database.reading() as connection:
             return _kept(connection, origin)
 
+    def all(self) -> list[SeenHead]:
+        """The last head of each log that was signed here. Raises: FedcreditError (STATE_INVALID, AUDIT_HEAD)."""
+        with self._database.reading() as connection:
+            return [_seen(row) for row in connection.execute(_heads.select().order_by(_heads.c.origin))]
+
     def forks(self, *, unrecorded: bool = False) -> list[Fork]:
         """Heads that did not follow, by log and size; with `unrecorded`, those that are not in the audit log yet."""
         wanted = _forks.select().order_by(_forks.c.origin, _forks.c.size, _forks.c.root)
@@ -122,10 +128,17 @@ def _same(shown: SeenHead) -> sa.ColumnElement[bool]:
 
 def _kept(connection: sa.Connection, origin: str) -> SeenHead | None:
     row = connection.execute(_heads.select().where(_heads.c.origin == origin)).first()
-    return None if row is None else SeenHead(SignedHead.decode(bytes(row.signed)), bytes(row.certificate))
+    return None if row is None else _seen(row)
+
+
+def _seen(row: sa.Row[tuple[object, ...]]) -> SeenHead:
+    signed = SignedHead.decode(bytes(row.signed))
+    if signed.head != Head(str(row.origin), row.size, bytes(row.root)):
+        raise state_invalid(f"the head of {row.origin} is another than the one signed")
+    return SeenHead(signed, bytes(row.certificate))
 
 
 def _fork(row: sa.Row[tuple[object, ...]]) -> Fork:
-    shown = SeenHead(SignedHead.decode(bytes(row.signed)), bytes(row.certificate))
+    shown = _seen(row)
     kept = SeenHead(SignedHead.decode(bytes(row.kept)), bytes(row.kept_certificate))
     return Fork(str(row.how), shown, kept)
