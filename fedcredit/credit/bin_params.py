@@ -42,7 +42,7 @@ class BinParams:
     `method`: "optimal" and "chimerge" join `prebins` small bins of about equal numbers of rows, "quantile" and "width"
     cut at most `max_bin` bins at once. `monotone` and the limits of optimal bins are those of `BinLimits`, `p_value`
     that of `chi_merge`. No bin has fewer than `min_rows` rows, `min_events` bad or `min_non_events` good ones; `small`
-    says whether such a bin is joined or its column refused. `iv_disclosure`: see `told_iv`.
+    says whether such a bin is joined or its column refused. `iv_disclosure`: see `woe.IvDisclosure`.
 
     Raises: ConfigError listing every problem (CONFIG_TYPE, CONFIG_VALUE, CONFIG_FLOOR; from `from_mapping` also
     CONFIG_UNKNOWN_KEY with the nearest known key, and CONFIG_CONFLICT for one that the method does not look at).
@@ -62,7 +62,7 @@ class BinParams:
     turn_gain: float = 0.1
     p_value: float = 0.05
     small: Literal["merge", "refuse"] = "merge"
-    iv_disclosure: IvDisclosure = "rounded"
+    iv_disclosure: IvDisclosure = "none"
 
     def __post_init__(self) -> None:
         if problems := _problems({field.name: getattr(self, field.name) for field in fields(self)}):

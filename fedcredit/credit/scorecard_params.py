@@ -45,10 +45,11 @@ _CHOICES = {"reference": Reference, "signs": Signs}
 class ScorecardParams:
     """How a scorecard is made. A value of this type is valid.
 
-    `bins`: how columns are binned; their owners are told WOE and IV exactly, since points say as much. Columns stay
-    with an information value from `iv_min` to `iv_max`, a share of at most `max_missing` missing, a stability index
-    between the rows to train on and those held out of at most `max_stability`; of two that correlate by more than
-    `max_correlation` the better one; none with a variance inflation above `max_inflation`; `max_features` at most.
+    `bins`: how columns are binned; their owners are told "coarse" or "exact" weights of evidence, since points say as
+    much. Columns stay with an information value from `iv_min` to `iv_max`, with "coarse" those that say more than
+    chance does, with a share of at most `max_missing` missing, a stability index between the rows to train on and those
+    held out of at most `max_stability`; of two that correlate by more than `max_correlation` the better one; none with
+    a variance inflation above `max_inflation`; `max_features` at most.
     `stepwise`: columns leave while their p-value is above `leave`, and come back below `enter`. `expected_sign`: no
     column's coefficient turns against its own weight of evidence; by `signs` a column whose coefficient does is
     dropped, or coefficients are fitted under that condition, and a column that it holds at 0 leaves at the end. `l2` is
@@ -63,7 +64,7 @@ class ScorecardParams:
     CONFIG_UNKNOWN_KEY with the nearest known key, and what `BinParams` raises).
     """
 
-    bins: BinParams = field(default_factory=lambda: BinParams(iv_disclosure="exact"))
+    bins: BinParams = field(default_factory=lambda: BinParams(iv_disclosure="coarse"))
     iv_min: float = 0.02
     iv_max: float = 10.0
     max_missing: float = 0.95
@@ -95,8 +96,8 @@ class ScorecardParams:
             raise ConfigError(problems)
         for name in _NUMBERS:
             object.__setattr__(self, name, float(getattr(self, name)))
-        if self.bins.iv_disclosure != "exact":
-            what = "is exact in a scorecard: who knows the points of its bins knows their weights of evidence"
+        if self.bins.iv_disclosure not in ("coarse", "exact"):
+            what = "must be coarse or exact in a scorecard: who knows the points of its bins knows about as much"
             raise ConfigError(Problem("CONFIG_CONFLICT", "iv_disclosure", what, "leave it out"))
 
     @classmethod
@@ -115,7 +116,7 @@ class ScorecardParams:
         own = {name: value for name, value in values.items() if name in names and name not in of_bins}
         made: dict[str, Any] = {}
         try:
-            made["bins"] = BinParams.from_mapping({"iv_disclosure": "exact"} | bins)
+            made["bins"] = BinParams.from_mapping({"iv_disclosure": "coarse"} | bins)
         except ConfigError as error:
             problems += error.problems
         try:

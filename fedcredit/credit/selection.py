@@ -34,7 +34,9 @@ __all__ = [
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-Rule = Literal["refused", "iv", "missing", "stability", "correlation", "inflation", "number", "p-value", "sign"]
+Rule = Literal[
+    "refused", "iv", "chance", "missing", "stability", "correlation", "inflation", "number", "p-value", "sign"
+]
 IV_BAND: Final = (0.02, 0.5)
 """Customary: less says nothing, more is suspicious."""
 

@@ -25,13 +25,10 @@ from fedcredit.credit.scorecard_bins import MAX_SPECIAL, ScorecardBins
 from fedcredit.credit.woe import BinCounts, WoeTable, woe_table
 from fedcredit.errors import DataError, FedcreditError, Problem
 
-__all__ = ["PrebinShape", "SettledColumn", "Style", "canonical", "few_enough", "prebins_of", "settle_column", "taken"]
+__all__ = ["PrebinShape", "SettledColumn", "Style", "canonical", "prebins_of", "settle_column", "taken"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
-
-ROWS_A_COUNT = 20
-"""Rows for each count of bad rows that the owner of columns is told exactly."""
 
 Style = Literal["numbers", "levels", "by_hand"]
 """Bins of numbers in their order; of levels, which have none; of numbers, as somebody has cut them, to be kept."""
@@ -144,21 +141,6 @@ def settle_column(shape: PrebinShape, counts: BinCounts, params: BinParams) -> S
         return SettledColumn(np.zeros(shape.n_bins, np.int64), None, refused.code)
     labels = canonical(bins.codes(each).astype(np.int64))
     return SettledColumn(labels, woe_table(before.grouped(labels)))
-
-
-def few_enough(settled: Sequence[SettledColumn], n_rows: int) -> tuple[SettledColumn, ...]:
-    """The columns of one party of which it may be told exactly how bad each bin is; the others are refused.
-
-    Bad rows of each bin are equations in the labels of all rows, one less than the bins of each column. Over so many
-    columns that they come near the number of rows, labels can be solved for. So there are ROWS_A_COUNT rows for each of
-    them; columns with the largest information values go first. What is left is measured in `docs/attacks.md`.
-    """
-    room, found = n_rows // ROWS_A_COUNT, list(settled)
-    for f in sorted(range(len(found)), key=lambda f: -(found[f].iv or 0.0)):
-        if found[f].n_bins - 1 > room:
-            found[f] = SettledColumn(np.zeros_like(found[f].labels), None, "BINS_TOO_MANY")
-        room -= max(found[f].n_bins - 1, 0)
-    return tuple(found)
 
 
 def canonical(labels: I64) -> I64:

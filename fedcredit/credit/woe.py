@@ -42,8 +42,10 @@ MAX_ROWS = 2**31
 EmptyClass = Literal["neutral", "half"]
 """What a bin counts as whose rows are all good or all bad; see `woe_table`."""
 
-IvDisclosure = Literal["none", "rank", "rounded", "exact"]
-"""What the owner of columns is told of their information values; see `told_iv`."""
+IvDisclosure = Literal["none", "bins", "coarse", "rank", "rounded", "exact"]
+"""What the owner of columns is told: nothing; its bins; bins and coarse weights of evidence of columns that say more
+than chance does (`telling`); its bins and of information values the order, two decimals or, with exact weights of
+evidence, all digits (`told_iv`)."""
 
 IV_DIGITS = 2
 """Decimal places of a rounded information value: 0.02, the customary least value, can still be told from less."""
@@ -146,15 +148,16 @@ def log_odds_ratio(good: F64, bad: F64, total_good: float, total_bad: float) -> 
 def told_iv(iv: Sequence[float], how: IvDisclosure) -> tuple[float | int | None, ...]:
     """What the owner of columns (or of bins) is told of their information values, in the same order.
 
-    "none": nothing; "rank": 1 for the largest, equal values sharing the best rank; "rounded": to IV_DIGITS decimal
-    places; "exact": all of it. The exact value of a bin of known size tells how many of its rows are bad.
+    "none", "bins", "coarse": nothing; "rank": 1 for the largest, equal values sharing the best rank; "rounded": to
+    IV_DIGITS decimal places; "exact": all of it. The exact value of a bin of known size tells how many of its rows are
+    bad.
 
     Raises: ValueError for values that are no information values, or another `how`.
     """
     values = np.asarray(iv, np.float64)
     if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any():
         raise ValueError("told_iv: information values are finite and not negative")
-    if how == "none":
+    if how in ("none", "bins", "coarse"):
         return (None,) * values.size
     if how == "rank":
         above = values.size - np.searchsorted(np.sort(values), values, side="right")

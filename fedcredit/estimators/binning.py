@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Self, TypeAlias
@@ -13,15 +13,16 @@ import numpy.typing as npt
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.scorecard_bins import ScorecardBins
-from fedcredit.credit.settling import PrebinShape, SettledColumn, few_enough, prebins_of, settle_column, taken
-from fedcredit.credit.woe import BinCounts, WoeTable
+from fedcredit.credit.settling import PrebinShape, SettledColumn, prebins_of, taken
+from fedcredit.credit.telling import OUT_OF_BAND, Counted, tellable
+from fedcredit.credit.woe import BinCounts, IvDisclosure, WoeTable
 from fedcredit.errors import DataError, Problem, RefusedError
 from fedcredit.estimators.bin_records import CountedBatch, LentBatch, ShapesKnown, ToldBins, ToldOthers
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
-from fedcredit.protocols.binning.columns import Counting, told_columns
+from fedcredit.protocols.binning.columns import TELL_VALUES, Counting, told_columns
 from fedcredit.protocols.groupsum.paillier import OwnKey
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
@@ -37,8 +38,9 @@ I64: TypeAlias = npt.NDArray[np.int64]
 class BinnedColumn:
     """A column of this party's own, as far as this party knows it.
 
-    `bins` None: `refused` is the code that says why. `rows` of each bin. `iv`: the information value, or with
-    `iv_disclosure = "rank"` its rank, or None, as this party was told. `table`: good and bad rows, at the label party.
+    `bins` None: `refused` is the code that says why. With `iv_disclosure = "none"` they are the bins that this party
+    itself cut. `rows` of each bin. `iv`: the information value, or with "rank" its rank, or None, as this party was
+    told. `table`: good and bad rows, at the label party.
     """
 
     column: Column
@@ -51,7 +53,11 @@ class BinnedColumn:
 
 @dataclass(frozen=True, slots=True)
 class ForeignColumn:
-    """Another party's column at the label party: by number, and its information value as far as its owner is told."""
+    """Another party's column at the label party: by number, with its information value. Where the owner is told of
+    values, it is as the owner is told, since reports are handed on; else it is this party's alone.
+
+    `refused`: why it has no bins, or why its owner is told of none.
+    """
 
     party: PartyId
     number: int
@@ -63,7 +69,8 @@ class ForeignColumn:
 class Binning:
     """Bins, weight of evidence and information value of every party's columns.
 
-    Parameters are those of `credit.bin_params.BinParams`; `groupsum` is how counts are made.
+    Parameters are those of `credit.bin_params.BinParams`; `groupsum` is how counts are made; `band` the information
+    values outside which, with `iv_disclosure = "coarse"`, nobody is told of a column.
 
     Learned, after `fit`: `columns_`, this party's own, of which the first `numbered_` are those that others know by
     number and the rest could not be cut; `seconds_`, of each stage run here and now; at the label party
@@ -77,10 +84,12 @@ class Binning:
         params: BinParams | None = None,
         *,
         groupsum: Literal["auto", "rlwe", "onehot", "paillier"] = "auto",
+        band: tuple[float, float] | None = None,
         **names: Any,
     ) -> None:
         self.params = BinParams.from_mapping(names) if params is None else params
         self.groupsum = groupsum
+        self.band = band
 
     async def fit(
         self,
@@ -168,28 +177,28 @@ class Binning:
                 found |= {(peer, f): c for f, c in zip(of[batch], counts, strict=True)}
             progress("counts", batch + 1, known.batches)
         whole = party.known_counts()
-        settled = {
+        columns = {
             peer: await asyncio.to_thread(
-                _settled, of, [found.get((peer, f), whole) for f in range(len(of))], self.params
+                _counted, of, [found.get((peer, f), whole) for f in range(len(of))], self.params
             )
             for peer, of in zip(party.peers, shapes, strict=True)
         }
-        if self.params.iv_disclosure == "exact":
-            settled = {peer: few_enough(of_peer, label.size) for peer, of_peer in settled.items()}
+        how = self.params.iv_disclosure
+        told = {
+            peer: await asyncio.to_thread(tellable, columns[peer], how, label.size, self.band) for peer in party.peers
+        }
 
         async def tell() -> ToldOthers:
-            await federation.run(stages.channel("bins"), party.tell(settled))
+            await federation.run(stages.channel("bins"), party.tell(told))
             return ToldOthers()
 
         await stages.run("bins", ToldOthers, tell)
         self.columns_ = await asyncio.to_thread(own.settled, label, self.params)
         self.numbered_ = len(own.columns)
         self.foreign_ = tuple(
-            ForeignColumn(peer, f, column.n_bins, column.refused, told.iv)
+            column
             for peer in party.peers
-            for f, (column, told) in enumerate(
-                zip(settled[peer], told_columns(settled[peer], self.params.iv_disclosure), strict=True)
-            )
+            for column in _foreign(peer, [c.settled for c in columns[peer]], told[peer], how)
         )
 
 
@@ -244,7 +253,7 @@ class _OwnColumns:
             BinCounts.of(codes, label, shape.n_bins) for codes, shape in zip(self.codes, self.shapes, strict=True)
         ]
         found = []
-        settled = _settled(self.shapes, counts, params)
+        settled = [column.settled for column in _counted(self.shapes, counts, params)]
         for f, (column, bins, mine) in enumerate(zip(self.columns, self.bins, settled, strict=True)):
             if mine.table is None:
                 found.append(BinnedColumn(column, None, mine.refused, None))
@@ -258,10 +267,20 @@ class _OwnColumns:
         return tuple(np.bincount(labels, weights=rows).astype(np.int64).tolist())
 
 
-def _settled(
-    shapes: Sequence[PrebinShape], counts: Sequence[BinCounts], params: BinParams
-) -> tuple[SettledColumn, ...]:
-    return tuple(settle_column(shape, of, params) for shape, of in zip(shapes, counts, strict=True))
+def _counted(shapes: Sequence[PrebinShape], counts: Sequence[BinCounts], params: BinParams) -> tuple[Counted, ...]:
+    return tuple(Counted.settle(shape, of, params) for shape, of in zip(shapes, counts, strict=True))
+
+
+def _foreign(
+    peer: PartyId, settled: Sequence[SettledColumn], told: Sequence[SettledColumn], how: IvDisclosure
+) -> Iterator[ForeignColumn]:
+    """What the label party knows of a peer's columns, of which that peer is told what `told` and `how` say."""
+    values = [column.iv for column in told_columns(told, how)] if how in TELL_VALUES else [c.iv for c in settled]
+    for f, (column, of_owner, iv) in enumerate(zip(settled, told, values, strict=True)):
+        # That a column is out of the band of values is no reason why it should have no bins.
+        refused = column.refused if of_owner.refused == OUT_OF_BAND else of_owner.refused
+        gone = how in TELL_VALUES and refused is not None
+        yield ForeignColumn(peer, f, 0 if gone else column.n_bins, refused, iv)
 
 
 def _two_classes(label: U8) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fedcredit.credit.metrics import stability_index
 from fedcredit.credit.scorecard_bins import ScorecardBins
 from fedcredit.credit.scorecard_params import ScorecardParams
+from fedcredit.credit.telling import worth
 from fedcredit.estimators.binning import BinnedColumn
 from fedcredit.estimators.card_column import CardColumn
 from fedcredit.tables import Column
@@ -52,8 +53,8 @@ class CardColumns:
 
     @property
     def iv(self) -> F64:
-        """(F,) information values, 0 where there is none."""
-        return np.array([column.iv or 0.0 for column in self.columns], np.float64)
+        """(F,) information values, 0 where there is none; about these where coarse weights of evidence are known."""
+        return np.array([_iv(column) for column in self.columns], np.float64)
 
     def bins(self, number: int) -> ScorecardBins:
         """The bins of a column that has any."""
@@ -112,3 +113,10 @@ class CardColumns:
         found: F64 = np.clip((woe.T @ woe) * scale[:, None] * scale, -1.0, 1.0)
         np.fill_diagonal(found, 1.0)
         return found
+
+
+def _iv(column: BinnedColumn) -> float:
+    if column.iv is not None:
+        return column.iv
+    evidence = None if column.bins is None else column.bins.evidence
+    return 0.0 if evidence is None else worth(column.rows, evidence)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.selection import Selection, Verdict, by_band, by_missing, by_stability
+from fedcredit.credit.telling import SAYS_NOTHING
 from fedcredit.errors import DataError, Problem
 from fedcredit.estimators.binning import BinnedColumn, ForeignColumn
 from fedcredit.ids import PartyId
@@ -80,11 +81,14 @@ class CardTable:
 
     def apply_first(self, missing: F64, stability: F64, params: ScorecardParams) -> None:
         """What can be said of each column alone. Shapes: missing, stability (columns,), the latter -1 for none."""
-        self.apply(self._only("refused", lambda c: c.refused is None, lambda c: f"has no bins: {c.refused}"))
+        whole = None, SAYS_NOTHING
+        self.apply(self._only("refused", lambda c: c.refused in whole, lambda c: f"has no bins: {c.refused}"))
         one_bin = "has one bin: says nothing"
         self.apply(self._only("iv", lambda c: c.bins > 1, lambda _: one_bin))
         self.apply(by_missing(self.names, missing[self.left].tolist(), params.max_missing))
         self.apply(by_band(self.names, self.worth, (params.iv_min, params.iv_max)))
+        by_chance = "bins differ by no more than chance lets them"
+        self.apply(self._only("chance", lambda c: c.refused is None, lambda _: by_chance))
         index = stability[self.left]
         if (index >= 0).all():
             self.apply(by_stability(self.names, index.tolist(), params.max_stability))

@@ -114,7 +114,7 @@ class Scorecard:
             features.pop(apart, None)
         features.pop(params.time or "", None)
         periods = await asyncio.to_thread(periods_of, params, columns, held.columns, required=federation.is_label_party)
-        binning = Binning(params.bins, groupsum=self.groupsum)
+        binning = Binning(params.bins, groupsum=self.groupsum, band=(params.iv_min, params.iv_max))
         await binning.fit(federation, features, label, n_rows=n_rows, name=name, run_stage=run_stage, progress=progress)
         self.columns_, self.seconds_ = binning.columns_, stages.seconds
         numbered = binning.columns_ if label is not None else binning.columns_[: binning.numbered_]

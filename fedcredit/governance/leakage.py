@@ -281,7 +281,7 @@ def _binning(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
             (party,),
             f"{model.name}: counts",
         )
-    for party in job.feature_parties:
+    for party in () if model.iv_disclosure == "none" else job.feature_parties:
         yield Disclosure(
             "binning.joined",
             (party,),
@@ -290,12 +290,15 @@ def _binning(job: PublicJob, model: PublicModel) -> Iterator[Disclosure]:
             (label,),
             f"{model.name}: bins",
         )
-        if model.iv_disclosure != "none":
+        if model.iv_disclosure in _TOLD_IV:
             what = f"binning.iv.{model.iv_disclosure}"
             yield Disclosure(what, (party,), _TOLD_IV[model.iv_disclosure], (label,), f"{model.name}: bins")
 
 
 _TOLD_IV: dict[str, str] = {
+    "coarse": "which of its own columns say more of the label than chance does, and of these the weight of evidence of "
+    "each bin, in steps of twice to four times its standard error: about what the points of a card say; of other "
+    "columns nothing",
     "rank": "the order of its own columns by information value: which of them says more of the label",
     "rounded": "the information value of each of its own columns, to two decimal places",
     "exact": "the information value of each of its own columns and the weight of evidence of each of their bins, from "

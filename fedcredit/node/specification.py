@@ -59,7 +59,7 @@ PROTOCOLS: dict[str, int] = {
     "groupsum.paillier": 1,
     "groupsum.rlwe": 1,
     "gbdt": 1,
-    "binning": 1,
+    "binning": 2,
     "linear": 2,
     "logistic": 2,
     "moments": 1,
@@ -146,7 +146,7 @@ class ModelEntry(Section):
 
     def public(self) -> PublicModel:
         """What decides who learns what through it. Parameters that are none lead to the most that can be learnt."""
-        asked = self.params.get("iv_disclosure", BinParams().iv_disclosure if self.kind == "binning" else "exact")
+        asked = self.params.get("iv_disclosure", BinParams().iv_disclosure if self.kind == "binning" else "coarse")
         told: IvDisclosure = asked if asked in get_args(IvDisclosure) else "exact"
         merged = self.params.get("merged_card", False) is not False
         signs = self.params.get("signs", "drop") != "drop"

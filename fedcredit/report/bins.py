@@ -18,6 +18,8 @@ _REFUSED: Final = {
     "BIN_TOO_SMALL": "too few rows of a class",
     "BINNING_INFEASIBLE": "no bins within the limits",
     "BINS_TOO_MANY": "not among the columns that so few rows have room for",
+    "BINS_NOT_TOLD": "the label party tells nothing of it",
+    "BINS_WITHIN_CHANCE": "bins differ by no more than chance: its owner is told nothing of it",
 }
 # The customary reading of an information value.
 _STRENGTHS: Final = ((0.02, "says nothing"), (0.1, "weak"), (0.3, "medium"), (0.5, "strong"))

@@ -35,6 +35,7 @@ _RULES: Final = {
     "refused": ("no bins", "无法分箱"),
     "missing": ("missing values", "缺失率"),
     "iv": ("information value", "信息值"),
+    "chance": ("no more than chance", "与随机无异"),
     "stability": ("stability", "稳定性"),
     "correlation": ("correlation", "相关性"),
     "inflation": ("variance inflation", "方差膨胀"),

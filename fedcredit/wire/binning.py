@@ -82,12 +82,12 @@ class CountPlan(Message, tag=0x61, proto=pb.CountPlan):
 class SettledBins(Message, tag=0x62, proto=pb.SettledBins):
     """What became of a run of P's columns, from number `first` on, and what P is told of them.
 
-    `refused` of each: 0 no, 1 below the floor, 2 no bins within the limits, 3 more bins than there are rows for.
-    `labels` of each pre-bin of these columns: the bin that it is part of. `iv` of each column, a rank or a value, and
-    `woe` of each bin; empty if P is not told.
+    `refused` of each: 0 no, 1 below the floor, 2 no bins within the limits, 3 more bins than there are rows for, 4 not
+    told. `labels` of each pre-bin of these columns: the bin that it is part of. `iv` of each column, a rank or a value,
+    and `woe` of each bin; empty if P is not told.
 
-    Reveals: to P, which of its pre-bins were joined, which columns have no bins, and of information values and weights
-    of evidence what the job's `iv_disclosure` says. Assumes: see the module.
+    Reveals: to P, what the job's `iv_disclosure` says: nothing, where it is "none"; else which of its pre-bins were
+    joined, which columns have no bins, and of information values and weights of evidence. Assumes: see the module.
     """
 
     first: int = count(MAX_FEATURES)
@@ -97,7 +97,7 @@ class SettledBins(Message, tag=0x62, proto=pb.SettledBins):
     woe: F64 = array("f8", 1, COLUMNS_AT_ONCE * MAX_GROUPS)
 
     def validate(self) -> None:
-        if (self.refused > 3).any() or (self.iv < 0).any():
+        if (self.refused > 4).any() or (self.iv < 0).any():
             raise MessageInvalid("SettledBins", "no such outcome or information value", "ARRAY_INVALID")
         if self.iv.size not in (0, self.refused.size):
             raise MessageInvalid("SettledBins.iv", "not one for each column", "ARRAY_INVALID")

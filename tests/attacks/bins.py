@@ -2,11 +2,14 @@
 
 The adversary is a feature party in binning. A guess knows what the party knows before: its columns, in which direction
 each one points, which share of all rows is bad. Three assets: how bad each bin is, the label of each row by one column,
-and the label of each row by several columns, of which the party does not know which ones tell.
+and the label of each row by several columns, of which the party does not know which ones tell. And labels by very many
+columns that tell nothing, where whatever is found is what the sums say of the labels that they were made of.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,8 @@ from attacks.views import View, recorded
 from scipy.optimize import brentq
 
 from fedcredit.credit.bin_params import BinParams
-from fedcredit.credit.settling import PrebinShape, few_enough, prebins_of, settle_column, taken
+from fedcredit.credit.settling import PrebinShape, SettledColumn, prebins_of, taken
+from fedcredit.credit.telling import Counted, tellable
 from fedcredit.credit.woe import BinCounts, IvDisclosure
 from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.ids import PartyId
@@ -30,10 +34,11 @@ __all__ = [
     "labels_by_many_bins",
     "labels_by_one_column",
     "labels_by_several_columns",
+    "solved",
 ]
 
 BANK, TAX = PartyId("bank"), PartyId("tax")
-TOLD: tuple[IvDisclosure, ...] = ("none", "rank", "rounded", "exact")
+TOLD: tuple[IvDisclosure, ...] = ("none", "bins", "coarse", "rank", "rounded", "exact")
 SHAPES = ("one way", "both ends", "two values", "says nothing")
 """How bad rows lie along a column."""
 
@@ -56,10 +61,12 @@ class Told:
         columns = PrebinnedColumns(codes, tuple(PrebinShape.of(b) for b in self.bins))
         label = BinningLabel(BANK, (TAX,), self.y, self.params)
         feature = BinningFeature(TAX, BANK, columns, self.params)
-        views, _ = recorded({BANK: lambda: _count(label), TAX: lambda: _lend(feature)})
+        views, _ = recorded({BANK: partial(_count, label), TAX: partial(_lend, feature)})
         self.view: View = views[TAX]
         self.told: tuple[ToldColumn, ...] = self.view.replay()
-        settled = [taken(b, column.labels) for b, column in zip(self.bins, self.told, strict=True)]
+        # Of a column that it is not told of the party has the bins that it cut.
+        joined = [np.arange(b.n_bins) if t.refused else t.labels for b, t in zip(self.bins, self.told, strict=True)]
+        settled = [taken(b, labels) for b, labels in zip(self.bins, joined, strict=True)]
         self.codes = [b.codes(x) for b, x in zip(settled, X.T, strict=True)]
 
     def counts(self, f: int) -> BinCounts:
@@ -67,11 +74,13 @@ class Told:
         return BinCounts.of(self.codes[f], self.y, int(self.codes[f].max()) + 1)
 
 
-def _count(label: BinningLabel) -> Steps[None]:
+def _count(label: BinningLabel) -> Steps[tuple[SettledColumn, ...]]:
+    """What the label party does of a job; gives what it settled, of which not all is told."""
     shapes = yield from label.learn_shapes()
     (found,) = yield from label.count(0, shapes, b"i" * 32, insecure_seeded(1))
-    settled = [settle_column(shape, counts, label.params) for shape, counts in zip(shapes[0], found, strict=True)]
-    yield from label.tell({TAX: settled})
+    columns = [Counted.settle(shape, counts, label.params) for shape, counts in zip(shapes[0], found, strict=True)]
+    yield from label.tell({TAX: tellable(columns, label.params.iv_disclosure, label.labels.size)})
+    return tuple(column.settled for column in columns)
 
 
 def _lend(party: BinningFeature) -> Steps[tuple[ToldColumn, ...]]:
@@ -106,7 +115,7 @@ def _wrong_with_woe(case: Told, overall: float) -> float:
     if off < 1e-9:
         return 0.0
     woe = np.log((counts.non_events / counts.non_events.sum()) / (counts.events / counts.events.sum()))
-    return float(counts.rows @ np.abs(_solved(counts.rows, woe) - true) / off)
+    return float(counts.rows @ np.abs(_rates_of(woe, overall) - true) / off)
 
 
 def _rates(case: Told, counts: BinCounts) -> Any:
@@ -114,7 +123,7 @@ def _rates(case: Told, counts: BinCounts) -> Any:
     told, rows = case.told[0], counts.rows
     overall = counts.events.sum() / case.n
     if told.woe is not None and rows.size > 1:
-        return _solved(rows, np.array(told.woe))
+        return _rates_of(told.woe, overall)
     if case.how != "rounded" or rows.size < 2 or not told.iv:
         return np.full(rows.size, overall)
     # One number for one unknown: how steeply log-odds rise along the column, if they rise evenly. Of two bins they do.
@@ -134,21 +143,9 @@ def _rates(case: Told, counts: BinCounts) -> Any:
     return rates(brentq(gap, 0.0, 8.0))
 
 
-def _solved(rows: Any, woe: Any) -> Any:
-    """Bad rates from weights of evidence: only the overall odds are unknown, and the bins have to add up to them."""
-    n = rows.sum()
-
-    def gap(log_odds: float) -> float:
-        return float(rows @ (1 / (1 + np.exp(log_odds + woe))) * (1 + np.exp(log_odds)) / n) - 1.0
-
-    grid = np.linspace(-6, 6, 481)
-    gaps = np.array([gap(at) for at in grid])
-    crossings = np.flatnonzero(np.sign(gaps[:-1]) != np.sign(gaps[1:]))
-    if not crossings.size:
-        return np.full(rows.size, 0.5)
-    # Where there are several, the counts that come out are the nearest to whole numbers.
-    found = [1 / (1 + np.exp(brentq(gap, grid[k], grid[k + 1], xtol=1e-14) + woe)) for k in crossings]
-    return min(found, key=lambda rates: float(np.abs(rows * rates - np.rint(rows * rates)).sum()))
+def _rates_of(woe: Any, share: float) -> Any:
+    """Bad rates from weights of evidence and the share of bad rows, which a guess knows too."""
+    return 1 / (1 + (1 - share) / share * np.exp(np.asarray(woe)))
 
 
 def labels_by_one_column(shape: str, how: IvDisclosure, seed: int = 0) -> Finding:
@@ -169,15 +166,18 @@ def labels_by_several_columns(how: IvDisclosure, seed: int = 0) -> Finding:
     """Labels of rows from all columns, each in its direction: weighed alike, or by what was told of them."""
     case = Told("one way", how, seed=seed)
     told = case.told
-    if how == "exact":
+    if how in ("coarse", "exact"):
         score = -sum(np.array(t.woe)[codes] for t, codes in zip(told, case.codes, strict=True) if t.woe)
+    elif how == "bins":
+        # A column that tells has the more bins, since bins that do not differ are joined.
+        score = case.X @ np.array([float(codes.max()) for codes in case.codes])
     elif how == "rounded":
         score = case.X @ np.sqrt([t.iv or 0.0 for t in told])
     elif how == "rank":
         score = case.X @ (1.0 / np.array([t.iv or len(told) for t in told]) ** 2)
     else:
-        # Columns of one bin are the ones in which nothing was found.
-        score = case.X @ np.array([float(codes.max() > 0) for codes in case.codes])
+        # All that there is to go by are bins that the party itself has cut.
+        score = case.X @ np.array([float(codes.max()) for codes in case.codes])
     best = case.X @ np.array([1.0, 0.25, 0.0, 0.0, 0.0])
     return Finding(
         23, "labels", "feature party", f"binning, iv_disclosure = {how}", "by several columns, weighed", "AUC", case.n,
@@ -185,28 +185,51 @@ def labels_by_several_columns(how: IvDisclosure, seed: int = 0) -> Finding:
     )  # fmt: skip
 
 
-def labels_by_many_bins(n: int, columns: int, seed: int = 0) -> Finding:
-    """Labels from the bad rows of every bin of many columns, none of which says anything: each bin is an equation.
+def labels_by_many_bins(n: int, columns: int, how: IvDisclosure = "exact", seeds: Sequence[int] = (0,)) -> Finding:
+    """Labels from how bad the bins of many columns are, none of which says anything: each bin is an equation.
 
-    The control has all of them, as without a limit on how many are told.
+    The control has all of them exactly, as without a limit on how many are told.
     """
-    rng = np.random.default_rng(seed)
-    y, params = (rng.random(n) < 0.2).astype(np.uint8), BinParams(iv_disclosure="exact")
-    settled, pre = [], []
-    for x in rng.normal(size=(columns, n)):
-        bins = prebins_of(x, params)
-        pre.append(bins.codes(x))
-        settled.append(settle_column(PrebinShape.of(bins), BinCounts.of(pre[-1], y, bins.n_bins), params))
-
-    def solved(told: Any) -> float:
-        kept = [(s.labels[c], s.n_bins) for s, c in zip(told, pre, strict=True) if s.n_bins > 1]
-        if not kept:
-            return 0.5
-        inside = np.concatenate([np.eye(n_bins)[codes].T for codes, n_bins in kept])
-        centred = inside - inside.mean(axis=1, keepdims=True)
-        return auc(y, np.linalg.lstsq(centred, inside @ y - inside.sum(axis=1) * y.mean(), rcond=1e-9)[0])
-
+    found, control = [], []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        y, X = (rng.random(n) < 0.2).astype(np.uint8), rng.normal(size=(n, columns))
+        params = BinParams(iv_disclosure=how)
+        bins = [prebins_of(x, params) for x in X.T]
+        codes = np.stack([b.codes(x) for b, x in zip(bins, X.T, strict=True)])
+        lent = PrebinnedColumns(codes, tuple(PrebinShape.of(b) for b in bins))
+        label, feature = BinningLabel(BANK, (TAX,), y, params), BinningFeature(TAX, BANK, lent, params)
+        views, outcome = recorded({BANK: partial(_count, label), TAX: partial(_lend, feature)})
+        told: tuple[ToldColumn, ...] = views[TAX].replay()
+        found.append(
+            auc(
+                y,
+                solved(codes, [(t.labels, t.woe) for t in told if t.woe], [t.woe is not None for t in told], y.mean()),
+            )
+        )
+        settled: tuple[SettledColumn, ...] = outcome.results[BANK]
+        every = [(s.labels, s.table.woe) for s in settled if s.table is not None]
+        control.append(auc(y, solved(codes, every, [s.table is not None for s in settled], y.mean())))
     return Finding(
-        23, "labels", "feature party", f"binning, iv_disclosure = exact, {columns} columns", "solving bins for labels",
-        "AUC", n, 0.5, solved(few_enough(settled, n)), solved(settled),
+        23, "labels", "feature party", f"binning, iv_disclosure = {how}, {columns} columns", "solving bins for labels",
+        "AUC", n, 0.5, float(np.mean(found)), float(np.mean(control)),
     )  # fmt: skip
+
+
+def solved(codes: Any, told: Sequence[tuple[Any, Any]], which: Sequence[bool], share: float) -> Any:
+    """The shortest labels that have the bad rows of all bins: labels of pre-bins and weights of evidence, of columns,
+    and of all rows the share of bad ones.
+
+    Shapes: codes (columns, n); `which` columns are told, in order; returns (n,), zeros where nothing is told.
+    """
+    rows, right = [], []
+    for of, (labels, woe) in zip(codes[np.array(which, bool)], told, strict=True):
+        if len(woe) < 2:
+            continue
+        inside = np.eye(len(woe))[labels[of]].T
+        rate = _rates_of(woe, share)
+        rows.append(inside - inside.mean(axis=1, keepdims=True))
+        right.append(inside.sum(axis=1) * (rate - share))
+    if not rows:
+        return np.zeros(codes.shape[1])
+    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(right), rcond=1e-9)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,11 +17,13 @@ from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.joining import Floor
 from fedcredit.credit.scorecard_bins import ScorecardBins
 from fedcredit.credit.settling import PrebinShape, SettledColumn, prebins_of, settle_column, taken
-from fedcredit.credit.woe import BinCounts, told_iv, woe_table
+from fedcredit.credit.telling import coarse_evidence
+from fedcredit.credit.woe import BinCounts, IvDisclosure, told_iv, woe_table
 from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import Batches, BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
+from fedcredit.protocols.binning.columns import told_columns
 from fedcredit.protocols.effects import Steps
 from fedcredit.protocols.groupsum import paillier
 from fedcredit.transport.memory import Outcome, run_network
@@ -158,7 +160,7 @@ def test_under_paillier_bins_are_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     assert [name for *_, name, _ in sealed.traffic].count("PaillierKey") == batches > 1
 
 
-@pytest.mark.parametrize("how", ["none", "rank", "rounded", "exact"])
+@pytest.mark.parametrize("how", get_args(IvDisclosure))
 def test_the_owner_is_told_what_the_job_says_and_no_more(how: Any) -> None:
     case = Case(BinParams(iv_disclosure=how))
     sent: list[SettledBins] = []
@@ -173,9 +175,30 @@ def test_the_owner_is_told_what_the_job_says_and_no_more(how: Any) -> None:
         exact = [case.pooled(party, f)[1].iv for f in range(len(case.raw[party]))]
         told = outcome.results[party]
         assert [column.iv for column in told] == list(told_iv([float(iv) for iv in exact if iv is not None], how))
-        assert all((column.woe is not None) == (how == "exact") for column in told)
-    assert all((message.iv.size == 0) == (how == "none") for message in sent)
-    assert all((message.woe.size == 0) == (how != "exact") for message in sent)
+        assert all((column.woe is not None) == (how in ("coarse", "exact")) for column in told)
+        for f, column in enumerate(told):
+            settled = case.pooled(party, f)[1]
+            if how == "none":
+                assert column.labels.tolist() == list(range(case.bins[party][f].n_bins)), "pre-bins stay as they are"
+            else:
+                assert np.array_equal(column.labels, settled.labels)
+            if how == "coarse":
+                assert settled.table is not None
+                assert column.woe == tuple(coarse_evidence(settled.table).tolist())
+    assert all((message.iv.size == 0) == (how in ("none", "bins", "coarse")) for message in sent)
+    assert all((message.woe.size == 0) == (how not in ("coarse", "exact")) for message in sent)
+
+
+def test_with_none_the_owner_hears_the_same_whatever_labels_are() -> None:
+    """And with "coarse" of a column that is left out the same whyever that is."""
+    heard = []
+    for bad in (0.05, 0.5):
+        case = Case(BinParams(iv_disclosure="none"))
+        case.y = (np.random.default_rng(3).random(case.n) < bad).astype(U8)
+        heard.append([(c.labels.tolist(), c.refused, c.iv, c.woe) for c in play(case).results[TAX]])
+    assert heard[0] == heard[1]
+    settled = [SettledColumn(np.zeros(3, np.int64), None, code) for code in ("BIN_TOO_SMALL", "BINS_TOO_MANY", "more")]
+    assert {column.refused for column in told_columns(settled, "coarse")} == {"BINS_NOT_TOLD"}
 
 
 def test_a_column_without_enough_rows_of_a_class_has_no_bins_and_tells_nothing() -> None:
@@ -194,7 +217,7 @@ def test_what_is_joined_says_nothing_of_the_order_of_levels() -> None:
     """Two sets of labels that group levels alike, one with the good and bad rows swapped, give the same message."""
     found = []
     for swapped in (False, True):
-        case = Case(BinParams(iv_disclosure="none"))
+        case = Case(BinParams(iv_disclosure="bins"))
         levels = np.arange(case.n, dtype=float) % 4
         case.raw = {TAX: [(levels, {"levels": True})], WATER: case.raw[WATER]}
         case.bins[TAX] = [prebins_of(levels, case.params, levels=True)]
@@ -208,7 +231,7 @@ def test_what_is_joined_says_nothing_of_the_order_of_levels() -> None:
 @pytest.mark.parametrize("backend", ["rlwe", "onehot"])
 def test_batches_give_the_same_bins(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
     """What a million rows need: a few columns at a time, a party with fewer of them lending none in the end."""
-    case = Case(BinParams())
+    case = Case(BinParams(iv_disclosure="rounded"))
     whole = play(case, backend=backend)
     monkeypatch.setattr("fedcredit.protocols.binning.columns.BATCH_BYTES", 1)
     assert len(Batches(case.shapes(TAX), case.n, backend)) == 3
@@ -234,7 +257,7 @@ def test_any_order_of_delivery_gives_the_same_bins_and_messages(data: st.DataObj
 
 def test_traffic_to_a_feature_party_follows_from_shapes_alone() -> None:
     """Other labels give messages of the same sizes, where nothing is told but which pre-bins are joined."""
-    one, two = (Case(BinParams(iv_disclosure="none")) for _ in range(2))
+    one, two = (Case(BinParams(iv_disclosure="bins")) for _ in range(2))
     two.y = two.y[::-1].copy()
     for backend in ("rlwe", "onehot"):
         assert play(one, backend=backend).traffic == play(two, backend=backend).traffic
@@ -296,6 +319,20 @@ def test_a_peer_that_breaks_the_protocol_is_named(case: str) -> None:
         play(setup, backend="plain" if kind is not GroupSums else "onehot", tamper=altered(kind, make))
     assert caught.value.culprit == culprit
     assert caught.value.code in ("SHAPE", "COUNTS_INVALID", "UNEXPECTED_MESSAGE")
+
+
+@pytest.mark.parametrize("how", ["none", "coarse"])
+def test_a_label_party_that_tells_other_bins_than_the_job_says_is_named(how: Any) -> None:
+    """With "none" which pre-bins are joined, and with "coarse" why a column is left out: both are of labels."""
+
+    def bend(m: SettledBins) -> SettledBins:
+        if how == "none":
+            return labels(m, lambda new: new.__setitem__(slice(None), 0))
+        return replace(m, refused=np.ones_like(m.refused), labels=np.zeros_like(m.labels), woe=np.empty(0))
+
+    with pytest.raises(PeerError) as caught:
+        play(Case(BinParams(iv_disclosure=how)), backend="plain", tamper=altered(SettledBins, bend))
+    assert (caught.value.culprit, caught.value.code) == (BANK, "SHAPE")
 
 
 @pytest.mark.parametrize("backend", ["rlwe", "onehot"])

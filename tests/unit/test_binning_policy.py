@@ -22,6 +22,7 @@ BANK, TAX, PLATFORM = PartyId("bank"), PartyId("tax"), PartyId("platform")
 # As in test_governance_leakage: an id stands for one text.
 PINNED = {
     "binning.counts": "bbb5262fab67",
+    "binning.iv.coarse": "23fa450e3404",
     "binning.iv.exact": "8cf5d80ca27c",
     "binning.iv.rank": "32030423ea59",
     "binning.iv.rounded": "18bc47f42e13",
@@ -42,8 +43,8 @@ def about(party: PartyId, how: Any) -> set[str]:
 @pytest.mark.parametrize("how", get_args(IvDisclosure))
 def test_each_level_of_disclosure_is_accepted_by_itself(how: str) -> None:
     assert about(TAX, how) == {"binning.shape", "binning.counts"}
-    told = set() if how == "none" else {f"binning.iv.{how}"}
-    assert about(BANK, how) == {"binning.joined"} | told
+    joined = set() if how == "none" else {"binning.joined"}
+    assert about(BANK, how) == joined | (set() if how in ("none", "bins") else {f"binning.iv.{how}"})
     everything = {row.id for row in leakage_of(job(how))}
     refuse_unaccepted(leakage_of(job(how)), BANK, everything)
     for missing in about(BANK, how):
@@ -81,11 +82,13 @@ def test_a_rule_for_boosting_is_not_about_a_binning_and_one_for_binnings_is() ->
 
 
 def test_a_proposal_with_strange_parameters_is_taken_for_the_one_that_tells_most() -> None:
-    def public(**params: Any) -> PublicModel:
-        entry = {"kind": "binning", "name": "b", "groupsum": "auto", "hide_nodes": True, "params": params}
+    def public(kind: str = "binning", **params: Any) -> PublicModel:
+        entry = {"kind": kind, "name": "b", "groupsum": "auto", "hide_nodes": True, "params": params}
         return ModelEntry.model_validate(entry).public()
 
-    assert public().iv_disclosure == "rounded"
-    assert public(iv_disclosure="none").iv_disclosure == "none"
+    assert public().iv_disclosure == "none"
+    assert public(iv_disclosure="rank").iv_disclosure == "rank"
+    assert public("scorecard").iv_disclosure == "coarse"
+    assert public("scorecard", iv_disclosure="exact").iv_disclosure == "exact"
     assert public(iv_disclosure="nothing at all").iv_disclosure == "exact"
     assert public(iv_disclosure=["none"]).iv_disclosure == "exact"

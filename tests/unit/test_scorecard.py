@@ -438,10 +438,18 @@ def test_over_few_rows_the_weakest_of_many_columns_have_no_bins() -> None:
     case = Case(
         {BANK: {"own": numbers("own", y + rng.normal(size=n))}, TAX: {**noise, "tells": numbers("tells", tells)}}, y
     )
-    cards = play(case, iv_max=9.0)
+    cards = play(case, iv_max=9.0, iv_disclosure="exact")
     rows = {row["column"]: row for row in cards[BANK].outcome_.table.rows()}
     refused = [row for row in rows.values() if "BINS_TOO_MANY" in row["why"]]
     assert len(refused) > 10
     assert all(row["rule"] == "refused" and not row["kept"] for row in refused)
     assert "tells" in names(cards)[TAX]
     assert sum(column.bins - 1 for column in cards[BANK].binning_.foreign_ if column.refused is None) <= n // 20
+
+    # With "coarse" noise takes no room, and its owner is told nothing of it.
+    cards = play(case, iv_max=9.0)
+    rows = {row["column"]: row for row in cards[BANK].outcome_.table.rows()}
+    assert {row["rule"] for name, row in rows.items() if name.startswith("tax") and not row["kept"]} <= {"iv", "chance"}
+    assert names(cards)[TAX] == ["tells"]
+    of_noise = [column for column in cards[TAX].columns_ if column.column.name != "tells"]
+    assert {(c.bins, c.refused, c.iv) for c in of_noise} == {(None, "BINS_NOT_TOLD", None)}

@@ -18,7 +18,8 @@ def problems(values: dict[str, Any]) -> set[tuple[str, str]]:
 
 def test_parameters_go_to_bins_or_to_the_card() -> None:
     params = ScorecardParams.from_mapping({"max_bin": 6, "method": "chimerge", "iv_min": 0, "pdo": 40, "weight": "w"})
-    assert (params.bins.max_bin, params.bins.method, params.bins.iv_disclosure) == (6, "chimerge", "exact")
+    assert (params.bins.max_bin, params.bins.method, params.bins.iv_disclosure) == (6, "chimerge", "coarse")
+    assert ScorecardParams.from_mapping({"iv_disclosure": "exact"}).bins.iv_disclosure == "exact"
     assert (params.iv_min, params.scale.pdo, params.apart) == (0.0, 40.0, ("w",))
     assert ScorecardParams.from_mapping(params.to_mapping()) == params
     assert ScorecardParams.from_mapping(ScorecardParams().to_mapping()) == ScorecardParams()
@@ -63,6 +64,7 @@ def test_all_problems_are_told_at_once() -> None:
         ({"signs": "fixed", "expected_sign": False}, "CONFIG_CONFLICT"),
         ({"weight": "w", "offset": "w"}, "CONFIG_CONFLICT"),
         ({"iv_disclosure": "rounded"}, "CONFIG_CONFLICT"),
+        ({"iv_disclosure": "none"}, "CONFIG_CONFLICT"),
         ({"min_rows": 10}, "CONFIG_FLOOR"),
     ],
 )

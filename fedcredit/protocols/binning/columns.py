@@ -13,14 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.credit.settling import PrebinShape, SettledColumn, Style
+from fedcredit.credit.telling import coarse_evidence
 from fedcredit.credit.woe import IV_DIGITS, IvDisclosure, told_iv
 from fedcredit.kernels.onehot import MAX_GROUPS, U8
 from fedcredit.protocols.groupsum import Backend
 
 __all__ = [
     "I64",
+    "NOT_TOLD",
     "REFUSALS",
     "STYLES",
+    "TELL_EVIDENCE",
+    "TELL_VALUES",
     "Batches",
     "Counting",
     "PrebinnedColumns",
@@ -37,8 +41,15 @@ Counting: TypeAlias = Literal["rlwe"] | Backend
 STYLES: tuple[Style, ...] = ("numbers", "levels", "by_hand")
 """The style of a column, by its number in a message."""
 
-REFUSALS = (None, "BIN_TOO_SMALL", "BINNING_INFEASIBLE", "BINS_TOO_MANY")
-"""Why a column has no bins, by its number in a message."""
+NOT_TOLD = "BINS_NOT_TOLD"
+REFUSALS = (None, "BIN_TOO_SMALL", "BINNING_INFEASIBLE", "BINS_TOO_MANY", NOT_TOLD)
+"""Why a column has no bins at its owner, by its number in a message. With "coarse" all reasons are the last one."""
+
+TELL_EVIDENCE: frozenset[IvDisclosure] = frozenset({"coarse", "exact"})
+"""With these, weights of evidence of bins are told."""
+
+TELL_VALUES: frozenset[IvDisclosure] = frozenset({"rank", "rounded", "exact"})
+"""With these, something of information values is told."""
 
 BATCH_BYTES = 256 << 20
 """Memory that a batch may take at the holder of its columns, as far as it grows with them."""
@@ -122,18 +133,23 @@ class ToldColumn:
 
 
 def told_columns(settled: Sequence[SettledColumn], how: IvDisclosure) -> tuple[ToldColumn, ...]:
-    """What the owner of these columns is told under `how`: weights of evidence where it is told all of the rest.
+    """What the owner of these columns is told under `how`: with "none", of each that its pre-bins stay as they are.
 
-    The rank is among the columns that have bins. "rounded" is rounded to IV_DIGITS decimal places.
+    The rank is among the columns that have bins. "rounded" is rounded to IV_DIGITS decimal places. "coarse" says of all
+    columns that have no bins the same.
     """
+    if how == "none":
+        return tuple(ToldColumn(np.arange(column.labels.size, dtype=np.int64), None) for column in settled)
     with_bins = [column for column in settled if column.table is not None]
     values = iter(told_iv([float(column.iv or 0.0) for column in with_bins], how))
     told = []
     for column in settled:
         iv = None if column.table is None else next(values)
-        exact = column.table is not None and how == "exact"
-        woe = tuple(column.table.woe.tolist()) if exact and column.table is not None else None
-        told.append(ToldColumn(column.labels, column.refused, None if iv is None else float(iv), woe))
+        woe = None
+        if column.table is not None and how in TELL_EVIDENCE:
+            woe = tuple((column.table.woe if how == "exact" else coarse_evidence(column.table)).tolist())
+        refused = NOT_TOLD if how == "coarse" and column.refused else column.refused
+        told.append(ToldColumn(column.labels, refused, None if iv is None else float(iv), woe))
     return tuple(told)
 
 

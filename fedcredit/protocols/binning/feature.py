@@ -14,8 +14,11 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import Assignment
 from fedcredit.protocols.binning.columns import (
     I64,
+    NOT_TOLD,
     REFUSALS,
     STYLES,
+    TELL_EVIDENCE,
+    TELL_VALUES,
     Batches,
     Counting,
     PrebinnedColumns,
@@ -36,10 +39,11 @@ class BinningFeature:
 
     Every pre-bin has at least `params.min_rows` rows, so that no count is about fewer.
 
-    Reveals: to this party, which of its pre-bins were joined into bins, each with rows of both classes; which of its
-    columns have no bins within the limits; and what `params.iv_disclosure` says: nothing more, the order of its columns
-    by information value, these values rounded, or these values and the weight of evidence of each bin, from which the
-    bad rows of each bin follow.
+    Reveals: to this party, what `params.iv_disclosure` says. "none": nothing. "coarse": which of its columns say more
+    of the label than chance does; of these, bins and coarse weights of evidence. Else which of its pre-bins were joined
+    into bins, each with rows of both classes; which of its columns have no bins within the limits; and with "bins"
+    nothing more, with "rank" the order of its columns by information value, with "rounded" these values rounded, with
+    "exact" these values and the weight of evidence of each bin, from which the bad rows of each bin follow.
     Assumes: semi-honest parties; what the way of counting assumes.
     """
 
@@ -115,7 +119,7 @@ class BinningFeature:
 
     def _columns(self, got: SettledBins, sizes: list[int]) -> list[ToldColumn]:
         how = self.params.iv_disclosure
-        if (got.iv.size > 0) != (how != "none" and got.refused.size > 0):
+        if (got.iv.size > 0) != (how in TELL_VALUES and got.refused.size > 0):
             raise self._broke("told other information values than the job says")
         found, at, woe_at = [], 0, 0
         for k, size in enumerate(sizes):
@@ -125,7 +129,7 @@ class BinningFeature:
             n_bins = 0 if refused else int(labels.max()) + 1
             self._check(labels, k, got, refused)
             woe = None
-            if how == "exact" and not refused:
+            if how in TELL_EVIDENCE and not refused:
                 woe = tuple(got.woe[woe_at : woe_at + n_bins].tolist())
                 woe_at += n_bins
                 if len(woe) != n_bins:
@@ -141,6 +145,12 @@ class BinningFeature:
         apart = shape.style != "levels" and bool((np.diff(labels[: shape.n_values]) < 0).any())
         if (canonical(labels) != labels).any() or apart or (refused and labels.any()):
             raise self._broke("joined pre-bins in a way that there is not")
+        # With "none" nothing may follow from what came, and with "coarse" not why a column is left out.
+        how = self.params.iv_disclosure
+        if (how == "none" and (refused or labels[-1] != labels.size - 1)) or (
+            refused is not None and (refused == NOT_TOLD) != (how == "coarse")
+        ):
+            raise self._broke("told other bins than the job says")
         if not got.iv.size:
             return
         iv = float(got.iv[k])

@@ -5,7 +5,7 @@ L -> P   CountPlan
 batch    under ring-LWE (`counts`), or by a group-by-sum of 2^32 + y_i, so that a sum holds rows and bad rows
 P -> L   SealedCounts or GroupSums                                              counts of P's opaque pre-bins
 L        joins pre-bins until each bin has enough rows of either class, then as the job's method says
-L -> P   SettledBins      which pre-bins are one bin, and what the job tells of IV and WOE
+L -> P   SettledBins      what the job tells: nothing, or which pre-bins are one bin, and of IV and WOE
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import DataError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.kernels.onehot import U8, U64, Assignment
-from fedcredit.protocols.binning.columns import I64, REFUSALS, STYLES, Batches, Counting, ToldColumn, told_columns
+from fedcredit.protocols.binning.columns import (
+    I64,
+    REFUSALS,
+    STYLES,
+    TELL_VALUES,
+    Batches,
+    Counting,
+    ToldColumn,
+    told_columns,
+)
 from fedcredit.protocols.binning.counts import LabelCounter
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.groupsum import Asker, Grouping, onehot, paillier, plain
@@ -145,7 +154,7 @@ def _shape(got: Prebins, f: int) -> PrebinShape:
 
 def _message(first: int, told: Sequence[ToldColumn], params: BinParams) -> SettledBins:
     labels = np.concatenate([column.labels for column in told]).astype(np.uint8)
-    iv = [] if params.iv_disclosure == "none" else [column.iv or 0.0 for column in told]
+    iv = [] if params.iv_disclosure not in TELL_VALUES else [column.iv or 0.0 for column in told]
     woe = [value for column in told for value in column.woe or ()]
     refused = np.array([REFUSALS.index(column.refused) for column in told], np.uint8)
     return SettledBins(first, refused, labels, np.array(iv, np.float64), np.array(woe, np.float64))
