@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fedcredit.report.figures import NONE, count, fixed, number, percent, records, text, width
+from fedcredit.report.figures import NONE, count, fixed, mapping, number, percent, records, text, width
 from fedcredit.report.parties import Parties
 
 __all__ = ["bin_series", "show_columns"]
@@ -21,6 +21,8 @@ _REFUSED: Final = {
     "BINS_NOT_TOLD": "the label party tells nothing of it",
     "BINS_WITHIN_CHANCE": "bins differ by no more than chance: its owner is told nothing of it",
 }
+_KEPT: Final = frozenset({"none", "bins", "coarse"})
+"""Where owners of columns are told no information values, those of their columns are the label party's alone."""
 # The customary reading of an information value.
 _STRENGTHS: Final = ((0.02, "says nothing"), (0.1, "weak"), (0.3, "medium"), (0.5, "strong"))
 
@@ -31,7 +33,10 @@ def show_columns(model: Mapping[str, Any], parties: Parties) -> Section | None:
     if not columns:
         return None
     largest = max((number(row.get("iv")) or 0.0 for row in columns), default=0.0)
+    kept = mapping(model.get("params")).get("iv_disclosure") in _KEPT
+    shown = any(number(row.get("iv")) is not None and not records(row.get("table")) for row in columns)
     return {
+        "kept": kept and shown,
         "rows": [_row(row, largest, parties) for row in columns[:_COLUMNS_SHOWN]],
         "left_out": max(len(columns) - _COLUMNS_SHOWN, 0),
         "plots": [

@@ -63,10 +63,15 @@ def in_order(pooled: Pooled) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("text", "floor"), [(SBA, 0.85), (DEFAULT_CREDIT, 0.75)], ids=["sba over three parties", "default_credit"]
+    ("text", "how", "floor"),
+    [(SBA, "coarse", 0.85), (DEFAULT_CREDIT, "coarse", 0.75), (DEFAULT_CREDIT, "exact", 0.75)],
+    ids=["sba over three parties", "default_credit", "default_credit, exact weights of evidence"],
 )
-def test_the_card_is_the_fit_of_the_pooled_table(tmp_path: Path, text: str, floor: float) -> None:
-    job, metrics = simulate(tmp_path, card(text), "holdout = 0.2")
+def test_the_card_is_the_fit_of_the_table_that_was_told(tmp_path: Path, text: str, how: str, floor: float) -> None:
+    """The default, with no word of it in the job, and the table that optbinning has."""
+    more = "" if how == "coarse" else f'iv_disclosure = "{how}"\n'
+    job, metrics = simulate(tmp_path, card(text, more), "holdout = 0.2")
+    assert f"binning.iv.{how}" in {row["id"] for row in metrics["leakage"]}
     (model,) = metrics["models"]
     pooled = Pooled(job, tmp_path / "out")
     train, test, y = ~pooled.test, pooled.test, pooled.label

@@ -138,3 +138,12 @@ def test_no_more_digits_are_shown_than_were_told() -> None:
     for told, shown in (({}, "0.500"), ({"iv_decimals": 2}, "0.50")):
         (model,) = build_page(metrics(models=[binning(columns=[rows[0] | told])]))["models"]
         assert model["columns"]["rows"][0]["iv"] == shown
+
+
+@pytest.mark.parametrize(("how", "kept"), [("none", True), ("bins", True), ("coarse", True), ("rounded", False)])
+def test_a_page_with_values_that_owners_were_not_told_says_so(how: str, kept: bool) -> None:
+    shown = Document(render(metrics(models=[binning(params={"iv_disclosure": how})]))).visible
+    assert ("learns more than the job told" in shown) == kept
+    own = [row for row in binning()["columns"] if "table" in row]
+    page = build_page(metrics(models=[binning(params={"iv_disclosure": how}, columns=own)]))
+    assert not page["models"][0]["columns"]["kept"], "of other parties' columns there is nothing on it"
