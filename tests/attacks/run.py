@@ -16,10 +16,12 @@ from attacks.bins import (
     SHAPES,
     TOLD,
     bad_rows_of_bins,
+    label_by_a_difference,
     labels_by_many_bins,
     labels_by_one_column,
     labels_by_several_columns,
 )
+from attacks.cards import labels_by_a_card
 from attacks.identifiers import MODES, Town, dictionary
 from attacks.measures import Finding
 from attacks.nodes import choices, labels_from_nodes
@@ -33,8 +35,20 @@ from attacks.regression import (
 from attacks.scoring import bins_from_sides
 from attacks.solving import bins_from_totals
 from attacks.sums import counts_of_one_round, crafted_values, groups_on_the_wire, histograms_of_trees
+from attacks.tables import (
+    columns_from_correlations_alone,
+    group_of_one_row,
+    groups_from_a_table,
+    hidden_cells_of_two_jobs,
+    numbers_of_correlations,
+    rows_of_a_rare_value,
+    values_on_the_wire,
+)
 from attacks.totals import Totals, points_from_counts, rows_at_the_ends
 from attacks.totals import numbers_of_rows as numbers_of_totals
+
+CARDS = ((1000, 0, 60, 0.4), (1000, 5, 40, 0.6), (3000, 10, 100, 0.3), (3000, 40, 0, 0.25))
+"""Rows; columns of a feature party that tell, and that do not; how much each of the former tells."""
 
 
 def findings() -> Iterator[Finding]:
@@ -75,8 +89,20 @@ def findings() -> Iterator[Finding]:
             yield labels_by_one_column(shape, how)
             yield bad_rows_of_bins(shape, how)
         yield labels_by_several_columns(how)
-    for rows, columns in ((1000, 20), (1000, 100), (1000, 300), (4000, 20), (4000, 100)):
-        yield labels_by_many_bins(rows, columns)
+    for told in ("coarse", "exact"):
+        for rows, columns in ((1000, 20), (1000, 100), (1000, 300), (4000, 20), (4000, 100)):
+            yield labels_by_many_bins(rows, columns, told, range(3 if columns < 300 else 1))
+        for rows, tells, noise, strength in CARDS:
+            yield labels_by_a_card(rows, tells, noise, told, range(2), strength)
+        yield label_by_a_difference(told)
+    yield groups_from_a_table(20_000)
+    yield from values_on_the_wire(40_000)
+    yield group_of_one_row()
+    yield from hidden_cells_of_two_jobs()
+    for rows, columns, seeds in ((1000, 50, 4), (1000, 10, 4), (5000, 5, 4), (30_000, 3, 2)):
+        yield columns_from_correlations_alone(rows, columns, range(seeds))
+    yield from numbers_of_correlations(20_000)
+    yield rows_of_a_rare_value()
 
 
 def main() -> None:
