@@ -46,7 +46,7 @@ class Load:
     """How calls come: `rate` a second on a schedule; or, without a rate, `under_way` at once on each connection.
 
     Calls that are due in the first `warm_up_s` are made and not measured. Every `check_every`'th answer of verification
-    is checked to the root of trust, which is `provider`: its name, and the key (Ed25519) that signs its log; 0: none.
+    is checked to the root of trust, which is `provider`: its name, that of its log, and the key that signs its heads.
     `patience_s` bounds how long connections and the last answers are waited for.
     """
 
@@ -60,7 +60,7 @@ class Load:
     warm_up_s: float = 0.0
     patience_s: float = 10.0
     check_every: int = 0
-    provider: tuple[str, bytes] | None = None
+    provider: tuple[str, str, bytes] | None = None
 
     def __post_init__(self) -> None:
         for name in ("measured_s", "warm_up_s", "patience_s"):
@@ -74,7 +74,7 @@ class Load:
             raise ValueError("under_way or seed: out of range")
         if self.check_every < 0 or (self.check_every > 0) != (self.provider is not None):
             raise ValueError("check_every: takes the provider whose answers are checked, and the other way round")
-        if self.provider is not None and len(self.provider[1]) != 32:
+        if self.provider is not None and len(self.provider[2]) != 32:
             raise ValueError("provider: its key is not 32 bytes long")
 
 

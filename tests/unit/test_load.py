@@ -216,8 +216,8 @@ def test_nobody_there(authority: Authority) -> None:
         {"under_way": 0},
         {"seed": -1},
         {"check_every": 5},
-        {"provider": ("tax", bytes(32))},
-        {"check_every": 5, "provider": ("tax", bytes(31))},
+        {"provider": ("tax", "tax/verify", bytes(32))},
+        {"check_every": 5, "provider": ("tax", "tax/verify", bytes(31))},
     ],
 )
 def test_a_load_that_cannot_be_is_refused(bad: dict[str, object]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcredit.cli.benches.verification.setting import BANK, PROVIDER, certificate_der, key_der
+from fedcredit.governance.audit import VERIFY_LOG, origin_of
 from fedcredit.kernels.load import Buckets, Load, Outcome, Target, quantile, run
 from fedcredit.node.pki import load_certificate
 from fedcredit.transport.identity import party_host
@@ -38,7 +39,7 @@ def main() -> None:
     pool = read_pool(folder / told.pop("pool"))
     if told.get("check_every"):
         public = load_certificate(folder / PROVIDER / "signing.crt").public_key()
-        told["provider"] = (PROVIDER, public.public_bytes_raw())  # type: ignore[union-attr]
+        told["provider"] = (PROVIDER, origin_of(PROVIDER, VERIFY_LOG), public.public_bytes_raw())  # type: ignore[union-attr]
     begun, cpu = time.perf_counter(), time.process_time()
     outcome = run(target, pool, Load(**told))
     used = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - begun}

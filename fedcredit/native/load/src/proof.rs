@@ -16,13 +16,16 @@ type Hash = [u8; 32];
 #[derive(Debug, Clone)]
 pub struct Provider {
     pub name: String,
+    /// The name of its log in heads.
+    pub origin: String,
     pub key: VerifyingKey,
 }
 
 impl Provider {
     /// None if `key` is none.
-    pub fn new(name: &str, key: &[u8; 32]) -> Option<Self> {
-        Some(Self { name: name.to_owned(), key: VerifyingKey::from_bytes(key).ok()? })
+    pub fn new(name: &str, origin: &str, key: &[u8; 32]) -> Option<Self> {
+        let key = VerifyingKey::from_bytes(key).ok()?;
+        Some(Self { name: name.to_owned(), origin: origin.to_owned(), key })
     }
 
     /// Whether `reply`, a message without the five bytes before it, answers `request` and is proven.
@@ -60,7 +63,7 @@ impl Provider {
         let (body, signed) = text.split_once("\n\n")?;
         let body = format!("{body}\n");
         let mut lines = body.split('\n');
-        if lines.next()? != self.name {
+        if lines.next()? != self.origin {
             return None;
         }
         let size = lines.next()?.parse().ok()?;

@@ -63,7 +63,7 @@ fn load_run<'py>(
     measured_s: f64,
     patience_s: f64,
     check_every: u64,
-    provider: Option<(String, [u8; 32])>,
+    provider: Option<(String, String, [u8; 32])>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let pace = match rate {
         Some(rate) if rate > 0.0 && rate.is_finite() => {
@@ -73,9 +73,9 @@ fn load_run<'py>(
         None => Pace::Closed { under_way },
     };
     let provider = match provider {
-        Some((name, key)) => {
-            Some(Provider::new(&name, &key).ok_or_else(|| PyValueError::new_err("the provider's key is none"))?)
-        }
+        Some((name, origin, key)) => Some(
+            Provider::new(&name, &origin, &key).ok_or_else(|| PyValueError::new_err("the provider's key is none"))?,
+        ),
         None => None,
     };
     if pool.is_empty() || connections == 0 {
