@@ -25,6 +25,7 @@ BENCHES: dict[str, str] = {
     "intersect": "fedcredit.cli.benches.intersect:run",
     "logistic": "fedcredit.cli.benches.logistic:run",
     "scorecard": "fedcredit.cli.benches.scorecard:run",
+    "verify": "fedcredit.cli.benches.verify:run",
     "vole": "fedcredit.cli.benches.vole:run",
 }
 """Name -> `module:function` of the bench."""

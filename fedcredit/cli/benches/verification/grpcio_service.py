@@ -47,9 +47,9 @@ class _Office:
         if not isinstance(loaded, Ed25519PrivateKey):
             raise TypeError("the signing key is not Ed25519")
         self._sign = loaded.sign
-        folder = setting.folder / "peer-audit"
+        folder = setting.logs / "peer-audit"
         folder.mkdir(exist_ok=True)
-        self._store = Store.at(setting.folder / "peer.sqlite")
+        self._store = Store.at(setting.logs / "peer.sqlite")
         verify = loaded.public_key().verify
         self._log = AuditFile(folder, PROVIDER, sign=loaded.sign, verify=verify, clock=SystemClock())
         self._recorder = Recorder(self._log, self._store)

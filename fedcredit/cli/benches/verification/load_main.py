@@ -1,6 +1,6 @@
 """The generator's process: a load as JSON on standard input, what came of it as JSON on standard output.
 
-A load has `server` (`native` or `grpcio`), `port`, `method`, `pool` (a file of messages, see `write_pool`), and the
+A load has `port`, `method`, `pool` (a file of messages, see `write_pool`), and the
 fields of `kernels.load.Load` but for `provider`, which is the setting's where anything is to be checked.
 """
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from fedcredit.errors import FedcreditError, Problem
 
-__all__ = ["Process", "Usage", "generated", "started"]
+__all__ = ["BenchFailed", "Process", "Usage", "generated", "started"]
 
 _READY_S = 600.0
 _STOP_S = 60.0

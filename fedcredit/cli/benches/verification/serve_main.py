@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedcredit.cli.benches.verification.grpcio_service import AioService, ThreadedService
+from fedcredit.cli.benches.verification.native_service import NativeService
 from fedcredit.cli.benches.verification.setting import Setting
 
 __all__ = ["KINDS", "main"]
@@ -22,7 +23,11 @@ class Service(Protocol):
         """Answer what was taken, and close."""
 
 
-KINDS: Mapping[str, Callable[[Setting], Service]] = {"aio": AioService, "threads": ThreadedService}
+KINDS: Mapping[str, Callable[[Setting], Service]] = {
+    "native": NativeService,
+    "aio": AioService,
+    "threads": ThreadedService,
+}
 """What can be started, by name."""
 
 

@@ -32,6 +32,7 @@ from fedcredit.ids import party_id
 from fedcredit.node.pki import Authority, write_keys
 from fedcredit.node.verification.serving import Offer, Question, offer_of
 from fedcredit.runtime.catalog_file import shipped_catalogs
+from fedcredit.runtime.predicate_file import shipped_version
 from fedcredit.runtime.verify_file import VerifyItemSection, VerifySection
 from fedcredit.wire.verification import Argument, Kind, VerifyRequest
 from fedcredit.wire.verification import Question as Asked
@@ -67,16 +68,19 @@ _DAYS = 300
 @dataclass(frozen=True, slots=False)
 class Setting:
     """What was made in `folder`: a register of `rows` subjects; the first `subjects` of them have given the bank a
-    consent. `issuer` is the public key, in hexadecimal, of who issues consents."""
+    consent. `issuer` is the public key, in hexadecimal, of who issues consents; logs are kept in `logs`."""
 
     folder: Path
+    logs: Path
     rows: int
     subjects: int
     seed: int
     issuer: str
 
     @classmethod
-    def make(cls, folder: Path, rows: int, subjects: int, seed: int) -> tuple[Setting, list[str]]:
+    def make(
+        cls, folder: Path, rows: int, subjects: int, seed: int, logs: Path | None = None
+    ) -> tuple[Setting, list[str]]:
         """Write the keys and what else a server needs; the consents of the subjects in their order."""
         hosts = ("localhost", "127.0.0.1")
         for party in (PROVIDER, BANK):
@@ -85,14 +89,16 @@ class Setting:
             (folder / party / "authority.pem").write_bytes(authority.pem)
         key = Ed25519PrivateKey.generate()
         public = key.public_key().public_bytes_raw()
-        made = cls(folder, rows, min(subjects, rows), seed, public.hex())
-        (folder / _FILE).write_text(json.dumps(asdict(made) | {"folder": None}), encoding="utf-8")
+        made = cls(folder, logs or folder, rows, min(subjects, rows), seed, public.hex())
+        written = asdict(made) | {"folder": None, "logs": str(made.logs)}
+        (folder / _FILE).write_text(json.dumps(written), encoding="utf-8")
         return made, made._consents(key)
 
     @classmethod
     def load(cls, folder: Path) -> Setting:
         """What `make` wrote."""
-        return cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")) | {"folder": folder})
+        found = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        return cls(**found | {"folder": folder, "logs": Path(found["logs"])})
 
     @cached_property
     def ids(self) -> Ids:
@@ -135,7 +141,7 @@ class Setting:
     @property
     def versions(self) -> tuple[int, int]:
         """Of the catalog and of the predicates, as answers name them."""
-        return shipped_catalogs()[REGION].version, 1
+        return shipped_catalogs()[REGION].version, shipped_version()
 
     @property
     def issuers(self) -> Issuers:
