@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from consent_office import ENTERPRISE, OTHER, PERSON, PROPRIETOR, REPRESENTATIVE, SELF, TERMS, ConsentOffice, office
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from raw_store import connected
 
 from fedcredit.errors import FedcreditError, RefusedError, UsageError
 from fedcredit.governance.audit import Event
@@ -357,6 +359,20 @@ def test_without_an_audit_log_nobody_gets_a_token(desk: ConsentOffice) -> None:
     desk.again()
     assert [entry.event for entry in desk.entries()].count(Event.CONSENT_GRANTED) == 1
     assert desk.grant()["token"]
+
+
+def test_a_store_whose_tokens_were_changed_is_found_out(desk: ConsentOffice) -> None:
+    first, second = desk.grant(request="one"), desk.grant(request="two")
+    assert desk.store.problems() == []
+    url = f"sqlite:///{desk.folder / 'store.sqlite'}"
+    for name, token in ((first["consent"], second["token"]), (second["consent"], "a.b.c")):
+        with connected(url) as connection:
+            text = sa.text("UPDATE consents SET token = :token WHERE jti = :name")
+            connection.execute(text, {"token": token, "name": name})
+    problems = desk.store.problems()
+    assert [problem.code for problem in problems] == ["STORE_INCONSISTENT"] * 2
+    assert revocation_id(first["consent"]) in str(problems)
+    assert first["consent"] not in str(problems)
 
 
 def test_claims_of_a_token_hold_together_when_it_is_made() -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from fedcredit.cli.main import app
 from fedcredit.governance.policy import Action
 from fedcredit.runtime.config import load_job, load_party
+from fedcredit.runtime.consent_file import ConsentSection
 from fedcredit.runtime.identity_file import EnrolSection, IdentitySection, TrustSection
 from fedcredit.runtime.observe_file import LogSection, MetricsSection
 from fedcredit.runtime.party_file import LimitsSection, ListenSection, PartySection
@@ -99,7 +100,11 @@ def test_the_short_and_the_full_configuration_say_the_same(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_full_configuration_has_every_setting_there_is(name: str) -> None:
     text = (PARTIES / name / "party.full.toml").read_text(encoding="utf-8")
-    own = (EnrolSection,) if name == "platform" else (TableSection, ColumnSection, PostgresqlSection, HttpSection)
+    own = (
+        (EnrolSection, ConsentSection)
+        if name == "platform"
+        else (TableSection, ColumnSection, PostgresqlSection, HttpSection)
+    )
     elsewhere = {"columns", "postgresql", "http"}  # tables of their own
     elsewhere |= {"via", "outbound"} if name == "platform" else {"serve", "connections", "bytes_per_s", "may_dial"}
     for section in (*COMMON, *own):

@@ -83,6 +83,11 @@ class LocalAccounts:
             self._forget(name)
         return str(account["kind"]), tuple(account["subjects"])
 
+    def check(self) -> None:
+        """See that both files can be read. Raises: ConfigError (ACCOUNTS_INVALID, KEY_EXPOSED)."""
+        self._read()
+        self._read_failures()
+
     def _count(self, name: str) -> bool:
         """Note one more failure, until it turns out to be none; whether the account may be tried at all."""
         now = int(self._clock.now().timestamp())

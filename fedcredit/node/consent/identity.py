@@ -20,7 +20,7 @@ from fedcredit.node.consent.accounts import LocalAccounts
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 
-__all__ = ["GROUP", "Authenticator", "Identity", "authenticator_of"]
+__all__ = ["GROUP", "Authenticator", "Identity", "authenticator_of", "check_login"]
 
 GROUP = "fedcredit.authenticators"
 """The entry points of installed authenticators."""
@@ -81,11 +81,18 @@ def authenticator_of(config: PartyFile, clock: Clock) -> Authenticator:
         raise ConfigError(Problem("AUTHENTICATOR", "consent.authenticator", what)) from error
 
 
+def check_login(config: PartyFile, clock: Clock) -> None:
+    """See that somebody can log in at the platform of `config`. Raises: ConfigError (AUTHENTICATOR, ACCOUNTS_*)."""
+    authenticator = authenticator_of(config, clock)
+    if isinstance(authenticator, _Local):
+        authenticator.accounts.check()
+
+
 class _Local:
     def __init__(self, accounts: LocalAccounts) -> None:
-        self._accounts = accounts
+        self.accounts = accounts
 
     def login(self, account: str, secret: str) -> Identity:
         """See `Authenticator.login`."""
-        kind, subjects = self._accounts.login(account, secret)
+        kind, subjects = self.accounts.login(account, secret)
         return Identity(account, ConsentBy(kind), frozenset(subjects))

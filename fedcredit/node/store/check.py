@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from fedcredit.errors import FedcreditError, Problem
+from fedcredit.governance.consent.refusal import ConsentRefused
+from fedcredit.governance.consent.token import Envelope, revocation_id
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 from fedcredit.node.store.jobs import JobState, problems_from
@@ -15,6 +17,7 @@ from fedcredit.node.store.jobs import JobState, problems_from
 __all__ = ["problems_of"]
 
 _jobs, _stages, _platform = tables.jobs, tables.stages, tables.platform_jobs
+_consents = tables.consents
 
 _AGREED = (JobState.SIGNED, JobState.RUNNING, JobState.WAITING, JobState.SUCCEEDED)
 _STARTED = (JobState.RUNNING, JobState.WAITING, JobState.SUCCEEDED)
@@ -27,6 +30,7 @@ def problems_of(database: Database) -> list[Problem]:
         with database.reading() as connection:
             found = [*_files(database, connection), *_references(connection)]
             found += [*_of_jobs(connection), *_of_stages(connection), *_of_platform_jobs(connection)]
+            found += _of_consents(connection)
             return found
     except FedcreditError as error:
         return list(error.problems)
@@ -104,3 +108,17 @@ def _of_platform_jobs(connection: sa.Connection) -> Iterator[Problem]:
             yield Problem("STORE_INCONSISTENT", where, "its state or its problems cannot be read")
         if hashlib.sha256(row.definition).digest() != row.digest:
             yield Problem("STORE_INCONSISTENT", where, "its definition is not the one that was submitted")
+
+
+def _of_consents(connection: sa.Connection) -> Iterator[Problem]:
+    columns = (_consents.c.jti, _consents.c.token, _consents.c.subject, _consents.c.expires)
+    for row in connection.execute(sa.select(*columns).order_by(_consents.c.jti)):
+        try:
+            said = Envelope.read(row.token).claims()
+            whole = (said.jti, said.subject, said.expires) == (row.jti, row.subject, row.expires)
+        except ConsentRefused:
+            whole = False
+        if not whole:
+            # By its name in logs: the consent's own name is for its subject.
+            where = f"consent {revocation_id(row.jti)}"
+            yield Problem("STORE_INCONSISTENT", where, "its token is not the one that was issued")

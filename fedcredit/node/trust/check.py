@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from fedcredit.errors import ConfigError, FedcreditError, Problem
+from fedcredit.node.consent.identity import check_login
 from fedcredit.node.own_store import store_url
 from fedcredit.node.pki import Authority, check_authority, load_certificate
 from fedcredit.node.signing import load_signing
@@ -41,6 +42,7 @@ def problems_of(config: PartyFile, clock: Clock) -> list[Problem]:
         _folders,
         _pins,
         _policy,
+        _login,
         _store,
         _ports,
         _reach,
@@ -121,6 +123,12 @@ def _pins(config: PartyFile, clock: Clock) -> Iterator[Problem]:
 def _policy(config: PartyFile, clock: Clock) -> Iterator[Problem]:
     if config.party.kind != "platform":
         load_policy(config.folder)
+    yield from ()
+
+
+def _login(config: PartyFile, clock: Clock) -> Iterator[Problem]:
+    if config.party.kind == "platform":
+        check_login(config, clock)
     yield from ()
 
 
