@@ -20,15 +20,29 @@ from e2e.test_enrolment import PLATFORM, TAX, Town
 from raw_store import run
 
 from fedcredit import failpoints
+from fedcredit.errors import FedcreditError
 from fedcredit.governance.audit import Entry, Event
 from fedcredit.governance.consent.decision import Allowed, Refused, Use, decide
 from fedcredit.governance.consent.refusal import Why
 from fedcredit.governance.consent.token import Envelope, revocation_id
+from fedcredit.ids import PartyId
 from fedcredit.node.consent.held import HeldConsents
+from fedcredit.node.rpc import ControlClient
 from fedcredit.node.signing import load_signing
-from fedcredit.node.trust.keys import load_trust
+from fedcredit.node.trust.keys import following_keyring, load_trust
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.config import load_party
+from fedcredit.transport.connections import Connection
+from fedcredit.transport.limits import Limits
+from fedcredit.wire.consent import (
+    ChangeConsentKeys,
+    ConsentBulletin,
+    ConsentDocument,
+    GrantConsent,
+    RevokeConsent,
+    ShowConsents,
+)
+from fedcredit.wire.message import Message
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -93,12 +107,11 @@ class ConsentTown(Town):
                 await asyncio.sleep(0.05)
         return time.monotonic() - begin
 
-    async def platform_up(self, plan: str = "") -> Any:
-        """Start the platform, with the failpoints of `plan`."""
-        if plan:
-            os.environ |= {failpoints.ALLOW: "1", failpoints.PLAN: plan}
+    async def dying(self, name: str, plan: str) -> Any:
+        """Start a node that will die by `plan`, perhaps before it is ready."""
+        os.environ |= {failpoints.ALLOW: "1", failpoints.PLAN: plan}
         try:
-            return await self.up("platform")
+            return await self.children.start(PartyId(name), self.folder / name, self.folder / f"{name}.log")
         finally:
             os.environ.pop(failpoints.PLAN, None)
             os.environ.pop(failpoints.ALLOW, None)
@@ -179,7 +192,8 @@ async def test_from_grant_to_revocation(tmp_path: Path) -> None:
 async def test_a_grant_that_was_kept_and_not_acknowledged_is_given_again(tmp_path: Path, plan: str) -> None:
     async with consent_town(tmp_path) as town:
         await end(town.children[PLATFORM], signal.SIGTERM)
-        dying = await town.platform_up(plan)
+        dying = await town.dying("platform", plan)
+        await town.children.ready(dying)
         lost = await town.consent("issue", *town.asked(ENTERPRISE), "--request", "only", code=78)
         assert "NODE_DOWN" in lost.stderr
         assert await asyncio.wait_for(dying.process.wait(), 30) == -signal.SIGKILL
@@ -198,15 +212,50 @@ async def test_a_revocation_outlives_whoever_dies_on_the_way(tmp_path: Path) -> 
         token = await town.issue()
         await town.until(token, None)
         await end(town.children[PLATFORM], signal.SIGTERM)
-        dying = await town.platform_up("store.revocation.committed=kill")
+        dying = await town.dying("platform", "store.revocation.committed=kill")
+        await town.children.ready(dying)
         name = Envelope.read(token).claims().jti
         await town.consent("revoke", name, code=78)
         assert await asyncio.wait_for(dying.process.wait(), 30) == -signal.SIGKILL
         await town.up("platform")
         await town.until(token, Why.REVOKED)
         assert [entry.event for entry in town.entries()].count(Event.CONSENT_REVOKED) == 1
+
+        # A department's node that dies between keeping a bulletin and acting on it finds it again.
         await end(town.children[TAX], signal.SIGKILL)
         assert town.decided(token) is Why.REVOKED
+        other = await town.issue("--request", "other")
+        await town.consent("revoke", Envelope.read(other).claims().jti)
+        dying = await town.dying("tax", "consent.bulletin.kept=kill")
+        assert await asyncio.wait_for(dying.process.wait(), 60) == -signal.SIGKILL
+        assert town.decided(other) is Why.REVOKED
+        await town.up("tax")
+        assert town.decided(token) is Why.REVOKED
+
+
+async def test_who_may_not_call_is_refused(tmp_path: Path) -> None:
+    async with consent_town(tmp_path):
+        grant = GrantConsent("ann", PASSWORD, "one", b"{}", bytes(32))
+        bulletin = ConsentBulletin(b"{}", bytes(64), b"x", b"")
+        calls: list[tuple[str, str, str, str, Message]] = [
+            ("tax", "platform", "Consent", "Grant", grant),
+            ("tax", "platform", "Consent", "Revoke", RevokeConsent("", "", "A" * 22, "", "")),
+            ("tax", "platform", "Consent", "Consents", ShowConsents("", "", "")),
+            ("tax", "platform", "Consent", "Keys", ChangeConsentKeys(True, "")),
+            ("bank", "tax", "ConsentHolder", "Take", bulletin),
+        ]
+        for caller, called, service, method, message in calls:
+            config = load_party(tmp_path / caller)
+            address = json.loads((tmp_path / called / "ready.json").read_text())["address"]
+            way = Connection(PartyId(called), address, following_keyring(config, SystemClock()), Limits())
+            try:
+                client = ControlClient(way, service, PartyId(called))
+                with pytest.raises(FedcreditError) as refused:
+                    await client.call(method, message, ConsentDocument, timeout_s=30)
+                assert refused.value.code == "PERMISSION_DENIED", method
+            finally:
+                await way.close()
+        assert not run(f"sqlite:///{tmp_path / 'platform' / 'store.sqlite'}", "SELECT jti FROM consents")
 
 
 async def test_a_key_that_the_enterprise_holds_and_a_login_that_fails(tmp_path: Path) -> None:
