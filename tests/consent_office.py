@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +53,8 @@ TERMS = Terms(
 class ConsentOffice:
     """`authority` as of now; `again` is the process that comes after it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
+        self.url = url or f"sqlite:///{folder / 'store.sqlite'}"
         self.folder, self.clock = folder, ManualClock(datetime(2026, 12, 1, tzinfo=UTC))
         kinds = {"bank": "institution", "insurer": "institution", "housing_fund": "provider", "tax": "provider"}
         self.members = {
@@ -65,7 +65,7 @@ class ConsentOffice:
         self._open()
 
     def _open(self) -> None:
-        self.store = Store.at(self.folder / "store.sqlite", self.clock)
+        self.store = Store.open(self.url, self.clock)
         key = self.signing_key
         audit = AuditFile(
             self.folder / "audit",
@@ -139,16 +139,11 @@ class ConsentOffice:
 
 
 @contextmanager
-def office(folder: Path) -> Iterator[ConsentOffice]:
-    """An authority that has started."""
-    made = ConsentOffice(folder)
+def office(folder: Path, url: str = "") -> Iterator[ConsentOffice]:
+    """An authority that has started, with its store at `url` or in its folder."""
+    made = ConsentOffice(folder, url)
     made.authority.open()
     try:
         yield made
     finally:
         made.close()
-
-
-def digest_of(token: str) -> str:
-    """A token's hash as the audit log has it."""
-    return hashlib.sha256(token.encode()).hexdigest()

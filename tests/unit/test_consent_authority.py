@@ -71,6 +71,16 @@ def test_the_same_request_has_the_same_token_whatever_happens_in_between(desk: C
     assert [entry.event for entry in desk.entries()].count(Event.CONSENT_GRANTED) == 2
 
 
+def test_each_database_keeps_grants_and_revocations(tmp_path: Path, store_url: str) -> None:
+    with office(tmp_path, store_url) as desk:
+        made = desk.grant()
+        revoke(desk, made["consent"])
+        desk.again()
+        assert desk.grant()["token"] == made["token"]
+        assert why(decide(made["token"], desk.use(), desk.premises())) is Why.REVOKED
+        assert desk.store.problems() == []
+
+
 def test_what_the_log_does_not_have_is_entered_at_the_next_start(
     desk: ConsentOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
