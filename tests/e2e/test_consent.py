@@ -242,7 +242,7 @@ async def test_who_may_not_call_is_refused(tmp_path: Path) -> None:
             ("tax", "platform", "Consent", "Revoke", RevokeConsent("", "", "A" * 22, "", "")),
             ("tax", "platform", "Consent", "Consents", ShowConsents("", "", "")),
             ("tax", "platform", "Consent", "Keys", ChangeConsentKeys(True, "")),
-            ("bank", "tax", "ConsentHolder", "Take", bulletin),
+            ("tax", "tax", "ConsentHolder", "Take", bulletin),
         ]
         for caller, called, service, method, message in calls:
             config = load_party(tmp_path / caller)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -37,6 +38,9 @@ KEY_PROOF = b"fedcredit/v1/consent-key\n"
 """Before what the holder of a key signs to show that it has it."""
 
 MOST_LISTED = 200
+_MADE_ANEW_S = 5
+"""Of members that ask for the bulletin at the same time, all get one that was put together once."""
+
 MOST_SUBJECT_KEYS = 10_000
 """Keys that subjects hold: all of them travel to every node."""
 
@@ -55,6 +59,7 @@ class ConsentAuthority:
         self._keys, self._store, self._recorder = keys, store, recorder
         self._directory, self._now = directory, now
         self._lock = threading.Lock()
+        self._made: tuple[BulletinHead, bytes] | None = None
 
     def open(self) -> None:
         """After a start: make the first key if there is none, and enter what a crash kept from the audit log."""
@@ -101,6 +106,7 @@ class ConsentAuthority:
                 request.reason,
                 recorded=False,
             )
+            self._made = None
             row = self._store.consents.revoke(made)
             self._record_revocation(row)
         failpoints.hit("consent.revocation.recorded")
@@ -113,8 +119,8 @@ class ConsentAuthority:
         """
         consents = self._store.consents
         if not request.consent:
-            mine = identity is not None and consents.of_subjects(identity.subjects, MOST_LISTED)
-            rows = mine or [] if identity is not None else consents.newest(MOST_LISTED)
+            own = None if identity is None else consents.of_subjects(identity.subjects, MOST_LISTED)
+            rows = consents.newest(MOST_LISTED) if own is None else own
             return _written({"consents": [self._told(row) for row in rows]})
         row = consents.of(request.consent)
         if row is None or (identity is not None and row.subject not in identity.subjects):
@@ -136,6 +142,7 @@ class ConsentAuthority:
             row = KeyRow(
                 issuer.kid, issuer.kind, request.subject, request.public_key, self._now(), FAR, FAR, recorded=False
             )
+            self._made = None
             found = self._store.consent_keys.add(row)
             if found.ends <= self._now():
                 raise RefusedError(Problem("CONSENT_KEY", "key", "was retired", "make a new one"))
@@ -145,6 +152,7 @@ class ConsentAuthority:
     def change_keys(self, request: ChangeConsentKeys) -> bytes:
         """All keys, after making the next one or giving one up. Raises: UsageError (CONSENT_KEY)."""
         with self._lock:
+            self._made = None
             if request.retire:
                 self._keys.retire(request.retire)
             if request.rotate:
@@ -173,18 +181,25 @@ class ConsentAuthority:
     def bulletin(self) -> tuple[BulletinHead, bytes]:
         """What holds now, with its number."""
         with self._lock:
-            now, platform = self._now(), self._directory().platform
-            rows = [row for row in self._store.consent_keys.all() if row.ends > now]
-            issuers = [
-                Issuer(row.public_key, "enterprise", subject=row.subject)
-                if row.subject
-                else Issuer(row.public_key, "authority", name=platform)
-                for row in rows
-            ]
-            body = BulletinBody.of(issuers, (row.id for row in self._store.consents.revocations(now))).to_bytes()
-            digest = hashlib.sha256(body).digest()
-            # Time, so that a platform restored from an older copy does not begin below what nodes have seen.
-            return BulletinHead(platform, self._store.consent_keys.number(digest, now), now, digest), body
+            now = self._now()
+            if self._made is None or not self._made[0].time <= now < self._made[0].time + _MADE_ANEW_S:
+                self._made = self._bulletin(now)
+            head, body = self._made
+            return replace(head, time=now), body
+
+    def _bulletin(self, now: int) -> tuple[BulletinHead, bytes]:
+        platform = self._directory().platform
+        issuers = [
+            Issuer(row.public_key, "enterprise", subject=row.subject)
+            if row.subject
+            else Issuer(row.public_key, "authority", name=platform)
+            for row in self._store.consent_keys.all()
+            if row.ends > now
+        ]
+        body = BulletinBody.of(issuers, (row.id for row in self._store.consents.revocations(now))).to_bytes()
+        digest = hashlib.sha256(body).digest()
+        # Time, so that a platform restored from an older copy does not begin below what nodes have seen.
+        return BulletinHead(platform, self._store.consent_keys.number(digest, now), now, digest), body
 
     def _make(self, identity: Identity, request: GrantConsent, digest: bytes) -> ConsentRow:
         terms = Terms.parse(request.terms)
