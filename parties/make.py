@@ -34,6 +34,9 @@ class Party:
     drop: str = ""
     updated: str = ""
     database: str = ""
+    item: str = ""  # of the region's catalog, with a question about it
+    question: str = ""
+    region: str = "nanjing"
 
     @property
     def platform(self) -> bool:
@@ -64,6 +67,9 @@ PARTIES = (
         holds="tax declared and paid, invoices, credit grade",
         example="tax",
         database="gov.enterprise_tax",
+        item="tax_credit_rating",
+        question="tax_grade_a",
+        region="jining",
     ),
     Party(
         "social_insurance",
@@ -74,6 +80,9 @@ PARTIES = (
         holds="insured employees, contributions paid and owed",
         example="social_insurance",
         database="gov.enterprise_social_insurance",
+        item="social_insurance_contribution",
+        question="si_continuous_k",
+        region="zhengzhou",
     ),
     Party(
         "housing_fund",
@@ -84,6 +93,9 @@ PARTIES = (
         holds="accounts, deposits, months without a deposit",
         example="housing_fund",
         database="gov.enterprise_housing_fund",
+        item="housing_fund_contribution",
+        question="hf_current",
+        region="nanjing",
     ),
     Party(
         "utilities",
@@ -94,6 +106,9 @@ PARTIES = (
         holds="consumption and bills of electricity, water and gas",
         example="electricity",
         database="util.enterprise_electricity",
+        item="water_fee",
+        question="water_in_arrears",
+        region="nanjing",
     ),
 )
 

@@ -73,6 +73,27 @@ def status(
         raise typer.Exit(69)
 
 
+@app.command("refresh")
+def refresh(
+    folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],
+    wait: Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds to wait until it has.")] = 600.0,
+) -> None:
+    """Have the running node of FOLDER read the tables of its [verify] anew, and say what it found in them.
+
+    What it answered from before is served until the new tables are complete, and goes on being served if one of them
+    cannot be read: exit status 65 then, with every problem.
+    """
+    from fedcredit.node.own_node import node_of
+    from fedcredit.node.verification.state import wait_for_refresh
+
+    found = wait_for_refresh(node_of(folder).folder, wait)
+    for one in found.built:
+        left = f", {one['left_out']:,} records without a key left out" if one["left_out"] else ""
+        latest = f", the latest of {one['latest']}" if one["latest"] else ""
+        typer.echo(f"{one['item']}: {one['records']:,} records of {one['subjects']:,} subjects{latest}{left}")
+    typer.echo(f"{found.questions} questions are answered at {found.address}")
+
+
 @app.command("fsck")
 def fsck(
     folder: Annotated[Path, typer.Argument(help="The node's folder, with party.toml in it.", show_default=False)],

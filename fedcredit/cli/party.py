@@ -106,10 +106,11 @@ def enrol(
 
 @app.command("check")
 def check(folder: Folder) -> None:
-    """Check configuration, keys, trust, policy, store, ports and tables: list every problem, start nothing."""
+    """Check configuration, keys, trust, policy, store, ports, tables, questions: list every problem, start nothing."""
     from fedcredit.cli.table import reports_of
     from fedcredit.errors import ConfigError, DataError, FedcreditError
     from fedcredit.node.trust.check import problems_of
+    from fedcredit.node.verification.check import check_verify
     from fedcredit.runtime.clock import SystemClock
     from fedcredit.runtime.config import load_party
 
@@ -124,10 +125,12 @@ def check(folder: Folder) -> None:
         elif report.quality is not None:
             named = "table" if len(config.tables) == 1 else report.name
             tables.append(f"{named} of {report.quality.rows:,} rows and {len(report.quality.columns)} features")
+    verified = check_verify(config, SystemClock())
+    problems.extend(verified.problems)
     if problems:
         raise kind(problems)
     where = f"would listen on {config.listen.host}" if config.listens else "would listen nowhere"
-    typer.echo(f"{config.me}: ok ({', '.join([config.party.kind, where, *tables])})")
+    typer.echo(f"{config.me}: ok ({', '.join([config.party.kind, where, *tables, *verified.said])})")
 
 
 @app.command("trust")

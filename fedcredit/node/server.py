@@ -46,6 +46,8 @@ from fedcredit.node.snapshots import sweep
 from fedcredit.node.store import Store
 from fedcredit.node.trust.beside import Beside
 from fedcredit.node.trust.keys import open_keyring
+from fedcredit.node.verification.control import Verification
+from fedcredit.node.verification.native import opener
 from fedcredit.node.witness.beside import Witnesses
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock, SystemClock
@@ -113,7 +115,7 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
         store = await hold_store(config, clock, shut_down, stack)
         start = _start_platform if config.party.kind == "platform" else _start_party
         running = await start(config, clock, store, shut_down, stack)
-        ready = _say_ready(config, running.transport, running.figures)
+        ready = _say_ready(config, running)
         try:
             await shut_down.wait()
         finally:
@@ -125,7 +127,7 @@ async def serve(config: PartyFile, *, with_parent: bool = False) -> None:
 async def _start_party(
     config: PartyFile, clock: Clock, store: Store, shut_down: asyncio.Event, stack: AsyncExitStack
 ) -> Running:
-    assert config.tables, "a data party has a table"
+    assert config.tables or config.verify is not None, "a data party has a table"
     keyring = open_keyring(config, clock, renew=True)
     signing = load_signing(config, clock, lambda: keyring.trust)
     service, health = ControlService("Party", caller_of), Health()
@@ -156,13 +158,36 @@ async def _start_party(
     node.recover()
     sweep(config.folder, {row.id for row in store.jobs.unfinished()})
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
-    await health.start((*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)))
+    verification = _verification(config, keyring, clock, signing, store, recorder)
+    looks = [*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)]
+    if verification is not None:
+        looks.append(Look("VERIFY_UNAVAILABLE", verification.well))
+    await health.start(tuple(looks))
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, transport.add_peer, recorder)
-    await consents.start_holder(transport, signing)
+    held = await consents.start_holder(transport, signing)
+    stop, port = node.stop, 0
+    if verification is not None:
+        if held is not None:
+            held.listen(verification.hear)
+        await verification.start()
+        port = verification.port
+
+        async def stop() -> None:
+            await asyncio.gather(node.stop(), verification.stop(DRAIN_S))
+
     witnesses.start(transport, store, policy)
     figures = await stack.enter_async_context(served(config.metrics, store, keyring, clock, lambda: recorder.entries))
-    return Running(transport, service, health, node.stop, figures)
+    return Running(transport, service, health, stop, figures, port)
+
+
+def _verification(
+    config: PartyFile, keyring: Keyring, clock: Clock, signing: SigningIdentity, store: Store, recorder: Recorder
+) -> Verification | None:
+    """The questions' side of a party that answers any."""
+    if config.verify is None:
+        return None
+    return Verification(config, keyring, clock, store, recorder, opener(config, signing, store))
 
 
 async def _start_platform(
@@ -269,7 +294,8 @@ def _stop_with_parent(shut_down: asyncio.Event) -> None:
     loop.add_reader(descriptor, look)
 
 
-def _say_ready(config: PartyFile, transport: GrpcTransport, figures: int) -> Path:
+def _say_ready(config: PartyFile, running: Running) -> Path:
+    transport, figures = running.transport, running.figures
     host, port = config.listen.host, transport.port
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not config.listens:
@@ -279,6 +305,8 @@ def _say_ready(config: PartyFile, transport: GrpcTransport, figures: int) -> Pat
         said["local"] = f"unix:{transport.local}"  # the way for commands on this machine
     if figures:
         said["metrics"] = f"http://{config.metrics.host}:{figures}/metrics"
+    if running.questions and config.verify is not None:
+        said["verify"] = f"{config.verify.listen.rpartition(':')[0]}:{running.questions}"
     text = json.dumps(said)
     path = config.folder / "ready.json"
     replace_file(path, text.encode() + b"\n")

@@ -30,7 +30,6 @@ __all__ = [
     "ROUNDS",
     "STAGE_SECONDS",
     "STORE_SECONDS",
-    "VERIFY",
     "link_broke",
     "stage_kind",
 ]
@@ -72,7 +71,6 @@ RELAYED_BYTES = Counter("fedcredit_relayed_bytes", "Bytes that the relay carried
 RELAYED_CONNECTIONS = Gauge(
     "fedcredit_relayed_connections", "Connections through the relay now", ("peer",), registry=REGISTRY
 )
-VERIFY = Gauge("fedcredit_verify", "Figures of the service of questions, by name", ("figure",), registry=REGISTRY)
 READY = Gauge("fedcredit_ready", "1 while the node takes work", registry=REGISTRY)
 
 _STAGES = frozenset({"validate", "align", "split", "publish"})

@@ -207,7 +207,7 @@ def load_party(
     if party is not None and party.kind == "platform" and tables:
         key = "table" if "table" in raw else "tables"
         reader.report("CONFIG_CONFLICT", key, "a platform carries no data", f"drop [{key}]")
-    elif party is not None and party.kind != "platform" and not tables:
+    elif party is not None and party.kind != "platform" and not tables and "verify" not in raw:
         reader.report("CONFIG_MISSING_KEY", "table", "is missing", "add [table] with table and id")
     if party is not None and enrol is not None:
         check_enrol(reader, enrol, party.kind)

@@ -15,6 +15,13 @@ recorded = "updated_on"                 # the day of a record
 max_age_days = 400                      # a subject whose latest record is older is unknown
 fresh_days = 40                         # a table whose latest record is older is not taken
 complete = false                        # whether no record means that there is nothing
+
+[verify.names]                          # where an item is kept by name: whose name is whose, by code
+table = "names.csv"
+fields = { name = "enterprise_name" }
+
+[verify.institutions]                   # for questions about the requester's own records: its code
+city_bank = "91320100MA1MTQ0X09"
 ```
 
 Which questions are answered to whom is policy.toml's, `fedcredit.runtime.question_rules_file`.
@@ -29,6 +36,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from fedcredit.governance.catalog import Catalog
+from fedcredit.governance.consent.subjects import is_enterprise_code
 from fedcredit.runtime.catalog_file import REGIONS, shipped_catalogs
 from fedcredit.runtime.identity_file import check_file
 from fedcredit.runtime.predicate_file import shipped_predicates
@@ -42,6 +50,7 @@ __all__ = ["VerifyItemSection", "VerifySection", "read_verify"]
 
 _ADDRESS = r"^(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+PartyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
@@ -102,6 +111,8 @@ class VerifySection(Section):
     refresh_hours: Annotated[float, Field(ge=0, le=8760)] = 24.0
     predicates: Annotated[tuple[Name, ...], Field(strict=False, max_length=1000)] | None = None
     items: dict[Name, VerifyItemSection]
+    names: VerifyItemSection | None = None
+    institutions: dict[PartyName, str] = Field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -141,6 +152,14 @@ def read_verify(reader: Reader, kind: str | None) -> VerifySection | None:
     catalog = section.catalog
     for item, entry in section.items.items():
         _check_item(reader, f"verify.items.{item}", item, entry, catalog)
+    if section.names is not None:
+        _check_source(reader, "verify.names", section.names)
+        if set(section.names.fields) - {"name"}:
+            reader.report("CONFIG_VALUE", "verify.names.fields", "has another field than name", 'name = "COLUMN"')
+    for party, code in section.institutions.items():
+        if not is_enterprise_code(code):
+            what = "is no unified social credit code"
+            reader.report("CONFIG_VALUE", f"verify.institutions.{party}", what, "18 characters, the last a check")
     known = {
         name
         for name, compiled in shipped_predicates().items()
@@ -160,6 +179,10 @@ def _check_item(reader: Reader, key: str, item: str, entry: VerifyItemSection, c
     for name in entry.fields:
         if name not in fields:
             _unknown(reader, f"{key}.fields.{name}", "is no field that a question looks at", name, fields)
+    _check_source(reader, key, entry)
+
+
+def _check_source(reader: Reader, key: str, entry: VerifyItemSection) -> None:
     if entry.table is not None:
         reader.existing(f"{key}.table", entry.table)
     for source, remote, secret in (

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from fedcredit.cli.main import app
 from fedcredit.governance.policy import Action
+from fedcredit.governance.verification.rules import VerifyPolicy
+from fedcredit.node.verification.serving import offer_of
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.consent_file import ConsentSection
 from fedcredit.runtime.identity_file import EnrolSection, IdentitySection, TrustSection
@@ -25,6 +27,7 @@ from fedcredit.runtime.relay_file import RelaySection
 from fedcredit.runtime.store_file import StoreSection
 from fedcredit.runtime.table_file import ColumnSection, HttpSection, PostgresqlSection, TableSection
 from fedcredit.runtime.toml import Section
+from fedcredit.runtime.verify_file import VerifyItemSection, VerifySection
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTIES = ROOT / "parties"
@@ -110,6 +113,25 @@ def test_the_full_configuration_has_every_setting_there_is(name: str) -> None:
     for section in (*COMMON, *own):
         for key in section.model_fields.keys() - elsewhere:
             assert re.search(rf"^(# )?{key} = ", text, re.MULTILINE), f"{section.__name__}.{key}"
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_TABLES if name != "bank"])
+def test_a_department_can_switch_its_questions_on(name: str, tmp_path: Path) -> None:
+    text = (PARTIES / name / "party.full.toml").read_text(encoding="utf-8")
+    for section in (VerifySection, VerifyItemSection):
+        for key in section.model_fields.keys() - {"items", "postgresql", "http", "names", "institutions"}:
+            assert re.search(rf"^# {key} = ", text, re.MULTILINE), f"{section.__name__}.{key}"
+    head, _, questions = text.partition("# [verify]\n")
+    switched_on = re.sub(r"^# ", "", "# [verify]\n" + questions, flags=re.MULTILINE)
+    made = ready(name, tmp_path, "party.full.toml")
+    for file in ("register.csv", "names.csv"):
+        (made / file).write_text("uscc\n", encoding="utf-8")
+    (made / "party.toml").write_text(
+        head + re.sub(r"^fields = .*$", "", switched_on, flags=re.MULTILINE), encoding="utf-8"
+    )
+    config = load_party(made, environment={})
+    assert config.verify is not None
+    assert offer_of(config.verify, VerifyPolicy()).questions
 
 
 @pytest.mark.parametrize("name", WITH_TABLES)

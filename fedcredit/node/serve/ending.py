@@ -54,6 +54,8 @@ class Running:
     stop: Callable[[], Awaitable[None]]
     figures: int = 0
     """The port of its figures; 0 if it serves none."""
+    questions: int = 0
+    """The port where it is asked about single subjects; 0 if it answers none."""
 
 
 async def drain(running: Running) -> None:

@@ -146,6 +146,8 @@ def _ports(config: PartyFile, clock: Clock) -> Iterator[Problem]:
     if config.enrol.listen is not None:
         name, _, number = config.enrol.listen.rpartition(":")
         wanted.append(("enrol.listen", name.strip("[]"), int(number)))
+    if config.verify is not None and config.verify.port:
+        wanted.append(("verify.listen", config.verify.host, config.verify.port))
     for key, host, port in wanted:
         try:
             family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

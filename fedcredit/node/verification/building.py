@@ -16,12 +16,13 @@ from pathlib import Path
 from fedcredit.errors import DataError, FedcreditError, Problem
 from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.kernels.index import Builder, Index, Values
-from fedcredit.node.verification.serving import Register, offer_of
-from fedcredit.runtime.verify_file import VerifySection
+from fedcredit.node.verification.serving import NAMES, Register, offer_of
+from fedcredit.runtime.verify_file import VerifyItemSection, VerifySection
 from fedcredit.tables import Resources
 from fedcredit.tables.register import Piece, column_names, open_register
+from fedcredit.tables.register import Register as Opened
 
-__all__ = ["Built", "build", "columns_of", "remove_others", "resources_of"]
+__all__ = ["Built", "build", "columns_of", "look", "remove_others", "resources_of"]
 
 SUFFIX = ".index"
 
@@ -74,11 +75,8 @@ def build(
 
     Raises: DataError with all that is wrong with the table; VERIFY_STALE where it is too old to be taken.
     """
-    entry = section.items[register.item]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key, by = register.key
-    spec = entry.spec(node, register.item, register.key_column, register.used)
-    columns = {field: (register.columns[field], register.types[field]) for field in register.columns}
     texts = frozenset(field for field, kind in register.types.items() if kind in ("text", "texts"))
     builder = Builder(
         register.item,
@@ -88,18 +86,24 @@ def build(
         plain=frozenset() if matched else texts,
         max_bytes=max(resources.memory_limit_bytes, 1 << 30),
     )
-    with open_register(spec, columns, recorded=register.recorded, codes=register.codes, resources=resources) as opened:
+    with _opened(register, section, node, resources) as opened:
         for piece in opened.pieces():
             _push(builder, piece)
+        _check_fresh(register, section, opened, today)
         left_out, latest = opened.left_out, opened.latest
-    if entry.fresh_days is not None and (latest is None or (today - latest).days > entry.fresh_days):
-        what = "has no record with a day" if latest is None else f"has no record later than {latest}"
-        fix = f"load a newer one, or raise fresh_days = {entry.fresh_days}"
-        raise DataError(Problem("VERIFY_STALE", f"verify.items.{register.item}", what, fix))
     path = folder / f"{register.item}.{secrets.token_hex(6)}{SUFFIX}"
     builder.finish(path)
     about = Index(path).about()
     return Built(register.item, path, about.subjects, about.records, left_out, about.bytes, latest)
+
+
+def look(register: Register, section: VerifySection, node: Path, resources: Resources, today: datetime.date) -> int:
+    """Read an item's table as `build` does, and make nothing of it; how many records it has. Raises: as `build`."""
+    with _opened(register, section, node, resources) as opened:
+        for _piece in opened.pieces():
+            pass
+        _check_fresh(register, section, opened, today)
+        return opened.n_rows - opened.left_out
 
 
 def remove_others(folder: Path, kept: Iterable[Path]) -> None:
@@ -116,6 +120,27 @@ def resources_of(node: Path, memory_mib: int, threads: int) -> Resources:
     spill = node / "verify" / "spill"
     spill.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Resources(memory_limit_bytes=memory_mib << 20, threads=threads or 2, spill_dir=spill)
+
+
+def _opened(register: Register, section: VerifySection, node: Path, resources: Resources) -> Opened:
+    entry = _entry(register, section)
+    spec = entry.spec(node, register.item, register.key_column, register.used)
+    columns = {field: (register.columns[field], register.types[field]) for field in register.columns}
+    return open_register(spec, columns, recorded=register.recorded, codes=register.codes, resources=resources)
+
+
+def _entry(register: Register, section: VerifySection) -> VerifyItemSection:
+    if register.item == NAMES and section.names is not None:
+        return section.names
+    return section.items[register.item]
+
+
+def _check_fresh(register: Register, section: VerifySection, opened: Opened, today: datetime.date) -> None:
+    days, latest = _entry(register, section).fresh_days, opened.latest
+    if days is not None and (latest is None or (today - latest).days > days):
+        what = "has no record with a day" if latest is None else f"has no record later than {latest}"
+        fix = f"load a newer one, or raise fresh_days = {days}"
+        raise DataError(Problem("VERIFY_STALE", f"verify.items.{register.item}", what, fix))
 
 
 def _push(builder: Builder, piece: Piece) -> None:

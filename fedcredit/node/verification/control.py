@@ -17,18 +17,20 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedcredit.errors import ConfigError, DataError, FedcreditError, Problem
-from fedcredit.governance.audit import Event
+from fedcredit.governance.audit import VERIFY_LOG, Event, origin_of
 from fedcredit.governance.consent.bulletin import Bulletin
 from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.ids import PartyId
 from fedcredit.node.recorder import Recorder
+from fedcredit.node.store import Store
 from fedcredit.node.verification.building import Built, build, columns_of, remove_others, resources_of
+from fedcredit.node.verification.figures import VerifyFigures
 from fedcredit.node.verification.log_key import log_folder
 from fedcredit.node.verification.plane import Identity, Plane
 from fedcredit.node.verification.serving import Offer, offer_of
 from fedcredit.node.verification.snapshot import snapshot_of
 from fedcredit.node.verification.state import requested, write_state
-from fedcredit.observe import logs, metrics
+from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.runtime.policy_file import digest_of, load_policy
@@ -59,24 +61,29 @@ class _Now:
     policy: VerifyPolicy = field(default_factory=VerifyPolicy)
     columns: Mapping[str, tuple[str, ...]] | None = None
     """Of each item's table, once all of them were read."""
+    offer: Offer | None = None
     built: tuple[Built, ...] = ()
     problems: tuple[Problem, ...] = ()
     snapshot: str = ""
     refresh_at: float = 0.0
     request: str = ""
+    head: tuple[int, str] = (0, "")
 
 
 class Verification:
     """The control plane of one node. Lives on its event loop; tables are read in a thread."""
 
-    def __init__(self, config: PartyFile, keyring: Keyring, clock: Clock, recorder: Recorder, open_plane: Open) -> None:
+    def __init__(
+        self, config: PartyFile, keyring: Keyring, clock: Clock, store: Store, recorder: Recorder, open_plane: Open
+    ) -> None:
         assert config.verify is not None, "made where there is a [verify]"
         self._section: VerifySection = config.verify
         self._config, self._keyring, self._clock, self._recorder = config, keyring, clock, recorder
-        self._open = open_plane
+        self._store, self._open = store, open_plane
         self._bulletin: Bulletin | None = None
         self._plane: Plane | None = None
         self._task: asyncio.Task[None] | None = None
+        self._figures: VerifyFigures | None = None
         self._now = _Now()
 
     @property
@@ -89,20 +96,20 @@ class Verification:
         self._bulletin = bulletin
 
     def well(self) -> bool:
-        """Whether questions are answered: there are tables, and the log takes entries."""
-        return self._plane is not None and self._plane.well() and not self._now.problems
+        """Whether questions are answered: tables were read, and the log takes entries."""
+        return self._plane is not None and self._now.columns is not None and self._plane.well()
 
     async def start(self) -> None:
-        """Read the tables and answer. Tables that cannot be read are said, and read again in a minute.
+        """Take questions. Until the tables are read, which may take minutes, all of them are refused.
 
         Raises: ConfigError (PORT_IN_USE, AUDIT_*) where the service cannot start at all.
         """
         log_folder(self._config.folder).mkdir(mode=0o700, exist_ok=True)
         self._look_at_policy()
-        await self._refresh()
         self._now.snapshot = self._snapshot()
         self._plane = await asyncio.to_thread(self._open, self._now.snapshot, identity_of(self._keyring))
-        self._record()
+        self._figures = VerifyFigures(self._plane.stats)
+        self._figures.start()
         self._say()
         self._keyring.subscribe(self._identify)
         self._task = asyncio.create_task(self._keep(), name="verification")
@@ -116,16 +123,18 @@ class Verification:
                 await self._task
         if self._plane is not None:
             await asyncio.to_thread(self._plane.stop, grace_s)
+        if self._figures is not None:
+            self._figures.stop()
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
             try:
                 await self._look()
             except FedcreditError as error:
                 _log.error("verify.unkept", code=error.code)
             except Exception as bug:  # noqa: BLE001 - a service that no longer heard of revocations would be worse
                 _log.error("verify.bug", error=type(bug).__name__, places=logs.places(bug))
+            await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
         self._look_at_policy()
@@ -138,9 +147,16 @@ class Verification:
             self._say()
         else:
             self._swap()
+        await asyncio.to_thread(self._keep_head)
+
+    def _keep_head(self) -> None:
+        """Keep the log's head in the store, so that a log that was rolled back is noticed at the next start."""
         assert self._plane is not None, "looked after once it runs"
-        for name, value in self._plane.figures().items():
-            metrics.VERIFY.labels(name).set(value)
+        log = self._plane.stats()["log"]
+        head = int(log["size"]), str(log["root"])
+        if head != self._now.head and head[0]:
+            self._store.heads.put(origin_of(self._config.me, VERIFY_LOG), head[0], bytes.fromhex(head[1]))
+            self._now.head = head
 
     def _look_at_policy(self) -> None:
         digest = digest_of(self._config.folder / "policy.toml")
@@ -153,6 +169,9 @@ class Verification:
             # No rule: nobody is answered until it is mended.
             self._now.policy = VerifyPolicy(zone=self._now.policy.zone)
             _log.warning("verify.policy_unusable", code=error.code)
+        if self._now.columns is not None:
+            # How sensitive an answer is, the policy says.
+            self._now.offer = offer_of(self._section, self._now.policy, self._now.columns)
 
     async def _refresh(self) -> None:
         try:
@@ -163,7 +182,7 @@ class Verification:
         except (DataError, ConfigError) as error:
             self._now.problems = error.problems
             wait_s = RETRY_S
-            _log.error("verify.tables_unread", code=error.code, served=bool(self._now.built))
+            _log.error("verify.tables_unread", code=error.code, count=len(self._now.built))
         self._now.refresh_at = self._clock.monotonic() + wait_s
 
     def _read_tables(self) -> None:
@@ -183,21 +202,17 @@ class Verification:
         if problems:
             remove_others(folder, [one.path for one in self._now.built])
             raise DataError(problems)
-        self._now.columns, self._now.built = columns, tuple(built)
+        self._now.columns, self._now.offer, self._now.built = columns, offer, tuple(built)
         for one in built:
-            _log.info("verify.table_read", item=one.item, records=one.records, left_out=one.left_out)
-
-    def _offer(self) -> Offer:
-        """What is answered now; how sensitive it is, the policy says."""
-        if self._now.columns is None:
-            return Offer(self._section.region, (), {}, ())
-        return offer_of(self._section, self._now.policy, self._now.columns)
+            _log.info("verify.table_read", kind=one.item, rows=one.records)
 
     def _snapshot(self) -> str:
-        offer = self._offer()
+        offer = self._now.offer or Offer(self._section.region, (), {}, ())
         paths = {one.item: one.path for one in self._now.built}
         now = self._clock.now()
-        return snapshot_of(self._config.me, offer, self._now.policy, paths, self._bulletin, now)
+        return snapshot_of(
+            self._config.me, offer, self._now.policy, paths, self._bulletin, now, self._section.institutions
+        )
 
     def _swap(self) -> None:
         """Hand over what has changed, if anything has."""
@@ -205,7 +220,14 @@ class Verification:
         if snapshot == self._now.snapshot:
             return
         assert self._plane is not None, "swapped once it runs"
-        self._plane.swap(snapshot)
+        try:
+            self._plane.swap(snapshot)
+        except (ConfigError, DataError) as error:
+            # What was decided by before may be what was just forbidden: nobody is answered until it is mended.
+            _log.error("verify.snapshot_refused", code=error.code)
+            self._now.problems = error.problems
+            nobody = Offer(self._section.region, (), {}, ()), VerifyPolicy(zone=self._now.policy.zone)
+            self._plane.swap(snapshot_of(self._config.me, *nobody, {}, None, self._clock.now()))
         changed = _without_times(snapshot) != _without_times(self._now.snapshot)
         self._now.snapshot = snapshot
         remove_others(log_folder(self._config.folder) / _INDEXES, [one.path for one in self._now.built])
@@ -219,18 +241,27 @@ class Verification:
             "",
             snapshot=digest,
             policy=self._now.policy_digest,
-            questions=len(self._offer().questions),
+            questions=self._questions,
             records=sum(one.records for one in self._now.built),
         )
 
     def _say(self) -> None:
-        questions = len(self._offer().questions)
         address = f"{self._section.host}:{self.port}"
-        write_state(self._config.folder, address, self._now.built, questions, self._now.problems, self._now.request)
+        write_state(
+            self._config.folder, address, self._now.built, self._questions, self._now.problems, self._now.request
+        )
+
+    @property
+    def _questions(self) -> int:
+        return 0 if self._now.offer is None else len(self._now.offer.questions)
 
     def _identify(self) -> None:
-        if self._plane is not None:
+        if self._plane is None:
+            return
+        try:
             self._plane.identify(identity_of(self._keyring))
+        except ConfigError as error:
+            _log.error("verify.identity_refused", code=error.code)
 
 
 def identity_of(keyring: Keyring) -> Identity:

@@ -10,6 +10,7 @@ from fedcredit.errors import ConfigError, Problem, UsageError
 from fedcredit.governance.verification.decisions import Ruling, Used, decide
 from fedcredit.governance.verification.rules import Asked
 from fedcredit.ids import PartyId
+from fedcredit.node.verification.question_hash import question_hash
 from fedcredit.node.verification.serving import Offer, Question, offer_of
 from fedcredit.node.verification.uses import used_of
 from fedcredit.runtime.config import PartyFile
@@ -71,7 +72,11 @@ def explain_question(
         needs_consent=bool(question.consent_of),
         now=at,
     )
-    used = None if subject is None else used_of(config, source.questions, asked, subject, question="")
+    used = (
+        None
+        if subject is None
+        else used_of(config, source.questions, asked, subject, question_hash(question.compiled, values))
+    )
     ruling = decide(source.questions, asked, used or Used())
     return QuestionExplained(policy=source, question=question, asked=asked, ruling=ruling, used=used)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from fedcredit.ids import PartyId
 
@@ -37,8 +37,8 @@ class Plane(Protocol):
     def identify(self, identity: Identity) -> None:
         """Show another certificate and believe others from the next handshake on; cut off who is not believed."""
 
-    def figures(self) -> Mapping[str, float]:
-        """Counters and gauges by name, for Prometheus."""
+    def stats(self) -> Mapping[str, Any]:
+        """What it counts, and how its log stands: `figures.VerifyFigures` says it to Prometheus."""
 
     def well(self) -> bool:
         """Whether its log takes entries: while it does not, nothing is answered."""

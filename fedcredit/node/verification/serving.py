@@ -11,11 +11,13 @@ from fedcredit.governance.predicates.model import Compiled
 from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.runtime.catalog_file import shipped_catalogs
 from fedcredit.runtime.predicate_file import printed_fields, shipped_predicates
-from fedcredit.runtime.verify_file import VerifySection
+from fedcredit.runtime.verify_file import VerifyItemSection, VerifySection
 
-__all__ = ["LeftOut", "Offer", "Question", "Register", "offer_of", "unused"]
+__all__ = ["NAMES", "LeftOut", "Offer", "Question", "Register", "offer_of", "unused"]
 
 DEFAULT_KEY = "uscc"
+NAMES = "names"
+"""What the register of names is called among the items, none of which is called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Offer:
 
     def matches(self, item: str) -> bool:
         """Whether any question compares texts of the item with what the requester holds, in their normal form."""
-        return any(
+        return item == NAMES or any(
             entry.match and entry.type != "number"
             for question in self.questions
             if item in question.compiled.program.items
@@ -105,7 +107,17 @@ def offer_of(section: VerifySection, policy: VerifyPolicy, names: Mapping[str, S
             left.append(LeftOut(name, why))
         else:
             found.append(_question(section, policy, compiled))
-    return Offer(section.region, tuple(found), gathered.registers(), tuple(left))
+    registers = gathered.registers()
+    if section.names is not None and any(register.key[1] == "subject_name" for register in registers.values()):
+        registers[NAMES] = _names(section.names)
+    return Offer(section.region, tuple(found), registers, tuple(left))
+
+
+def _names(entry: VerifyItemSection) -> Register:
+    """The register that says, by code, which name an enterprise has: else another's records could be asked for."""
+    column = entry.fields.get("name", "name")
+    key = entry.key or DEFAULT_KEY
+    return Register(NAMES, (DEFAULT_KEY, "subject"), key, {"name": column}, {"name": "text"}, entry.recorded, True)
 
 
 def _is_asked(section: VerifySection, compiled: Compiled) -> bool:

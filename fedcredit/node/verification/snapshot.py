@@ -17,7 +17,7 @@ from fedcredit.governance.predicates.model import ParameterEntry
 from fedcredit.governance.verification.levels import IMPORTANT
 from fedcredit.governance.verification.rules import Action, VerifyPolicy, VerifyRule
 from fedcredit.ids import PartyId
-from fedcredit.node.verification.serving import Offer, Question
+from fedcredit.node.verification.serving import NAMES, Offer, Question
 from fedcredit.runtime.catalog_file import shipped_catalogs
 from fedcredit.runtime.predicate_file import shipped_version
 
@@ -33,6 +33,7 @@ def snapshot_of(
     indexes: Mapping[str, Path],
     bulletin: Bulletin | None,
     now: datetime,
+    institutions: Mapping[str, str] | None = None,
 ) -> str:
     """The snapshot of all this at `now`. Without a bulletin nobody's consent is believed, so that none is good."""
     catalog = shipped_catalogs()[offer.region]
@@ -52,6 +53,8 @@ def snapshot_of(
             "revoked": [] if bulletin is None else list(bulletin.body.revoked),
             "revocations_at": 0 if bulletin is None else bulletin.head.time,
             "revocations_max_age_s": MAX_LIST_AGE_S,
+            "names": {"index": NAMES, "field": "name"} if NAMES in indexes else None,
+            "institutions": dict(sorted((institutions or {}).items())),
         }
     )
 

@@ -45,6 +45,8 @@ REASONS = {
     27: "per_day",
     28: "budget",
     29: "full",
+    30: "level",
+    31: "no_consent",
     32: "consent_missing",
     33: "consent_malformed",
     34: "consent_issuer",
