@@ -95,6 +95,41 @@ def test_binning_counts_under_ring_lwe_unless_the_job_names_another(
     assert {backend for backend, role in names.items() if role in roles} == {wanted}
 
 
+@pytest.mark.parametrize("kind", ["logistic", "scorecard"])
+@pytest.mark.parametrize(("groupsum", "wanted"), [("auto", "rlwe"), ("rlwe", "rlwe"), ("paillier", "paillier")])
+def test_fits_are_made_under_ring_lwe_unless_the_job_names_paillier(kind: Any, groupsum: Any, wanted: str) -> None:
+    bare = proposal("onehot", 0.5)
+    changes = {"kind": kind, "groupsum": groupsum, "hide_nodes": False, "params": {}}
+    asked = bare.model_copy(update={"models": (bare.models[0].model_copy(update=changes),)})
+    specification = offered(asked, 10)
+    (model,) = specification.models
+    assert backends_of(asked, model) == backends_of(specification, model) == {wanted}
+    choice = choice_of(specification, model)
+    assert (choice.backend, choice.why != "") == (wanted, True)
+    if groupsum == "auto":
+        assert "under paillier" in choice.why
+    check_hours(specification)
+    roles = {row.id.partition(".")[0] for row in specification.derive_leakage()}
+    assert {"LinearLabel", "LinearPartner", "Holder"} <= roles
+    assert ({"PaillierOwnKey", "PaillierPeerKey"} <= roles) == (wanted == "paillier")
+    assert ("LentColumns" in roles) == (kind == "scorecard" and wanted == "rlwe")
+    # Two fits of a million rows would take days under Paillier: nobody signs that.
+    offer = {"features": 10, "commitment": b"n" * 32, "subjects": b"s" * 32, "certificate": b"c"}
+    large = asked.with_offers({p: asked.party(p).offering(rows=10**6, **offer) for p in (BANK, TAX)})
+    if wanted == "paillier" and kind == "scorecard":
+        with pytest.raises(RefusedError) as caught:
+            check_hours(large)
+        assert caught.value.code == "GROUPSUM_HOURS"
+    else:
+        check_hours(large)
+
+
+def test_a_regression_is_not_made_of_one_hot_vectors() -> None:
+    text = proposal("onehot", None).to_bytes().replace(b'"gbdt"', b'"logistic"')
+    with pytest.raises(RefusedError, match="SPEC_INVALID"):
+        JobSpecification.parse(text)
+
+
 def test_gradients_are_not_summed_under_ring_lwe() -> None:
     text = proposal("onehot", None).to_bytes()
     with pytest.raises(RefusedError, match="SPEC_INVALID"):

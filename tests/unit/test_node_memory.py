@@ -64,6 +64,7 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
             parties=[SimpleNamespace(**entry) for entry in entries],
             models=[SimpleNamespace(**model)],
             label_party=BANK,
+            feature_parties=(TAX,),
             intersect=SimpleNamespace(size_only=False, line_mbit=None),
             intersect_choice=SimpleNamespace(mode=mode),
         )
@@ -90,6 +91,11 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
     assert need(TAX, 100_000, 300, 10, **binned) == base + 100_000 * (600 + 150)
     many = (48 << 20) + 10_000_000 * 256 + 10_000_000 * 300 + (256 << 20) + 255 * 8192 * 150
     assert need(TAX, 10_000_000, 300, 10, **binned) == many
+    # A fit under Paillier holds ciphertexts of all rows, of its own vector and of the other's.
+    fit: dict[str, Any] = {"kind": "logistic", "params": {}}
+    under_rlwe = base + 100_000 * (1600 + 10 * 36)
+    assert need(TAX, 100_000, 10, 10, **fit) == need(BANK, 100_000, 10, 10, **fit) == under_rlwe
+    assert need(TAX, 100_000, 10, 10, groupsum="paillier", **fit) == under_rlwe + 100_000 * 5 * 768
     assert need(TAX, 100_000, 300, 10, groupsum="onehot", **binned) == base + 100_000 * 300 + (256 << 20)
 
 
