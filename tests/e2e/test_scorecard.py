@@ -130,9 +130,24 @@ def test_three_parties_have_the_card_of_the_pooled_table(
 def test_one_card_in_one_place_if_the_job_says_so(
     job: Path, tmp_path: Path, pooled: dict[str, dict[str, np.ndarray]]
 ) -> None:
+    """With signs that are fixed, and stability by month: everything that a policy has to accept by itself."""
     out = tmp_path / "out"
-    metrics = simulate(job, out, 'merged_card = true\nname = "card"\nmethod = "quantile"')
-    assert "scorecard.card" in {row["id"] for row in metrics["leakage"]}
+    for party in ("bank", "tax"):
+        head, *lines = (tmp_path / f"{party}.csv").read_text().splitlines()
+        months = [f"{line},{202401 + k % 3}" for k, line in enumerate(lines)]
+        (tmp_path / f"{party}.csv").write_text("\n".join([f"{head},month", *months]) + "\n")
+    asked = 'merged_card = true\nname = "card"\nmethod = "quantile"\nsigns = "fixed"\ntime = "month"\n'
+    metrics = simulate(job, out, asked + "periods = 3\nperiod_scores = true")
+    assert {"scorecard.card", "linear.signs", "scorecard.periods"} <= {row["id"] for row in metrics["leakage"]}
+    (model,) = metrics["models"]
+    assert [row["column"] for row in model["periods"]] == [None, *(c.name for c in part(out, "bank").columns)]
+    for row in model["periods"]:
+        assert [of["period"] for of in row["periods"]] == ["202401", "202402", "202403"]
+        assert max(of["index"] for of in row["periods"]) < 0.2
+    assert sum(of["rows"] for of in model["periods"][0]["periods"]) == metrics["rows"]["test"]
+    assert "By period" in (out / "report.html").read_text()
+    (page,) = (out / "parties" / "tax" / "model").rglob("scorecard.html")
+    assert "By period" in page.read_text()
     folder = out / "parties" / "bank" / "model" / "card"
     for party in ("tax", "water"):
         assert (folder / f"scorecard.{party}.json").read_bytes() == (
