@@ -26,7 +26,7 @@ from fedcredit.governance.audit import VERIFY_LOG, AuditBroken, Head, SignedHead
 from fedcredit.governance.merkle import consistency_proof, leaf_hash, tree_of
 from fedcredit.governance.witness import Judgement, Verdict, Witnessed, WitnessedHeads, judge
 from fedcredit.ids import PartyId
-from fedcredit.node.audit_places import read_witnessed
+from fedcredit.node.audit_places import LogPlace, read_witnessed
 from fedcredit.node.pki import Authority
 from fedcredit.node.signing import AUDIT_HEAD, AUDIT_WITNESS, verify_with
 from fedcredit.node.store import Store
@@ -472,6 +472,36 @@ def test_members_are_shown_every_log_once_a_day(tax: Node, bank: Node, monkeypat
         await one.stop()
 
     asyncio.run(story())
+
+
+def test_many_witnesses_cost_one_reading(tax: Node, bank: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, read = tax.own[""], list[int]()
+    scan = LogPlace.scan
+
+    def counted(place: LogPlace, *arguments: Any) -> Any:
+        found = scan(place, *arguments)
+        read.append(found.tree.size)
+        return found
+
+    monkeypatch.setattr(LogPlace, "scan", counted)
+    names = [PartyId(f"bank{number}") for number in range(9)]
+
+    async def story() -> None:
+        one = shower(tax, {name: Way(TAX, bank) for name in names})
+        one.show(names)
+        await settled(one)
+        assert read == [3]
+        # What was due for something later is read later.
+        tax.add()
+        tax.signing.clock.advance(1)  # type: ignore[attr-defined]
+        tax.clock.advance(1)
+        one.show(names[:2])
+        await settled(one)
+        assert read == [3, 4]
+        await one.stop()
+
+    asyncio.run(story())
+    assert own._read is None
 
 
 def test_a_rolled_back_log_is_refused_and_its_owner_is_told(

@@ -12,7 +12,7 @@ from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.governance.audit import AuditBroken, Head, SignedHead
 from fedcredit.ids import PartyId
 from fedcredit.node.audit_places import LogPlace, read_witnessed
-from fedcredit.node.audit_scan import CHECKPOINT, WITNESSED
+from fedcredit.node.audit_scan import CHECKPOINT, WITNESSED, Scan
 from fedcredit.node.durable_files import replace_file, sync_file
 from fedcredit.node.signing import AUDIT_HEAD, AUDIT_WITNESS, SigningIdentity
 from fedcredit.wire.witness import HeadSeen, HeadShown
@@ -26,21 +26,24 @@ class OwnLog:
     def __init__(self, folder: Path, signing: SigningIdentity, log: str = "") -> None:
         self._folder, self._signing = folder, signing
         self._place = LogPlace(folder, signing.me, x509.load_der_x509_certificate(signing.certificate), log)
-        self._writing = threading.Lock()
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._read: tuple[float, Scan] | None = None
 
     @property
     def is_there(self) -> bool:
         """Whether anything was ever written to it."""
         return (self._folder / CHECKPOINT).exists()
 
-    def for_witness(self, witness: PartyId, known: SignedHead | None = None) -> tuple[SignedHead, HeadShown]:
+    def for_witness(
+        self, witness: PartyId, known: SignedHead | None = None, *, since: float | None = None
+    ) -> tuple[SignedHead, HeadShown]:
         """The log's head, and what shows `witness` that it follows the last one signed by it, or `known`.
 
-        The log is checked first: what is not whole is not shown.
+        The log is checked first: what is not whole is not shown. One that was read later than `since`, by the
+        monotonic clock, is not read again until `forget`: many witnesses are shown one head at a time.
         Raises: AuditBroken: AUDIT_ROLLED_BACK when it does not follow; ConfigError (AUDIT_UNAVAILABLE).
         """
-        found = self._place.scan()
-        self._settle()
+        found = self._scan(since)
         before = self._last(witness) if known is None else known.head
         path: tuple[bytes, ...] = ()
         size = 0
@@ -51,6 +54,20 @@ class OwnLog:
                 raise AuditBroken("AUDIT_ROLLED_BACK", f"audit log {self._place.origin}", what, "restore the log")
             path, size = found.leaves.consistency(before.size), before.size
         return found.signed, HeadShown(found.signed.encode(), self._signing.certificate, size, b"".join(path))
+
+    def forget(self) -> None:
+        """Let go of the log as it was read last."""
+        self._read = None
+
+    def _scan(self, since: float | None) -> Scan:
+        with self._reading:
+            if self._read is not None and since is not None and self._read[0] >= since:
+                return self._read[1]
+            begun = self._signing.clock.monotonic()
+            found = self._place.scan()
+            self._settle()
+            self._read = None if since is None else (begun, found)
+            return found
 
     def _settle(self) -> None:
         """Make the head that was read durable: its writer may be about to. What a crash could undo is not shown."""

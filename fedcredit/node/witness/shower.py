@@ -51,7 +51,7 @@ class HeadShower:
         clock: Clock,
     ) -> None:
         self._own, self._reach, self._members, self._clock = own, reach, members, clock
-        self._due: dict[PartyId, set[str]] = {}
+        self._due: dict[PartyId, dict[str, float]] = {}
         self._told: dict[PartyId, float] = {}
         self._tasks: dict[PartyId, asyncio.Task[None]] = {}
         self._daily: asyncio.Task[None] | None = None
@@ -71,8 +71,9 @@ class HeadShower:
 
     def show(self, peers: Iterable[PartyId], names: Collection[str] = ("",)) -> None:
         """Show the logs of these names to `peers`, soon, and again until each has answered."""
+        now = self._clock.monotonic()
         for peer in peers:
-            self._due.setdefault(peer, set()).update(names)
+            self._due.setdefault(peer, {}).update(dict.fromkeys(names, now))
             if peer not in self._tasks:
                 self._tasks[peer] = asyncio.get_running_loop().create_task(self._see_to(peer), name=f"show {peer}")
 
@@ -94,30 +95,33 @@ class HeadShower:
         try:
             while due:
                 name = min(due)
-                due.discard(name)  # a job that ends from here on makes it due anew
+                since = due.pop(name)  # a job that ends from here on makes it due anew
                 try:
                     async with self._room:
-                        await self._show(name, peer)
+                        await self._show(name, peer, since)
                     pauses.reset()
                 except FedcreditError as error:
                     if not isinstance(error, PeerLost) and error.code not in _AGAIN:
                         self._say(name, peer, error)
                         continue
-                    due.add(name)
+                    due.setdefault(name, since)
                     _log.info("witness.away", peer=peer, code=error.code)
                     await asyncio.sleep(next(pauses))
                 except Exception as bug:  # noqa: BLE001 - the others, and the next time, must not suffer from it
                     _log.error("witness.bug", peer=peer, error=type(bug).__name__, places=logs.places(bug))
         finally:
             del self._tasks[peer]
+            if not self._tasks:
+                for own in self._own.values():
+                    own.forget()
 
-    async def _show(self, name: str, peer: PartyId) -> None:
+    async def _show(self, name: str, peer: PartyId, since: float) -> None:
         own = self._own[name]
         if not await asyncio.to_thread(lambda: own.is_there):
             return
         known: SignedHead | None = None
         for _ in range(2):
-            signed, shown = await asyncio.to_thread(self._prepared, own, peer, known)
+            signed, shown = await asyncio.to_thread(self._prepared, own, peer, known, since)
             reply = await self._reach(peer).call("Show", shown, HeadSeen, timeout_s=CALL_S, attempts=1)
             if not reply.known:
                 await asyncio.to_thread(own.keep, peer, signed, reply)
@@ -128,9 +132,11 @@ class HeadShower:
         # It asked for a proof from a head, got it, and asks for one from yet another.
         raise PeerError(peer, "audit head", "asks for proof after proof", "AUDIT_HEAD")
 
-    def _prepared(self, own: OwnLog, peer: PartyId, known: SignedHead | None) -> tuple[SignedHead, HeadShown]:
+    def _prepared(
+        self, own: OwnLog, peer: PartyId, known: SignedHead | None, since: float
+    ) -> tuple[SignedHead, HeadShown]:
         try:
-            return own.for_witness(peer, known)
+            return own.for_witness(peer, known, since=since)
         except AuditBroken:
             if known is not None and not own.is_ours(known):
                 raise PeerError(peer, "audit head", "is none that was signed here", "AUDIT_HEAD") from None
