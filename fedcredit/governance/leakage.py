@@ -171,8 +171,9 @@ def _agreement(job: PublicJob) -> Iterator[Disclosure]:
     for party in (*_data_parties(job), job.platform):
         yield Disclosure("coordination.waits", (party,), learns, _others(job, party), "following the job")
     learns = (
-        "how many entries the audit log of the party's node has when the job ends: how much was asked of it and done "
-        "there in all, other jobs included, and between two jobs; not what"
+        "how many entries the audit log of the party's node has when the job ends, or later, where a party could not "
+        "be reached then or the node was started again within a day: how much was asked of it and done there in all, "
+        "other jobs included, and between two jobs; not what"
     )
     for party in (*_data_parties(job), job.platform):
         yield Disclosure("audit.entries", (party,), learns, _others(job, party), "signing of the audit log's head")

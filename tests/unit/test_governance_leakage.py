@@ -160,7 +160,7 @@ PINNED = {
     "coordination.progress": "3b01484254f3",
     "coordination.watch": "cd4f1ad91bd9",
     "coordination.waits": "98a67a3a8f9f",
-    "audit.entries": "19531a07d86f",
+    "audit.entries": "2b0c973b5f15",
     "gbdt.choices": "00712fab3026",
     "gbdt.counts": "40c13c2cd07e",
     "gbdt.bins": "99ec9feecedc",

@@ -26,6 +26,7 @@ from fedcredit.governance.audit import VERIFY_LOG, AuditBroken, Head, SignedHead
 from fedcredit.governance.merkle import consistency_proof, leaf_hash, tree_of
 from fedcredit.governance.witness import Judgement, Verdict, Witnessed, WitnessedHeads, judge
 from fedcredit.ids import PartyId
+from fedcredit.kernels.log import first_bad
 from fedcredit.node.audit_places import LogPlace, read_witnessed
 from fedcredit.node.pki import Authority
 from fedcredit.node.signing import AUDIT_HEAD, AUDIT_WITNESS, verify_with
@@ -191,6 +192,10 @@ def test_the_largest_size_is_kept_and_counted(bank: Node) -> None:
     assert kept is not None
     assert kept.signed.head.size == MAX_SIZE
     assert refused(bank, shown(forged(3))) == "AUDIT_FORK"
+    assert bank.entries()[0]["kept_size"] == MAX_SIZE
+    # The reader for long logs takes such a number, too.
+    line = (bank.place() / "entries.jsonl").read_bytes().splitlines()[-1]
+    assert first_bad(line + b"\n", 0, max_line=1 << 14, max_text=256, max_batch=4096, events=[b"head_forked"]) is None
 
 
 def test_messages_are_small_and_whole() -> None:

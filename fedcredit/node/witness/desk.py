@@ -67,7 +67,8 @@ class WitnessDesk:
         judgement, kept = self._store.witness.take(SeenHead(signed, request.certificate), compare)
         if judgement.verdict is Verdict.FORK:
             self._refuse(caller, signed, kept, judgement.how)
-        if judgement.verdict is Verdict.PROVE and kept is not None:
+        if judgement.verdict is Verdict.PROVE:
+            assert kept is not None, "a proof is from something"
             return HeadSeen(b"", b"", kept.encode())
         # The head is durable here: whoever shows another one later contradicts what this signature is over.
         signature = self._signing.sign(AUDIT_WITNESS, signed.head.body())
