@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from e2e.conftest import write_job, write_tables
 from free_ports import free_port
 
 from fedcredit.ids import PartyId
+from fedcredit.node.audit_places import read_witnessed
 from fedcredit.node.local import PLATFORM, Consortium
 from fedcredit.node.outcome import publish
 from fedcredit.runtime.config import JobFile, load_job
@@ -72,6 +74,15 @@ async def run(consortium: Consortium, watch: Callable[[JobEvent], None] | None =
         return publish(consortium.job, name, consortium.out)
 
 
+async def witnessed(folder: Path, by: set[PartyId]) -> None:
+    """Wait until all of them have signed the head of the node's audit log."""
+    for _ in range(600):
+        if {*read_witnessed(folder / "audit").witnesses} == by:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{folder.name}: not all of {sorted(by)} have signed")
+
+
 async def test_a_department_without_a_port_takes_part_by_one_connection(three: Path, tmp_path: Path) -> None:
     consortium = Relayed(load_job(three), tmp_path / "out", TAX)
     seen: list[tuple[set[int], list[int]]] = []
@@ -80,7 +91,13 @@ async def test_a_department_without_a_port_takes_part_by_one_connection(three: P
         if event.party == TAX:
             seen.append((listening(consortium, TAX), connected(consortium, TAX)))
 
-    metrics = await run(consortium, look)
+    async with consortium:
+        name = await consortium.run(look)
+        # At the end all sign each other's audit heads, the department's by the same way.
+        for party in consortium.job.parties:
+            await witnessed(consortium.folder(party), {PLATFORM, *consortium.job.parties} - {party})
+        await consortium.stop()
+        metrics = publish(consortium.job, name, consortium.out)
     assert metrics["rows"]["aligned"] == 300
     assert len(seen) > 2
     assert all(found == (set(), [consortium.port]) for found in seen)
