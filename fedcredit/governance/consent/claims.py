@@ -12,7 +12,7 @@ from fedcredit.governance.consent.encoding import decode_text, encode_text
 from fedcredit.governance.consent.refusal import ConsentRefused, Why
 from fedcredit.governance.consent.subjects import is_enterprise_code, is_person_number
 
-__all__ = ["DETAILS_TYPE", "LEEWAY_S", "MAX_LIFETIME_S", "TOKEN_TYPE", "Consent", "ConsentBy", "Scope"]
+__all__ = ["DETAILS_TYPE", "LEEWAY_S", "MAX_LIFETIME_S", "TOKEN_TYPE", "Consent", "ConsentBy", "Scope", "are_providers"]
 
 TOKEN_TYPE = "fedcredit-consent+jwt"  # noqa: S105 - a name
 DETAILS_TYPE = "fedcredit-verification"
@@ -88,7 +88,7 @@ class Consent:
     def __post_init__(self) -> None:
         _claim(_is(self.issuer, _PARTY))
         _claim(is_enterprise_code(self.subject) or (self.by is ConsentBy.PERSON and is_person_number(self.subject)))
-        _claim(_names(self.providers, _PARTY, 1, MAX_PROVIDERS))
+        _claim(are_providers(self.providers))
         _claim(all(_number(time, 0, _MAX_TIME) for time in (self.issued_at, self.not_before, self.expires)))
         _claim(len(self.authority) == _HASH_BYTES == len(self.disclosure) and self.by in ConsentBy)
         _text(self.jti, _JTI_BYTES)
@@ -159,6 +159,11 @@ class Consent:
                 max_uses=details[0]["max_uses"],
             ),
         )
+
+
+def are_providers(names: tuple[Any, ...]) -> bool:
+    """Whether these can be the departments of a token: names of parties, in order, each once, not too many."""
+    return _names(names, _PARTY, 1, MAX_PROVIDERS)
 
 
 def _claim(holds: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from fedcredit.errors import Problem, UsageError
 from fedcredit.governance.consent import canonical
-from fedcredit.governance.consent.claims import MAX_LIFETIME_S, MAX_PROVIDERS, Consent, ConsentBy, Scope
+from fedcredit.governance.consent.claims import MAX_LIFETIME_S, MAX_PROVIDERS, ConsentBy, Scope, are_providers
 from fedcredit.governance.consent.refusal import ConsentRefused
 from fedcredit.governance.consent.subjects import is_enterprise_code, is_person_number
 from fedcredit.governance.consent.token import moment
@@ -69,25 +69,12 @@ class Terms:
             found.append(("days", f"is not from 1 to {MAX_DAYS}", ""))
         if type(self.starts) is not int or not 0 <= self.starts < 1 << 33:
             found.append(("starts", "is no time in seconds since 1970", ""))
+        if not are_providers(self.providers):
+            found.append(("providers", "are none, or not in order, or not spelt as names are", _FIX))
         try:
-            # The token's own rules hold for what goes into it.
             self.scope()
-            Consent(
-                issuer="authority",
-                subject="91320100MA1MK00057",
-                providers=self.providers,
-                jti="A" * 22,
-                issued_at=0,
-                not_before=0,
-                expires=1,
-                authority=bytes(32),
-                by=ConsentBy.ENTERPRISE,
-                disclosure=bytes(32),
-                scope=self.scope(),
-            )
         except ConsentRefused:
-            what = "do not stand in order, are too many, or are not spelt as names are"
-            found.append(("requester, providers, region, items, predicates or max_uses", what, _FIX))
+            found.append(("requester, region, items, predicates or max_uses", "are not as a token has them", _FIX))
         return found
 
     def scope(self) -> Scope:
