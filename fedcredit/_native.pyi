@@ -442,3 +442,72 @@ class VerificationServer:
     def stats(self) -> str: ...
     def drain(self, seconds: float) -> bool: ...
     def stop(self) -> None: ...
+    def measure(
+        self, codes: list[str], arguments: list[tuple[str, Any]], asof: int, repeat: int
+    ) -> tuple[float, float, float, float]: ...
+
+# Rulings on questions, and consent tokens: kernels/desk.py.
+
+@final
+class ServingDesk:
+    def __new__(cls, log_key: bytes, snapshot: str, bounds: tuple[int, int, int] | None = None) -> ServingDesk: ...
+    def reload(self, snapshot: str) -> None: ...
+    def subject_tag(self, subject: str) -> bytes: ...
+    def held(self) -> list[int]: ...
+    def rule(
+        self,
+        party: str,
+        authority: bytes,
+        subject: str,
+        subject_name: str,
+        predicate: str,
+        arguments: Sequence[tuple[str, Any]],
+        purpose: str,
+        consent: str,
+        now_ms: int,
+    ) -> dict[str, Any]: ...
+    def rule_batch(
+        self,
+        party: str,
+        authority: bytes,
+        purpose: str,
+        consents: list[str],
+        kinds: Sequence[tuple[str, Sequence[tuple[str, Any]]]],
+        checks: list[tuple[str, int, int]],
+        now_ms: int,
+        repeat: int,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32], bytes, float]: ...
+    def replay(self, at_s: int, requester: str, records: bytes) -> None: ...
+    def race(
+        self,
+        threads: int,
+        party: str,
+        authority: bytes,
+        subject: str,
+        predicate: str,
+        arguments: Sequence[Sequence[tuple[str, Any]]],
+        purpose: str,
+        consent: str,
+        now_ms: int,
+    ) -> list[tuple[str, str]]: ...
+
+@final
+class ConsentReader:
+    def __new__(cls, issuers: list[tuple[bytes, str | None, str | None]]) -> ConsentReader: ...
+    def read(self, token: str) -> tuple[str | None, tuple[bytes, str, int] | None]: ...
+    def decide(
+        self,
+        token: str,
+        provider: str,
+        region: str,
+        requester: str,
+        authority: bytes,
+        purpose: str,
+        subject: str,
+        predicate: str,
+        items: list[str],
+        is_personal: bool,
+        now_s: int,
+        revocations: tuple[int, int],
+        revoked: list[bytes],
+    ) -> str | None: ...

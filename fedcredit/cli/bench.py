@@ -22,6 +22,7 @@ BENCHES: dict[str, str] = {
     "binning": "fedcredit.cli.benches.binning:run",
     "gbdt": "fedcredit.cli.benches.gbdt:run",
     "groupsum": "fedcredit.cli.benches.groupsum:run",
+    "index": "fedcredit.cli.benches.index:run",
     "intersect": "fedcredit.cli.benches.intersect:run",
     "logistic": "fedcredit.cli.benches.logistic:run",
     "scorecard": "fedcredit.cli.benches.scorecard:run",

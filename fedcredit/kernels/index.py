@@ -31,6 +31,8 @@ __all__ = [
     "Index",
     "Numbers",
     "Program",
+    "Refusals",
+    "Speeds",
     "TextColumn",
     "TextsColumn",
     "Values",
@@ -117,6 +119,17 @@ class Answers:
     recorded_on: npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Seconds of a pass: look-ups `alone` and many `together`, answers of those `found`, each by one thread; and `all`:
+    answers from codes, on all cores."""
+
+    alone: float
+    together: float
+    found: float
+    all: float
+
+
 def text_column(texts: Iterable[str]) -> TextColumn:
     """Texts as a column."""
     encoded = [text.encode() for text in texts]
@@ -156,7 +169,7 @@ class Builder:
     ) -> None:
         """Raises: DataError (INDEX_INPUT)."""
         named = [(name, kind, name not in plain) for name, kind in columns.items()]
-        with _Refusals():
+        with Refusals():
             self._builder = _native.IndexBuilder(item, key_field, named, normal_keys, max_bytes)
 
     def push(
@@ -177,7 +190,7 @@ class Builder:
             odd = min(set(names) ^ set(columns))
             raise DataError(Problem("INDEX_INPUT", f"column {odd}", "is missing, or not one of the index"))
         given = [(_arrays(columns[name][0]), _marks(columns[name][1])) for name in names]
-        with _Refusals():
+        with Refusals():
             self._builder.push(
                 (np.ascontiguousarray(keys.starts), np.ascontiguousarray(keys.letters)),
                 None if days is None else np.ascontiguousarray(days, np.int32),
@@ -187,7 +200,7 @@ class Builder:
 
     def finish(self, path: Path) -> int:
         """Write the file; it is on disk and in its place when this returns its bytes. Raises: DataError (INDEX_IO)."""
-        with _Refusals():
+        with Refusals():
             return self._builder.finish(path)
 
 
@@ -196,14 +209,14 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         """Raises: DataError (INDEX_IO, INDEX_FORMAT, INDEX_VERSION, INDEX_CHECKSUM)."""
-        with _Refusals():
+        with Refusals():
             self._index = _native.ServedIndex(path)
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Index:
         """The index that these bytes are. Raises: as opening a file."""
         found = cls.__new__(cls)
-        with _Refusals():
+        with Refusals():
             found._index = _native.ServedIndex.of_bytes(data)
         return found
 
@@ -230,7 +243,7 @@ class Program:
     ) -> None:
         """Raises: DataError (PROGRAM_FORM, PROGRAM_STEP, PROGRAM_LIMIT, PROGRAM_INDEX)."""
         found = [None if (index := indexes.get(item)) is None else index._index for item in program.get("items", ())]
-        with _Refusals():
+        with Refusals():
             self._program = _native.IndexProgram(json.dumps(program), list(matched), found)
 
     def answer(
@@ -251,6 +264,13 @@ class Program:
         given = [(name, value if isinstance(value, float | str) else list(value)) for name, value in _plain(parameters)]
         named = [""] * len(codes) if names is None else list(names)
         return Answers(*self._program.answer(list(codes), named, given, institution, asof, complete, max_age_days))
+
+    def measure(
+        self, codes: Sequence[str], parameters: Mapping[str, float | str | Sequence[str]], asof: int, repeat: int
+    ) -> Speeds:
+        """How long one pass over these subjects takes, as the mean of `repeat` passes. Raises: ValueError."""
+        given = [(name, value if isinstance(value, float | str) else list(value)) for name, value in _plain(parameters)]
+        return Speeds(*self._program.measure(list(codes), given, asof, repeat))
 
 
 def _plain(parameters: Mapping[str, float | str | Sequence[str]]) -> Iterable[tuple[str, float | str | Sequence[str]]]:
@@ -281,7 +301,7 @@ def _kind(name: str) -> Kind:
     return next(kind for kind in kinds if kind == name)
 
 
-class _Refusals:
+class Refusals:
     """Turns what the native code refuses into this package's errors."""
 
     def __enter__(self) -> None:

@@ -1,7 +1,9 @@
 //! `fedcredit.kernels.index`: index files, and programs over them.
 
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fedcredit_serve::days::Day;
 use fedcredit_serve::index::Index;
@@ -10,6 +12,7 @@ use fedcredit_serve::index_columns::{TextSlices, Values};
 use fedcredit_serve::index_layout::ColumnKind;
 use fedcredit_serve::normal::normal;
 use fedcredit_serve::program::{Program, Terms};
+use fedcredit_serve::program_run::Records;
 use fedcredit_serve::program_text::ProgramText;
 use fedcredit_serve::question::{Argument, ArgumentValue};
 use fedcredit_serve::trouble::Trouble;
@@ -263,6 +266,10 @@ struct IndexProgram {
     indexes: Vec<Option<Arc<Index>>>,
 }
 
+/// Seconds of one pass over all subjects, as the mean of several: looked up one by one, many at a time, and answered
+/// when they have been found, each by one thread; and answered from their codes on all cores.
+type Speeds = (f64, f64, f64, f64);
+
 type Answers<'py> = (Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<i32>>);
 
 #[pymethods]
@@ -310,5 +317,49 @@ impl IndexProgram {
         let reasons: Vec<u8> = found.iter().map(|answer| answer.reason as u8).collect();
         let days: Vec<i32> = found.iter().map(|answer| answer.recorded_on.unwrap_or(i32::MIN)).collect();
         Ok((outcomes.into_pyarray(py), reasons.into_pyarray(py), days.into_pyarray(py)))
+    }
+
+    /// How long look-ups and answers take, without the interpreter.
+    fn measure(
+        &self,
+        py: Python<'_>,
+        codes: Vec<String>,
+        arguments: Vec<(String, GivenValue)>,
+        asof: i32,
+        repeat: usize,
+    ) -> PyResult<Speeds> {
+        let Some(Some(index)) = self.indexes.first() else { return Err(PyValueError::new_err("indexes: none")) };
+        let repeat = repeat.max(1);
+        Ok(py.detach(|| {
+            let mean = |work: &mut dyn FnMut()| {
+                let begun = Instant::now();
+                (0..repeat).for_each(|_| work());
+                begun.elapsed().as_secs_f64() / repeat as f64
+            };
+            let keys = || codes.iter().map(String::as_bytes);
+            let alone = mean(&mut || {
+                for key in keys() {
+                    black_box(index.find(key));
+                }
+            });
+            let mut found = Vec::new();
+            let together = mean(&mut || index.find_many(keys(), &mut found));
+            let indexes: Vec<Option<&Index>> = self.indexes.iter().map(Option::as_deref).collect();
+            let subjects: Vec<_> = codes.iter().map(|code| (&**code, "", "")).collect();
+            Arguments(arguments).with(|arguments| {
+                let asked = self.program.asked(arguments);
+                let (day, terms) = (Day::new(asof), Terms::default());
+                let answered = mean(&mut || {
+                    for found in &found {
+                        let mut records = Records::default();
+                        records.0[0] = found.map(|found| (&**index, found));
+                        black_box(self.program.answer(&records, &asked, day, terms));
+                    }
+                });
+                let all =
+                    mean(&mut || drop(black_box(self.program.answer_many(&indexes, &subjects, &asked, day, terms))));
+                (alone, together, answered, all)
+            })
+        }))
     }
 }

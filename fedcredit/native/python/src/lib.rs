@@ -3,6 +3,7 @@
 //! Arrays come in as contiguous numpy arrays and are only borrowed; results are new arrays. Shapes, dtypes and ranges
 //! are checked twice: with good messages in `fedcredit.kernels`, and again here so that nothing can panic.
 
+mod desk;
 mod filter;
 mod group;
 mod identifiers;
@@ -47,6 +48,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BadPoint", m.py().get_type::<BadPoint>())?;
     m.add("BadFilter", m.py().get_type::<BadFilter>())?;
     m.add("NoAssignment", m.py().get_type::<NoAssignment>())?;
+    desk::register(m)?;
     filter::register(m)?;
     group::register(m)?;
     identifiers::register(m)?;

@@ -8,8 +8,12 @@
 //! - [`strict`]: JSON without repeated keys. [`days`]: the calendar. [`program`]: a compiled predicate, asked of one
 //!   subject; [`program_text`] is its form in JSON, [`program_nodes`] what it is made of, `program_tree`
 //!   makes and [`program_run`] evaluates it.
+//! - [`canonical`]: the one form of JSON in a token. [`subjects`]: codes with check characters. [`consent`]: what a
+//!   consent says and allows; [`token`] reads it.
 //! - [`question`]: who asks what, and when. [`ruling`]: what came of it and why, and what of it is recorded.
-//! - [`desk`]: the one place where a question is ruled on.
+//! - [`snapshot`]: all that questions are ruled by, from JSON ([`snapshot_text`]); [`kinds`]: predicates that are served;
+//!   [`rules`]: which questions are admitted; [`limits`]: what is used up, in [`parts`].
+//! - [`desk`]: the one place where a question is ruled on; `desk_batch`: many at once.
 //!
 //! What records knows no network: [`log_tree`], [`log_head`], [`log_entry`], [`log_scan`], [`log_file`], and
 //! [`committer`], the one thread that writes. [`facts`]: what of
@@ -19,24 +23,35 @@
 //! [`server`] over all. [`metrics`] counts.
 #![deny(unsafe_code)]
 
+pub mod canonical;
+pub mod consent;
 pub mod days;
 pub mod desk;
+mod desk_batch;
 pub mod index;
 pub mod index_build;
 mod index_check;
 pub mod index_columns;
 pub mod index_layout;
 mod index_write;
+pub mod kinds;
+pub mod limits;
 pub mod map;
 pub mod normal;
+pub mod parts;
 pub mod program;
 pub mod program_nodes;
 pub mod program_run;
 pub mod program_text;
 mod program_tree;
 pub mod question;
+pub mod rules;
 pub mod ruling;
+pub mod snapshot;
+pub mod snapshot_text;
 pub mod strict;
+pub mod subjects;
+pub mod token;
 pub mod trouble;
 
 pub mod answers;

@@ -89,6 +89,10 @@ reasons! {
     NoRule = 24, "no_rule";
     /// The first rule about this question refuses it.
     Rule = 25, "rule";
+    /// It rests on data of a level that the rule does not let out.
+    Level = 30, "level";
+    /// The rule answers without consent, which this item does not allow.
+    NoConsent = 31, "no_consent";
     /// Too many questions in this second.
     PerSecond = 26, "per_second";
     /// Too many questions on this day.
@@ -98,32 +102,33 @@ reasons! {
     /// What is remembered of uses and budgets has reached its bound.
     Full = 29, "full";
 
-    /// It takes a consent, and none was given.
+    /// It takes a consent, and none was given. From here on as in `fedcredit/governance/consent/refusal.py`.
     ConsentMissing = 32, "consent_missing";
-    /// The text is no consent token.
-    ConsentMalformed = 33, "consent_malformed";
-    /// The key that signed it is no issuer's.
+    TokenMalformed = 33, "token_malformed";
+    /// Of no issuer that is believed here for this subject.
     ConsentIssuer = 34, "consent_issuer";
     ConsentSignature = 35, "consent_signature";
-    ConsentNotYet = 36, "consent_not_yet";
-    ConsentExpired = 37, "consent_expired";
-    /// It is for other providers.
-    ConsentAudience = 38, "consent_audience";
-    /// It was given to another institution.
-    ConsentRequester = 39, "consent_requester";
-    /// It is about another subject.
-    ConsentSubject = 40, "consent_subject";
-    ConsentPurpose = 41, "consent_purpose";
-    ConsentRegion = 42, "consent_region";
-    /// Neither the items nor the predicate are in it.
-    ConsentScope = 43, "consent_scope";
-    /// It takes the word of a person, or of the enterprise, and it is the other's.
-    ConsentBy = 44, "consent_by";
-    ConsentRevoked = 45, "consent_revoked";
-    /// All its uses are used up.
-    ConsentUsed = 46, "consent_used";
-    /// The list of revocations is too old to go by.
-    Revocations = 47, "revocations";
+    ConsentClaim = 36, "consent_claim";
+    ConsentLifetime = 37, "consent_lifetime";
+    /// The list of revocations is too old.
+    ConsentStale = 38, "consent_stale";
+    ConsentRevoked = 39, "consent_revoked";
+    ConsentNotYet = 40, "consent_not_yet";
+    ConsentExpired = 41, "consent_expired";
+    /// For other providers.
+    ConsentAudience = 42, "consent_audience";
+    /// Bound to another authority's certificate than the caller's.
+    ConsentBinding = 43, "consent_binding";
+    ConsentRequester = 44, "consent_requester";
+    ConsentRegion = 45, "consent_region";
+    ConsentPurpose = 46, "consent_purpose";
+    ConsentSubject = 47, "consent_subject";
+    /// It takes the natural person's own.
+    ConsentPerson = 48, "consent_person";
+    /// It takes the enterprise's, not a person's.
+    ConsentEnterprise = 49, "consent_enterprise";
+    ConsentScope = 50, "consent_scope";
+    ConsentUsedUp = 51, "consent_used_up";
 }
 
 impl Reason {

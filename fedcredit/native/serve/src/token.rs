@@ -1,0 +1,188 @@
+//! Consent tokens: JWS in compact form, of one algorithm, in one form; read once, then known by their bytes.
+//!
+//! A header is not interpreted: all of it but the name of the key is known beforehand. Then come the issuer's key, the
+//! signature (`verify_strict`), and only then the claims. Source: RFC 7515, 7519, 8037, 8725.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signature, VerifyingKey};
+use sha2::{Digest, Sha256};
+
+use crate::consent::{By, Consent, decode};
+use crate::ruling::Reason;
+use crate::subjects::{is_person_number, is_sole_proprietor};
+
+pub const MAX_TOKEN_BYTES: usize = 4096;
+const BY_ENTERPRISE: &str = "enterprise";
+const HEADER: [&str; 2] = ["{\"alg\":\"EdDSA\",\"kid\":\"", "\",\"typ\":\"fedcredit-consent+jwt\"}"];
+
+/// Tokens that are known at most, in two generations of which the older is dropped; and parts, each with its lock.
+const MAX_KNOWN: usize = 1 << 17;
+const PARTS: usize = 64;
+
+/// A key that consents may be signed with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Issuer {
+    pub key: VerifyingKey,
+    pub speaker: Speaker,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Speaker {
+    /// An authority, by its party; it speaks for all.
+    Authority(Box<str>),
+    /// A subject itself.
+    Enterprise(Box<str>),
+}
+
+impl Issuer {
+    fn believes(&self, consent: &Consent) -> bool {
+        match &self.speaker {
+            Speaker::Authority(party) => consent.issuer == *party,
+            Speaker::Enterprise(subject) => {
+                let is_personal = is_sole_proprietor(subject) || is_person_number(subject);
+                *consent.issuer == *BY_ENTERPRISE
+                    && consent.subject == *subject
+                    && (is_personal || consent.by == By::Enterprise)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").finish_non_exhaustive()
+    }
+}
+
+/// The key in these bytes. None: they are no point, or one of small order.
+pub fn key_of(public_key: &[u8; 32]) -> Option<VerifyingKey> {
+    VerifyingKey::from_bytes(public_key).ok().filter(|key| !key.is_weak())
+}
+
+/// A key's name: the first 16 bytes of its SHA-256.
+pub fn kid_of(public_key: &[u8; 32]) -> [u8; 16] {
+    let hash = Sha256::digest(public_key);
+    std::array::from_fn(|place| hash[place])
+}
+
+/// A token that has been read, and the revocations up to which it is known not to be revoked.
+#[derive(Debug)]
+pub struct Known {
+    pub consent: Consent,
+    /// The epoch in which it was last looked up among the revoked.
+    pub looked_up_in: AtomicU64,
+}
+
+type Digest32 = [u8; 32];
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<Digest32, Arc<Known>>,
+    old: HashMap<Digest32, Arc<Known>>,
+}
+
+/// The issuers that are believed, and the tokens of theirs that have been read.
+#[derive(Debug)]
+pub struct Tokens {
+    issuers: HashMap<[u8; 16], Issuer>,
+    parts: Vec<Mutex<Generations>>,
+}
+
+impl Tokens {
+    pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Self {
+        let issuers = issuers.into_iter().map(|issuer| (kid_of(issuer.key.as_bytes()), issuer)).collect();
+        Self { issuers, parts: (0..PARTS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Whether the same issuers are believed, so that what was read stays read.
+    pub fn believes_the_same(&self, other: &Self) -> bool {
+        self.issuers == other.issuers
+    }
+
+    /// What a token says, on the word of an issuer. Only tokens that are believed are kept.
+    ///
+    /// Reasons: `ConsentMissing`, `TokenMalformed`, `ConsentIssuer`, `ConsentSignature`, `ConsentClaim`,
+    /// `ConsentLifetime`.
+    pub fn read(&self, token: &str) -> Result<Arc<Known>, Reason> {
+        if token.is_empty() {
+            return Err(Reason::ConsentMissing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Reason::TokenMalformed);
+        }
+        let digest: Digest32 = Sha256::digest(token.as_bytes()).into();
+        if let Some(known) = self.part(&digest).find(&digest) {
+            return Ok(known);
+        }
+        let known = Arc::new(Known { consent: self.read_anew(token)?, looked_up_in: AtomicU64::new(0) });
+        self.part(&digest).keep(digest, known.clone());
+        Ok(known)
+    }
+
+    fn part(&self, digest: &Digest32) -> MutexGuard<'_, Generations> {
+        // A map is whole between two calls, so that a thread that died while it held the lock has broken nothing.
+        self.parts[usize::from(digest[0]) % PARTS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_anew(&self, token: &str) -> Result<Consent, Reason> {
+        let malformed = Reason::TokenMalformed;
+        let (signed, signature) = token.rsplit_once('.').ok_or(malformed)?;
+        let (header, payload) =
+            signed.split_once('.').filter(|(_, payload)| !payload.contains('.')).ok_or(malformed)?;
+        let kid = kid(header).ok_or(malformed)?;
+        let claims = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed)?;
+        let signature: [u8; 64] = decode(signature).ok_or(malformed)?;
+        let issuer = self.issuers.get(&kid).ok_or(Reason::ConsentIssuer)?;
+        let verified = issuer.key.verify_strict(signed.as_bytes(), &Signature::from_bytes(&signature));
+        verified.map_err(|_| Reason::ConsentSignature)?;
+        let consent = Consent::of_payload(&claims)?;
+        if issuer.believes(&consent) { Ok(consent) } else { Err(Reason::ConsentIssuer) }
+    }
+}
+
+impl Generations {
+    fn find(&mut self, digest: &Digest32) -> Option<Arc<Known>> {
+        if let Some(known) = self.young.get(digest) {
+            return Some(known.clone());
+        }
+        let known = self.old.remove(digest)?;
+        self.keep(*digest, known.clone());
+        Some(known)
+    }
+
+    fn keep(&mut self, digest: Digest32, known: Arc<Known>) {
+        if self.young.len() >= MAX_KNOWN / PARTS / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(digest, known);
+    }
+}
+
+/// The name of the key in a header, if that is otherwise what it has to be.
+fn kid(header: &str) -> Option<[u8; 16]> {
+    let header = URL_SAFE_NO_PAD.decode(header).ok()?;
+    let text = std::str::from_utf8(&header).ok()?;
+    let name = text.strip_prefix(HEADER[0])?.strip_suffix(HEADER[1])?;
+    hex16(name)
+}
+
+/// 16 bytes in lower-case hexadecimal.
+pub fn hex16(text: &str) -> Option<[u8; 16]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let bytes: &[u8; 32] = text.as_bytes().try_into().ok()?;
+    let mut out = [0; 16];
+    for (out, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+        *out = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(out)
+}
