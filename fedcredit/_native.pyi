@@ -417,6 +417,9 @@ class IndexProgram:
         is_complete: bool,
         max_age_days: int | None,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.int32]]: ...
+    def measure(
+        self, codes: list[str], arguments: list[tuple[str, Any]], asof: int, repeat: int
+    ) -> tuple[float, float, float, float]: ...
 
 # The server of verification: kernels/serving.py.
 
@@ -442,9 +445,6 @@ class VerificationServer:
     def stats(self) -> str: ...
     def drain(self, seconds: float) -> bool: ...
     def stop(self) -> None: ...
-    def measure(
-        self, codes: list[str], arguments: list[tuple[str, Any]], asof: int, repeat: int
-    ) -> tuple[float, float, float, float]: ...
 
 # Rulings on questions, and consent tokens: kernels/desk.py.
 

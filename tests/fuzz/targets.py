@@ -75,12 +75,8 @@ SSID, TAX, BANK = bytes(range(32)), PartyId("tax"), PartyId("bank")
 def targets() -> list[Target]:
     """All of them, in the order of their names."""
     found = [*_wire(), *_control(), *_disk(), *_files(), *_kernels()]
-<<<<<<< HEAD
     found += [*trusted(_folder()), *kept(_folder()), *remote(_folder()), *verification(), *consents(_folder())]
-=======
-    found += [*trusted(_folder()), *kept(_folder()), *remote(_folder()), *verification()]
     found += serving(_folder())
->>>>>>> 75ad068 (Rule on questions natively: consents, rules, quotas, budgets and uses, one by one or many at once)
     return sorted(found, key=lambda target: target.name)
 
 

@@ -80,10 +80,13 @@ class Offer:
 
     def matches(self, item: str) -> bool:
         """Whether any question compares texts of the item with what the requester holds, in their normal form."""
-        return item == NAMES or any(
-            entry.match and entry.type != "number"
-            for question in self.questions
-            if item in question.compiled.program.items
+        programs = [question for question in self.questions if item in question.compiled.program.items]
+        if item == NAMES or any("subject_name" in question.compiled.program.parameters for question in programs):
+            return True
+        # A text without a ladder is one that the requester holds, whether its predicate says so or not.
+        return any(
+            (entry.match or not entry.ladder) and entry.type != "number"
+            for question in programs
             for entry in question.compiled.predicate.parameters.values()
         )
 

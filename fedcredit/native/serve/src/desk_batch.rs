@@ -160,7 +160,7 @@ impl Desk {
         }
         let (found, width) = find(message, checks, &weighed);
         // What is asked of each kind, copied once for this task: the subject differs.
-        let mut asked: Vec<Option<Asked<'_>>> = vec![None; message.kinds.len()];
+        let mut asked: Vec<Option<Box<Asked<'_>>>> = vec![None; message.kinds.len()];
         for (place, (check, weighed)) in checks.iter().zip(&weighed).enumerate() {
             let prepared = message.kinds.get(check.kind as usize);
             let given = weighed.verdict.and_then(|()| {
@@ -171,7 +171,7 @@ impl Desk {
                 };
                 let ready = Ready { served, rule, hash: &prepared.hash, consent: weighed.consent, tag: &weighed.tag };
                 let given = self.settle(message.sitting, &ready, || {
-                    let asked = asked[check.kind as usize].get_or_insert_with(|| prepared.asked.clone());
+                    let asked = asked[check.kind as usize].get_or_insert_with(|| Box::new(prepared.asked.clone()));
                     asked.subject = check.subject;
                     let mut records = Records::default();
                     served.place(&found[place * width..(place + 1) * width], &mut records);

@@ -98,8 +98,7 @@ impl Server {
 
     /// Answers from another snapshot from the next question on, or from the old one if that cannot be used.
     pub fn swap(&self, snapshot: &str) -> Result<(), Vec<Trouble>> {
-        self.service()?.desk.swap(Snapshot::parse(snapshot)?);
-        Ok(())
+        self.service()?.desk.reload(snapshot)
     }
 
     /// Shows and believes something else from the next handshake and call on.
