@@ -28,7 +28,7 @@ from fedcredit.governance.verification.ledger import Report
 from fedcredit.governance.verification.outcomes import Standing
 from fedcredit.governance.witness import Judgement, Verdict
 from fedcredit.ids import PartyId
-from fedcredit.node.store import JobState, Store
+from fedcredit.node.store import ConsentRow, JobState, KeyRow, RevocationRow, Store
 from fedcredit.node.store.witness import SeenHead
 from fedcredit.runtime.clock import ManualClock
 
@@ -37,6 +37,7 @@ LATER = CLOCK.now() + timedelta(days=1)
 LOAN = Standing(reference="L-1", subject="91320100MA1MTQ0X09", status="granted", day=CLOCK.now().date())
 SHOWN = SeenHead(SignedHead(Head("tax", 3, bytes(32)), bytes(64)), b"certificate")
 TOKEN, DIGEST = hashlib.sha256(b"token").digest(), hashlib.sha256(b"x").digest()
+CONSENT = ConsentRow("jti", "ann", "request", DIGEST, "a.b.c", "subject", "notice", "zh", 100, 900, recorded=False)
 
 WRITES: list[Callable[[Store], object]] = [
     lambda s: s.jobs.pend("pending", b"p", submitter="operator", reason="rows"),
@@ -62,6 +63,10 @@ WRITES: list[Callable[[Store], object]] = [
     lambda s: s.members.put(PartyId("tax"), "provider", b"record", "member", "01"),
     lambda s: s.usage.put(Report("tax", CLOCK.now().date(), CLOCK.now().date(), ()), b"{}"),
     lambda s: s.outcomes.put("bank", [LOAN]),
+    lambda s: s.consents.keep(CONSENT),
+    lambda s: s.consents.revoke(RevocationRow("0f" * 16, 200, 900, "ann", "changed my mind", recorded=False)),
+    lambda s: s.consent_keys.add(KeyRow("ab" * 16, "enterprise", "subject", DIGEST, 0, 1000, 1000, recorded=False)),
+    lambda s: s.consent_keys.number(DIGEST, 1),
     lambda s: s.witness.take(SHOWN, lambda _kept: Judgement(Verdict.KEEP)),
 ]
 
