@@ -423,6 +423,8 @@ class IndexProgram:
 
 # The server of verification: kernels/serving.py.
 
+def verify_reads(data: bytes, batch: bool) -> bool: ...
+
 @final
 class VerificationServer:
     """The server of verification. It runs from `start` to `stop`, on threads of its own, without the GIL."""

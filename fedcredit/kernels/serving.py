@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from fedcredit import _native
 from fedcredit.errors import ConfigError, Problem
 
-__all__ = ["SETTINGS_SCHEMA", "Keys", "Server", "ServerSettings", "trust_text"]
+__all__ = ["SETTINGS_SCHEMA", "Keys", "Server", "ServerSettings", "reads", "trust_text"]
 
 SETTINGS_SCHEMA: Final = "fedcredit-serve/1"
 
@@ -65,6 +65,11 @@ class Keys:
     key: bytes = field(repr=False)
     signing_key: bytes = field(repr=False)
     log_key: bytes = field(repr=False)
+
+
+def reads(request: bytes, *, batch: bool = False) -> bool:
+    """Whether the server takes these bytes for a request, of one question or of a batch: its own reader's word."""
+    return _native.verify_reads(request, batch)
 
 
 def trust_text(parties: Mapping[str, tuple[Iterable[bytes], int | None]], for_all: Iterable[bytes] = ()) -> str:

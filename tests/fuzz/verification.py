@@ -9,6 +9,8 @@ import numpy as np
 from fuzz import mutate
 from fuzz.engine import Target
 
+from fedcredit.kernels.serving import reads
+from fedcredit.wire.message import MessageInvalid
 from fedcredit.wire.verification import Argument, Kind, Outcome, Proof, Question, VerifyReply, VerifyRequest
 from fedcredit.wire.verified import Answer, BatchAnswer, Check, VerifyBatchReply, VerifyBatchRequest
 
@@ -53,4 +55,15 @@ def _exactly(kind: type[_Message]) -> Callable[[bytes], object]:
         if kind.decode(data).encode() != data:
             raise AssertionError("two encodings of one message")
 
-    return decode
+    def decode_twice(data: bytes) -> None:
+        served = reads(data, batch=kind is VerifyBatchRequest)
+        try:
+            decode(data)
+        except MessageInvalid:
+            if served:
+                raise AssertionError("the server takes what is no request") from None
+            raise
+        if not served:
+            raise AssertionError("the server refuses a request")
+
+    return decode_twice if kind in (VerifyRequest, VerifyBatchRequest) else decode

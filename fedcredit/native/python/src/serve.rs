@@ -1,11 +1,12 @@
 //! `fedcredit.kernels.serving`: the server of verification, which runs on threads of its own without the GIL.
 
-use std::sync::Mutex;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use fedcredit_serve::desk::Trouble;
 use fedcredit_serve::log_entry::Fact;
 use fedcredit_serve::server::{Server, Start};
+use fedcredit_serve::wire::{BatchRequest, Request};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyString};
@@ -19,7 +20,14 @@ pyo3::create_exception!(
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ServeFailed", m.py().get_type::<ServeFailed>())?;
+    m.add_function(wrap_pyfunction!(verify_reads, m)?)?;
     m.add_class::<VerificationServer>()
+}
+
+/// Whether the server takes these bytes for a request: of one question, or of a batch.
+#[pyfunction]
+fn verify_reads(data: &[u8], batch: bool) -> bool {
+    if batch { BatchRequest::read(data).is_ok() } else { Request::read(data).is_ok() }
 }
 
 fn failed(troubles: Vec<Trouble>) -> PyErr {
@@ -34,7 +42,7 @@ fn secret(name: &str, bytes: &[u8]) -> PyResult<[u8; 32]> {
 /// The server of verification. It runs from `start` to `stop`, on its own threads.
 #[pyclass(frozen, module = "fedcredit._native")]
 struct VerificationServer {
-    server: Mutex<Server>,
+    server: RwLock<Server>,
     port: u16,
 }
 
@@ -57,7 +65,7 @@ impl VerificationServer {
         let with = Start { settings, snapshot, trust, certificate, key, signing_key, log_key };
         let server = py.detach(|| Server::start(with)).map_err(failed)?;
         let port = server.address().port();
-        Ok(Self { server: Mutex::new(server), port })
+        Ok(Self { server: RwLock::new(server), port })
     }
 
     /// The port that it listens at.
@@ -91,13 +99,14 @@ impl VerificationServer {
     }
 
     fn stop(&self, py: Python<'_>) {
-        py.detach(|| self.with(Server::stop));
+        py.detach(|| self.server.write().unwrap_or_else(PoisonError::into_inner).stop());
     }
 }
 
 impl VerificationServer {
-    fn with<T>(&self, then: impl FnOnce(&mut Server) -> T) -> T {
-        then(&mut self.server.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    /// Several may call at once; `stop` alone waits for the others.
+    fn with<T>(&self, then: impl FnOnce(&Server) -> T) -> T {
+        then(&self.server.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

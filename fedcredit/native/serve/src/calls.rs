@@ -8,7 +8,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answers::{Decided, decide, decide_batch, reply};
 use crate::committer::Recording;
@@ -19,9 +19,12 @@ use crate::service::{BatchSlot, Service, Slot};
 use crate::wire::{MAX_BATCH_BYTES, MAX_REQUEST_BYTES};
 
 const SERVICE: &str = "fedcredit.v1.VerificationService";
-/// The longest that a call may take, whatever its caller says.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest that a call may take, whatever its caller says: a place is not held by who sends nothing.
+const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST_BATCH: Duration = Duration::from_secs(60);
 const LONGEST_STREAM: Duration = Duration::from_secs(3600);
+/// Between one question of a stream and the next.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 /// Questions of one stream that are under way: decided, and not yet answered.
 const AHEAD: usize = 64;
 const MAX_HEALTH_BYTES: usize = 256;
@@ -95,7 +98,11 @@ impl Call {
     fn begin(&self, request: &Request<RecvStream>) -> Result<(Method, Instant), TurnedAway> {
         let method = Method::of(request.uri().path()).filter(|_| request.method() == http::Method::POST);
         let method = method.filter(|_| is_plain(request.headers())).ok_or(TurnedAway::Unimplemented)?;
-        let longest = if method == Method::Stream { LONGEST_STREAM } else { LONGEST };
+        let longest = match method {
+            Method::Verify | Method::Health => LONGEST,
+            Method::Batch => LONGEST_BATCH,
+            Method::Stream => LONGEST_STREAM,
+        };
         Ok((method, self.came + deadline(request.headers(), longest)?))
     }
 
@@ -140,10 +147,11 @@ impl Call {
             let mut messages = Messages::of(body, MAX_REQUEST_BYTES);
             // Room first: what was decided must not be forgotten.
             while let Ok(room) = ahead.reserve().await {
-                let asked = match messages.next().await {
-                    Ok(Some(message)) => ask(service, caller, &message),
-                    Ok(None) => return,
-                    Err(why) => Err(why.into()),
+                let asked = match timeout(LONGEST_SILENCE, messages.next()).await {
+                    Ok(Ok(Some(message))) => ask(service, caller, &message),
+                    Ok(Ok(None)) => return,
+                    Ok(Err(why)) => Err(why.into()),
+                    Err(_) => Err(TurnedAway::Late.into()),
                 };
                 let over = asked.is_err();
                 room.send(asked);

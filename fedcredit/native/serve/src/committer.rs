@@ -69,7 +69,19 @@ impl Recorder {
     }
 }
 
+/// Says that the log has ended, should its thread end in a panic.
+struct Watch<'a>(&'a Metrics);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.log_ended("INTERNAL", "the thread that writes the log has ended");
+        }
+    }
+}
+
 fn run(mut log: LogFile, queue: &Receiver<Waiting>, clock: Clock, metrics: &Metrics) {
+    let _watch = Watch(metrics);
     while let Ok(first) = queue.recv() {
         let (mut drafts, mut waiting) = (vec![first.draft], vec![first.done]);
         while drafts.len() < MAX_BATCH

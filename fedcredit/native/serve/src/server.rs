@@ -81,7 +81,8 @@ impl Server {
         for number in 0..threads(&settings) {
             let (way, come) = unbounded_channel();
             ways.push(way);
-            let worker = Worker { service: service.clone(), open: open.clone(), come };
+            let worker =
+                Worker { service: service.clone(), open: open.clone(), come, most_batches: settings.max_batches };
             let thread = Builder::new().name(format!("verify-{number}")).spawn(move || worker.run());
             server.threads.push(thread.map_err(failed)?);
         }
@@ -167,11 +168,15 @@ struct Worker {
     service: Arc<Service>,
     open: Arc<Open>,
     come: UnboundedReceiver<std::net::TcpStream>,
+    most_batches: usize,
 }
 
 impl Worker {
     fn run(mut self) {
-        let Ok(runtime) = runtime::Builder::new_current_thread().enable_io().enable_time().build() else { return };
+        let mut runtime = runtime::Builder::new_current_thread();
+        // What a batch takes is done beside, by as many threads as batches may be under way.
+        runtime.enable_io().enable_time().max_blocking_threads(self.most_batches);
+        let Ok(runtime) = runtime.build() else { return };
         let mut phase = self.service.phase.subscribe();
         runtime.block_on(async {
             loop {

@@ -63,6 +63,9 @@ impl<'a> Request<'a> {
     pub fn read(data: &'a [u8]) -> Read<Self> {
         let mut request = Self::default();
         let (mut asked, mut nonce) = (false, false);
+        if data.len() > MAX_REQUEST_BYTES {
+            return Err(Malformed);
+        }
         let mut fields = Fields::of(data);
         while let Some((number, wire)) = fields.next(&[])? {
             match (number, wire) {
@@ -161,6 +164,9 @@ impl<'a> BatchRequest<'a> {
     /// The request in `data`.
     pub fn read(data: &'a [u8]) -> Read<Self> {
         let (mut batch, mut nonce) = (Self::default(), false);
+        if data.len() > MAX_BATCH_BYTES {
+            return Err(Malformed);
+        }
         let mut fields = Fields::of(data);
         while let Some((number, wire)) = fields.next(&[1, 4, 5])? {
             match (number, wire) {
