@@ -99,7 +99,13 @@ impl Server {
 
     /// Answers from another snapshot from the next question on, or from the old one if that cannot be used.
     pub fn swap(&self, snapshot: &str) -> Result<(), Vec<Trouble>> {
-        self.service()?.desk.reload(snapshot)
+        let desk = &self.service()?.desk;
+        let fresh = Snapshot::parse_after(snapshot, Some(&desk.snapshot()))?;
+        if fresh.provider != desk.provider() {
+            return Err(trouble("CONFIG_INVALID", "snapshot", "it is of another provider".to_owned()));
+        }
+        desk.swap(fresh);
+        Ok(())
     }
 
     /// Shows and believes something else from the next handshake and call on.
