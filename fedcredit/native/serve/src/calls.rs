@@ -109,9 +109,10 @@ impl Call {
     async fn answer(&mut self, method: Method, body: RecvStream) -> Result<(), Fault> {
         match method {
             Method::Verify => self.verify(body).await,
-            Method::Batch => self.batch(body).await,
-            Method::Stream => self.stream(body).await,
-            Method::Health => self.health(body).await,
+            // What is rare lies elsewhere, so that a question's task is small.
+            Method::Batch => Box::pin(self.batch(body)).await,
+            Method::Stream => Box::pin(self.stream(body)).await,
+            Method::Health => Box::pin(self.health(body)).await,
         }
     }
 

@@ -128,6 +128,9 @@ pub fn is_plain(headers: &HeaderMap) -> bool {
 /// The messages of a request, one after the other.
 pub struct Messages {
     body: RecvStream,
+    /// What came last, as it came: in the usual case all of a message.
+    piece: Bytes,
+    /// What came in several pieces; nothing while a piece is whole.
     held: BytesMut,
     most: usize,
 }
@@ -135,25 +138,23 @@ pub struct Messages {
 impl Messages {
     /// Of at most `most` bytes each; a longer one is turned away before there is room for it.
     pub fn of(body: RecvStream, most: usize) -> Self {
-        Self { body, held: BytesMut::new(), most }
+        Self { body, piece: Bytes::new(), held: BytesMut::new(), most }
     }
 
     /// The next message; None at the end of the request.
     pub async fn next(&mut self) -> Result<Option<Bytes>, TurnedAway> {
         loop {
-            if let Some(length) = self.length()? {
-                if self.held.len() >= PREFIX_BYTES + length {
-                    self.held.advance(PREFIX_BYTES);
-                    return Ok(Some(self.held.split_to(length).freeze()));
-                }
-                // Room for what is promised is made as it comes.
-                let missing = PREFIX_BYTES + length - self.held.len();
-                self.held.reserve(missing.min(FIRST_BYTES.max(self.held.len())));
+            if let Some(message) = self.whole()? {
+                return Ok(Some(message));
             }
             match self.body.data().await {
                 Some(Ok(piece)) => {
                     let _ = self.body.flow_control().release_capacity(piece.len());
-                    self.take(piece);
+                    if self.held.is_empty() {
+                        self.piece = piece;
+                    } else {
+                        self.held.extend_from_slice(&piece);
+                    }
                 }
                 Some(Err(_)) => return Err(TurnedAway::Malformed),
                 None if self.held.is_empty() => return Ok(None),
@@ -171,17 +172,30 @@ impl Messages {
         }
     }
 
-    fn take(&mut self, piece: Bytes) {
-        if self.held.is_empty() {
-            // The usual case: the message came in one piece, which is taken as it is if nobody else holds it.
-            self.held = piece.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        } else {
-            self.held.extend_from_slice(&piece);
+    /// A message that has come to its end. What is left of a piece that has none is held until more comes.
+    fn whole(&mut self) -> Result<Option<Bytes>, TurnedAway> {
+        if !self.piece.is_empty() {
+            if let Some(length) = self.length(&self.piece)?
+                && self.piece.len() >= PREFIX_BYTES + length
+            {
+                self.piece.advance(PREFIX_BYTES);
+                return Ok(Some(self.piece.split_to(length)));
+            }
+            self.held.extend_from_slice(&std::mem::take(&mut self.piece));
         }
+        let Some(length) = self.length(&self.held)? else { return Ok(None) };
+        if self.held.len() >= PREFIX_BYTES + length {
+            self.held.advance(PREFIX_BYTES);
+            return Ok(Some(self.held.split_to(length).freeze()));
+        }
+        // Room for what is promised is made as it comes.
+        let missing = PREFIX_BYTES + length - self.held.len();
+        self.held.reserve(missing.min(FIRST_BYTES.max(self.held.len())));
+        Ok(None)
     }
 
-    fn length(&self) -> Result<Option<usize>, TurnedAway> {
-        let Some([flag, length @ ..]) = self.held.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    fn length(&self, data: &[u8]) -> Result<Option<usize>, TurnedAway> {
+        let Some([flag, length @ ..]) = data.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         if *flag != 0 {
             return Err(TurnedAway::Unimplemented);
         }
