@@ -106,11 +106,6 @@ impl Authority {
         let der = STANDARD.decode(text).map_err(|_| "an authority is not DER in base64")?;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(der.clone())).map_err(|error| error.to_string())?;
-        // Nobody's authority speaks for another here, whatever names it is constrained to: `read_party` sees to the one
-        // name that counts. And the library refuses a constraint on URIs, which an authority's certificate has.
-        for anchor in &mut roots.roots {
-            anchor.name_constraints = None;
-        }
         // An authority's constraints say that it names its own party alone. webpki refuses every leaf under a constraint on
         // URIs; what the constraints would bring is brought by believing an authority for its one party only.
         roots.roots.iter_mut().for_each(|root| root.name_constraints = None);
