@@ -8,6 +8,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -17,7 +18,7 @@ use crate::grpc;
 use crate::identity::Believed;
 use crate::metrics::TurnedAway;
 use crate::question::Caller;
-use crate::service::{Phase, Service};
+use crate::service::{Phase, Service, Slot};
 
 /// For TLS and the beginning of HTTP/2 together.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -30,6 +31,8 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 const MAX_SEND_BUFFER: usize = 256 << 10;
 /// Calls that a caller takes back before they were let in; more of them end the connection (rapid reset).
 const MAX_RESETS: usize = 64;
+/// Calls without a place that are ended together.
+const TURNED_AT_ONCE: usize = 32;
 
 type Link = Connection<TlsStream<TcpStream>, Bytes>;
 
@@ -80,6 +83,7 @@ async fn open(stream: TcpStream, service: &Service) -> Option<(Link, Peer)> {
 async fn run(mut link: Link, mut peer: Peer, service: Arc<Service>) {
     let mut phase = service.phase.subscribe();
     let mut pulse = link.ping_pong().map(Pulse::new);
+    let mut turned = Vec::new();
     let mut ticks = interval(SILENCE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -91,12 +95,22 @@ async fn run(mut link: Link, mut peer: Peer, service: Arc<Service>) {
                     if let Some(pulse) = &mut pulse {
                         pulse.heard = true;
                     }
-                    if let Some(call) = admit(&service, &mut peer, respond) {
-                        tokio::spawn(call.run(request));
+                    match admit(&service, &mut peer) {
+                        Ok(slot) => {
+                            let caller = peer.caller.clone();
+                            let call = Call { service: service.clone(), caller, slot, respond, came: Instant::now() };
+                            tokio::spawn(call.run(request));
+                        }
+                        Err(why) => turned.push((respond, why)),
+                    }
+                    if turned.len() >= TURNED_AT_ONCE {
+                        turn_away(&service, &mut turned).await;
                     }
                 }
                 _ => return,
             },
+            // Nothing more has come for now.
+            () = std::future::ready(()), if !turned.is_empty() => turn_away(&service, &mut turned).await,
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Serving => {}
                 Phase::Draining => link.graceful_shutdown(),
@@ -116,19 +130,22 @@ async fn run(mut link: Link, mut peer: Peer, service: Arc<Service>) {
     }
 }
 
-/// A place for the call, or its end: at once, without waiting for its body.
-fn admit(service: &Arc<Service>, peer: &mut Peer, mut respond: SendResponse<Bytes>) -> Option<Call> {
-    let came = Instant::now();
-    let why = if !believe(service, peer) {
-        TurnedAway::Untrusted
-    } else if let Some(slot) = service.admit(&peer.share) {
-        return Some(Call { service: service.clone(), caller: peer.caller.clone(), slot, respond, came });
-    } else {
-        TurnedAway::Overload
-    };
-    service.metrics.turned_away(why);
-    grpc::end(&mut respond, why.into());
-    None
+/// A place for the call, or why there is none; nothing waits for its body.
+fn admit(service: &Arc<Service>, peer: &mut Peer) -> Result<Slot, TurnedAway> {
+    if !believe(service, peer) {
+        return Err(TurnedAway::Untrusted);
+    }
+    service.admit(&peer.share).ok_or(TurnedAway::Overload)
+}
+
+/// Ends calls that have no place: several in one write, since in a flood each write of its own would cost more than the
+/// rest of turning a call away. Then calls under way go first: else a flood would be turned away and nothing answered.
+async fn turn_away(service: &Service, turned: &mut Vec<(SendResponse<Bytes>, TurnedAway)>) {
+    for (mut respond, why) in turned.drain(..) {
+        service.metrics.turned_away(why);
+        grpc::end(&mut respond, why.into());
+    }
+    yield_now().await;
 }
 
 /// Whether the peer is still the one it was let in as.
