@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,22 +13,28 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.verification.load_main import read_pool, write_pool
 from fedcredit.cli.benches.verification.processes import generated, started
-from fedcredit.cli.benches.verification.setting import BANK, LADDER, PROVIDER, Setting
+from fedcredit.cli.benches.verification.setting import BANK, LADDER, PROVIDER, RECORDED, Setting
+from fedcredit.cli.benches.verify import run
+from fedcredit.governance.verification.proofs import check_answer
 from fedcredit.node.pki import load_certificate
+from fedcredit.node.signing import AUDIT_HEAD
 from fedcredit.transport.identity import party_host
 from fedcredit.wire._gen import verify_pb2 as pb
 from fedcredit.wire.verification import Outcome, VerifyReply
 from fedcredit.wire.verified import Answer
 
 PEERS = ("aio", "threads")
+KINDS = ("native", *PEERS)
 
 
 class Made(NamedTuple):
     setting: Setting
     requests: list[bytes]
     refused: list[bytes]
+    batches: list[bytes]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("verify")
     setting, consents = Setting.make(folder, rows=500, subjects=8, seed=3)
     good = setting.requests(consents)
-    return Made(setting, good, [spoilt(good[0], kind) for kind in ("consent", "subject", "ladder", "purpose", "none")])
+    bad = [spoilt(good[0], kind) for kind in ("consent", "subject", "ladder", "purpose", "none")]
+    return Made(setting, good, bad, setting.batches(consents, 40, 2))
 
 
 def spoilt(message: bytes, kind: str) -> bytes:
@@ -73,17 +81,33 @@ def signer(setting: Setting) -> Ed25519PublicKey:
     return key
 
 
-@pytest.mark.parametrize("kind", PEERS)
-def test_peers_answer_rightly_and_refuse_alike(made: Made, kind: str) -> None:
-    months = made.setting.months
+def proven(setting: Setting, kind: str, request: bytes, reply: bytes) -> Answer:
+    """The answer in a reply, checked as this kind of server proves it."""
+    key = signer(setting)
+    if kind in PEERS:
+        found = VerifyReply.decode(reply)
+        key.verify(found.proof.head, found.answer)
+        return Answer.decode(found.answer)
+    return check_answer(PROVIDER, request, reply, lambda signature, body: key.verify(signature, framed(body)))
+
+
+def framed(body: bytes) -> bytes:
+    return len(AUDIT_HEAD).to_bytes(2, "big") + AUDIT_HEAD + body
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_server_answers_rightly_and_refuses_alike(made: Made, kind: str) -> None:
+    months, versions = made.setting.months, made.setting.versions
     with started(kind, made.setting.folder) as server, asked(made.setting, server.port) as ask:
         for place, request in enumerate(made.requests):
-            reply = VerifyReply.decode(ask(request, timeout=30))
-            signer(made.setting).verify(reply.proof.head, reply.answer)
-            answer = Answer.decode(reply.answer)
+            answer = proven(made.setting, kind, request, ask(request, timeout=30))
             subject, k = divmod(place, len(LADDER))
-            assert answer.outcome is (Outcome.YES if months[subject] >= LADDER[k] else Outcome.NO)
+            # But for the day, on which the test may end at midnight, these are all fields: the servers answer the same.
+            assert answer.provider == PROVIDER
             assert answer.request == hashlib.sha256(request).digest()
+            assert answer.outcome is (Outcome.YES if months[subject] >= LADDER[k] else Outcome.NO)
+            assert answer.recorded_on == (RECORDED - date(1970, 1, 1)).days
+            assert (answer.catalog_version, answer.predicates_version) == versions
         for request in made.refused:
             with pytest.raises(grpc.RpcError) as caught:
                 ask(request, timeout=30)
@@ -93,19 +117,50 @@ def test_peers_answer_rightly_and_refuse_alike(made: Made, kind: str) -> None:
             )
 
 
-@pytest.mark.parametrize("kind", PEERS)
-def test_the_generator_drives_a_peer_from_a_process_of_its_own(made: Made, kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_generator_drives_a_server_from_a_process_of_its_own(made: Made, kind: str) -> None:
+    """It checks answers to the root: those of the peers, which have no path to a head, must not pass."""
     write_pool(made.setting.folder / "pool", made.requests)
     with started(kind, made.setting.folder) as server:
         before = server.usage()
         load = {"port": server.port, "method": "Verify", "pool": "pool", "warm_up_s": 0.0, "measured_s": 0.5}
-        found = generated(made.setting.folder, load | {"rate": 40.0, "poisson": False, "connections": 2})
+        load |= {"rate": 40.0, "poisson": False, "connections": 2, "check_every": 1}
+        found = generated(made.setting.folder, load)
         after = server.usage()
     assert found["ended"] == {"0": 19}
     assert found["latencies"]["0"]["count"] == 19
+    assert (found["checked"], found["wrong"]) == (19, 19 if kind in PEERS else 0)
     assert 0 < found["latencies"]["0"]["p50"] <= found["latencies"]["0"]["p99"] <= found["latencies"]["0"]["max"]
     assert after.cpu_s >= before.cpu_s
     assert after.rss_mib > 10
+
+
+def test_the_generator_checks_batches_too(made: Made) -> None:
+    write_pool(made.setting.folder / "batches", made.batches)
+    with started("native", made.setting.folder) as server:
+        load = {"port": server.port, "method": "VerifyBatch", "pool": "batches", "warm_up_s": 0.0, "measured_s": 0.5}
+        found = generated(made.setting.folder, load | {"rate": 10.0, "poisson": False, "check_every": 1})
+    assert (found["ended"], found["checked"], found["wrong"]) == ({"0": 4}, 4, 0)
+
+
+@pytest.mark.slow
+def test_the_bench_yields_its_rows(tmp_path: Path) -> None:
+    settings = {
+        "subjects": "20",
+        "seconds": "0.5",
+        "connections": "2",
+        "under_way": "4",
+        "checks": "64",
+        "soak": "0.02",
+    }
+    rows = list(run(Options((2000,), 1, settings | {"logs": str(tmp_path)})))
+    assert [row["case"]["case"] for row in rows] == ["unary", "half", "batch", "overload", "soak"]
+    for row in rows:
+        assert row["rate"] > 0
+        assert row["p50"] <= row["p99"]
+        assert row["fdatasync_ms"] >= 0
+    assert set(rows[0]["peer"]) == set(PEERS)
+    assert rows[0]["times_peer"] > 0
 
 
 def test_a_pool_is_read_as_it_was_written(tmp_path: Path) -> None:
