@@ -203,7 +203,7 @@ impl<'a> Worker<'a> {
 
     fn call(&mut self, place: usize, due: u64) {
         let now = self.now();
-        let item = (self.random.next() % self.plan.pool.len() as u64) as u32;
+        let item = (self.random.draw() % self.plan.pool.len() as u64) as u32;
         self.calls += 1;
         let check = self.plan.check_every > 0 && self.calls.is_multiple_of(self.plan.check_every);
         if self.measures(due) {
