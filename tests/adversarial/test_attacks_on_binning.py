@@ -120,10 +120,10 @@ def test_coarse_weights_of_columns_that_say_nothing_are_not_told() -> None:
 
 @pytest.mark.slow
 def test_the_label_of_a_row_that_a_second_job_is_without_is_told_as_the_page_says() -> None:
-    """Of 120 rows: by exact weights always, by coarse ones where one of them moves by a step. Two jobs are not what a
+    """Of 40 rows: by exact weights always, by coarse ones where one of them moves by a step. Two jobs are not what a
     job is by default; budgets of a policy are there for them."""
-    assert label_by_a_difference("exact").success == 1.0
-    assert label_by_a_difference("coarse").advantage < 0.1
+    assert label_by_a_difference("exact", trials=40).success == 1.0
+    assert label_by_a_difference("coarse", trials=40).advantage < 0.15
 
 
 def test_the_columns_that_say_most_are_told_first() -> None:
