@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+import fedcredit
 from fedcredit.errors import DataError
 from fedcredit.governance.audit import Entry, Event
 from fedcredit.governance.verification.ledger import (
@@ -24,6 +26,7 @@ from fedcredit.governance.verification.outcomes import OutcomeSet, Standing, out
 from fedcredit.node.store import Store
 from fedcredit.node.verification.log_key import log_key, subject_tag
 from fedcredit.node.verification.reporting import read_outcomes
+from fedcredit.node.verification.uses import REASONS
 
 MAY = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 CODE = "91320100MA1MTQ0X09"
@@ -206,3 +209,9 @@ def test_a_platform_keeps_reports_once(tmp_path: Path) -> None:
     finally:
         store.close()
     assert isinstance(kept, Report)
+
+
+def test_reasons_are_those_of_the_native_service() -> None:
+    source = Path(fedcredit.__file__).parent / "native" / "serve" / "src" / "ruling.rs"
+    found = re.findall(r'= (\d+), "([a-z_]+)";', source.read_text(encoding="utf-8"))
+    assert {int(code): name for code, name in found} == REASONS

@@ -107,11 +107,13 @@ class Verification:
         log_folder(self._config.folder).mkdir(mode=0o700, exist_ok=True)
         self._look_at_policy()
         self._now.snapshot = self._snapshot()
+        self._keyring.subscribe(self._identify)
         self._plane = await asyncio.to_thread(self._open, self._now.snapshot, identity_of(self._keyring))
         self._figures = VerifyFigures(self._plane.stats)
         self._figures.start()
         self._say()
-        self._keyring.subscribe(self._identify)
+        # What was believed may have changed while the service was opened.
+        self._identify()
         self._task = asyncio.create_task(self._keep(), name="verification")
 
     async def stop(self, grace_s: float) -> None:
