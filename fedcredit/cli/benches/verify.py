@@ -133,7 +133,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 def _peer(plan: Plan, kind: str) -> dict[str, Any]:
     own: dict[str, Any] = {"pool": "pool-of-peers"}
     with started(kind, plan.folder) as server:
-        _warm(plan, server, own, _PEERS_REQUESTS)
+        _warm(plan, server, own, min(plan.requests, _PEERS_REQUESTS))
         best, under_way = _maximum(plan, server, own)
         half = _half(plan, server, best.per_second, own)
     return {"under_way": under_way, "unary": best.figures(), "half": half.figures()}
