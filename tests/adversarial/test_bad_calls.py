@@ -143,9 +143,12 @@ async def test_what_was_begun_for_a_caller_that_hangs_up_comes_to_its_end(server
 async def test_what_never_ends_is_cut_short_when_the_node_does(server: Server) -> None:
     calling = asyncio.create_task(server.call("CancelOwn", GOOD))
     await server.begun.wait()
-    await server.service.settle(within_s=0.01)
+    await server.transport.close()
     status, _ = await calling
     assert status is not grpc.StatusCode.OK
+    await server.service.settle(within_s=0.01)
+    server.go_on.set()
+    await server.service.settle(within_s=60)
     assert server.carried_out == []
 
 
