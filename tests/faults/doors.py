@@ -104,14 +104,6 @@ class Doors:
         """Bytes that went between two parties so far."""
         return self.way(one, other).passed + self.way(other, one).passed
 
-    def count_from_now(self, one: str, other: str) -> int:
-        """What `passed` says, once no connection of an earlier job is left to say goodbye on.
-
-        A connection that has done its work still closes in its own time, and a few bytes go with that.
-        """
-        self.cut(one, other)
-        return self.passed(one, other)
-
     async def close(self) -> None:
         """Shut all doors."""
         for server in self._servers.values():

@@ -321,6 +321,19 @@ class Town:
         """What a node had to say."""
         return self.nodes[PartyId(party)].log.read_text(errors="replace")
 
+    def begun(self, job: str) -> set[tuple[str, str]]:
+        """The stages of a job that parties have begun, by party: roles speak to each other in no other place.
+
+        Bytes between nodes do not tell: peers sign each other's audit heads when any job has ended.
+        """
+        found = set()
+        for party in PARTIES:
+            for line in self.log(party).splitlines():
+                said = json.loads(line) if line.startswith("{") else {}
+                if (said.get("event"), said.get("job"), said.get("state")) == ("job.stage", job, "begun"):
+                    found.add((party, said["stage"]))
+        return found
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def pids(self) -> dict[int, str]:
