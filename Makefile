@@ -34,10 +34,11 @@ ifneq ($(PYTHON),)
 export PYTHON
 endif
 
-# `tests/conftest.py` says which tests stay together. Fast tests wait half of their time: for a process, a lock, a line.
+# `tests/conftest.py` says which tests stay together. Fast tests wait half of their time: for a process, a lock, a line;
+# slow ones a third of it, and they start more processes of their own.
 TOGETHER := --dist loadscope --no-loadscope-reorder
 FOUR_AT_ONCE := -n 4 $(TOGETHER)
-ON_ALL_CORES := -n logical --maxprocesses 4 $(TOGETHER)
+THREE_AT_ONCE := -n 3 $(TOGETHER)
 
 # Which failpoints the whole suite reached can be told when all of it has run.
 REPORT := tests/faults/test_reached.py::test_every_failpoint_was_reached
@@ -60,7 +61,7 @@ test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, a
 	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(FOUR_AT_ONCE) -m "not slow"
 
 test-slow: $(VENV)/developer $(EXTENSION) ## the slow tests alone, after `make test-fast`: which failpoints both reached is checked
-	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(ON_ALL_CORES) -m slow --deselect $(REPORT)
+	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(THREE_AT_ONCE) -m slow --deselect $(REPORT)
 	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q -s -m slow $(REPORT)
 
 test-long: $(VENV)/developer $(EXTENSION) ## a thousand random stories of a job and its faults, about half an hour
