@@ -283,7 +283,7 @@ def test_a_browser_draws_a_scorecard_without_a_complaint(tmp_path: Path) -> None
     own = len([row for row in sample().figures["columns"] if row.get("table")])
     dom, console = browse(render(job()), tmp_path)
     assert console == []
-    assert f'data-drawn="{9 + own}"' in dom  # seven of every model, bands, cut-offs, and a plot a column
+    assert f'data-drawn="{10 + own}"' in dom  # seven of every model, bands, cut-offs, months, and a plot a column
     assert "<figure hidden" not in dom
     dom, console = browse(render(sample().own_page("tax")), tmp_path)
     assert console == []
