@@ -16,7 +16,11 @@ from xdist.scheduler import LoadScopeScheduling
 from fedcredit import failpoints
 from fedcredit.node.store import Store, tables
 
-TOWN = "tests/faults/"
+FAULTS = "tests/faults/"
+TOWN = "the one town"
+
+TOWNLESS = ("frames", "reached", "simulation", "store", "syscalls", "takeover", "verify_log")
+"""Modules about faults that have processes of their own, or none: they need not wait for those over the one town."""
 
 # No test depends on how long an example takes. The parent is Hypothesis' own profile for CI, where that is set.
 settings.register_profile("house", deadline=None)
@@ -38,7 +42,12 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What reports on the whole run comes last; what takes longest, the tests over the one town, first."""
-    items.sort(key=lambda item: (item.name == "test_every_failpoint_was_reached", scope_of(item.nodeid) != TOWN))
+
+    def turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+        last = item.name == "test_every_failpoint_was_reached"
+        return last, scope_of(item.nodeid) != TOWN, not item.nodeid.startswith(FAULTS)
+
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,7 +63,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 def scope_of(nodeid: str) -> str:
     """A name for the tests that share what is costly to make."""
-    return TOWN if nodeid.startswith(TOWN) else nodeid.partition("::")[0]
+    module = nodeid.partition("::")[0]
+    townless = module in {f"{FAULTS}test_{name}.py" for name in TOWNLESS}
+    return TOWN if module.startswith(FAULTS) and not townless else module
 
 
 @pytest.fixture(scope="session")
