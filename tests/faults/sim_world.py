@@ -38,7 +38,6 @@ from fedcredit.node.store.lease import Holder
 from fedcredit.runtime.config import PartyFile, load_job, load_party
 from fedcredit.runtime.policy_file import POLICY_FILE
 from fedcredit.runtime.policy_template import open_policy
-from fedcredit.transport.grpc import GrpcTransport
 
 PARTIES = (PartyId("bank"), PartyId("tax"), PartyId("registry"))
 NODES = (*PARTIES, PLATFORM)
@@ -257,9 +256,9 @@ def _remember_shut_down(shut_down: asyncio.Event) -> None:
     current()._shut_down[_me()] = shut_down
 
 
-def _ready(config: PartyFile, transport: GrpcTransport, *_: Any) -> Path:
+def _ready(config: PartyFile, running: ending.Running) -> Path:
     path = config.folder / "ready.json"
-    path.write_text(json.dumps({"ready": config.me, "address": f"127.0.0.1:{transport.port}"}))
+    path.write_text(json.dumps({"ready": config.me, "address": f"127.0.0.1:{running.transport.port}"}))
     return path
 
 
