@@ -24,6 +24,10 @@ PATH = "/test.Echo/Call"
 TAX, BANK = party_id("tax"), party_id("bank")
 Handle = Callable[[bytes, grpc.ServicerContext], bytes]
 
+# One call at a time. Without the second option gRPC also counts calls that have ended but whose memory is not free yet,
+# and refuses one that was begun in time.
+ONE_BY_ONE = (("grpc.max_concurrent_streams", 1), ("grpc.http.overload_protection", 0))
+
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
@@ -128,7 +132,7 @@ def test_calls_that_the_server_holds_off_count_from_when_they_were_due(authority
             time.sleep(0.3)
         return message
 
-    with served(authority, handle, options=(("grpc.max_concurrent_streams", 1),)) as there:
+    with served(authority, handle, options=ONE_BY_ONE) as there:
         found = run(there, [b"x"], Load(measured_s=1.0, rate=100, poisson=False, connections=1))
     assert found.answered + found.unsent == 99
     assert found.lost == 0
@@ -142,7 +146,7 @@ def test_calls_that_are_never_sent_are_said(authority: Authority) -> None:
         time.sleep(1.0)
         return message
 
-    with served(authority, handle, options=(("grpc.max_concurrent_streams", 1),)) as there:
+    with served(authority, handle, options=ONE_BY_ONE) as there:
         found = run(there, [b"x"], Load(measured_s=0.2, rate=100, poisson=False, connections=2))
     assert (found.answered, found.unsent, found.lost) == (2, 17, 0)
 
