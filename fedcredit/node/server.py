@@ -306,7 +306,7 @@ def _say_ready(config: PartyFile, running: Running) -> Path:
     if figures:
         said["metrics"] = f"http://{config.metrics.host}:{figures}/metrics"
     if running.questions and config.verify is not None:
-        said["verify"] = f"{config.verify.listen.rpartition(':')[0]}:{running.questions}"
+        said["verify"] = config.verify.address(running.questions)
     text = json.dumps(said)
     path = config.folder / "ready.json"
     replace_file(path, text.encode() + b"\n")

@@ -124,6 +124,10 @@ class VerifySection(Section):
         """The port; 0 for any free one."""
         return int(self.listen.rpartition(":")[2])
 
+    def address(self, port: int) -> str:
+        """Where it is asked once `port` is known, as it is written in a configuration."""
+        return f"{self.listen.rpartition(':')[0]}:{port}"
+
     @property
     def catalog(self) -> Catalog:
         """The region's sharing catalog."""
