@@ -116,9 +116,9 @@ def remove_others(folder: Path, kept: Iterable[Path]) -> None:
 
 
 def resources_of(node: Path, memory_mib: int, threads: int) -> Resources:
-    """What reading a table may use; what does not fit goes to a folder of the node."""
-    spill = node / "verify" / "spill"
-    spill.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """What reading a table may use; what does not fit goes to the folder that a node sweeps before it starts."""
+    spill = node / "spill"
+    spill.mkdir(mode=0o700, exist_ok=True)
     return Resources(memory_limit_bytes=memory_mib << 20, threads=threads or 2, spill_dir=spill)
 
 
