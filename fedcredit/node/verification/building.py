@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,13 @@ from fedcredit.tables import Resources
 from fedcredit.tables.register import Piece, column_names, open_register
 from fedcredit.tables.register import Register as Opened
 
-__all__ = ["Built", "build", "columns_of", "look", "remove_others", "resources_of"]
+__all__ = ["Built", "GivenUp", "build", "columns_of", "look", "remove_others", "resources_of"]
 
 SUFFIX = ".index"
+
+
+class GivenUp(Exception):
+    """A table was not read to its end, since nobody waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,12 @@ def build(
     today: datetime.date,
     *,
     matched: bool,
+    give_up: Callable[[], bool] = lambda: False,
 ) -> Built:
     """Make the index of an item in `folder`. `matched`: whether texts are compared in their normal form.
 
-    Raises: DataError with all that is wrong with the table; VERIFY_STALE where it is too old to be taken.
+    Raises: DataError with all that is wrong with the table; VERIFY_STALE where it is too old to be taken. GivenUp
+    once `give_up` says so; then there is no file.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key, by = register.key
@@ -88,9 +94,13 @@ def build(
     )
     with _opened(register, section, node, resources) as opened:
         for piece in opened.pieces():
+            if give_up():
+                raise GivenUp
             _push(builder, piece)
         _check_fresh(register, section, opened, today)
         left_out, latest = opened.left_out, opened.latest
+    if give_up():
+        raise GivenUp
     path = folder / f"{register.item}.{secrets.token_hex(6)}{SUFFIX}"
     builder.finish(path)
     about = Index(path).about()
@@ -109,7 +119,7 @@ def look(register: Register, section: VerifySection, node: Path, resources: Reso
 def remove_others(folder: Path, kept: Iterable[Path]) -> None:
     """Remove index files that nobody is answered from any more; one that is mapped stays until it is let go."""
     names = {path.name for path in kept}
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in folder.glob(f"*{SUFFIX}*"):  # ... and what a process that was killed had begun to write
         if path.name not in names:
             with contextlib.suppress(OSError):
                 path.unlink()

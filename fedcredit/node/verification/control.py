@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -23,7 +27,7 @@ from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.ids import PartyId
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.store import Store
-from fedcredit.node.verification.building import Built, build, columns_of, remove_others, resources_of
+from fedcredit.node.verification.building import Built, GivenUp, build, columns_of, remove_others, resources_of
 from fedcredit.node.verification.figures import VerifyFigures
 from fedcredit.node.verification.log_key import log_folder
 from fedcredit.node.verification.plane import Identity, Plane
@@ -35,6 +39,7 @@ from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.runtime.policy_file import digest_of, load_policy
 from fedcredit.runtime.verify_file import VerifySection
+from fedcredit.tables import Resources
 from fedcredit.transport.grpc import Keyring
 
 __all__ = ["Open", "Verification", "identity_of"]
@@ -65,13 +70,25 @@ class _Now:
     built: tuple[Built, ...] = ()
     problems: tuple[Problem, ...] = ()
     snapshot: str = ""
+    made_of: tuple[object, ...] = ()
+    """What `snapshot` was made from: while that is the same, it is not made anew."""
     refresh_at: float = 0.0
     request: str = ""
     head: tuple[int, str] = (0, "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What came of reading the tables for `request`: their columns and indexes, or what is wrong with them."""
+
+    request: str
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    built: tuple[Built, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
 class Verification:
-    """The control plane of one node. Lives on its event loop; tables are read in a thread."""
+    """The control plane of one node. Lives on its event loop; tables are read in a thread, and all else goes on."""
 
     def __init__(
         self, config: PartyFile, keyring: Keyring, clock: Clock, store: Store, recorder: Recorder, open_plane: Open
@@ -83,6 +100,9 @@ class Verification:
         self._bulletin: Bulletin | None = None
         self._plane: Plane | None = None
         self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[_Read | None] | None = None
+        self._wake = asyncio.Event()
+        self._stopping = threading.Event()
         self._figures: VerifyFigures | None = None
         self._now = _Now()
 
@@ -106,7 +126,7 @@ class Verification:
         """
         log_folder(self._config.folder).mkdir(mode=0o700, exist_ok=True)
         self._look_at_policy()
-        self._now.snapshot = self._snapshot()
+        self._now.snapshot = self._snapshot(self._bulletin)
         self._keyring.subscribe(self._identify)
         self._plane = await asyncio.to_thread(self._open, self._now.snapshot, identity_of(self._keyring))
         self._figures = VerifyFigures(self._plane.stats)
@@ -117,38 +137,48 @@ class Verification:
         self._task = asyncio.create_task(self._keep(), name="verification")
 
     async def stop(self, grace_s: float) -> None:
-        """Take no more questions, and answer those that were taken."""
+        """Take no more questions, and answer those that were taken. A table that is being read is given up."""
         self._keyring.unsubscribe(self._identify)
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        if self._plane is not None:
-            await asyncio.to_thread(self._plane.stop, grace_s)
+        self._stopping.set()
+        self._wake.set()
+        # A look is not cut off: its thread would go on, over a service and a log that are closed.
+        await _ended(self._task, grace_s)
+        closed = None if self._plane is None else asyncio.to_thread(self._plane.stop, grace_s)
+        await asyncio.gather(_ended(self._reading, grace_s), *([] if closed is None else [closed]))
         if self._figures is not None:
             self._figures.stop()
 
     async def _keep(self) -> None:
-        while True:
+        while not self._stopping.is_set():
+            self._wake.clear()
             try:
                 await self._look()
             except FedcreditError as error:
                 _log.error("verify.unkept", code=error.code)
             except Exception as bug:  # noqa: BLE001 - a service that no longer heard of revocations would be worse
                 _log.error("verify.bug", error=type(bug).__name__, places=logs.places(bug))
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
 
     async def _look(self) -> None:
         self._look_at_policy()
         wanted = requested(self._config.folder)
-        asked = bool(wanted) and wanted != self._now.request
-        if asked or self._clock.monotonic() >= self._now.refresh_at:
-            await self._refresh()
-            self._now.request = wanted
-            self._swap()
-            self._say()
-        else:
-            self._swap()
+        due = (bool(wanted) and wanted != self._now.request) or self._clock.monotonic() >= self._now.refresh_at
+        if self._reading is None and due:
+            self._reading = asyncio.create_task(self._read(wanted), name="tables of verification")
+            self._reading.add_done_callback(lambda _: self._wake.set())
+        read = self._reading is not None and self._reading.done()
+        if self._reading is not None and read:
+            found, self._reading = self._reading.result(), None
+            if found is not None:
+                self._take(found)
+        # A new index is read in full when it is opened, and what has changed is recorded: not on the event loop.
+        try:
+            await asyncio.to_thread(self._swap)
+        finally:
+            if read:
+                self._say()
         await asyncio.to_thread(self._keep_head)
 
     def _keep_head(self) -> None:
@@ -175,51 +205,75 @@ class Verification:
             # How sensitive an answer is, the policy says.
             self._now.offer = offer_of(self._section, self._now.policy, self._now.columns)
 
-    async def _refresh(self) -> None:
+    async def _read(self, request: str) -> _Read | None:
+        """What came of it; None where it was given up."""
         try:
-            await asyncio.to_thread(self._read_tables)
-            self._now.problems = ()
-            hours = self._section.refresh_hours
-            wait_s = hours * 3600 if hours else float("inf")
-        except (DataError, ConfigError) as error:
-            self._now.problems = error.problems
-            wait_s = RETRY_S
+            return await asyncio.to_thread(self._read_tables, request)
+        except GivenUp:
+            return None
+        except FedcreditError as error:
             _log.error("verify.tables_unread", code=error.code, count=len(self._now.built))
-        self._now.refresh_at = self._clock.monotonic() + wait_s
+            return _Read(request, problems=error.problems)
+        except Exception as bug:  # noqa: BLE001 - a full disk, say: as a table that is wrong, it is said and tried again
+            _log.error("verify.bug", error=type(bug).__name__, places=logs.places(bug))
+            return _Read(request, problems=(Problem("INTERNAL", "verify", type(bug).__name__, "see the node's log"),))
 
-    def _read_tables(self) -> None:
+    def _take(self, found: _Read) -> None:
+        """Serve what was read, by the policy of now; or say what is wrong, and read again in a while."""
+        hours = self._section.refresh_hours
+        wait_s = hours * 3600 if hours else float("inf")
+        if not found.problems:
+            self._now.columns, self._now.built = found.columns, found.built
+            self._now.offer = offer_of(self._section, self._now.policy, found.columns)
+        self._now.problems, self._now.request = found.problems, found.request
+        self._now.refresh_at = self._clock.monotonic() + (RETRY_S if found.problems else wait_s)
+
+    def _read_tables(self, request: str) -> _Read:
         node, limits = self._config.folder, self._config.limits
         resources = resources_of(node, limits.memory_mib, limits.threads)
         columns = columns_of(node, self._section, resources)
         offer = offer_of(self._section, self._now.policy, columns)
         folder, today = log_folder(node) / _INDEXES, self._clock.now().date()
-        built: list[Built] = []
-        problems: list[Problem] = []
+        try:
+            built = self._build(offer, folder, resources, today)
+        except BaseException:
+            remove_others(folder, [one.path for one in self._now.built])
+            raise
+        for one in built:
+            _log.info("verify.table_read", kind=one.item, rows=one.records)
+        return _Read(request, columns, built)
+
+    def _build(self, offer: Offer, folder: Path, resources: Resources, today: datetime.date) -> tuple[Built, ...]:
+        """The index of every table. Raises: DataError with what is wrong with all of them."""
+        built, problems = list[Built](), list[Problem]()
         for item, register in offer.registers.items():
             try:
-                matched = offer.matches(item)
-                built.append(build(register, self._section, node, folder, resources, today, matched=matched))
+                matched, node = offer.matches(item), self._config.folder
+                give_up = self._stopping.is_set
+                made = build(register, self._section, node, folder, resources, today, matched=matched, give_up=give_up)
+                built.append(made)
             except (DataError, ConfigError) as error:
                 problems += error.problems
         if problems:
-            remove_others(folder, [one.path for one in self._now.built])
             raise DataError(problems)
-        self._now.columns, self._now.offer, self._now.built = columns, offer, tuple(built)
-        for one in built:
-            _log.info("verify.table_read", kind=one.item, rows=one.records)
+        return tuple(built)
 
-    def _snapshot(self) -> str:
+    def _snapshot(self, bulletin: Bulletin | None) -> str:
         offer = self._now.offer or Offer(self._section.region, (), {}, ())
         paths = {one.item: one.path for one in self._now.built}
         now = self._clock.now()
-        return snapshot_of(
-            self._config.me, offer, self._now.policy, paths, self._bulletin, now, self._section.institutions
-        )
+        return snapshot_of(self._config.me, offer, self._now.policy, paths, bulletin, now, self._section.institutions)
 
     def _swap(self) -> None:
-        """Hand over what has changed, if anything has."""
-        snapshot = self._snapshot()
+        """Hand over what has changed, if anything has. Takes as long as reading the index files that are new."""
+        policy, bulletin = self._now.policy, self._bulletin
+        offset = self._clock.now().astimezone(policy.zone).utcoffset()
+        made_of = self._now.offer, policy, self._now.built, bulletin, offset
+        if made_of == self._now.made_of:
+            return
+        snapshot = self._snapshot(bulletin)
         if snapshot == self._now.snapshot:
+            self._now.made_of = made_of
             return
         assert self._plane is not None, "swapped once it runs"
         try:
@@ -231,8 +285,9 @@ class Verification:
             nobody = Offer(self._section.region, (), {}, ()), VerifyPolicy(zone=self._now.policy.zone)
             self._plane.swap(snapshot_of(self._config.me, *nobody, {}, None, self._clock.now()))
         changed = _without_times(snapshot) != _without_times(self._now.snapshot)
-        self._now.snapshot = snapshot
-        remove_others(log_folder(self._config.folder) / _INDEXES, [one.path for one in self._now.built])
+        self._now.snapshot, self._now.made_of = snapshot, made_of
+        if self._reading is None:  # else some of what is there is being made
+            remove_others(log_folder(self._config.folder) / _INDEXES, [one.path for one in self._now.built])
         if changed:
             self._record()
 
@@ -248,7 +303,7 @@ class Verification:
         )
 
     def _say(self) -> None:
-        address = f"{self._section.host}:{self.port}"
+        address = self._section.address(self.port)
         write_state(
             self._config.folder, address, self._now.built, self._questions, self._now.problems, self._now.request
         )
@@ -264,6 +319,13 @@ class Verification:
             self._plane.identify(identity_of(self._keyring))
         except ConfigError as error:
             _log.error("verify.identity_refused", code=error.code)
+
+
+async def _ended(task: asyncio.Task[Any] | None, grace_s: float) -> None:
+    """Wait for what was told to end; what does not within `grace_s` ends with the process."""
+    if task is not None and (await asyncio.wait({task}, timeout=grace_s))[1]:
+        _log.warning("verify.stop_late")
+        task.cancel()
 
 
 def identity_of(keyring: Keyring) -> Identity:
