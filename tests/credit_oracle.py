@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.credit.params import TreeParams
 from fedcredit.credit.trees import Ensemble
+
+if TYPE_CHECKING:
+    import lightgbm
 
 Table = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_], NDArray[np.uint8]]
 
@@ -45,6 +47,9 @@ def with_nan(codes: NDArray[np.uint8], n_bins: NDArray[np.int64], missing: NDArr
 
 def train_lightgbm(X: NDArray[np.float64], y: NDArray[np.uint8], params: TreeParams) -> lightgbm.Booster:
     """LightGBM with the same parameters, and nothing that would change bins or add randomness."""
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    import lightgbm
+
     settings = {
         "objective": "binary",
         "boost_from_average": True,

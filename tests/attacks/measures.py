@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 __all__ = ["BOUND", "Finding", "above_median", "auc", "read"]
 
@@ -46,6 +45,9 @@ class Finding:
 
 def auc(positive: Any, score: Any) -> float:
     """The share of pairs, one positive and one not, that `score` puts in the right order; ties count half."""
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    from scipy.stats import rankdata
+
     positive = np.asarray(positive).astype(bool)
     ranks = rankdata(score)
     n = int(positive.sum())

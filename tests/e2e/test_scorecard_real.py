@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from e2e.test_real_data import DEFAULT_CREDIT, SBA, simulate
 
 from fedcredit.credit.glm import fit_logistic
@@ -69,6 +68,9 @@ def in_order(pooled: Pooled) -> np.ndarray:
 )
 def test_the_card_is_the_fit_of_the_table_that_was_told(tmp_path: Path, text: str, how: str, floor: float) -> None:
     """The default, with no word of it in the job, and the table that optbinning has, where a job asks for that."""
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    import statsmodels.api as sm
+
     more = "" if how == "coarse" else f'iv_disclosure = "{how}"\n'
     job, metrics = simulate(tmp_path, card(text, more), "holdout = 0.2")
     assert f"binning.iv.{how}" in {row["id"] for row in metrics["leakage"]}

@@ -6,7 +6,6 @@ import json
 import math
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +60,9 @@ def test_few_distinct_values_get_a_bin_each(values: np.ndarray, max_bin: int) ->
 
 def lightgbm_codes(values: np.ndarray, max_bin: int, folder: Path) -> np.ndarray:
     """LightGBM's bin of each row; its bin 0, kept for zero and negative values, is empty here."""
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    import lightgbm
+
     settings = {
         "max_bin": max_bin + 1,
         "min_data_in_bin": 1,

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import norm
 
 from fedcredit.credit.glm import Estimates, fit_logistic, independent, inverse
 from fedcredit.errors import ConfigError, DataError
@@ -205,6 +204,9 @@ def test_columns_of_any_scale() -> None:
 
 
 def test_estimates_are_those_of_the_normal_distribution() -> None:
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    from scipy.stats import norm
+
     e = Estimates(np.array([1.0, -2.0, 0.0, 40.0]), np.array([0.5, 1.0, 2.0, 1.0]))
     assert e.p_values == pytest.approx(2 * norm.sf(np.abs(e.z)), rel=1e-12)
     assert e.intervals(0.9)[:, 1] == pytest.approx(e.values + norm.ppf(0.95) * e.standard_errors)

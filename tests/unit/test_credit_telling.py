@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import chi2, hypergeom
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.settling import PrebinShape, SettledColumn, prebins_of
@@ -133,6 +132,9 @@ def test_coarse_evidence_does_not_give_a_row_away() -> None:
 
 def test_one_bin_against_all_others_is_fishers_test() -> None:
     """Through `chance` of a column of few missing values, with values that cannot differ: one bin of them."""
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    from scipy.stats import chi2, hypergeom
+
     rng = np.random.default_rng(3)
     for _ in range(40):
         good, bad = rng.integers(40, 400, 2), rng.integers(10, 60, 2)

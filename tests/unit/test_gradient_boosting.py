@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pytest
 
@@ -156,4 +155,7 @@ def test_wrong_use_is_refused() -> None:
 
 
 def test_lightgbm_is_the_version_that_the_oracle_was_checked_with() -> None:
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    import lightgbm
+
     assert lightgbm.__version__.startswith(("4.6", "4.7"))

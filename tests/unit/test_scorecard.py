@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scorecard_cases import BANK, TAX, WATER, Case, Kept, made, numbers, play
-from sklearn.base import clone
 
 from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.metrics import rank_curve, stability_index
@@ -381,6 +380,9 @@ def test_score_and_parameters_are_scikit_learns() -> None:
     assert found[TAX] is None
     assert 0.6 < found[BANK] < 0.95
     card = Scorecard(max_bin=6, iv_min=0.05, groupsum="paillier")
+    # Imported here: it takes a second, which each process that collects the tests would wait.
+    from sklearn.base import clone
+
     again = clone(card)
     assert again is not card
     assert again.get_params() == card.get_params() == {"max_bin": 6, "iv_min": 0.05, "groupsum": "paillier"}
