@@ -26,7 +26,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.local import PLATFORM
 from fedcredit.wire.control import HealthReply, HealthRequest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROUNDS, N = 5, 60
 MANY = {"streams": 5_000, "metadata": 20, "calls": 600, "pings": 5_000}
@@ -55,7 +55,7 @@ async def flooded(town: Town, victim: PartyId, kind: str) -> AsyncIterator[Count
     assert flood.stdin is not None
     assert flood.stdout is not None
     try:
-        assert await asyncio.wait_for(flood.stdout.readline(), 60) == b"flooding\n"
+        assert await asyncio.wait_for(flood.stdout.readline(), 120) == b"flooding\n"
         yield answered
         flood.stdin.close()
         answered.update(json.loads(await asyncio.wait_for(flood.stdout.readline(), 60)))
