@@ -45,6 +45,10 @@ def run(
     proof: Annotated[
         Path | None, typer.Option(help="Keep the signed answers in this file.", show_default=False)
     ] = None,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="With --subjects: hide from the provider who is not in its table."),
+    ] = False,
     batch: Annotated[int, typer.Option(help="Checks in one call.", min=1, max=65536)] = 5000,
     check: Annotated[
         Path | None, typer.Option(help="Check a file of signed answers, offline.", show_default=False)
@@ -59,7 +63,7 @@ def run(
         fedcredit verify --node parties/bank --provider water=10.0.0.7:7543 --certificate water.crt \\\\
             --predicate water_in_arrears --subject CODE --consent consent.jwt --proof answer.json
         fedcredit verify --node parties/bank --provider water=10.0.0.7:7543 --certificate water.crt \\\\
-            --predicate water_in_arrears --subjects clients.csv --out answers.csv --proof answers.jsonl
+            --predicate water_in_arrears --subjects clients.csv --out answers.csv --proof answers.jsonl --private
         fedcredit verify --check answer.json --certificate water.crt
     """
     from fedcredit.cli import verify_asking as asking
@@ -77,10 +81,13 @@ def run(
         what = "takes --provider, --predicate, and --subject or --subjects"
         raise UsageError(Problem("USAGE", "verify", what, "fedcredit verify --help"))
     asked = asking.Asking.of(node, provider, certificate, predicate, param or [], purpose)
+    if subject is not None and private:
+        what, fix = "is for a file of subjects", "give --subjects: of one alone there is nothing to hide among"
+        raise UsageError(Problem("USAGE", "--private", what, fix))
     if subject is not None:
         asked.one(subject, name or "", consent, proof, as_json=json_)
         return
     if out is None or subjects is None or consent is not None:
         what = "needs --out, and has the consents in its column" if consent is not None else "needs --out"
         raise UsageError(Problem("USAGE", "--subjects", what, "--out answers.csv"))
-    asked.many(subjects, out, proof, batch, as_json=json_)
+    asked.many(subjects, out, proof, batch, private=private, as_json=json_)

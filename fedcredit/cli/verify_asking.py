@@ -21,6 +21,7 @@ from fedcredit.errors import ConfigError, DataError, PeerError, Problem, Refused
 from fedcredit.governance.verification.proofs import MAX_PROOF_BYTES, ProofFile, read_proof
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.durable_files import replace_file
+from fedcredit.node.membership.asking import Sighting, looked_up
 from fedcredit.node.own_node import node_of
 from fedcredit.node.verification.client import REFUSED, Provider, VerifyClient, provider_at, signer_at
 from fedcredit.runtime.config import PartyFile
@@ -36,6 +37,9 @@ _MAX_TOKEN_FILE = 8192
 _MAX_SUBJECTS_BYTES = 1 << 30
 _EPOCH = date(1970, 1, 1)
 _COLUMNS = ("uscc", "predicate", "outcome", "recorded_on", "evaluated_on")
+_SIGNED = "signed answer"
+_SAID_HERE = {Sighting.ABSENT: "unknown", Sighting.REFUSED: "refused"}
+"""What is said, without asking, of who was looked up privately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +88,52 @@ class Asking:
             replace_file(proof, kept.encode())
         _say(_told(self.provider.party, self.kind.predicate, answer), as_json=as_json)
 
-    def many(self, subjects: Path, out: Path, proof: Path | None, batch: int, *, as_json: bool) -> None:
-        """Ask about all subjects of a file, and write what comes of it to another."""
+    def many(self, subjects: Path, out: Path, proof: Path | None, batch: int, *, private: bool, as_json: bool) -> None:
+        """Ask about all subjects of a file, and write what comes of it to another, in the order of its rows.
+
+        `private`: the provider is asked only about those in its table, and learns of the others how many they are.
+        """
         rows = list(_rows(subjects))
-        asyncio.run(self._many(rows, out, proof, batch, as_json=as_json))
+        asyncio.run(self._many(rows, out, proof, batch, private=private, as_json=as_json))
 
     async def _one(self, subject: str, name: str, consent: str) -> tuple[Answer, ProofFile]:
         async with VerifyClient.of(self.config, self.provider) as client:
             return await client.ask(Question(subject, self.kind, name), self.purpose, consent)
 
-    async def _many(self, rows: list[_Row], out: Path, proof: Path | None, batch: int, *, as_json: bool) -> None:
-        written: list[tuple[object, ...]] = []
-        counts: Counter[str] = Counter()
+    async def _many(
+        self, rows: list[_Row], out: Path, proof: Path | None, batch: int, *, private: bool, as_json: bool
+    ) -> None:
+        seen = await self._looked_up(rows) if private else [Sighting.PRESENT] * len(rows)
+        asked = [row for row, sighting in zip(rows, seen, strict=True) if sighting is Sighting.PRESENT]
+        signed_rows: list[tuple[str, str, str]] = []
         with ExitStack() as held:
             kept = None if proof is None else held.enter_context(_private(proof))
-            async for part, answers, signed in self._batches(rows, batch):
+            async for part, answers, signed in self._batches(asked, batch):
                 if kept is not None:
                     kept.write(signed.encode())
-                for row, outcome, recorded in zip(part, answers.outcomes, answers.recorded_on, strict=True):
+                for _, outcome, recorded in zip(part, answers.outcomes, answers.recorded_on, strict=True):
                     said = Outcome(int(outcome)).name.lower()
-                    counts[said] += 1
-                    day = _day(int(recorded))
-                    written.append((row.subject, self.kind.predicate, said, day, _day(answers.evaluated_on)))
-                typer.echo(f"  {len(written):,} of {len(rows):,}", err=True)
-        write_csv(out, _COLUMNS, written)
+                    signed_rows.append((said, _day(int(recorded)), _day(answers.evaluated_on)))
+                typer.echo(f"  {len(signed_rows):,} of {len(asked):,}", err=True)
+        written, counts, answered = list[tuple[object, ...]](), Counter[str](), iter(signed_rows)
+        for row, sighting in zip(rows, seen, strict=True):
+            is_signed = sighting is Sighting.PRESENT
+            said_of = next(answered) if is_signed else (_SAID_HERE[sighting], "", "")
+            counts[said_of[0]] += 1
+            basis = ((_SIGNED if is_signed else sighting.value),) if private else ()
+            written.append((row.subject, self.kind.predicate, *said_of, *basis))
+        write_csv(out, (*_COLUMNS, *(("basis",) if private else ())), written)
         told = {"provider": self.provider.party, "predicate": self.kind.predicate, "checks": len(rows), **counts}
         _say(told, as_json=as_json)
         if counts["refused"] == len(rows):
-            raise RefusedError(Problem(REFUSED, self.provider.party, "refused all of them"))
+            raise RefusedError(Problem(REFUSED, self.provider.party, "all of them were refused"))
+
+    async def _looked_up(self, rows: Sequence[_Row]) -> list[Sighting]:
+        def say(line: str) -> None:
+            typer.echo(f"  {line}", err=True)
+
+        pairs = [(row.subject, row.consent) for row in rows]
+        return await looked_up(self.config, self.provider.party, self.kind.predicate, self.purpose, pairs, say)
 
     async def _batches(
         self, rows: Sequence[_Row], batch: int

@@ -68,6 +68,16 @@ class OprfBlind:
         """A fresh blind."""
         return cls(randomness.scalar())
 
+    @classmethod
+    def from_bytes(cls, secret: bytes) -> OprfBlind:
+        """The blind that `to_bytes` gave. Raises: ValueError for what is no blind."""
+        group.invert(np.frombuffer(secret, np.uint8).reshape(1, -1))
+        return cls(secret)
+
+    def to_bytes(self) -> bytes:
+        """The blind itself, for who is to see that points hide just the items that they are said to hide."""
+        return self._scalar
+
     def blind(self, items: U8) -> U8:
         """RFC 9497 `Blind`: items to points."""
         return group.oprf_blind(items, self._scalar)

@@ -103,6 +103,10 @@ class Event(StrEnum):
     CONSENT_REVOKED = "consent_revoked"  # facts: the consent's hash, by whom; never the subject, nor its hash
     VERIFIED = "verified"  # facts: who asked what for what, about whom (a keyed tag), the answer's hash and outcome
     VERIFY_REFUSED = "verify_refused"  # the same, and why; what a caller made up is not repeated
+    MEMBERSHIP_PERMITTED = (
+        "membership_permitted"  # facts: to whom, for whose table, of how many consents; the permit's hash
+    )
+    MEMBERSHIP_ASKED = "membership_asked"  # facts: who asks of how many subjects, for what, under which permit and key
     VERIFY_BATCH = "verify_batch"  # facts: how many, the answers' hash, where in checks.bin each of them stands
     SERVING_CHANGED = "serving_changed"  # facts: what questions are answered from: the snapshot's hash, index files
     HEAD_FORKED = "head_forked"  # a peer showed a head that does not follow the one kept of it; facts: both, signed

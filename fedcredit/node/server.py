@@ -28,6 +28,8 @@ from fedcredit.node.consent.beside import ConsentsBeside
 from fedcredit.node.durable_files import replace_file
 from fedcredit.node.fsck import Checked, check_folder
 from fedcredit.node.jobs import Premises, write_failure
+from fedcredit.node.membership.desk import MembershipDesk
+from fedcredit.node.membership.grounds import Grounds
 from fedcredit.node.own_desk import OwnDesk
 from fedcredit.node.own_store import hold_store, lock_folder
 from fedcredit.node.party import PartyNode
@@ -133,7 +135,11 @@ async def _start_party(
     service, health = ControlService("Party", caller_of), Health()
     beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
     witnesses = Witnesses(config, signing, clock, stack)
+    private = None
+    if config.verify is not None and config.verify.private:
+        private = ControlService("Membership", caller_of)
     services = [service, health.service, witnesses.service, *beside.services, *consents.services]
+    services += [] if private is None else [private]
     transport, side = _transport(config, keyring, services)
     recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
     policy = PolicySource(config.folder, recorder)
@@ -159,6 +165,10 @@ async def _start_party(
     sweep(config.folder, {row.id for row in store.jobs.unfinished()})
     service.bind([*node.methods(_operators(config)), *OwnDesk(premises).methods()])
     verification = _verification(config, keyring, clock, signing, store, recorder)
+    if private is not None and verification is not None and config.verify is not None:
+        grounds = Grounds(config.me, PartyId(config.trust.platform), config.verify)
+        desk = MembershipDesk(config.folder, grounds, verification.standing, store, recorder, clock)
+        private.bind(desk.methods())
     looks = [*_looks(keyring, store), Look("AUDIT_UNAVAILABLE", lambda: recorder.usable)]
     if verification is not None:
         looks.append(Look("VERIFY_UNAVAILABLE", verification.well))

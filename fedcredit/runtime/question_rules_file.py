@@ -16,6 +16,7 @@ level_max = 3                           # what such a question has to keep
 per_second = 1000
 per_day = 100_000
 budget = { questions = 2, days = 30 }   # different ones about one subject and item; no_budget = true for none
+private = { per_day = 20_000, key_days = 30 }   # may ask privately, of so many subjects a day; left out: may not
 ```
 
 A rule that admits says something for each of requesters, purposes, items or predicates, level_max and budget: a key
@@ -31,18 +32,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fedcredit.governance.verification.levels import CORE, LEVELS, Classification, level_name
-from fedcredit.governance.verification.rules import Action, Budget, VerifyPolicy, VerifyRule
+from fedcredit.governance.verification.rules import Action, Budget, Private, VerifyPolicy, VerifyRule
 from fedcredit.ids import Purpose
 from fedcredit.runtime.catalog_file import shipped_catalogs
 from fedcredit.runtime.hours import parse_window, window_of
 from fedcredit.runtime.predicate_file import printed_fields, shipped_predicates
 from fedcredit.runtime.toml import Reader, Section, nearest
 
-__all__ = ["BudgetSection", "QuestionRuleSection", "read_questions"]
+__all__ = ["BudgetSection", "PrivateSection", "QuestionRuleSection", "read_questions"]
 
 ANY = "*"
 _SCOPE = ("requesters", "purposes", "predicates", "items")
-_TERMS = ("level_max", "per_second", "per_day", "budget", "no_budget", "no_consent")
+_TERMS = ("level_max", "per_second", "per_day", "budget", "no_budget", "no_consent", "private")
 _MAX_RULES = 1000
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
@@ -57,6 +58,13 @@ class BudgetSection(Section):
 
     questions: Annotated[int, Field(ge=1, le=1000)]
     days: Annotated[int, Field(ge=1, le=366)]
+
+
+class PrivateSection(Section):
+    """`private`: subjects that a requester may ask of in a day through the oblivious function, and a key's life."""
+
+    per_day: Annotated[int, Field(ge=1, le=2**28)]
+    key_days: Annotated[int, Field(ge=1, le=366)] = 30
 
 
 class QuestionRuleSection(Section):
@@ -75,6 +83,7 @@ class QuestionRuleSection(Section):
     budget: BudgetSection | None = None
     no_budget: bool = False
     no_consent: bool = False
+    private: PrivateSection | None = None
 
     def rule(self) -> VerifyRule:
         """The rule as it is decided by."""
@@ -88,6 +97,7 @@ class QuestionRuleSection(Section):
             per_day=self.per_day,
             budget=None if self.budget is None else Budget(self.budget.questions, self.budget.days),
             no_consent=self.no_consent,
+            private=None if self.private is None else Private(self.private.per_day, self.private.key_days),
         )
 
 
@@ -187,6 +197,8 @@ def _conflicts(value: Mapping[str, Any]) -> Iterable[tuple[str, str, str, str]]:
         yield "items", missing, "is missing in a rule that admits", "name items, or predicates"
     if "level_max" not in value:
         yield "level_max", missing, "is missing in a rule that admits", "say how sensitive data may be: level_max = 3"
+    if "private" in value and value.get("no_consent") is True:
+        yield "private", conflict, "stands beside no_consent, and needs consents", "drop one of the two"
     if "budget" in value and value.get("no_budget") is True:
         yield "no_budget", conflict, "stands beside a budget", "drop one of the two"
     elif "budget" not in value and value.get("no_budget") is not True:

@@ -6,6 +6,7 @@ listen = "127.0.0.1:7543"               # a port of its own
 region = "nanjing"                      # whose sharing catalog counts
 refresh_hours = 24                      # tables are read again so often; 0: by command alone
 predicates = ["water_in_arrears"]       # answered at all; left out: all that the items and the policy allow
+private = ["water_fee"]                 # a bank may learn obliviously who is in it, under a rule that says so
 
 [verify.items.water_fee]                # an item of the catalog, and the table with its records
 table = "water.csv"                     # or [verify.items.water_fee.postgresql], or .http, as in [tables.NAME]
@@ -110,6 +111,7 @@ class VerifySection(Section):
     region: str
     refresh_hours: Annotated[float, Field(ge=0, le=8760)] = 24.0
     predicates: Annotated[tuple[Name, ...], Field(strict=False, max_length=1000)] | None = None
+    private: Annotated[tuple[Name, ...], Field(strict=False, max_length=100)] = ()
     items: dict[Name, VerifyItemSection]
     names: VerifyItemSection | None = None
     institutions: dict[PartyName, str] = Field(default_factory=dict)
@@ -156,6 +158,12 @@ def read_verify(reader: Reader, kind: str | None) -> VerifySection | None:
     catalog = section.catalog
     for item, entry in section.items.items():
         _check_item(reader, f"verify.items.{item}", item, entry, catalog)
+    for item in section.private:
+        if item not in section.items:
+            _unknown(reader, "verify.private", "names no item of [verify.items]", item, section.items)
+        elif section.items[item].complete:
+            what = f"names {item}, which is complete: that it has no record of a subject is an answer to be signed"
+            reader.report("CONFIG_CONFLICT", "verify.private", what, "drop it, or complete = true")
     if section.names is not None:
         _check_source(reader, "verify.names", section.names)
         if set(section.names.fields) - {"name"}:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,27 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from e2e.conftest import ROOT, run_cli
-from e2e.verify_town import DRY, OWING, PAYING, STRANGER, VerifyTown, asked, verify_town
+from e2e.verify_town import (
+    DRY,
+    ELSEWHERE,
+    OWING,
+    PAYING,
+    STRANGER,
+    VerifyTown,
+    asked,
+    membership_of,
+    recorded,
+    verify_town,
+)
 
 from fedcredit.errors import FedcreditError, RefusedError
 from fedcredit.governance.consent.token import Envelope, encode
 from fedcredit.ids import PartyId
+from fedcredit.node.membership.asking import Sighting, looked_up
 from fedcredit.node.trust.confirm import distrust
+from fedcredit.node.verification.uses import uses_of
+from fedcredit.runtime.config import load_party
+from fedcredit.wire.membership import EvaluatedMembers
 from fedcredit.wire.verification import NONCE_BYTES, Kind, Question, VerifyRequest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -279,6 +295,92 @@ async def test_a_file_of_subjects_and_a_proof_that_stands_alone(town: VerifyTown
     assert {use["requester"] for use in json.loads(about.stdout)["uses"]} == {"bank"}
     assert run_cli("audit", "verify", utility / "verify").returncode == 0
     assert OWING not in (utility / "verify" / "audit" / "entries.jsonl").read_text()
+
+
+async def test_a_file_asked_privately_has_the_same_outcomes_and_shows_whom_the_table_has(
+    town: VerifyTown, tmp_path: Path
+) -> None:
+    utility, bank = town.folder / "jining_water", town.folder / "bank"
+
+    def token(code: str, **changed: Any) -> str:
+        return town.token(**{"subject": code, "region": "jining", "items": ("water_fee",), **changed})
+
+    rows = [
+        (OWING, token(OWING)),
+        (STRANGER, token(STRANGER)),
+        (PAYING, ""),
+        (DRY, token(DRY)),
+        (ELSEWHERE, token(ELSEWHERE)),
+        (ELSEWHERE, token(ELSEWHERE, authority=town.authority("rival"))),
+        (STRANGER, token(OWING)),
+        (DRY, token(DRY, expires=int(time.time()) - 120, not_before=int(time.time()) - 600)),
+        (STRANGER, token(STRANGER, region="nanjing")),
+    ]
+    (tmp_path / "clients.csv").write_text("uscc,consent\n" + "".join(f"{code},{given}\n" for code, given in rows))
+    address = json.loads((utility / "ready.json").read_text())["verify"]
+    arguments = ("--provider", f"jining_water={address}", "--certificate", utility / "keys" / "signing.crt")
+    arguments += ("--node", bank, "--predicate", "water_in_use", "--subjects", tmp_path / "clients.csv", "--out")
+    plain = await asyncio.to_thread(run_cli, "verify", *arguments, tmp_path / "plain.csv")
+    since = len(list(uses_of(load_party(utility))))
+    hidden = await asyncio.to_thread(run_cli, "verify", *arguments, tmp_path / "hidden.csv", "--private")
+    assert (plain.returncode, hidden.returncode) == (0, 0), hidden.stderr
+    openly, privately = ((tmp_path / name).read_text().splitlines() for name in ("plain.csv", "hidden.csv"))
+    assert [line.split(",")[:3] for line in privately] == [line.split(",")[:3] for line in openly]
+    told = {line.split(",")[5] for line in privately if line.split(",")[2] == "unknown"}
+    assert told == {"not in the provider's table"}
+    assert openly[1] + ",signed answer" == privately[1]
+    # Only who is in the table was asked about; of the others the utility has heard how many had their consent taken.
+    assert [use.outcome for use in list(uses_of(load_party(utility)))[since:]] == ["yes", "no"]
+    (seen,) = town.entries("jining_water", "membership_asked")
+    assert {name: seen[name] for name in ("requester", "item", "asked")} == {
+        "requester": "bank",
+        "item": "water_fee",
+        "asked": 4,
+    }
+    (permitted,) = town.entries("platform", "membership_permitted")
+    assert (permitted["permit"], permitted["permitted"]) == (seen["permit"], 4)
+    logs = [(town.folder / name / "audit" / "entries.jsonl").read_text() for name in ("jining_water", "platform")]
+    assert not any(code in log for code, _ in rows for log in logs)
+
+
+async def test_nothing_is_evaluated_without_a_permit_of_its_own(town: VerifyTown) -> None:
+    config, utility = load_party(town.folder / "bank"), PartyId("jining_water")
+    given = [(code, town.token(subject=code, region="jining", items=("water_fee",))) for code in (DRY, STRANGER)]
+
+    async def seen(predicate: str, pairs: list[tuple[str, str]], purpose: str = "financing") -> list[Sighting]:
+        return await looked_up(config, utility, predicate, purpose, pairs)
+
+    assert await seen("water_in_use", given) == [Sighting.PRESENT, Sighting.ABSENT]
+    # Nobody's consent, no permit; without a permit the utility is not even called.
+    assert await seen("water_in_use", [(PAYING, "")]) == [Sighting.REFUSED]
+    for predicate, purpose in (("water_in_use", "research"), ("water_no_open_arrears", "financing")):
+        with pytest.raises(RefusedError, match="MEMBERSHIP_REFUSED"):
+            await seen(predicate, given, purpose)
+    before = len(town.entries("jining_water", "membership_asked"))
+    async with membership_of(town, "jining_water") as (caller, role):
+        terms = await caller.drive(role.terms())
+        current = await caller.drive(role.fetch(terms, None))
+        used = await caller.drive(recorded(role.ask(terms, current, given)))
+        replays = [used, replace(used, points=used.points[::-1].copy()), replace(used, signature=bytes(64))]
+        for message in replays:
+            with pytest.raises(RefusedError, match="MEMBERSHIP_REFUSED"):
+                await caller.provider.call("Evaluate", message, EvaluatedMembers, timeout_s=30)
+        # A permit that was used stays used, whatever happens to the process.
+        child = town.children[utility]
+        os.kill(child.process.pid, signal.SIGKILL)
+        await asyncio.wait_for(child.process.wait(), 30)
+        await town.up("jining_water")
+        await town.ready("jining_water")
+        with pytest.raises(RefusedError, match="MEMBERSHIP_REFUSED"):
+            await caller.provider.call("Evaluate", used, EvaluatedMembers, timeout_s=30)
+    assert len(town.entries("jining_water", "membership_asked")) == before + 1
+    # What the policy grants for a day is counted over all of this.
+    spent = sum(entry["asked"] for entry in town.entries("jining_water", "membership_asked"))
+    for _ in range((12 - spent) // len(given)):
+        await seen("water_in_use", given)
+    with pytest.raises(RefusedError, match="MEMBERSHIP_REFUSED"):
+        await seen("water_in_use", given)
+    assert sum(entry["asked"] for entry in town.entries("jining_water", "membership_asked")) == 12
 
 
 async def test_tables_policies_and_members_change_while_it_answers(town: VerifyTown) -> None:

@@ -15,25 +15,45 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 from free_ports import free_port
 
+from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.governance.consent.claims import Consent, ConsentBy, Scope
 from fedcredit.governance.consent.issuers import Issuer
 from fedcredit.governance.consent.token import encode, fresh_jti
 from fedcredit.ids import PartyId
 from fedcredit.node.consent.issuing import load_key
+from fedcredit.node.membership.asking import node_address
+from fedcredit.node.membership.driving import Caller
 from fedcredit.node.own_node import OwnNode
 from fedcredit.node.pki import load_certificate
 from fedcredit.node.processes import Child, Children
+from fedcredit.node.rpc import ControlClient
 from fedcredit.node.trust.founding import NewParty, found
-from fedcredit.node.trust.joining import enrol
-from fedcredit.node.trust.keys import trust_folder
+from fedcredit.node.trust.joining import enrol, platform_address
+from fedcredit.node.trust.keys import open_keyring, trust_folder
 from fedcredit.node.trust.members import make_token
 from fedcredit.node.trust.token import TokenFile
 from fedcredit.node.verification.client import Provider, VerifyClient, provider_at
+from fedcredit.protocols.effects import Send, Steps
+from fedcredit.protocols.membership import MembershipAsker
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.config import load_party
+from fedcredit.transport.connections import Connection
+from fedcredit.transport.limits import Limits
+from fedcredit.wire.membership import EvaluateMembers
 from fedcredit.wire.verification import Argument, Kind, Question
 
-__all__ = ["DRY", "OWING", "PAYING", "STRANGER", "VerifyTown", "asked", "verify_town"]
+__all__ = [
+    "DRY",
+    "ELSEWHERE",
+    "OWING",
+    "PAYING",
+    "STRANGER",
+    "VerifyTown",
+    "asked",
+    "membership_of",
+    "recorded",
+    "verify_town",
+]
 
 PLATFORM = PartyId("platform")
 KINDS = {
@@ -45,6 +65,7 @@ KINDS = {
 }
 PROVIDERS = ("jining_water", "nanjing_water")
 OWING, PAYING, DRY, STRANGER = "91320100MA1MTQ0X09", "913200001000123456", "91320100MA1MK00057", "91110000600037341L"
+ELSEWHERE = "91370800MA3C00008B"
 
 WATER = f"""uscc,currently_in_arrears,avg_monthly_usage_3m,avg_monthly_usage_6m,updated_on
 {OWING},true,5,10,2026-04-30
@@ -59,6 +80,7 @@ ARREARS = f"""uscc,repaid,arrears_start_date,arrears_amount
 VERIFY = """
 [verify]
 region = "{region}"
+private = ["water_fee"]
 listen = "127.0.0.1:{port}"
 [verify.items.water_fee]
 table = "water.csv"
@@ -80,6 +102,7 @@ purposes = ["financing"]
 items = ["water_fee", "water_arrears"]
 level_max = 3
 budget = { questions = 2, days = 30 }
+private = { per_day = 12 }
 """
 
 
@@ -182,11 +205,52 @@ class VerifyTown:
         entries = [json.loads(line) for line in lines]
         return [{"event": entry["event"], **entry["facts"]} for entry in entries]
 
+    def entries(self, name: str, event: str) -> list[dict[str, Any]]:
+        """The facts of all entries of that kind in a node's own log."""
+        lines = (self.folder / name / "audit" / "entries.jsonl").read_bytes().splitlines()
+        return [entry["facts"] for entry in map(json.loads, lines) if entry["event"] == event]
+
 
 def asked(predicate: str, subject: str = OWING, **arguments: float) -> Question:
     """A question about a subject."""
     given = tuple(Argument(name, float(value)) for name, value in sorted(arguments.items()))
     return Question(subject, Kind(predicate, given))
+
+
+@asynccontextmanager
+async def membership_of(town: VerifyTown, name: str) -> AsyncIterator[tuple[Caller, MembershipAsker]]:
+    """The bank's way to a utility's private questions, and its role, to play it step by step."""
+    config, question = load_party(town.folder / "bank"), ("water_in_use", "financing")
+    keyring, platform = open_keyring(config, SystemClock()), platform_address(config)
+    assert platform is not None
+    to_utility = Connection(PartyId(name), node_address(config, PartyId(name)), keyring, Limits())
+    to_platform = Connection(*platform, keyring, Limits())
+    clients = (
+        ControlClient(to_utility, "Membership", PartyId(name)),
+        ControlClient(to_platform, "Permits", platform[0]),
+    )
+    try:
+        yield (
+            Caller(*clients, *question),
+            MembershipAsker(config.me, PartyId(name), platform[0], *question, SystemRandomness()),
+        )
+    finally:
+        for connection in (to_utility, to_platform):
+            await connection.close()
+
+
+def recorded(steps: Steps[Any]) -> Steps[EvaluateMembers]:
+    """The same steps; their result is what they had evaluated."""
+    sent, value = None, None
+    while True:
+        try:
+            effect = steps.send(value)
+        except StopIteration:
+            assert sent is not None
+            return sent
+        if isinstance(effect, Send) and isinstance(effect.message, EvaluateMembers):
+            sent = effect.message
+        value = yield effect
 
 
 @asynccontextmanager

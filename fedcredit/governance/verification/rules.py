@@ -17,7 +17,7 @@ from fedcredit.governance.policy_rules import WEEKDAYS, Window
 from fedcredit.governance.verification.levels import CORE, Classification, level_name
 from fedcredit.ids import PartyId
 
-__all__ = ["Action", "Asked", "Budget", "VerifyPolicy", "VerifyRule"]
+__all__ = ["Action", "Asked", "Budget", "Private", "VerifyPolicy", "VerifyRule"]
 
 
 class Action(StrEnum):
@@ -33,6 +33,15 @@ class Budget:
 
     questions: int
     days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """That a requester may learn privately which of its consented subjects are in the table: of how many in a day, and
+    after how many days the key changes with which it could look an old subject up in a later table."""
+
+    per_day: int
+    key_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +66,8 @@ class VerifyRule:
     """One rule; None stands for any in a scope, and for no bound among the terms.
 
     `per_second` and `per_day` are of each requester under this rule. `no_consent` answers without a consent token, and
-    counts only for what the catalog lets out without anybody's word. A rule that refuses has no terms.
+    counts only for what the catalog lets out without anybody's word. `private` None: nobody asks privately under this
+    rule. A rule that refuses has no terms.
     """
 
     name: str
@@ -72,6 +82,7 @@ class VerifyRule:
     per_day: int | None = None
     budget: Budget | None = None
     no_consent: bool = False
+    private: Private | None = None
 
     def misses(self, asked: Asked, zone: tzinfo) -> list[str]:
         """Why the rule is not about this question, a reason for each key that says so; empty when it is."""

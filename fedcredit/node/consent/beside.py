@@ -7,12 +7,14 @@ import contextlib
 from collections.abc import Container
 from contextlib import AsyncExitStack
 
+from fedcredit.governance.consent.bulletin import Bulletin
 from fedcredit.ids import PartyId
 from fedcredit.node.consent.authority import ConsentAuthority
 from fedcredit.node.consent.desk import ConsentDesk
 from fedcredit.node.consent.held import HeldConsents
 from fedcredit.node.consent.identity import authenticator_of
 from fedcredit.node.consent.issuing import IssuingKeys
+from fedcredit.node.membership.office import PermitOffice
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.signing import SigningIdentity
@@ -38,9 +40,11 @@ class ConsentsBeside:
 
     def __init__(self, config: PartyFile, clock: Clock, stack: AsyncExitStack) -> None:
         self._config, self._clock, self._stack = config, clock, stack
-        name = "Consent" if config.party.kind == "platform" else "ConsentHolder"
-        self._service = ControlService(name, caller_of) if trust_folder(config) is not None else None
-        self.services = [] if self._service is None else [self._service]
+        has_members, is_platform = trust_folder(config) is not None, config.party.kind == "platform"
+        name = "Consent" if is_platform else "ConsentHolder"
+        self._service = ControlService(name, caller_of) if has_members else None
+        self._permits = ControlService("Permits", caller_of) if has_members and is_platform else None
+        self.services = [service for service in (self._service, self._permits) if service is not None]
 
     async def start_authority(
         self,
@@ -72,11 +76,16 @@ class ConsentsBeside:
         def connect(party: PartyId) -> ControlClient:
             return ControlClient(transport.connection(party), "ConsentHolder", party)
 
+        def bulletin() -> Bulletin:
+            return Bulletin.join(*authority.bulletin())
+
         keys = IssuingKeys(config.path(KEYS), me, store, now)
         authority = ConsentAuthority(keys, store, recorder, directory, now)
         desk = ConsentDesk(authority, authenticator_of(config, self._clock), signing, active, connect)
         await desk.open()
         self._service.bind(desk.methods(frozenset({me, *operators}), members))
+        if self._permits is not None:
+            self._permits.bind(PermitOffice(me, keys, bulletin, directory, recorder, now).methods(members))
         self._stack.push_async_callback(desk.stop)
 
     async def start_holder(self, transport: GrpcTransport, signing: SigningIdentity) -> HeldConsents | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -40,6 +40,13 @@ class Budgets:
             failpoints.hit("store.budget.written", key)
         failpoints.hit("store.budget.committed", key)
 
+    def forget(self, prefix: str, before: datetime) -> None:
+        """Drop what was spent before that time under keys that begin so: nothing counts it any more."""
+        start = before.astimezone(UTC).isoformat(timespec="microseconds")
+        old = _spendings.c.key.startswith(prefix, autoescape=True) & (_spendings.c.spent < start)
+        with self._database.writing() as connection:
+            connection.execute(_spendings.delete().where(old))
+
     def spent(self, key: str, since: datetime | None = None, *, without: str = "") -> int:
         """What was spent under `key` from `since` on, or ever; by other jobs than `without`."""
         with self._database.reading() as connection:
@@ -47,6 +54,7 @@ class Budgets:
 
 
 def _sum(connection: sa.Connection, key: str, since: datetime | None, without: str = "") -> int:
-    start = _LONG_AGO if since is None else since.isoformat(timespec="microseconds")
+    # Times are compared as texts, which are in one order in one zone alone.
+    start = _LONG_AGO if since is None else since.astimezone(UTC).isoformat(timespec="microseconds")
     wanted = (_spendings.c.key == key) & (_spendings.c.spent >= start) & (_spendings.c.job != without)
     return int(connection.execute(sa.select(sa.func.sum(_spendings.c.amount)).where(wanted)).scalar() or 0)

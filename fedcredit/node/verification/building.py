@@ -16,6 +16,7 @@ from pathlib import Path
 from fedcredit.errors import DataError, FedcreditError, Problem
 from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.kernels.index import Builder, Index, Values
+from fedcredit.node.verification.members import MEMBERS, MembersFile
 from fedcredit.node.verification.serving import NAMES, Register, offer_of
 from fedcredit.runtime.verify_file import VerifyItemSection, VerifySection
 from fedcredit.tables import Resources
@@ -33,7 +34,8 @@ class GivenUp(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index file and what is in it. `left_out`: records without a key that could be anybody's."""
+    """An index file and what is in it. `left_out`: records without a key that could be anybody's; `members`: the codes
+    of its subjects, where they may be asked for privately."""
 
     item: str
     path: Path
@@ -42,6 +44,7 @@ class Built:
     left_out: int
     bytes: int
     latest: datetime.date | None
+    members: Path | None = None
 
 
 def columns_of(folder: Path, section: VerifySection, resources: Resources) -> dict[str, tuple[str, ...]]:
@@ -92,11 +95,14 @@ def build(
         plain=frozenset() if matched else texts,
         max_bytes=max(resources.memory_limit_bytes, 1 << 30),
     )
+    members = MembersFile() if register.item in section.private and by == "subject" and register.codes else None
     with _opened(register, section, node, resources) as opened:
         for piece in opened.pieces():
             if give_up():
                 raise GivenUp
             _push(builder, piece)
+            if members is not None:
+                members.push(piece.keys)
         _check_fresh(register, section, opened, today)
         left_out, latest = opened.left_out, opened.latest
     if give_up():
@@ -104,7 +110,8 @@ def build(
     path = folder / f"{register.item}.{secrets.token_hex(6)}{SUFFIX}"
     builder.finish(path)
     about = Index(path).about()
-    return Built(register.item, path, about.subjects, about.records, left_out, about.bytes, latest)
+    held = None if members is None else members.write(path.with_suffix(MEMBERS))
+    return Built(register.item, path, about.subjects, about.records, left_out, about.bytes, latest, held)
 
 
 def look(register: Register, section: VerifySection, node: Path, resources: Resources, today: datetime.date) -> int:
@@ -118,8 +125,9 @@ def look(register: Register, section: VerifySection, node: Path, resources: Reso
 
 def remove_others(folder: Path, kept: Iterable[Path]) -> None:
     """Remove index files that nobody is answered from any more; one that is mapped stays until it is let go."""
-    names = {path.name for path in kept}
-    for path in folder.glob(f"*{SUFFIX}*"):  # ... and what a process that was killed had begun to write
+    names = {name for path in kept for name in (path.name, path.with_suffix(MEMBERS).name)}
+    # ... and what a process that was killed had begun to write
+    for path in (*folder.glob(f"*{SUFFIX}*"), *folder.glob(f"*{MEMBERS}")):
         if path.name not in names:
             with contextlib.suppress(OSError):
                 path.unlink()

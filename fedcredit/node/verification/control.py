@@ -33,6 +33,7 @@ from fedcredit.node.verification.log_key import log_folder
 from fedcredit.node.verification.plane import Identity, Plane
 from fedcredit.node.verification.serving import Offer, offer_of
 from fedcredit.node.verification.snapshot import snapshot_of
+from fedcredit.node.verification.standing import Standing
 from fedcredit.node.verification.state import requested, write_state
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
@@ -75,6 +76,8 @@ class _Now:
     refresh_at: float = 0.0
     request: str = ""
     head: tuple[int, str] = (0, "")
+    nobody: bool = False
+    """Whether nobody is answered, since the service did not take what it was to decide by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,12 @@ class Verification:
     def well(self) -> bool:
         """Whether questions are answered: tables were read, and the log takes entries."""
         return self._plane is not None and self._now.columns is not None and self._plane.well()
+
+    def standing(self) -> Standing:
+        """What is decided by now, for who answers beside the native service."""
+        now = self._now
+        policy = VerifyPolicy(zone=now.policy.zone) if now.nobody else now.policy
+        return Standing(policy, now.offer, {one.item: one for one in now.built}, self._bulletin)
 
     async def start(self) -> None:
         """Take questions. Until the tables are read, which may take minutes, all of them are refused.
@@ -278,7 +287,9 @@ class Verification:
         assert self._plane is not None, "swapped once it runs"
         try:
             self._plane.swap(snapshot)
+            self._now.nobody = False
         except (ConfigError, DataError) as error:
+            self._now.nobody = True
             # What was decided by before may be what was just forbidden: nobody is answered until it is mended.
             _log.error("verify.snapshot_refused", code=error.code)
             self._now.problems = error.problems
