@@ -13,6 +13,8 @@ import numpy as np
 import fedcredit.wire
 from fedcredit.kernels import group
 from fedcredit.wire import message as wire
+from fedcredit.wire.intersect import FilterProgress
+from fedcredit.wire.membership import FilterPart, PermitGiven
 from fedcredit.wire.message import Message, MessageInvalid
 from fedcredit.wire.statistics import OpenedCells, SharedTable, TableGroups, text_of
 
@@ -29,6 +31,8 @@ POINT = group.multiply_base(np.full((1, 32), 1, np.uint8)).tobytes()
 
 CELLS = np.array([[0, 1, 0], [0, 0, 0]], np.uint8)
 MADE: dict[type[Message], Callable[[], Message]] = {
+    FilterPart: lambda: FilterPart.of(FilterProgress(1, 2)),
+    PermitGiven: lambda: PermitGiven(b"\x00\x01", b"{}", "00" * 16, bytes(64)),
     TableGroups: lambda: TableGroups(*text_of(["A", "(others)"])),
     OpenedCells: lambda: OpenedCells(CELLS, np.arange(10, dtype=np.uint64).reshape(5, 2)),
     SharedTable: lambda: SharedTable(

@@ -19,7 +19,6 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from fedcredit import failpoints
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.governance.audit import Event
@@ -162,7 +161,6 @@ class MembershipDesk:
             budgets.spend(use, _uses_of(key), permit.count, limit=MAX_ROWS)
         except RefusedError:
             raise PermitRefused(WhyNot.SPENT) from None
-        failpoints.hit("membership.spent", permit.nonce.hex())
         self.recorder.record(
             Event.MEMBERSHIP_ASKED,
             "",
