@@ -18,8 +18,7 @@ from fedcredit.node.consent.wording import wording_of
 from fedcredit.node.durable_files import create_file
 from fedcredit.node.own_node import node_of
 from fedcredit.node.signing import load_signing
-from fedcredit.node.trust.joining import platform_address
-from fedcredit.node.trust.keys import load_trust
+from fedcredit.node.trust.keys import load_trust, platform_address
 from fedcredit.runtime.clock import SystemClock
 
 __all__ = ["explain", "lines_of", "verify_at", "write_grant", "write_text"]

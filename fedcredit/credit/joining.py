@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri
 
 from fedcredit.credit.scorecard_bins import ScorecardBins
 from fedcredit.credit.woe import BinCounts
@@ -70,6 +69,9 @@ def chi_merge(counts: BinCounts, *, p_value: float = 0.05, max_bins: int | None 
     """
     if not 0 < p_value < 1 or min_bins < 1 or (max_bins is not None and max_bins < min_bins):
         raise ValueError(f"chi_merge: p_value {p_value}, {min_bins} to {max_bins} bins")
+    # Imported here: whoever reads a job file, as each command does, would wait for SciPy.
+    from scipy.special import chdtri
+
     least = float(chdtri(1, p_value))
     ends = np.arange(counts.rows.size)
     while ends.size > min_bins:

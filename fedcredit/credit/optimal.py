@@ -16,7 +16,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from fedcredit.credit.joining import MIN_CLASS, MIN_ROWS
 from fedcredit.credit.woe import BinCounts, log_odds_ratio
@@ -201,6 +200,9 @@ class _Tables:
             pooled = (bad_h + bad_j) / np.maximum(rows_h + rows_j, 1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 error = np.sqrt(pooled * (1 - pooled) * (1 / rows_h + 1 / rows_j))
+            # Imported here: whoever reads a job file, as each command does, would wait for SciPy.
+            from scipy.special import ndtri
+
             least = float(ndtri(1 - limits.max_p_value / 2))
             may = some & (apart >= limits.min_rate_diff) & ~(apart < least * error)
         if limits.trend == "none":

@@ -18,7 +18,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from fedcredit.credit.woe import BinCounts
 from fedcredit.errors import ConfigError, Problem
@@ -72,6 +71,9 @@ class PointScale:
 
     def probability(self, score: F64) -> F64:
         """The probability of being bad that a score means. Shapes: (n,) in, (n,) out."""
+        # Imported here: whoever reads a job file, as each command does, would wait for SciPy.
+        from scipy.special import expit
+
         probability: F64 = expit((self.offset - score) / self.factor)
         return probability
 

@@ -18,10 +18,10 @@ from fedcredit.node.approvals import approved_by_all
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.peers import NAME_AFTER_S, slow_named
 from fedcredit.node.jobs.waits import PASSING
-from fedcredit.node.rpc import ControlClient
+from fedcredit.node.rpc import ControlClient, backoff
 from fedcredit.node.specification import JobSpecification, canonical, parse_canonical
 from fedcredit.node.store import JobState, PlatformJob, Store
-from fedcredit.node.supervision import Supervision, backoff, nearest_to_cause
+from fedcredit.node.supervision import Supervision, nearest_to_cause
 from fedcredit.node.timely import timely_call
 from fedcredit.runtime.clock import Clock
 from fedcredit.transport.address import RELAYED, is_address

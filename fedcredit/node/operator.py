@@ -10,11 +10,10 @@ from typing import Any
 
 from fedcredit.errors import FedcreditError, PeerLost
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.documents import document_of
 from fedcredit.node.events import ENDS
-from fedcredit.node.rpc import ControlClient, remote_error
-from fedcredit.node.specification import canonical
-from fedcredit.node.supervision import backoff
+from fedcredit.node.rpc import ControlClient, backoff, remote_error
 from fedcredit.transport.grpc import Credentials, GrpcTransport, Keyring
 from fedcredit.wire.control import (
     Accepted,

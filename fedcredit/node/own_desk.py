@@ -12,10 +12,10 @@ from fedcredit.errors import Problem, RefusedError
 from fedcredit.governance.audit import Event
 from fedcredit.governance.policy import REFUSED
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.jobs import Premises, write_failure
 from fedcredit.node.overview import listed, own_job, own_summary
 from fedcredit.node.rpc import Method
-from fedcredit.node.specification import canonical
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.wire.control import Accepted, ApproveJob, JobReport, ListJobs, ShowJob
 

@@ -17,8 +17,7 @@ from fedcredit.node.documents import document_of
 from fedcredit.node.operator import Operator
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.serve.health import ask_health
-from fedcredit.node.trust.joining import platform_address
-from fedcredit.node.trust.keys import following_keyring
+from fedcredit.node.trust.keys import following_keyring, platform_address
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.config import PartyFile, load_party
 from fedcredit.transport.connections import Connection

@@ -22,10 +22,9 @@ from fedcredit.node.coordinator import Coordinator
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.waits import PASSING
 from fedcredit.node.overview import listed, platform_job, platform_summary
-from fedcredit.node.rpc import ControlClient, Method
+from fedcredit.node.rpc import ControlClient, Method, backoff
 from fedcredit.node.specification import FORMAT, PROTOCOLS, JobSpecification, canonical, parse_canonical
 from fedcredit.node.store import JobState, PlatformJob, Store
-from fedcredit.node.supervision import backoff
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import LimitsSection

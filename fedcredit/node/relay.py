@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedcredit.ids import PartyId
-from fedcredit.node.trust.joining import platform_address
+from fedcredit.node.trust.keys import platform_address
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.address import RELAYED
 from fedcredit.transport.limits import Limits

@@ -28,17 +28,21 @@ from fedcredit.errors import (
 )
 from fedcredit.ids import PartyId
 from fedcredit.observe import logs, metrics
+from fedcredit.transport.backoff import Backoff
 from fedcredit.transport.connections import Connection
 from fedcredit.transport.trust import OUT_OF_DATE, TrustRefused
 from fedcredit.transport.typed_grpc import EOF, Context, Handler, Handlers
 from fedcredit.wire.control import service_methods
 from fedcredit.wire.message import Message, MessageInvalid
 
-__all__ = ["CallerOf", "ControlClient", "ControlService", "Method", "remote_error"]
+__all__ = ["CallerOf", "ControlClient", "ControlService", "Method", "backoff", "remote_error"]
 
 _log = logs.get("call")
 
 CODE_KEY, EXIT_KEY = "fedcredit-code", "fedcredit-exit"
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
+"""Between two questions to a party that is away: short enough for it to go on within 30 s of its return."""
 
 CallerOf = Callable[[Any], PartyId]
 """The party behind a call, read from its certificate. Raises PeerError when there is none."""
@@ -223,6 +227,11 @@ class ControlClient:
         # Calls to a peer that was just revoked are cut off, which looks like a cancellation from here.
         if (refused := self._connection.trust_refusal()) is not None:
             raise refused.as_peer_error(method) from None
+
+
+def backoff() -> Backoff:
+    """Pauses between two questions to a party."""
+    return Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, growth=1.6, least=0.6)
 
 
 def remote_error(peer: PartyId, step: str, code: str, exit_status: int, culprit: str = "") -> FedcreditError:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
@@ -27,6 +26,7 @@ from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, lea
 from fedcredit.governance.public_job import STATISTICS_SHOW
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of
+from fedcredit.node.canonical_json import canonical, parse_canonical
 from fedcredit.protocols.intersect.choice import MODES, UNBALANCED, Choice, choose
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.toml import Section
@@ -332,23 +332,6 @@ class JobSpecification(Section):
         if by_backend or (by_mode and UNBALANCED in modes):
             return found.model_copy(update={"leakage": found.derive_leakage()})
         return found
-
-
-def canonical(value: Any) -> bytes:
-    """`value` as JSON in its one form: sorted keys, no spaces, UTF-8, shortest floats, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def parse_canonical(data: bytes) -> Any:
-    """The value whose canonical form is `data`. Raises RefusedError (SPEC_INVALID), e.g. on a duplicate key."""
-    try:
-        value = json.loads(data)
-        same = canonical(value) == data
-    except (ValueError, RecursionError):
-        same = False
-    if not same:
-        raise RefusedError(Problem("SPEC_INVALID", "document", "is not canonical JSON"))
-    return value
 
 
 def commitment(fingerprint: bytes, nonce: bytes, party: PartyId) -> bytes:

@@ -23,14 +23,13 @@ from fedcredit.node.jobs.checkpoints import Listing, common, digest_of, parse_li
 from fedcredit.node.jobs.peers import NAME_AFTER_S
 from fedcredit.node.jobs.run import NOT_BELIEVED
 from fedcredit.node.jobs.waits import INTERRUPTED, PASSING
-from fedcredit.node.rpc import ControlClient, remote_error
+from fedcredit.node.rpc import ControlClient, backoff, remote_error
 from fedcredit.node.store import JobState, Store
 from fedcredit.runtime.clock import Clock
-from fedcredit.transport.backoff import Backoff
 from fedcredit.wire.control import Accepted, JobEvent, StartJob, WatchJob
 from fedcredit.wire.resume import ResumeJob, StandingReply, StandingRequest
 
-__all__ = ["Supervision", "backoff", "nearest_to_cause"]
+__all__ = ["Supervision", "nearest_to_cause"]
 
 JOB_TIMEOUT_S = 30 * 86_400.0
 ASK_S = 30.0
@@ -38,9 +37,6 @@ ASK_S = 30.0
 
 RESUME_S = 90.0
 """A party may first have to write its result, which is not interrupted."""
-
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
-"""Between two questions to a party that is away: short enough for it to go on within 30 s of its return."""
 
 MOST_RESTARTS = 16
 """Without a new checkpoint. Each comes later than the one before; however short the jitter makes the rests, they add up
@@ -328,11 +324,6 @@ class Supervision:
             how = "stops" if culprit == party else f"is lost to {party}"
             return PeerLost(culprit, self._stages.get(party, "start"), f"{how} again and again")
         return FedcreditError(Problem("INTERNAL", "platform", "a job was given up without a reason"))
-
-
-def backoff(first_s: float = FIRST_PAUSE_S, longest_s: float = LONGEST_PAUSE_S) -> Backoff:
-    """Pauses between two questions to a party."""
-    return Backoff(first_s, longest_s, growth=1.6, least=0.6)
 
 
 def _passes(error: FedcreditError) -> bool:

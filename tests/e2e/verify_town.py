@@ -28,8 +28,8 @@ from fedcredit.node.pki import load_certificate
 from fedcredit.node.processes import Child, Children
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.trust.founding import NewParty, found
-from fedcredit.node.trust.joining import enrol, platform_address
-from fedcredit.node.trust.keys import open_keyring, trust_folder
+from fedcredit.node.trust.joining import enrol
+from fedcredit.node.trust.keys import open_keyring, platform_address, trust_folder
 from fedcredit.node.trust.members import make_token
 from fedcredit.node.trust.token import TokenFile
 from fedcredit.node.verification.client import Provider, VerifyClient, provider_at

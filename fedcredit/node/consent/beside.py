@@ -20,8 +20,7 @@ from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.store import Store
 from fedcredit.node.trust.directory import ACTIVE, Directory
-from fedcredit.node.trust.joining import platform_address
-from fedcredit.node.trust.keys import trust_folder
+from fedcredit.node.trust.keys import platform_address, trust_folder
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.grpc import GrpcTransport, caller_of

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
-from fedcredit.node.specification import canonical
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.store import Checkpoint
 
 __all__ = ["Listing", "common", "digest_of", "listing_of", "parse_listing", "to_bytes"]

@@ -22,8 +22,7 @@ from fedcredit.node.filters.held import HeldFilter
 from fedcredit.node.membership.driving import Caller
 from fedcredit.node.membership.folder import private_folder
 from fedcredit.node.rpc import ControlClient
-from fedcredit.node.trust.joining import platform_address
-from fedcredit.node.trust.keys import open_keyring, trust_folder
+from fedcredit.node.trust.keys import open_keyring, platform_address, trust_folder
 from fedcredit.protocols.intersect.filters import MOST_ASKED, SharedFilter
 from fedcredit.protocols.membership import MembershipAsker
 from fedcredit.runtime.clock import SystemClock

@@ -11,9 +11,8 @@ from fedcredit.node.rpc import ControlClient, ControlService, Method
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.store import Store
 from fedcredit.node.trust.directory import Directory
-from fedcredit.node.trust.joining import platform_address
 from fedcredit.node.trust.keeper import TrustKeeper
-from fedcredit.node.trust.keys import trust_folder
+from fedcredit.node.trust.keys import platform_address, trust_folder
 from fedcredit.node.trust.office import Office
 from fedcredit.node.trust.port import EnrolmentPort
 from fedcredit.node.trust.record import TrustRecord

@@ -18,8 +18,7 @@ from fedcredit.node.own_store import store_url
 from fedcredit.node.pki import Authority, check_authority, load_certificate
 from fedcredit.node.signing import load_signing
 from fedcredit.node.store import Store
-from fedcredit.node.trust.joining import platform_address
-from fedcredit.node.trust.keys import load_trust, open_credentials, trust_folder
+from fedcredit.node.trust.keys import load_trust, open_credentials, platform_address, trust_folder
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.runtime.policy_file import load_policy

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.ids import PartyId, party_id
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.pki import check_authority
-from fedcredit.node.specification import canonical
 from fedcredit.runtime.state import state_invalid
 from fedcredit.transport.address import is_address
 from fedcredit.transport.identity import CERTIFICATE_ERRORS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError, Problem, RefusedError
-from fedcredit.ids import PartyId
 from fedcredit.node.durable_files import replace_file
 from fedcredit.node.pki import Authority, load_certificate, read_secret
 from fedcredit.node.trust.directory import Directory
@@ -19,7 +18,7 @@ from fedcredit.transport.address import RELAYED
 from fedcredit.wire.enrol import EnrolRequest
 from fedcredit.wire.message import MessageInvalid
 
-__all__ = ["enrol", "platform_address"]
+__all__ = ["enrol"]
 
 
 async def enrol(
@@ -101,12 +100,3 @@ def _address(config: PartyFile) -> str:
         what = "does not say where others reach this party"
         raise ConfigError(Problem("ADDRESS_MISSING", "listen", what, "give --address HOST:PORT, or join the relay"))
     return f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"
-
-
-def platform_address(config: PartyFile) -> tuple[PartyId, str] | None:
-    """Where this party's platform is: as party.toml has it, else as its token said. None if it has joined none."""
-    platform = PartyId(config.trust.platform)
-    folder = trust_folder(config)
-    joined = None if folder is None else folder.joined()
-    known = config.peers.get(platform) or (joined.address if joined is not None else None)
-    return None if known is None else (platform, known)

@@ -1,10 +1,11 @@
-"""The keyring of a node, from the files of its folder."""
+"""The keyring of a node, and where its platform is, from the files of its folder."""
 
 from __future__ import annotations
 
 import contextlib
 
 from fedcredit.errors import ConfigError
+from fedcredit.ids import PartyId
 from fedcredit.node.pki import load_certificate, load_credentials
 from fedcredit.node.trust.folder import TrustFolder
 from fedcredit.node.trust.renewal import issue_leaf
@@ -14,7 +15,7 @@ from fedcredit.transport.grpc import Keyring
 from fedcredit.transport.identity import Credentials
 from fedcredit.transport.trust import Trust
 
-__all__ = ["following_keyring", "load_trust", "open_credentials", "open_keyring", "trust_folder"]
+__all__ = ["following_keyring", "load_trust", "open_credentials", "open_keyring", "platform_address", "trust_folder"]
 
 
 def open_keyring(config: PartyFile, clock: Clock, *, renew: bool = False) -> Keyring:
@@ -83,6 +84,15 @@ def trust_folder(config: PartyFile) -> TrustFolder | None:
     if config.identity.authority is None:
         return None
     return TrustFolder(config.folder, config.me, load_certificate(config.path(config.identity.authority)))
+
+
+def platform_address(config: PartyFile) -> tuple[PartyId, str] | None:
+    """Where this party's platform is: as party.toml has it, else as its token said. None if it has joined none."""
+    platform = PartyId(config.trust.platform)
+    folder = trust_folder(config)
+    joined = None if folder is None else folder.joined()
+    known = config.peers.get(platform) or (joined.address if joined is not None else None)
+    return None if known is None else (platform, known)
 
 
 def load_trust(config: PartyFile) -> Trust:

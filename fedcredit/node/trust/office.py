@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from fedcredit import failpoints
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.signing import SigningIdentity
-from fedcredit.node.specification import canonical
 from fedcredit.node.store import Store
 from fedcredit.node.trust.directory import DIRECTORY, REVOKED, Directory, MemberRecord
 from fedcredit.node.trust.folder import TrustFolder

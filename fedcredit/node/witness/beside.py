@@ -15,7 +15,7 @@ from fedcredit.node.rpc import ControlClient, ControlService
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import Store
-from fedcredit.node.trust.joining import platform_address
+from fedcredit.node.trust.keys import platform_address
 from fedcredit.node.witness.desk import WitnessDesk
 from fedcredit.node.witness.own_log import OwnLog
 from fedcredit.node.witness.shower import DAY_S, HeadShower
