@@ -80,10 +80,10 @@ def run(
     if provider is None or predicate is None or (subject is None) == (subjects is None):
         what = "takes --provider, --predicate, and --subject or --subjects"
         raise UsageError(Problem("USAGE", "verify", what, "fedcredit verify --help"))
-    asked = asking.Asking.of(node, provider, certificate, predicate, param or [], purpose)
     if subject is not None and private:
         what, fix = "is for a file of subjects", "give --subjects: of one alone there is nothing to hide among"
         raise UsageError(Problem("USAGE", "--private", what, fix))
+    asked = asking.Asking.of(node, provider, certificate, predicate, param or [], purpose)
     if subject is not None:
         asked.one(subject, name or "", consent, proof, as_json=json_)
         return

@@ -32,7 +32,7 @@ from e2e.verify_town import (
     verify_town,
 )
 
-from fedcredit.errors import FedcreditError, RefusedError
+from fedcredit.errors import ConfigError, DataError, FedcreditError, RefusedError
 from fedcredit.governance.consent.token import Envelope, encode
 from fedcredit.ids import PartyId
 from fedcredit.node.membership.asking import Sighting, looked_up
@@ -356,6 +356,12 @@ async def test_nothing_is_evaluated_without_a_permit_of_its_own(town: VerifyTown
     for predicate, purpose in (("water_in_use", "research"), ("water_no_open_arrears", "financing")):
         with pytest.raises(RefusedError, match="MEMBERSHIP_REFUSED"):
             await seen(predicate, given, purpose)
+    own = Ed25519PrivateKey.generate()
+    claims = town.consent(subject=DRY, region="jining", items=("water_fee",), issuer="enterprise")
+    with pytest.raises(DataError, match="PRIVATE_CONSENT"):
+        await seen("water_in_use", [(DRY, encode(claims, own.public_key().public_bytes_raw(), own.sign))])
+    with pytest.raises(ConfigError, match="PEER_UNKNOWN"):
+        await looked_up(config, PartyId("elsewhere"), "water_in_use", "financing", given)
     before = len(town.entries("jining_water", "membership_asked"))
     async with membership_of(town, "jining_water") as (caller, role):
         terms = await caller.drive(role.terms())

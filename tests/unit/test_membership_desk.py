@@ -16,6 +16,7 @@ import pytest
 from consent_office import ENTERPRISE, OTHER, PLATFORM, REPRESENTATIVE, ConsentOffice, office
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fedcredit.cli import verify
 from fedcredit.crypto.oprf import OprfBlind
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.errors import PeerError, RefusedError, UsageError
@@ -377,3 +378,14 @@ def test_only_a_few_calls_of_one_requester_at_a_time(desks: Desks) -> None:
         with pytest.raises(RefusedError, match="QUOTA"):
             desks.filter()
     assert desks.filter()
+
+
+def test_one_subject_alone_is_not_asked_about_privately() -> None:
+    with pytest.raises(UsageError, match="--private"):
+        verify.run(
+            provider="tax=127.0.0.1:1",
+            certificate=Path("signing.crt"),
+            predicate=QUESTION,
+            subject=ENTERPRISE,
+            private=True,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -161,6 +161,25 @@ def test_a_budget_is_spent_once_a_job_and_never_past_its_limit(store: Store, clo
     store.budgets.spend("one", "ann/rows", 1 << 40)
     assert store.budgets.spent("ann/rows") == 1 << 40
     assert store.budgets.spent("nobody") == 0
+
+
+def test_what_was_spent_counts_from_a_moment_in_any_zone_and_is_forgotten_by_name(
+    store: Store, clock: ManualClock
+) -> None:
+    start = clock.now()
+    store.budgets.spend("one", "permit/a_b", limit=1)
+    clock.advance(60)
+    store.budgets.spend("two", "permit/axb", limit=1)
+    for hours in (-11, 0, 8):
+        # As a text the moment is another one in each zone; as a moment it is between the two.
+        between = (start + timedelta(seconds=30)).astimezone(timezone(timedelta(hours=hours)))
+        assert store.budgets.spent("permit/a_b", between) == 0
+        assert store.budgets.spent("permit/axb", between) == 1
+    store.budgets.forget("permit/a_", clock.now() + timedelta(seconds=1))
+    assert (store.budgets.spent("permit/a_b"), store.budgets.spent("permit/axb")) == (0, 1)
+    store.budgets.forget("permit/", clock.now())
+    assert store.budgets.spent("permit/axb") == 1
+    store.budgets.spend("three", "permit/a_b", limit=1)
 
 
 def submit(store: Store, job: str = "job", request: str = "r1", digest: bytes = b"d" * 32, by: str = "ann") -> str:

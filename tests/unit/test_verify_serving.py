@@ -16,6 +16,7 @@ from fedcredit.governance.verification.rules import Action, Budget, VerifyPolicy
 from fedcredit.ids import PartyId
 from fedcredit.kernels.index import Index, Program
 from fedcredit.node.verification.building import build, columns_of, remove_others, resources_of
+from fedcredit.node.verification.members import n_members, read_members
 from fedcredit.node.verification.serving import offer_of
 from fedcredit.node.verification.snapshot import snapshot_of
 from fedcredit.runtime.toml import Reader
@@ -90,6 +91,26 @@ def test_an_index_answers_as_its_table_says(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_subjects_of_an_item_that_is_asked_privately_lie_beside_its_index(tmp_path: Path) -> None:
+    written(tmp_path)
+    resources, folder = resources_of(tmp_path, 256, 1), tmp_path / "indexes"
+    declared = section(tmp_path, recorded="updated_on")
+    offer = offer_of(declared, VerifyPolicy(), columns_of(tmp_path, declared, resources))
+    openly = build(offer.registers["water_fee"], declared, tmp_path, folder, resources, DAY, matched=False)
+    assert openly.members is None
+    private = declared.model_copy(update={"private": ("water_fee",)})
+    built = build(offer.registers["water_fee"], private, tmp_path, folder, resources, DAY, matched=False)
+    assert built.members is not None
+    # Each once, though one has two records; and for the owner alone.
+    assert read_members(built.members).tolist() == sorted(code.encode() for code in CODES)
+    assert n_members(built.members) == built.subjects == 2
+    assert built.members.stat().st_mode & 0o777 == 0o600
+    remove_others(folder, [built.path])
+    assert {path.name for path in folder.iterdir()} == {built.path.name, built.members.name}
+    remove_others(folder, [])
+    assert list(folder.iterdir()) == []
+
+
 def test_a_table_that_is_too_old_is_not_taken(tmp_path: Path) -> None:
     written(tmp_path, f"{CODES[0]},true,5,10,2026-01-01\n")
     resources, declared = resources_of(tmp_path, 256, 1), section(tmp_path, recorded="updated_on", fresh_days=40)
@@ -147,6 +168,12 @@ def test_the_snapshot_says_all_that_is_decided_by(tmp_path: Path) -> None:
         ({"items": {"water_fees": {"table": "water.csv"}}}, "verify.items.water_fees", "did you mean 'water_fee'?"),
         ({"predicates": ["water_in_arrear"]}, "verify.predicates", "did you mean 'water_in_arrears'?"),
         ({"listen": "nowhere"}, "verify.listen", ""),
+        ({"private": ["water_fees"]}, "verify.private", "did you mean 'water_fee'?"),
+        (
+            {"private": ["water_fee"], "items": {"water_fee": {"table": "water.csv", "complete": True}}},
+            "verify.private",
+            "drop it, or complete = true",
+        ),
         ({"refresh_hour": 3}, "verify.refresh_hour", "did you mean 'refresh_hours'?"),
     ],
 )
