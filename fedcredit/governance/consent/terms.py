@@ -98,7 +98,9 @@ class Terms:
         """The terms that `to_bytes` wrote. Raises: UsageError (CONSENT_TERMS)."""
         try:
             value = canonical.read(data) if len(data) <= MAX_TERMS_BYTES else None
-            found = cls(**{name: _listed(name, part) for name, part in value.items()})  # type: ignore[union-attr]
+            if not isinstance(value, dict):
+                raise canonical.NotCanonical
+            found = cls(**{name: _listed(name, part) for name, part in value.items()})
             if found.to_bytes() != data:
                 raise canonical.NotCanonical
         except (canonical.NotCanonical, TypeError, AttributeError):

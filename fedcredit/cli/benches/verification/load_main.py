@@ -1,7 +1,7 @@
 """The generator's process: a load as JSON on standard input, what came of it as JSON on standard output.
 
-A load has `port`, `method`, `pool` (a file of messages, see `write_pool`), and the
-fields of `kernels.load.Load` but for `provider`, which is the setting's where anything is to be checked.
+A load has `port`, `method`, `pool` (a file of messages, see `write_pool`), and the fields of `kernels.load.Load` but for
+`provider`, which is the setting's where anything is to be checked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fedcredit.cli.benches.verification.setting import BANK, PROVIDER, certificate_der, key_der
 from fedcredit.governance.audit import VERIFY_LOG, origin_of
@@ -39,7 +41,9 @@ def main() -> None:
     pool = read_pool(folder / told.pop("pool"))
     if told.get("check_every"):
         public = load_certificate(folder / PROVIDER / "signing.crt").public_key()
-        told["provider"] = (PROVIDER, origin_of(PROVIDER, VERIFY_LOG), public.public_bytes_raw())  # type: ignore[union-attr]
+        if not isinstance(public, Ed25519PublicKey):
+            raise TypeError("the provider's signing key is not Ed25519")
+        told["provider"] = (PROVIDER, origin_of(PROVIDER, VERIFY_LOG), public.public_bytes_raw())
     begun, cpu = time.perf_counter(), time.process_time()
     outcome = run(target, pool, Load(**told))
     used = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - begun}
