@@ -10,16 +10,13 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fedcredit.cli.benches.verification.plain_desk import PlainDesk, Ruled, utc_now
-from fedcredit.cli.benches.verification.setting import BANK, PROVIDER, Setting
+from fedcredit.cli.benches.verification.setting import BANK, PROVIDER, Setting, signing_key
 from fedcredit.ids import PartyId
 from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.recorder import Receipt, Recorder
@@ -43,20 +40,17 @@ class _Office:
 
     def __init__(self, setting: Setting) -> None:
         keys = setting.folder / PROVIDER
-        loaded = serialization.load_pem_private_key((keys / "signing.key").read_bytes(), None)
-        if not isinstance(loaded, Ed25519PrivateKey):
-            raise TypeError("the signing key is not Ed25519")
-        self._sign = loaded.sign
+        signer = signing_key(setting.folder)
+        self._sign, verify = signer.sign, signer.public_key().verify
         folder = setting.logs / "peer-audit"
         folder.mkdir(exist_ok=True)
         self._store = Store.at(setting.logs / "peer.sqlite")
-        verify = loaded.public_key().verify
-        self._log = AuditFile(folder, PROVIDER, sign=loaded.sign, verify=verify, clock=SystemClock())
+        self._log = AuditFile(folder, PROVIDER, sign=self._sign, verify=verify, clock=SystemClock())
         self._recorder = Recorder(self._log, self._store)
         self._desk, self._lock = PlainDesk(setting, os.urandom(32), utc_now()), threading.Lock()
         self._parties: dict[bytes, PartyId] = {}
         authorities = (setting.folder / BANK / "authority.pem").read_bytes()
-        pair = (_bytes(keys / "tls.key"), _bytes(keys / "tls.crt"))
+        pair = ((keys / "tls.key").read_bytes(), (keys / "tls.crt").read_bytes())
         self.credentials = grpc.ssl_server_credentials([pair], authorities, require_client_auth=True)
 
     def begin(self, context: Any, message: bytes) -> tuple[Ruled, Receipt]:
@@ -177,7 +171,3 @@ def _settle(receipts: list[Receipt]) -> Exception | None:
     except Exception as error:  # noqa: BLE001 - each caller is told
         return error
     return None
-
-
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes()

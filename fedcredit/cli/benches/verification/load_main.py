@@ -1,7 +1,7 @@
 """The generator's process: a load as JSON on standard input, what came of it as JSON on standard output.
 
-A load has `port`, `method`, `pool` (a file of messages, see `write_pool`), and the fields of `kernels.load.Load` but for
-`provider`, which is the setting's where anything is to be checked.
+A load has `port`, `method`, `pool` (a file of messages, see `write_pool`), and the fields of `kernels.load.Load` but
+for `provider`, which is the setting's where anything is to be checked.
 """
 
 from __future__ import annotations

@@ -8,8 +8,6 @@ import threading
 from datetime import UTC, datetime
 
 import numpy as np
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fedcredit.cli.benches.verification.setting import (
     BANK,
@@ -19,6 +17,7 @@ from fedcredit.cli.benches.verification.setting import (
     RECORDED,
     Setting,
     certificate_der,
+    signing_key,
 )
 from fedcredit.kernels.index import Builder, Numbers, TextColumn
 from fedcredit.kernels.serving import Keys, Server, ServerSettings, trust_text
@@ -40,9 +39,6 @@ class NativeService:
         self._index = setting.folder / f"{ITEM}.index"
         _build(setting)
         keys = setting.folder / PROVIDER
-        signing = serialization.load_pem_private_key((keys / "signing.key").read_bytes(), None)
-        if not isinstance(signing, Ed25519PrivateKey):
-            raise TypeError("the signing key is not Ed25519")
         trust = trust_text({BANK: ([certificate_der(setting.folder / BANK / "authority.pem")], None)})
         self._server = Server(
             ServerSettings("127.0.0.1:0", setting.logs / "native-audit"),
@@ -51,7 +47,7 @@ class NativeService:
             Keys(
                 certificate=(keys / "tls.crt").read_bytes(),
                 key=(keys / "tls.key").read_bytes(),
-                signing_key=signing.private_bytes_raw(),
+                signing_key=signing_key(setting.folder).private_bytes_raw(),
                 log_key=os.urandom(32),
             ),
         )

@@ -11,14 +11,13 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -29,7 +28,7 @@ from fedcredit.governance.consent.issuers import Issuer, Issuers
 from fedcredit.governance.consent.token import encode, fresh_jti
 from fedcredit.governance.verification.rules import Action, Budget, VerifyPolicy, VerifyRule
 from fedcredit.ids import party_id
-from fedcredit.node.pki import Authority, write_keys
+from fedcredit.node.pki import Authority, load_certificate, write_keys
 from fedcredit.node.verification.serving import Offer, Question, offer_of
 from fedcredit.runtime.catalog_file import shipped_catalogs
 from fedcredit.runtime.predicate_file import shipped_version
@@ -50,7 +49,7 @@ __all__ = [
     "Setting",
     "certificate_der",
     "key_der",
-    "today",
+    "signing_key",
 ]
 
 PROVIDER, BANK, PLATFORM = party_id("fund"), party_id("bank"), party_id("platform")
@@ -217,7 +216,7 @@ class Setting:
 
 def certificate_der(path: Path) -> bytes:
     """The certificate in a file, in DER."""
-    return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(serialization.Encoding.DER)
+    return load_certificate(path).public_bytes(serialization.Encoding.DER)
 
 
 def key_der(path: Path) -> bytes:
@@ -227,6 +226,9 @@ def key_der(path: Path) -> bytes:
     return key.private_bytes(serialization.Encoding.DER, form, none)
 
 
-def today() -> date:
-    """The day in the provider's zone."""
-    return datetime.now(UTC).astimezone(timezone(timedelta(hours=8))).date()
+def signing_key(folder: Path) -> Ed25519PrivateKey:
+    """The key that the provider of the setting in `folder` signs with."""
+    key = serialization.load_pem_private_key((folder / PROVIDER / "signing.key").read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError("the signing key is not Ed25519")
+    return key
