@@ -9,10 +9,10 @@ from typing import Any
 import typer
 
 from fedcredit.errors import ConfigError, Problem, UsageError
-from fedcredit.governance.consent.decision import MAX_LIST_AGE_S
+from fedcredit.governance.consent.decision import lapsed
 from fedcredit.governance.consent.explain import explained
 from fedcredit.governance.consent.refusal import ConsentRefused, Why
-from fedcredit.governance.consent.token import Envelope, revocation_id
+from fedcredit.governance.consent.token import Envelope
 from fedcredit.node.consent.held import HeldConsents
 from fedcredit.node.consent.wording import wording_of
 from fedcredit.node.durable_files import create_file
@@ -48,16 +48,11 @@ def verify_at(node: Path | None, token: str) -> Iterator[str]:
         raise ConfigError(Problem("CONSENT_STALE", f"node {config.me}", "has never heard of its platform", fix))
     now, head = int(clock.now().timestamp()), held.bulletin.head
     consent = Envelope.read(token).claims_for(held.bulletin.issuers())
-    if revocation_id(consent.jti) in held.bulletin.body.revoked:
-        raise ConsentRefused(Why.REVOKED)
-    if now - head.time > MAX_LIST_AGE_S:
-        raise ConsentRefused(Why.STALE, what=f"it is {now - head.time} s old")
-    if now < consent.not_before:
-        raise ConsentRefused(Why.NOT_YET)
-    if now >= consent.expires:
-        raise ConsentRefused(Why.EXPIRED)
-    if config.me not in consent.providers:
-        raise ConsentRefused(Why.AUDIENCE)
+    # The region is the question's, and there is none here.
+    refused = lapsed(consent, now, held.premises(config.me, consent.scope.region))
+    if refused is not None:
+        what = f"it is {now - head.time} s old" if refused.why is Why.STALE else ""
+        raise ConsentRefused(refused.why, what=what)
     yield f"holds: issued by {consent.issuer}, not revoked as of {now - head.time} s ago (bulletin {head.number})"
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fedcredit.errors import ConfigError, UsageError
 from fedcredit.governance.consent import canonical
 from fedcredit.governance.consent.claims import MAX_LIFETIME_S, Consent, ConsentBy, Scope
-from fedcredit.governance.consent.decision import Allowed, Premises, Refused, Use, decide
+from fedcredit.governance.consent.decision import Allowed, Premises, Refused, Use, decide, lapsed
 from fedcredit.governance.consent.encoding import decode_text, encode_text
 from fedcredit.governance.consent.explain import explained
 from fedcredit.governance.consent.issuers import Issuer, Issuers, kid_of
@@ -191,6 +191,8 @@ def test_a_use_is_allowed_only_as_a_whole(consent: Consent, data: st.DataObject)
     ]
     asked, known, why = data.draw(st.sampled_from(changes))
     assert decide(token, asked, known) == Refused(why)
+    of_any = (Why.STALE, Why.REVOKED, Why.NOT_YET, Why.EXPIRED, Why.AUDIENCE)
+    assert lapsed(consent, asked.now, known) == (Refused(why) if why in of_any else None)
 
 
 @given(st.binary(max_size=200))

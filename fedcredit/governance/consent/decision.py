@@ -15,7 +15,7 @@ from fedcredit.governance.consent.refusal import ConsentRefused, Why
 from fedcredit.governance.consent.subjects import is_sole_proprietor
 from fedcredit.governance.consent.token import Envelope, revocation_id
 
-__all__ = ["MAX_LIST_AGE_S", "Allowed", "Premises", "Refused", "Use", "decide", "judge"]
+__all__ = ["MAX_LIST_AGE_S", "Allowed", "Premises", "Refused", "Use", "decide", "judge", "lapsed"]
 
 MAX_LIST_AGE_S = 300
 """A list of revocations that is older says nothing any more: everything that takes a consent is refused."""
@@ -82,25 +82,26 @@ def decide(token: str, use: Use, premises: Premises) -> Allowed | Refused:
 
 def judge(consent: Consent, use: Use, premises: Premises) -> Allowed | Refused:
     """As `decide`, of a token that was read before, on the word of one of the premises' issuers."""
-    return _holds(consent, use, premises) or _covers(consent, use, premises) or Allowed(consent)
+    return lapsed(consent, use.now, premises) or _covers(consent, use, premises) or Allowed(consent)
 
 
-def _holds(consent: Consent, use: Use, premises: Premises) -> Refused | None:
-    if use.now - premises.revocations_at > premises.max_age_s:
+def lapsed(consent: Consent, now: int, premises: Premises) -> Refused | None:
+    """Why such a token holds for no question at all at `now`; None if it does hold, for what it covers."""
+    if now - premises.revocations_at > premises.max_age_s:
         return Refused(Why.STALE)
     if revocation_id(consent.jti) in premises.revoked:
         return Refused(Why.REVOKED)
-    if max(consent.not_before, consent.issued_at) > use.now + LEEWAY_S:
+    if max(consent.not_before, consent.issued_at) > now + LEEWAY_S:
         return Refused(Why.NOT_YET)
-    if consent.expires <= use.now - LEEWAY_S:
+    if consent.expires <= now - LEEWAY_S:
         return Refused(Why.EXPIRED)
+    if premises.provider not in consent.providers:
+        return Refused(Why.AUDIENCE)
     return None
 
 
 def _covers(consent: Consent, use: Use, premises: Premises) -> Refused | None:
     scope = consent.scope
-    if premises.provider not in consent.providers:
-        return Refused(Why.AUDIENCE)
     if consent.authority != use.authority:
         return Refused(Why.BINDING)
     for asked, given, why in (
