@@ -34,7 +34,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.cli.benches.jobs import align_seconds, identifiers_of, peak_memory
+from fedcredit.cli.benches.identifiers import identifiers_of
+from fedcredit.cli.benches.jobs import align_seconds, peak_memory
 from fedcredit.node.figures import environment
 from fedcredit.node.local import Consortium, prepare_folder, publish
 from fedcredit.runtime.config import load_job

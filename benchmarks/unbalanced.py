@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from fedcredit.cli.benches.jobs import align_seconds, identifiers, write_table
+from fedcredit.cli.benches.identifiers import identifiers
+from fedcredit.cli.benches.jobs import align_seconds, write_table
 from fedcredit.ids import PartyId
 from fedcredit.node.figures import environment
 from fedcredit.node.local import Consortium, prepare_folder

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import identifiers, median, peak_memory, run_job, scratch, write_table
+from fedcredit.cli.benches.identifiers import identifiers
+from fedcredit.cli.benches.jobs import median, peak_memory, run_job, scratch, write_table
 
 __all__ = ["run"]
 

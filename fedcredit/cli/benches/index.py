@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import identifiers, identifiers_of, median, scratch
+from fedcredit.cli.benches.identifiers import identifiers, identifiers_of
+from fedcredit.cli.benches.jobs import median, scratch
 from fedcredit.governance.consent.claims import Consent, ConsentBy, Scope
 from fedcredit.governance.consent.issuers import Issuer
 from fedcredit.governance.consent.token import encode, fresh_jti

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import align_seconds, identifiers, median, peak_memory, run_job, scratch, write_table
+from fedcredit.cli.benches.identifiers import identifiers
+from fedcredit.cli.benches.jobs import align_seconds, median, peak_memory, run_job, scratch, write_table
 from fedcredit.errors import Problem, UsageError
 from fedcredit.protocols.intersect.choice import MODES
 

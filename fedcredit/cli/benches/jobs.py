@@ -16,15 +16,13 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from fedcredit.cli.benches.identifiers import Ids
 from fedcredit.node.local import simulate
 from fedcredit.runtime.config import load_job
 from fedcredit.runtime.toml import dump
-from fedcredit.uscc import codes
 
 __all__ = [
     "align_seconds",
-    "identifiers",
-    "identifiers_of",
     "load",
     "median",
     "peak_memory",
@@ -35,21 +33,6 @@ __all__ = [
 ]
 
 F64: TypeAlias = npt.NDArray[np.float64]
-Ids: TypeAlias = npt.NDArray[np.bytes_]
-
-
-def identifiers(first: int, n: int) -> Ids:
-    """USCCs number `first ... first + n`: distinct, with valid check characters."""
-    return identifiers_of(np.arange(first, first + n))
-
-
-def identifiers_of(numbers: npt.NDArray[np.int64]) -> Ids:
-    """The USCC of each number below 10^9, with valid check characters."""
-    values = np.empty((len(numbers), 17), np.uint8)
-    values[:, :8] = (9, 1, 1, 1, 0, 1, 0, 5)
-    for place in range(9):
-        values[:, 16 - place] = numbers // 10**place % 10
-    return codes(values)
 
 
 def write_table(path: Path, ids: Ids, columns: Mapping[str, F64 | npt.NDArray[np.uint8]]) -> Path:

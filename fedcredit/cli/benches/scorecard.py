@@ -18,16 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from fedcredit.cli.bench import Options
-from fedcredit.cli.benches.jobs import (
-    identifiers,
-    load,
-    median,
-    peak_memory,
-    processor_seconds,
-    run_job,
-    scratch,
-    write_table,
-)
+from fedcredit.cli.benches.identifiers import identifiers
+from fedcredit.cli.benches.jobs import load, median, peak_memory, processor_seconds, run_job, scratch, write_table
 
 __all__ = ["WIDE", "over_tables", "run", "write_tables"]
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fedcredit.cli.benches.jobs import Ids, identifiers
+from fedcredit.cli.benches.identifiers import Ids, identifiers
 from fedcredit.governance.consent.claims import Consent, ConsentBy, Scope
 from fedcredit.governance.consent.decision import Premises
 from fedcredit.governance.consent.issuers import Issuer, Issuers
