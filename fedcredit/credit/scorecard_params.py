@@ -11,6 +11,7 @@ from fedcredit.credit.bands import MAX_BANDS
 from fedcredit.credit.bin_params import BinParams, unknown_key
 from fedcredit.credit.periods import MAX_PERIODS
 from fedcredit.credit.points import PointScale, Reference
+from fedcredit.credit.woe import TELL_EVIDENCE
 from fedcredit.errors import ConfigError, Problem
 
 __all__ = ["MAX_FEATURES", "ScorecardParams"]
@@ -96,7 +97,7 @@ class ScorecardParams:
             raise ConfigError(problems)
         for name in _NUMBERS:
             object.__setattr__(self, name, float(getattr(self, name)))
-        if self.bins.iv_disclosure not in ("coarse", "exact"):
+        if self.bins.iv_disclosure not in TELL_EVIDENCE:
             what = "must be coarse or exact in a scorecard: who knows the points of its bins knows about as much"
             raise ConfigError(Problem("CONFIG_CONFLICT", "iv_disclosure", what, "leave it out"))
 

@@ -19,7 +19,7 @@ from scipy.special import chdtrc, gammaln
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.settling import PrebinShape, SettledColumn, settle_column
-from fedcredit.credit.woe import BinCounts, IvDisclosure, WoeTable
+from fedcredit.credit.woe import TELL_EVIDENCE, BinCounts, IvDisclosure, WoeTable
 
 __all__ = [
     "OUT_OF_BAND",
@@ -74,7 +74,7 @@ def tellable(
     by no more than chance lets them (SAYS_NOTHING). Other ways tell too little of a bin to leave any out.
     """
     found = [column.settled for column in columns]
-    if how not in ("coarse", "exact"):
+    if how not in TELL_EVIDENCE:
         return tuple(found)
     if how == "coarse":
         likely = chance(columns)

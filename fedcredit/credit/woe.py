@@ -23,6 +23,8 @@ from fedcredit.errors import DataError, Problem
 __all__ = [
     "IV_DIGITS",
     "MAX_ROWS",
+    "TELL_EVIDENCE",
+    "TELL_VALUES",
     "BinCounts",
     "EmptyClass",
     "IvDisclosure",
@@ -46,6 +48,12 @@ IvDisclosure = Literal["none", "bins", "coarse", "rank", "rounded", "exact"]
 """What the owner of columns is told: nothing; its bins; bins and coarse weights of evidence of columns that say more
 than chance does (`telling`); its bins and of information values the order, two decimals or, with exact weights of
 evidence, all digits (`told_iv`)."""
+
+TELL_EVIDENCE: frozenset[IvDisclosure] = frozenset({"coarse", "exact"})
+"""With these, weights of evidence of bins are told."""
+
+TELL_VALUES: frozenset[IvDisclosure] = frozenset({"rank", "rounded", "exact"})
+"""With these, something of information values is told."""
 
 IV_DIGITS = 2
 """Decimal places of a rounded information value: 0.02, the customary least value, can still be told from less."""

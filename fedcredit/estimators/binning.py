@@ -15,14 +15,14 @@ from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.scorecard_bins import ScorecardBins
 from fedcredit.credit.settling import PrebinShape, SettledColumn, prebins_of, taken
 from fedcredit.credit.telling import OUT_OF_BAND, Counted, tellable
-from fedcredit.credit.woe import BinCounts, IvDisclosure, WoeTable
+from fedcredit.credit.woe import TELL_VALUES, BinCounts, IvDisclosure, WoeTable
 from fedcredit.errors import DataError, Problem, RefusedError
 from fedcredit.estimators.bin_records import CountedBatch, LentBatch, ShapesKnown, ToldBins, ToldOthers
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.binning import BinningFeature, BinningLabel, PrebinnedColumns, ToldColumn
-from fedcredit.protocols.binning.columns import TELL_VALUES, Counting, told_columns
+from fedcredit.protocols.binning.columns import Counting, told_columns
 from fedcredit.protocols.groupsum.paillier import OwnKey
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fedcredit.credit.settling import PrebinShape, SettledColumn, Style
 from fedcredit.credit.telling import coarse_evidence
-from fedcredit.credit.woe import IV_DIGITS, IvDisclosure, told_iv
+from fedcredit.credit.woe import IV_DIGITS, TELL_EVIDENCE, IvDisclosure, told_iv
 from fedcredit.kernels.onehot import MAX_GROUPS, U8
 from fedcredit.protocols.groupsum import Backend
 
@@ -23,8 +23,6 @@ __all__ = [
     "NOT_TOLD",
     "REFUSALS",
     "STYLES",
-    "TELL_EVIDENCE",
-    "TELL_VALUES",
     "Batches",
     "Counting",
     "PrebinnedColumns",
@@ -44,12 +42,6 @@ STYLES: tuple[Style, ...] = ("numbers", "levels", "by_hand")
 NOT_TOLD = "BINS_NOT_TOLD"
 REFUSALS = (None, "BIN_TOO_SMALL", "BINNING_INFEASIBLE", "BINS_TOO_MANY", NOT_TOLD)
 """Why a column has no bins at its owner, by its number in a message. With "coarse" all reasons are the last one."""
-
-TELL_EVIDENCE: frozenset[IvDisclosure] = frozenset({"coarse", "exact"})
-"""With these, weights of evidence of bins are told."""
-
-TELL_VALUES: frozenset[IvDisclosure] = frozenset({"rank", "rounded", "exact"})
-"""With these, something of information values is told."""
 
 BATCH_BYTES = 256 << 20
 """Memory that a batch may take at the holder of its columns, as far as it grows with them."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.settling import canonical
+from fedcredit.credit.woe import TELL_EVIDENCE, TELL_VALUES
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
@@ -17,8 +18,6 @@ from fedcredit.protocols.binning.columns import (
     NOT_TOLD,
     REFUSALS,
     STYLES,
-    TELL_EVIDENCE,
-    TELL_VALUES,
     Batches,
     Counting,
     PrebinnedColumns,

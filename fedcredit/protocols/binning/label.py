@@ -17,7 +17,7 @@ import numpy as np
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.settling import PrebinShape, SettledColumn
-from fedcredit.credit.woe import BinCounts
+from fedcredit.credit.woe import TELL_VALUES, BinCounts
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.errors import DataError, PeerError
 from fedcredit.ids import PartyId
@@ -26,7 +26,6 @@ from fedcredit.protocols.binning.columns import (
     I64,
     REFUSALS,
     STYLES,
-    TELL_VALUES,
     Batches,
     Counting,
     ToldColumn,
