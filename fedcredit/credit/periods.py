@@ -42,22 +42,23 @@ class Periods:
     def of(cls, name: str, values: F64, levels: tuple[str, ...], most: int) -> Self:
         """Periods of a column: numbers, or codes of `levels`, NaN for none. Raises: DataError VALUE_INVALID."""
         known = np.isfinite(values)
+        months: list[str | None]
         if levels:
             # What is no month, such as the name of levels that are too rare, is no period.
             months = [level[:_MONTHS] if level[:4].isdigit() else None for level in levels]
-            known &= np.array([month is not None for month in months])[np.where(known, values, 0).astype(np.int64)]
-            said = np.array([months[int(value)] for value in values[known]], object)
+            at = values[known].astype(np.int64)
         else:
             numbers = values[known]
             if (numbers != np.rint(numbers)).any() or (np.abs(numbers) > 1e8).any():
                 what = "has values that are no month such as 202403, no day such as 20240315 and no year"
                 raise DataError(Problem("VALUE_INVALID", f"time: {name}", what, "bring months as text: 2024-03"))
-            months_of = np.where(numbers >= _DAY, numbers // 100, numbers).astype(np.int64)
-            said = np.array([str(month) for month in months_of.tolist()], object)
-        names = tuple(sorted(set(said.tolist()), key=lambda month: (len(month), month))[-most:])
-        places = {month: place for place, month in enumerate(names)}
+            distinct, at = np.unique(np.where(numbers >= _DAY, numbers // 100, numbers), return_inverse=True)
+            months = [str(int(month)) for month in distinct.tolist()]
+        said = {month for place in np.unique(at).tolist() if (month := months[place]) is not None}
+        names = tuple(sorted(said, key=lambda month: (len(month), month))[-most:])
         codes = np.full(values.size, -1, np.int64)
-        codes[known] = [places.get(month, -1) for month in said.tolist()]
+        place_of = np.array([names.index(month) if month in names else -1 for month in months], np.int64)
+        codes[known] = place_of[at]
         return cls(names, codes)
 
     @property

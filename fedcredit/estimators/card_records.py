@@ -160,14 +160,14 @@ class FittedLabel(StageState):
     def freed(self) -> Self:
         """The same fit without the columns that are held at 0, which add nothing to any row."""
         own, free = self.values.size, self.held == 0
-        starts = np.concatenate([[0], np.cumsum(self.columns)[:-1]])
+        by_party = np.split(free[1:], np.cumsum(self.columns)[:-1])[: self.columns.size]
         return replace(
             self,
             values=self.values[free[:own]],
             errors=self.errors[free[:own]],
             information=self.information[np.ix_(free, free)] if self.information.size else self.information,
             z=self.z[free[1:]],
-            columns=np.add.reduceat(np.append(free[1:].astype(np.int64), 0), starts) * (self.columns > 0),
+            columns=np.array([np.count_nonzero(of_party) for of_party in by_party], np.int64),
             held=self.held[free],
         )
 
