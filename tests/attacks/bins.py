@@ -9,7 +9,7 @@ columns that tell nothing, where whatever is found is what the sums say of the l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,10 @@ class Told:
         return BinCounts.of(self.codes[f], self.y, int(self.codes[f].max()) + 1)
 
 
+# Several attacks look at the view of one run, which always is the same.
+_told = lru_cache(maxsize=len(SHAPES))(Told)
+
+
 def _count(label: BinningLabel) -> Steps[tuple[SettledColumn, ...]]:
     """What the label party does of a job; gives what it settled, of which not all is told."""
     shapes = yield from label.learn_shapes()
@@ -96,7 +100,7 @@ def bad_rows_of_bins(shape: str, how: IvDisclosure, seed: int = 0) -> Finding:
 
     Metric: one less the error over that of the guess, so 0 is the guess and 1 is every bad row of every bin counted.
     """
-    case = Told(shape, how, seed=seed)
+    case = _told(shape, how, seed=seed)
     counts = case.counts(0)
     overall = counts.events.sum() / case.n
     rates = _rates(case, counts)
@@ -152,7 +156,7 @@ def _rates_of(woe: Any, share: float) -> Any:
 
 def labels_by_one_column(shape: str, how: IvDisclosure, seed: int = 0) -> Finding:
     """Labels of rows from the first column. The guess goes by its values and the direction that the party knows."""
-    case = Told(shape, how, seed=seed)
+    case = _told(shape, how, seed=seed)
     guess = case.X[:, 0]
     told = case.told[0]
     score = guess if told.woe is None else -np.array(told.woe)[case.codes[0]]
@@ -166,7 +170,7 @@ def labels_by_one_column(shape: str, how: IvDisclosure, seed: int = 0) -> Findin
 
 def labels_by_several_columns(how: IvDisclosure, seed: int = 0) -> Finding:
     """Labels of rows from all columns, each in its direction: weighed alike, or by what was told of them."""
-    case = Told("one way", how, seed=seed)
+    case = _told("one way", how, seed=seed)
     told = case.told
     if how in ("coarse", "exact"):
         score = -sum(np.array(t.woe)[codes] for t, codes in zip(told, case.codes, strict=True) if t.woe)

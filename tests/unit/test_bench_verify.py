@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.verification.load_main import read_pool, write_pool
-from fedcredit.cli.benches.verification.processes import generated, started
+from fedcredit.cli.benches.verification.processes import Process, generated, started
 from fedcredit.cli.benches.verification.setting import BANK, LADDER, PROVIDER, RECORDED, Setting
 from fedcredit.cli.benches.verify import run
 from fedcredit.governance.verification.proofs import check_answer
@@ -37,6 +37,13 @@ class Made(NamedTuple):
     batches: list[bytes]
 
 
+class Served(NamedTuple):
+    """A server and its kind."""
+
+    kind: str
+    process: Process
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("verify")
@@ -44,6 +51,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     good = setting.requests(consents)
     bad = [spoilt(good[0], kind) for kind in ("consent", "subject", "ladder", "purpose", "none")]
     return Made(setting, good, bad, setting.batches(consents, 40, 2))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(made: Made, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """A server of each kind for all that is asked of it, which takes less time than to start it; one at a time, since
+    the peers have one log."""
+    with started(request.param, made.setting.folder) as process:
+        yield Served(request.param, process)
 
 
 def spoilt(message: bytes, kind: str) -> bytes:
@@ -95,10 +110,9 @@ def framed(body: bytes) -> bytes:
     return len(AUDIT_HEAD).to_bytes(2, "big") + AUDIT_HEAD + body
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_server_answers_rightly_and_refuses_alike(made: Made, kind: str) -> None:
-    months, versions = made.setting.months, made.setting.versions
-    with started(kind, made.setting.folder) as server, asked(made.setting, server.port) as ask:
+def test_every_server_answers_rightly_and_refuses_alike(made: Made, server: Served) -> None:
+    months, versions, kind = made.setting.months, made.setting.versions, server.kind
+    with asked(made.setting, server.process.port) as ask:
         for place, request in enumerate(made.requests):
             answer = proven(made.setting, kind, request, ask(request, timeout=30))
             subject, k = divmod(place, len(LADDER))
@@ -117,16 +131,15 @@ def test_every_server_answers_rightly_and_refuses_alike(made: Made, kind: str) -
             )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_generator_drives_a_server_from_a_process_of_its_own(made: Made, kind: str) -> None:
+def test_the_generator_drives_a_server_from_a_process_of_its_own(made: Made, server: Served) -> None:
     """It checks answers to the root: those of the peers, which have no path to a head, must not pass."""
     write_pool(made.setting.folder / "pool", made.requests)
-    with started(kind, made.setting.folder) as server:
-        before = server.usage()
-        load = {"port": server.port, "method": "Verify", "pool": "pool", "warm_up_s": 0.0, "measured_s": 0.5}
-        load |= {"rate": 40.0, "poisson": False, "connections": 2, "check_every": 1}
-        found = generated(made.setting.folder, load)
-        after = server.usage()
+    kind, process = server
+    before = process.usage()
+    load = {"port": process.port, "method": "Verify", "pool": "pool", "warm_up_s": 0.0, "measured_s": 0.5}
+    load |= {"rate": 40.0, "poisson": False, "connections": 2, "check_every": 1}
+    found = generated(made.setting.folder, load)
+    after = process.usage()
     assert found["ended"] == {"0": 19}
     assert found["latencies"]["0"]["count"] == 19
     assert (found["checked"], found["wrong"]) == (19, 19 if kind in PEERS else 0)
@@ -135,11 +148,12 @@ def test_the_generator_drives_a_server_from_a_process_of_its_own(made: Made, kin
     assert after.rss_mib > 10
 
 
-def test_the_generator_checks_batches_too(made: Made) -> None:
+@pytest.mark.parametrize("server", ["native"], indirect=True)
+def test_the_generator_checks_batches_too(made: Made, server: Served) -> None:
     write_pool(made.setting.folder / "batches", made.batches)
-    with started("native", made.setting.folder) as server:
-        load = {"port": server.port, "method": "VerifyBatch", "pool": "batches", "warm_up_s": 0.0, "measured_s": 0.5}
-        found = generated(made.setting.folder, load | {"rate": 10.0, "poisson": False, "check_every": 1})
+    load = {"port": server.process.port, "method": "VerifyBatch", "pool": "batches"}
+    load |= {"warm_up_s": 0.0, "measured_s": 0.5, "rate": 10.0, "poisson": False, "check_every": 1}
+    found = generated(made.setting.folder, load)
     assert (found["ended"], found["checked"], found["wrong"]) == ({"0": 4}, 4, 0)
 
 
