@@ -206,9 +206,15 @@ async def test_a_bank_that_bisects_is_stopped_by_ladder_and_budget(town: VerifyT
     child = town.children[PartyId("nanjing_water")]
     os.kill(child.process.pid, signal.SIGKILL)
     await asyncio.wait_for(child.process.wait(), 30)
+    log = town.folder / "nanjing_water.log"
+    before = log.stat().st_size
     await town.up("nanjing_water")
     await town.ready("nanjing_water")
     await refusal(town, rung(3), town.token(subject=PAYING))
+    # It goes on with the index files of the process that was killed, before it has read a table.
+    said = [json.loads(line) for line in log.read_bytes()[before:].splitlines()]
+    (known,) = (line for line in said if line["event"] == "verify.tables_known")
+    assert known["rows"] == 6
     assert reasons(town, since)[-1] == "budget"
     explained = run_cli(
         "policy",

@@ -17,7 +17,7 @@ from unit.test_verify_serving import section, written
 
 from fedcredit.governance.consent.bulletin import Bulletin, BulletinBody, BulletinHead
 from fedcredit.ids import PartyId
-from fedcredit.node.verification import control
+from fedcredit.node.verification import control, kept_indexes
 from fedcredit.node.verification.building import Built, build
 from fedcredit.node.verification.control import Verification
 from fedcredit.node.verification.plane import Identity
@@ -191,3 +191,42 @@ def test_a_table_that_is_being_read_is_given_up_where_the_node_stops(
     asyncio.run(story())
     gc.collect()
     assert (plane.snapshots, log.threads, unheard) == ([], [], [])
+
+
+def test_a_process_goes_on_with_the_indexes_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path)
+    monkeypatch.setattr(kept_indexes, "SETTLED_NS", -(10**18))
+    monkeypatch.setattr(control, "LOOK_S", 0.01)
+    go_on = threading.Event()
+
+    def slow(*arguments: Any, **named: Any) -> Built:
+        assert go_on.wait(60)
+        return build(*arguments, **named)
+
+    async def first(plane: Heard) -> None:
+        one = verification(tmp_path, plane, Log())
+        await one.start()
+        await until((tmp_path / "verify" / "indexes" / "kept.json").exists)
+        await one.stop(60)
+
+    async def second(plane: Heard) -> None:
+        monkeypatch.setattr(control, "build", slow)
+        one = verification(tmp_path, plane, Log())
+        try:
+            await one.start()
+            assert one.well()
+            (known,) = plane.snapshots
+            assert known["indexes"] == before.snapshots[-1]["indexes"]
+            assert known["questions"] == before.snapshots[-1]["questions"] != []
+            go_on.set()
+            # The tables are read all the same, and what was served until then goes.
+            await until(lambda: plane.snapshots[-1]["indexes"] != known["indexes"])
+            await until(lambda: not any(Path(path).exists() for path in known["indexes"].values()))
+        finally:
+            go_on.set()
+            await one.stop(60)
+
+    before, after = Heard(), Heard()
+    asyncio.run(first(before))
+    asyncio.run(second(after))
+    assert all(Path(path).exists() for path in after.snapshots[-1]["indexes"].values())

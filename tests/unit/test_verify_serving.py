@@ -36,6 +36,7 @@ ROWS = (
 def section(folder: Path, region: str = "nanjing", **item: object) -> VerifySection:
     """A section about water fees, read as party.toml is."""
     entry: dict[str, object] = {"table": "water.csv", "fields": {"avg_monthly_usage_6m": "usage6"}, **item}
+    entry = {key: value for key, value in entry.items() if value is not None}
     raw = {"verify": {"region": region, "items": {"water_fee": entry}}}
     reader = Reader(folder / "party.toml", raw)
     found = read_verify(reader, "provider")

@@ -23,7 +23,7 @@ from fedcredit.tables import Resources
 from fedcredit.tables.register import Piece, column_names, open_register
 from fedcredit.tables.register import Register as Opened
 
-__all__ = ["Built", "GivenUp", "build", "columns_of", "look", "remove_others", "resources_of"]
+__all__ = ["Built", "GivenUp", "build", "check_fresh", "columns_of", "look", "remove_others", "resources_of"]
 
 SUFFIX = ".index"
 
@@ -103,7 +103,7 @@ def build(
             _push(builder, piece)
             if members is not None:
                 members.push(piece.keys)
-        _check_fresh(register, section, opened, today)
+        check_fresh(register, section, opened.latest, today)
         left_out, latest = opened.left_out, opened.latest
     if give_up():
         raise GivenUp
@@ -119,8 +119,17 @@ def look(register: Register, section: VerifySection, node: Path, resources: Reso
     with _opened(register, section, node, resources) as opened:
         for _piece in opened.pieces():
             pass
-        _check_fresh(register, section, opened, today)
+        check_fresh(register, section, opened.latest, today)
         return opened.n_rows - opened.left_out
+
+
+def check_fresh(register: Register, section: VerifySection, latest: datetime.date | None, today: datetime.date) -> None:
+    """Raises: DataError (VERIFY_STALE) where a table whose latest record is of `latest` is too old to be taken."""
+    days = _entry(register, section).fresh_days
+    if days is not None and (latest is None or (today - latest).days > days):
+        what = "has no record with a day" if latest is None else f"has no record later than {latest}"
+        fix = f"load a newer one, or raise fresh_days = {days}"
+        raise DataError(Problem("VERIFY_STALE", f"verify.items.{register.item}", what, fix))
 
 
 def remove_others(folder: Path, kept: Iterable[Path]) -> None:
@@ -151,14 +160,6 @@ def _entry(register: Register, section: VerifySection) -> VerifyItemSection:
     if register.item == NAMES and section.names is not None:
         return section.names
     return section.items[register.item]
-
-
-def _check_fresh(register: Register, section: VerifySection, opened: Opened, today: datetime.date) -> None:
-    days, latest = _entry(register, section).fresh_days, opened.latest
-    if days is not None and (latest is None or (today - latest).days > days):
-        what = "has no record with a day" if latest is None else f"has no record later than {latest}"
-        fix = f"load a newer one, or raise fresh_days = {days}"
-        raise DataError(Problem("VERIFY_STALE", f"verify.items.{register.item}", what, fix))
 
 
 def _push(builder: Builder, piece: Piece) -> None:

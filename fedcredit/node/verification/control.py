@@ -29,6 +29,7 @@ from fedcredit.node.recorder import Recorder
 from fedcredit.node.store import Store
 from fedcredit.node.verification.building import Built, GivenUp, build, columns_of, remove_others, resources_of
 from fedcredit.node.verification.figures import VerifyFigures
+from fedcredit.node.verification.kept_indexes import KeptIndexes, Seen, keep, recall, sources_seen
 from fedcredit.node.verification.log_key import log_folder
 from fedcredit.node.verification.plane import Identity, Plane
 from fedcredit.node.verification.serving import Offer, offer_of
@@ -88,6 +89,9 @@ class _Read:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     built: tuple[Built, ...] = ()
     problems: tuple[Problem, ...] = ()
+    at: datetime.datetime = datetime.datetime.min
+    seen: Seen | None = None
+    """What the tables looked like before and after; None where they might have changed meanwhile."""
 
 
 class Verification:
@@ -131,6 +135,8 @@ class Verification:
     async def start(self) -> None:
         """Take questions. Until the tables are read, which may take minutes, all of them are refused.
 
+        Unless nothing has changed since the process before read them: then its index files are good until that.
+
         Raises: ConfigError (PORT_IN_USE, AUDIT_*) where the service cannot start at all.
         """
         log_folder(self._config.folder).mkdir(mode=0o700, exist_ok=True)
@@ -140,6 +146,7 @@ class Verification:
         self._plane = await asyncio.to_thread(self._open, self._now.snapshot, identity_of(self._keyring))
         self._figures = VerifyFigures(self._plane.stats)
         self._figures.start()
+        await asyncio.to_thread(self._recall)
         self._say()
         # What was believed may have changed while the service was opened.
         self._identify()
@@ -156,6 +163,15 @@ class Verification:
         await asyncio.gather(_ended(self._reading, grace_s), *([] if closed is None else [closed]))
         if self._figures is not None:
             self._figures.stop()
+
+    def _recall(self) -> None:
+        node, now = self._config.folder, self._clock.now()
+        found = recall(log_folder(node) / _INDEXES, self._section, node, self._now.policy, now)
+        if found is not None:
+            self._now.columns, self._now.built = found.columns, found.built
+            self._now.offer = offer_of(self._section, self._now.policy, found.columns)
+            _log.info("verify.tables_known", rows=sum(one.records for one in found.built))
+            self._swap()
 
     async def _keep(self) -> None:
         while not self._stopping.is_set():
@@ -177,18 +193,26 @@ class Verification:
         if self._reading is None and due:
             self._reading = asyncio.create_task(self._read(wanted), name="tables of verification")
             self._reading.add_done_callback(lambda _: self._wake.set())
-        read = self._reading is not None and self._reading.done()
-        if self._reading is not None and read:
+        found: _Read | None = None
+        if self._reading is not None and self._reading.done():
             found, self._reading = self._reading.result(), None
             if found is not None:
                 self._take(found)
         # A new index is read in full when it is opened, and what has changed is recorded: not on the event loop.
         try:
             await asyncio.to_thread(self._swap)
+            if found is not None and found.seen is not None and not self._now.problems:
+                await asyncio.to_thread(self._keep_indexes, found, found.seen)
         finally:
-            if read:
+            if found is not None:
                 self._say()
         await asyncio.to_thread(self._keep_head)
+
+    def _keep_indexes(self, found: _Read, seen: Seen) -> None:
+        """Let the next process know from what the index files were made."""
+        assert self._now.offer is not None, "there is one once tables were read"
+        folder = log_folder(self._config.folder) / _INDEXES
+        keep(folder, self._section, self._now.offer, KeptIndexes(found.columns, found.built, found.at), seen)
 
     def _keep_head(self) -> None:
         """Keep the log's head in the store, so that a log that was rolled back is noticed at the next start."""
@@ -240,9 +264,10 @@ class Verification:
     def _read_tables(self, request: str) -> _Read:
         node, limits = self._config.folder, self._config.limits
         resources = resources_of(node, limits.memory_mib, limits.threads)
+        now, seen = self._clock.now(), sources_seen(self._section, node)
         columns = columns_of(node, self._section, resources)
         offer = offer_of(self._section, self._now.policy, columns)
-        folder, today = log_folder(node) / _INDEXES, self._clock.now().date()
+        folder, today = log_folder(node) / _INDEXES, now.date()
         try:
             built = self._build(offer, folder, resources, today)
         except BaseException:
@@ -250,7 +275,7 @@ class Verification:
             raise
         for one in built:
             _log.info("verify.table_read", kind=one.item, rows=one.records)
-        return _Read(request, columns, built)
+        return _Read(request, columns, built, at=now, seen=seen if seen == sources_seen(self._section, node) else None)
 
     def _build(self, offer: Offer, folder: Path, resources: Resources, today: datetime.date) -> tuple[Built, ...]:
         """The index of every table. Raises: DataError with what is wrong with all of them."""
