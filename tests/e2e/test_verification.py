@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import secrets
 import signal
 import subprocess
@@ -36,6 +37,7 @@ from fedcredit.errors import ConfigError, DataError, FedcreditError, RefusedErro
 from fedcredit.governance.consent.token import Envelope, encode
 from fedcredit.ids import PartyId
 from fedcredit.node.membership.asking import Sighting, looked_up
+from fedcredit.node.own_node import OwnNode
 from fedcredit.node.trust.confirm import distrust
 from fedcredit.node.verification.uses import uses_of
 from fedcredit.runtime.config import load_party
@@ -234,6 +236,56 @@ async def test_a_bank_that_bisects_is_stopped_by_ladder_and_budget(town: VerifyT
     assert explained.returncode == 77
     assert json.loads(explained.stdout)["reasons"][0]["code"] == "QUESTION_BUDGET"
     assert PAYING not in explained.stdout + explained.stderr
+
+
+async def test_a_disk_without_room_ends_the_answers_and_loses_none(town: VerifyTown, tmp_path: Path) -> None:
+    utility, question = town.folder / "nanjing_water", asked("water_in_arrears", DRY)
+    consent = town.token(subject=DRY)
+    assert await answer(town, "nanjing_water", question, consent) == "no"
+    acknowledged = town.facts("nanjing_water")
+    child = town.children[PartyId("nanjing_water")]
+    # What the process may write to a file ends before what it has written.
+    _, most = resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (1, most))
+    # Not even a refusal, which is recorded too.
+    for asking in (consent, ""):
+        assert (await refusal(town, question, asking))[0] is grpc.StatusCode.UNAVAILABLE
+    async with asyncio.timeout(30), OwnNode(load_party(utility)) as node:
+        while "VERIFY_UNAVAILABLE" not in (said := await node.health())[1]:  # noqa: ASYNC110 - it looks now and then
+            await asyncio.sleep(0.1)
+    assert not said[0]
+    (tmp_path / "consent").write_text(consent)
+    address = json.loads((utility / "ready.json").read_text())["verify"]
+    told = await asyncio.to_thread(
+        run_cli,
+        "verify",
+        "--provider",
+        f"nanjing_water={address}",
+        "--certificate",
+        utility / "keys" / "signing.crt",
+        "--node",
+        town.folder / "bank",
+        "--predicate",
+        "water_in_arrears",
+        "--subject",
+        DRY,
+        "--consent",
+        tmp_path / "consent",
+    )
+    assert told.returncode == 69
+    assert "nanjing_water" in told.stderr
+    os.kill(child.process.pid, signal.SIGTERM)
+    await asyncio.wait_for(child.process.wait(), 60)
+    assert town.facts("nanjing_water") == acknowledged
+    # With room again it goes on where it was.
+    await town.up("nanjing_water")
+    await town.ready("nanjing_water")
+    assert await answer(town, "nanjing_water", question, consent) == "no"
+    kept = town.facts("nanjing_water")
+    assert kept[:-1] == acknowledged
+    assert kept[-1]["event"] == "verified"
+    checked = await asyncio.to_thread(run_cli, "audit", "verify", utility / "verify")
+    assert checked.returncode == 0, checked.stderr
 
 
 async def test_a_file_of_subjects_and_a_proof_that_stands_alone(town: VerifyTown, tmp_path: Path) -> None:
