@@ -40,9 +40,16 @@ impl Day {
     }
 }
 
+/// The number of the day with this year, month and day of the month: `days_from_civil` of the same, the way back.
+pub fn day_number(year: i64, month: i64, of_month: i64) -> i64 {
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5 + of_month - 1 - 719_468
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Day;
+    use super::{Day, day_number};
 
     #[test]
     fn days_follow_each_other() {
@@ -55,6 +62,7 @@ mod tests {
         let (mut year, mut month, mut of_month) = (1, 1, 1);
         for number in -719_162..=2_932_896 {
             assert_eq!(Day::new(number), Day { number, year, month, of_month });
+            assert_eq!(day_number(year.into(), month.into(), of_month.into()), i64::from(number));
             of_month += 1;
             if of_month > days_of(year, month) {
                 (month, of_month) = (month + 1, 1);

@@ -6,7 +6,9 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::log_entry::{Fact, begin, hex, unhex};
+use crate::days::day_number;
+use crate::hexadecimal::{hex, unhex};
+use crate::log_entry::{Fact, begin};
 use crate::log_file::{Checks, Draft};
 use crate::log_scan::Broken;
 use crate::log_tree::Hash;
@@ -138,11 +140,7 @@ pub fn replay(line: &[u8], checks: &mut Checks<'_>, replay: &mut dyn FnMut(&Reco
 fn seconds(time: &str) -> Option<i64> {
     let part = |from: usize, to: usize| time.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
-    // Days of the Gregorian calendar, in years that begin with March (H. Hinnant).
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let days = day_number(year, month, day);
     Some(days * 86_400 + part(11, 13)? * 3600 + part(14, 16)? * 60 + part(17, 19)?)
 }
 

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::consent::is_party;
 use crate::question::Caller;
 
 const URI_PREFIX: &str = "fedcredit://party/";
@@ -158,9 +159,4 @@ fn read_party(der: &CertificateDer<'_>) -> Result<Leaf, NotBelieved> {
     }
     let dates = leaf.validity();
     Ok(Leaf { party, from: dates.not_before.timestamp(), until: dates.not_after.timestamp() })
-}
-
-fn is_party(name: &str) -> bool {
-    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    name.len() <= 32 && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase) && name.bytes().all(rest)
 }

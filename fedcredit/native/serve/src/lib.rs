@@ -3,6 +3,7 @@
 //! Read from the bottom up. What decides owns no socket, no clock and no log:
 //!
 //! - [`trouble`]: what is wrong with a file. [`map`]: a file's bytes. [`normal`]: the normal form of a text to match.
+//!   [`hexadecimal`]: bytes as a text.
 //! - [`index`]: the records of one item by subject; `index_layout` and `index_check` read a file, [`index_build`] with
 //!   [`index_columns`] and `index_write` makes one.
 //! - [`strict`]: JSON without repeated keys. [`days`]: the calendar. [`program`]: a compiled predicate, asked of one
@@ -28,6 +29,7 @@ pub mod consent;
 pub mod days;
 pub mod desk;
 mod desk_batch;
+pub mod hexadecimal;
 pub mod index;
 pub mod index_build;
 mod index_check;

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use crate::days::Day;
+
 /// The limits of the log's form: those of `fedcredit.governance.audit`.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
 pub const MAX_TEXT: usize = 256;
@@ -74,41 +76,9 @@ pub fn finish(block: &mut Vec<u8>, begin: &[u8], sequence: u64, more: usize, tim
 pub fn stamp(unix_ms: i64) -> String {
     let (seconds, millis) = (unix_ms.div_euclid(1000), unix_ms.rem_euclid(1000));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // The days of the Gregorian calendar, counted from 1 March of year 0 in eras of 400 years (H. Hinnant).
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let Day { year, month, of_month, .. } = Day::new(i32::try_from(days).unwrap_or(i32::MAX));
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}+00:00")
-}
-
-/// Adds bytes in lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// The bytes of lower-case hexadecimal; None if it is not that, or of another length.
-pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let mut out = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(out)
+    format!("{year:04}-{month:02}-{of_month:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}+00:00")
 }
 
 fn is_name(name: &str) -> bool {
@@ -175,13 +145,5 @@ mod tests {
         assert_eq!(stamp(951_782_400_000), "2000-02-29T00:00:00.000+00:00");
         assert_eq!(stamp(4_107_542_399_999), "2100-02-28T23:59:59.999+00:00");
         assert_eq!(stamp(4_107_542_400_000), "2100-03-01T00:00:00.000+00:00");
-    }
-
-    #[test]
-    fn hexadecimal_reads_back() {
-        assert_eq!(unhex::<3>(&hex(&[0, 171, 255])), Some([0, 171, 255]));
-        assert_eq!(unhex::<1>("0G"), None);
-        assert_eq!(unhex::<1>("0F"), None);
-        assert_eq!(unhex::<1>("0"), None);
     }
 }

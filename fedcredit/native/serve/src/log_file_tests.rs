@@ -5,7 +5,8 @@ use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::log_entry::{Fact, begin, hex};
+use crate::hexadecimal::{hex, unhex};
+use crate::log_entry::{Fact, begin};
 use crate::log_file::{CHECKPOINT, CHECKS, Draft, ENTRIES, LogError, LogFile};
 use crate::log_head::Head;
 use crate::log_tree::{Hash, leaf_hash};
@@ -191,7 +192,7 @@ fn checks_of_a_batch_are_found_again_or_missed() {
         LogFile::open(folder.path(), "tax", key(), None, NOW, &mut |line, checks| {
             let facts: serde_json::Value = serde_json::from_slice(line).unwrap();
             let facts = &facts["facts"];
-            let hash = crate::log_entry::unhex(facts["checks_hash"].as_str().unwrap()).unwrap();
+            let hash = unhex(facts["checks_hash"].as_str().unwrap()).unwrap();
             let (at, bytes) = (facts["checks_at"].as_u64().unwrap(), facts["checks_bytes"].as_u64().unwrap());
             found.push(checks.read(at, bytes, &hash)?);
             Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::log_entry::hex;
+use crate::hexadecimal::hex;
 use crate::log_head::Head;
 use crate::ruling::{Outcome, Reason};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::log_entry::unhex;
+use crate::hexadecimal::unhex;
 use crate::log_head::Head;
 
 const SCHEMA: &str = "fedcredit-serve/1";

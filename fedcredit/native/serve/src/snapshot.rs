@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::consent::{ListAge, decode, is_name, is_party};
 use crate::days::Day;
+use crate::hexadecimal::unhex;
 use crate::index::{Form, Index};
 use crate::index_layout::ColumnKind;
 use crate::kinds::{Served, served};
@@ -23,7 +24,7 @@ use crate::rules::{Action, Budget, Names, Rule};
 use crate::ruling::{Versions, tag};
 use crate::snapshot_text::{ActionText, IssuerText, RuleText, SCHEMA, SnapshotText};
 use crate::strict::Members;
-use crate::token::{Issuer, Speaker, Tokens, hex16, key_of, kid_of};
+use crate::token::{Issuer, Speaker, Tokens, key_of, kid_of};
 use crate::trouble::Trouble;
 
 const MAX_RULES: usize = 1000;
@@ -93,7 +94,7 @@ impl Snapshot {
 
     /// As `parse`; files that `before` has open are not opened again, and tokens that it has read stay read if the same
     /// issuers are believed.
-    pub fn parse_after(text: &str, before: Option<&Self>) -> Result<Self, Vec<Trouble>> {
+    pub(crate) fn parse_after(text: &str, before: Option<&Self>) -> Result<Self, Vec<Trouble>> {
         let text: SnapshotText = serde_json::from_str(text)
             .map_err(|error| vec![Trouble::new("SNAPSHOT_FORM", "snapshot", shape(&error))])?;
         let mut reading = Reading::default();
@@ -176,8 +177,8 @@ impl Reading {
                 }
             }
         });
-        let revoked: HashSet<[u8; 16]> = text.revoked.iter().filter_map(|text| hex16(text)).collect();
-        if text.revoked.iter().any(|text| hex16(text).is_none()) {
+        let revoked: Option<HashSet<[u8; 16]>> = text.revoked.iter().map(|text| unhex(text)).collect();
+        if revoked.is_none() {
             self.bad("SNAPSHOT_VALUE", "revoked", "has something that is not 16 bytes in hexadecimal");
         }
         self.tags(&questions, &rules);
@@ -191,7 +192,7 @@ impl Reading {
             served: questions,
             rules,
             tokens: tokens.cloned().unwrap_or_else(|| Arc::new(fresh)),
-            revoked,
+            revoked: revoked.unwrap_or_default(),
             list_age: ListAge { at_s: text.revocations_at, most_s: text.revocations_max_age_s },
             names,
             institutions: text.institutions.iter().map(|(party, code)| (party.into(), code.as_str().into())).collect(),
@@ -290,7 +291,7 @@ impl Reading {
             let key: Option<[u8; 32]> = decode(key);
             let point = key.as_ref().and_then(key_of);
             match (key, point) {
-                (Some(key), Some(point)) if hex16(kid) == Some(kid_of(&key)) => {
+                (Some(key), Some(point)) if unhex(kid) == Some(kid_of(&key)) => {
                     found.push(Issuer { key: point, speaker })
                 }
                 _ => self.bad("SNAPSHOT_KEY", format!("issuers.{number}"), "is no Ed25519 key of that kid"),
