@@ -189,9 +189,8 @@ impl Desk {
 
     /// As `new`, with bounds on what is remembered.
     pub fn with_bounds(log_key: [u8; 32], snapshot: Snapshot, bounds: Bounds) -> Self {
-        let mut log_key = zeroize::Zeroizing::new(log_key);
+        let log_key = zeroize::Zeroizing::new(log_key);
         let keyed: Hmac<Sha256> = KeyInit::new_from_slice(&*log_key).expect("HMAC takes a key of any length");
-        log_key.fill(0);
         // Where a table's entries lie is nobody's business; without randomness the log key says it as well.
         let hidden = keyed.clone().chain_update(b"fedcredit/v1/limits").finalize().into_bytes();
         let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|place| hidden[at + place]));
@@ -208,22 +207,23 @@ impl Desk {
         self.snapshot.load().provider.clone()
     }
 
-    /// The snapshot by which questions are ruled now.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    /// The snapshot by which questions are ruled now. Its tokens know tags of this desk, so that no other has them.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// Rules by another snapshot from now on. Uses, budgets and quotas go on.
-    pub fn swap(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
-    }
-
     /// Reads a snapshot and rules by it from now on; index files that are open stay open, tokens that were read stay
-    /// read. After an error the snapshot of before counts. Troubles: as of `Snapshot::parse`.
+    /// read, uses, budgets and quotas go on. After an error the snapshot of before counts.
+    ///
+    /// Troubles: as of `Snapshot::parse`; `CONFIG_INVALID`, where it is of another provider.
     pub fn reload(&self, text: &str) -> Result<(), Vec<Trouble>> {
         let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();
-        self.swap(Snapshot::parse_after(text, Some(&before))?);
+        let fresh = Snapshot::parse_after(text, Some(&before))?;
+        if fresh.provider != before.provider {
+            return Err(vec![Trouble::new("CONFIG_INVALID", "snapshot", "it is of another provider")]);
+        }
+        self.snapshot.store(Arc::new(fresh));
         Ok(())
     }
 

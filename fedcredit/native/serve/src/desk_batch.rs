@@ -136,6 +136,15 @@ impl Desk {
         (permits, permit_of)
     }
 
+    /// The tag of a check's subject: made once for a consent of the subject's own, however many messages show it.
+    fn tag_of(&self, message: &Message<'_>, check: &Check<'_>) -> [u8; 16] {
+        let shown = message.consents.get(check.consent as usize).and_then(|(known, _)| known.as_deref());
+        match shown.filter(|known| *known.consent.subject == *check.subject) {
+            Some(known) => *known.subject_tag.get_or_init(|| self.subject_tag(check.subject)),
+            None => self.subject_tag(check.subject),
+        }
+    }
+
     fn rule_part(&self, message: &Message<'_>, first: usize, checks: &[Check<'_>], out: Out<'_>) {
         let mut weighed: Vec<Weighed<'_>> = Vec::with_capacity(checks.len());
         let mut before: Option<(&str, [u8; 16])> = None;
@@ -143,7 +152,7 @@ impl Desk {
             // Checks of one subject come together, as a rule.
             let tag = match before {
                 Some((subject, tag)) if subject == check.subject => tag,
-                _ => self.subject_tag(check.subject),
+                _ => self.tag_of(message, check),
             };
             before = Some((check.subject, tag));
             let permit = message.permit(check);

@@ -14,8 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::committer::Recorder;
 use crate::connection::serve;
-use crate::desk::Trouble;
-use crate::desk::{Desk, Snapshot};
+use crate::desk::{Desk, Snapshot, Trouble};
 use crate::facts::replay;
 use crate::log_entry::{Fact, begin};
 use crate::log_file::{Draft, LogError, LogFile};
@@ -99,13 +98,7 @@ impl Server {
 
     /// Answers from another snapshot from the next question on, or from the old one if that cannot be used.
     pub fn swap(&self, snapshot: &str) -> Result<(), Vec<Trouble>> {
-        let desk = &self.service()?.desk;
-        let fresh = Snapshot::parse_after(snapshot, Some(&desk.snapshot()))?;
-        if fresh.provider != desk.provider() {
-            return Err(trouble("CONFIG_INVALID", "snapshot", "it is of another provider".to_owned()));
-        }
-        desk.swap(fresh);
-        Ok(())
+        self.service()?.desk.reload(snapshot)
     }
 
     /// Shows and believes something else from the next handshake and call on.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +14,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use crate::consent::{By, Consent, decode};
+use crate::hexadecimal::unhex;
 use crate::ruling::Reason;
 use crate::subjects::{is_person_number, is_sole_proprietor};
 
@@ -77,6 +78,8 @@ pub struct Known {
     pub consent: Consent,
     /// The epoch in which it was last looked up among the revoked.
     pub looked_up_in: AtomicU64,
+    /// What stands for its subject in the log of the desk that these tokens belong to, once that was asked for.
+    pub subject_tag: OnceLock<[u8; 16]>,
 }
 
 type Digest32 = [u8; 32];
@@ -120,7 +123,8 @@ impl Tokens {
         if let Some(known) = self.part(&digest).find(&digest) {
             return Ok(known);
         }
-        let known = Arc::new(Known { consent: self.read_anew(token)?, looked_up_in: AtomicU64::new(0) });
+        let consent = self.read_anew(token)?;
+        let known = Arc::new(Known { consent, looked_up_in: AtomicU64::new(0), subject_tag: OnceLock::new() });
         self.part(&digest).keep(digest, known.clone());
         Ok(known)
     }
@@ -169,20 +173,5 @@ fn kid(header: &str) -> Option<[u8; 16]> {
     let header = URL_SAFE_NO_PAD.decode(header).ok()?;
     let text = std::str::from_utf8(&header).ok()?;
     let name = text.strip_prefix(HEADER[0])?.strip_suffix(HEADER[1])?;
-    hex16(name)
-}
-
-/// 16 bytes in lower-case hexadecimal.
-pub fn hex16(text: &str) -> Option<[u8; 16]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let bytes: &[u8; 32] = text.as_bytes().try_into().ok()?;
-    let mut out = [0; 16];
-    for (out, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-        *out = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(out)
+    unhex(name)
 }
