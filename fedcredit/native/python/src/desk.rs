@@ -119,22 +119,24 @@ impl ServingDesk {
         let caller = caller(party, authority)?;
         let (ruling, seconds) = py.detach(|| {
             let consents: Vec<&str> = consents.iter().map(String::as_str).collect();
-            let names: Vec<String> = kinds.iter().map(|(predicate, _)| predicate.clone()).collect();
-            let arguments: Vec<Arguments> = kinds.into_iter().map(|(_, arguments)| Arguments(arguments)).collect();
+            let kinds: Vec<(String, Arguments)> =
+                kinds.into_iter().map(|(predicate, arguments)| (predicate, Arguments(arguments))).collect();
+            let texts: Vec<_> = kinds.iter().map(|(_, arguments)| arguments.texts()).collect();
+            let arguments: Vec<_> =
+                kinds.iter().zip(&texts).map(|((_, arguments), texts)| arguments.borrowed(texts)).collect();
+            let kinds: Vec<Kind<'_>> =
+                kinds.iter().zip(&arguments).map(|((predicate, _), arguments)| Kind { predicate, arguments }).collect();
             let checks: Vec<Check<'_>> = checks
                 .iter()
                 .map(|(subject, kind, consent)| Check { subject, kind: *kind, consent: *consent })
                 .collect();
-            // Kinds are borrowed one inside of the other, since each borrows what the closure before holds.
-            nested(&arguments, &names, Vec::new(), &mut |kinds| {
-                let batch = Batch { purpose, consents: &consents, kinds, checks: &checks };
-                let begun = std::time::Instant::now();
-                let mut ruling = self.desk.rule_batch(&caller, &batch, Now { unix_ms: now_ms });
-                for _ in 1..repeat {
-                    ruling = self.desk.rule_batch(&caller, &batch, Now { unix_ms: now_ms });
-                }
-                (ruling, begun.elapsed().as_secs_f64() / repeat.max(1) as f64)
-            })
+            let batch = Batch { purpose, consents: &consents, kinds: &kinds, checks: &checks };
+            let begun = std::time::Instant::now();
+            let mut ruling = self.desk.rule_batch(&caller, &batch, Now { unix_ms: now_ms });
+            for _ in 1..repeat {
+                ruling = self.desk.rule_batch(&caller, &batch, Now { unix_ms: now_ms });
+            }
+            (ruling, begun.elapsed().as_secs_f64() / repeat.max(1) as f64)
         });
         let records = PyBytes::new(py, &ruling.records);
         Ok((ruling.outcomes.into_pyarray(py), ruling.recorded_on.into_pyarray(py), records, seconds))
@@ -190,23 +192,6 @@ impl ServingDesk {
         });
         Ok(found.into_iter().map(|(outcome, reason)| (outcome.as_str(), reason.as_str())).collect())
     }
-}
-
-fn nested<'a, R>(
-    arguments: &'a [Arguments],
-    names: &'a [String],
-    kinds: Vec<Kind<'_>>,
-    then: &mut dyn FnMut(&[Kind<'_>]) -> R,
-) -> R {
-    let place = kinds.len();
-    if place == arguments.len() {
-        return then(&kinds);
-    }
-    arguments[place].with(|given| {
-        let mut longer: Vec<Kind<'_>> = kinds.clone();
-        longer.push(Kind { predicate: &names[place], arguments: given });
-        nested(arguments, names, longer, then)
-    })
 }
 
 /// Reads consent tokens as the data plane does.

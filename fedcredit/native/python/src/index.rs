@@ -42,8 +42,12 @@ pub fn troubled(trouble: Trouble) -> PyErr {
 }
 
 pub fn several(troubles: Vec<Trouble>) -> PyErr {
-    let said: Vec<_> = troubles.into_iter().map(|trouble| (trouble.code, trouble.place, trouble.what)).collect();
-    BadServing::new_err((said,))
+    BadServing::new_err((said(troubles),))
+}
+
+/// Troubles as Python takes them: a code, the place, and what is wrong there.
+pub fn said(troubles: Vec<Trouble>) -> Vec<(&'static str, String, String)> {
+    troubles.into_iter().map(|trouble| (trouble.code, trouble.place, trouble.what)).collect()
 }
 
 /// The normal form in which texts are matched.
@@ -234,28 +238,28 @@ pub struct Arguments(pub Vec<(String, GivenValue)>);
 impl Arguments {
     /// Gives the arguments to `then`.
     pub fn with<R>(&self, then: impl FnOnce(&[Argument<'_>]) -> R) -> R {
-        let texts: Vec<Vec<&str>> = self
-            .0
+        then(&self.borrowed(&self.texts()))
+    }
+
+    /// The lists of texts, an argument each, that `borrowed` borrows.
+    pub fn texts(&self) -> Vec<Vec<&str>> {
+        self.0
             .iter()
             .map(|(_, value)| match value {
                 GivenValue::Texts(texts) => texts.iter().map(String::as_str).collect(),
                 _ => Vec::new(),
             })
-            .collect();
-        let arguments: Vec<Argument<'_>> = self
-            .0
-            .iter()
-            .zip(&texts)
-            .map(|((name, value), texts)| Argument {
-                name,
-                value: match value {
-                    GivenValue::Number(number) => ArgumentValue::Number(*number),
-                    GivenValue::Text(text) => ArgumentValue::Text(text),
-                    GivenValue::Texts(_) => ArgumentValue::Texts(texts),
-                },
-            })
-            .collect();
-        then(&arguments)
+            .collect()
+    }
+
+    /// The arguments as the desk takes them. `texts` are those of the same name.
+    pub fn borrowed<'a>(&'a self, texts: &'a [Vec<&'a str>]) -> Vec<Argument<'a>> {
+        let value = |given: &'a GivenValue, texts: &'a [&'a str]| match given {
+            GivenValue::Number(number) => ArgumentValue::Number(*number),
+            GivenValue::Text(text) => ArgumentValue::Text(text),
+            GivenValue::Texts(_) => ArgumentValue::Texts(texts),
+        };
+        self.0.iter().zip(texts).map(|((name, given), texts)| Argument { name, value: value(given, texts) }).collect()
     }
 }
 

@@ -11,6 +11,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyString};
 
+use crate::index::said;
+
 pyo3::create_exception!(
     _native,
     ServeFailed,
@@ -31,8 +33,7 @@ fn verify_reads(data: &[u8], batch: bool) -> bool {
 }
 
 fn failed(troubles: Vec<Trouble>) -> PyErr {
-    let said: Vec<_> = troubles.into_iter().map(|trouble| (trouble.code, trouble.place, trouble.what)).collect();
-    ServeFailed::new_err((said,))
+    ServeFailed::new_err((said(troubles),))
 }
 
 fn secret(name: &str, bytes: &[u8]) -> PyResult<[u8; 32]> {
