@@ -3,6 +3,8 @@
 //! The order of the checks is that of the module in Python, so that every node that refuses writes down the same
 //! reason; `tests/vectors/consent` holds the two together.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -30,23 +32,30 @@ pub enum By {
 /// All that a token says, as far as a decision needs it. It holds together; whether it holds now is another question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
-    pub issuer: Box<str>,
+    pub scope: Arc<Scope>,
     pub subject: Box<str>,
-    pub providers: Box<[Box<str>]>,
     /// SHA-256 of the `jti`, its first 16 bytes.
     pub id: [u8; 16],
     pub issued_at: i64,
     pub not_before: i64,
     pub expires: i64,
+    pub by: By,
+    pub max_uses: u32,
+}
+
+/// What consents of many subjects have in common. Held once for them: thousands are compared with what is asked, and
+/// each would be a way to memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    pub issuer: Box<str>,
+    pub providers: Box<[Box<str>]>,
     /// SHA-256 of the DER of the requester's authority certificate.
     pub authority: [u8; 32],
-    pub by: By,
     pub requester: Box<str>,
     pub purpose: Box<str>,
     pub region: Box<str>,
     pub items: Box<[Box<str>]>,
     pub predicates: Box<[Box<str>]>,
-    pub max_uses: u32,
 }
 
 /// The name of a party.
@@ -110,16 +119,17 @@ impl Consent {
 
     /// Whether it is for this caller, here, about this subject, for this purpose.
     pub fn fits(&self, place: &Place<'_>) -> Result<(), Reason> {
-        if self.providers.binary_search_by(|known| (**known).cmp(place.provider)).is_err() {
+        let scope = &*self.scope;
+        if scope.providers.binary_search_by(|known| (**known).cmp(place.provider)).is_err() {
             return Err(Reason::ConsentAudience);
         }
-        if self.authority != *place.authority {
+        if scope.authority != *place.authority {
             return Err(Reason::ConsentBinding);
         }
         for (asked, given, reason) in [
-            (place.requester, &self.requester, Reason::ConsentRequester),
-            (place.region, &self.region, Reason::ConsentRegion),
-            (place.purpose, &self.purpose, Reason::ConsentPurpose),
+            (place.requester, &scope.requester, Reason::ConsentRequester),
+            (place.region, &scope.region, Reason::ConsentRegion),
+            (place.purpose, &scope.purpose, Reason::ConsentPurpose),
         ] {
             if *asked != **given {
                 return Err(reason);
@@ -139,8 +149,8 @@ impl Consent {
             _ => {}
         }
         let has = |names: &[Box<str>], name: &str| names.binary_search_by(|known| (**known).cmp(name)).is_ok();
-        let by_items = || !matter.items.is_empty() && matter.items.iter().all(|item| has(&self.items, item));
-        if has(&self.predicates, matter.predicate) || by_items() { Ok(()) } else { Err(Reason::ConsentScope) }
+        let by_items = || !matter.items.is_empty() && matter.items.iter().all(|item| has(&self.scope.items, item));
+        if has(&self.scope.predicates, matter.predicate) || by_items() { Ok(()) } else { Err(Reason::ConsentScope) }
     }
 }
 
@@ -206,21 +216,24 @@ fn claims(value: &Json<'_>) -> Option<Consent> {
     if items.is_empty() && predicates.is_empty() {
         return None;
     }
-    Some(Consent {
+    let scope = Scope {
         issuer: text(iss, is_party)?,
-        subject: subject.into(),
         providers: names(aud, is_party, 1, MAX_PROVIDERS)?,
-        id: id_of(jti.text()?),
-        issued_at: time(iat)?,
-        not_before: time(nbf)?,
-        expires: time(exp)?,
         authority: bytes_of(confirmation)?,
-        by,
         requester: text(requester, is_party)?,
         purpose: text(purpose, is_name)?,
         region: text(region, is_name)?,
         items,
         predicates,
+    };
+    Some(Consent {
+        scope: Arc::new(scope),
+        subject: subject.into(),
+        id: id_of(jti.text()?),
+        issued_at: time(iat)?,
+        not_before: time(nbf)?,
+        expires: time(exp)?,
+        by,
         max_uses: max_uses.number().filter(|uses| (1..=MAX_USES).contains(uses))? as u32,
     })
 }

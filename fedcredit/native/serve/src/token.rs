@@ -3,7 +3,7 @@
 //! A header is not interpreted: all of it but the name of the key is known beforehand. Then come the issuer's key, the
 //! signature (`verify_strict`), and only then the claims. Source: RFC 7515, 7519, 8037, 8725.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
-use crate::consent::{By, Consent, decode};
+use crate::consent::{By, Consent, Scope, decode};
 use crate::hexadecimal::unhex;
 use crate::ruling::Reason;
 use crate::subjects::{is_person_number, is_sole_proprietor};
@@ -25,6 +25,8 @@ const HEADER: [&str; 2] = ["{\"alg\":\"EdDSA\",\"kid\":\"", "\",\"typ\":\"fedcre
 /// Tokens that are known at most, in two generations of which the older is dropped; and parts, each with its lock.
 const MAX_KNOWN: usize = 1 << 17;
 const PARTS: usize = 64;
+/// What consents have in common is looked for among so many of late.
+const MAX_SCOPES: usize = 64;
 
 /// A key that consents may be signed with.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,10 +46,10 @@ pub enum Speaker {
 impl Issuer {
     fn believes(&self, consent: &Consent) -> bool {
         match &self.speaker {
-            Speaker::Authority(party) => consent.issuer == *party,
+            Speaker::Authority(party) => consent.scope.issuer == *party,
             Speaker::Enterprise(subject) => {
                 let is_personal = is_sole_proprietor(subject) || is_person_number(subject);
-                *consent.issuer == *BY_ENTERPRISE
+                *consent.scope.issuer == *BY_ENTERPRISE
                     && consent.subject == *subject
                     && (is_personal || consent.by == By::Enterprise)
             }
@@ -94,13 +96,14 @@ struct Generations {
 #[derive(Debug)]
 pub struct Tokens {
     issuers: HashMap<[u8; 16], Issuer>,
+    scopes: Mutex<VecDeque<Arc<Scope>>>,
     parts: Vec<Mutex<Generations>>,
 }
 
 impl Tokens {
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Self {
         let issuers = issuers.into_iter().map(|issuer| (kid_of(issuer.key.as_bytes()), issuer)).collect();
-        Self { issuers, parts: (0..PARTS).map(|_| Mutex::default()).collect() }
+        Self { issuers, scopes: Mutex::default(), parts: (0..PARTS).map(|_| Mutex::default()).collect() }
     }
 
     /// Whether the same issuers are believed, so that what was read stays read.
@@ -123,10 +126,22 @@ impl Tokens {
         if let Some(known) = self.part(&digest).find(&digest) {
             return Ok(known);
         }
-        let consent = self.read_anew(token)?;
+        let mut consent = self.read_anew(token)?;
+        consent.scope = self.shared(consent.scope);
         let known = Arc::new(Known { consent, looked_up_in: AtomicU64::new(0), subject_tag: OnceLock::new() });
         self.part(&digest).keep(digest, known.clone());
         Ok(known)
+    }
+
+    /// The same scope as a consent of late has it, if one does.
+    fn shared(&self, scope: Arc<Scope>) -> Arc<Scope> {
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = scopes.iter().find(|known| **known == scope) {
+            return known.clone();
+        }
+        scopes.truncate(MAX_SCOPES - 1);
+        scopes.push_front(scope.clone());
+        scope
     }
 
     fn part(&self, digest: &Digest32) -> MutexGuard<'_, Generations> {
