@@ -3,9 +3,10 @@
 Mutual TLS, consent checked, decision and entry durable, answer signed: the servers are processes of their own, measured
 from outside; so is the generator (`kernels.load`), and every thousandth answer is checked to the provider's key.
 
-`unary`: as many questions as the server answers, with a fixed number under way at once. `half`: at half of that, calls
-arriving at random (Poisson); latencies count from when a call was due. `batch`: checks in batches. `overload`: three
-times the maximum arrives. `soak`: half the maximum for minutes, with what the server holds before and after.
+`unary`: as many questions as the server answers, with a fixed number under way at once, so that none is turned away.
+`half`: at half of that, calls arriving at random (Poisson); latencies count from when a call was due. `batch`: checks
+in batches. `overload`: three times the maximum arrives. `soak`: half the maximum for minutes, with what the server
+holds before and after.
 Settings: subjects (with a consent), connections, seconds (of each run), under_way (per connection; 0: the best of
 some), checks (a batch), soak (minutes; 0: none), logs (the folder that the logs are in: its disk bounds latencies).
 `rate` is per second of the server's processor time, `per_second` of the clock; p50, p99, p999 are milliseconds.
@@ -72,6 +73,11 @@ class Run:
     def answered(self) -> int:
         """Calls that were answered well."""
         return int(self.found["ended"].get(_OK, 0))
+
+    @property
+    def shed(self) -> int:
+        """Calls that were turned away."""
+        return int(self.found["ended"].get(_SHED, 0))
 
     @property
     def calls(self) -> int:
@@ -174,13 +180,17 @@ def _warm(plan: Plan, server: Process, own: dict[str, Any], requests: int) -> No
 
 
 def _maximum(plan: Plan, server: Process, own: dict[str, Any]) -> tuple[Run, int]:
-    """The median of the runs with as many under way as answered most in one of each kind."""
+    """The median of the runs with as many under way as answered most in one of each kind, and turned nobody away."""
 
-    def once(under_way: int) -> Run:
-        return _load(plan, server, own | {"under_way": under_way})
+    def once(under_way: int, *, sheds: bool = False) -> Run:
+        return _load(plan, server, own | {"under_way": under_way}, sheds=sheds)
 
-    depths = (plan.under_way,) if plan.under_way else _UNDER_WAY
-    tried = {under_way: once(under_way) for under_way in depths}
+    if plan.under_way:
+        return _median([once(plan.under_way) for _ in range(plan.repeat)]), plan.under_way
+    every = {under_way: once(under_way, sheds=True) for under_way in _UNDER_WAY}
+    tried = {under_way: run for under_way, run in every.items() if not run.shed}
+    if not tried:
+        raise BenchFailed(Problem("BENCH_FAILED", "bench verify", "calls were turned away however few were under way"))
     best = max(tried, key=lambda under_way: tried[under_way].per_second)
     return _median([tried[best], *(once(best) for _ in range(plan.repeat - 1))]), best
 
@@ -211,7 +221,7 @@ def _overload(plan: Plan, server: Process, best: Run, half: Run) -> dict[str, An
         "case": {"case": "overload", "offered": round(offered)},
         **run.figures(),
         "sent_per_second": round(run.calls / run.found["seconds"]),
-        "shed": round(run.found["ended"].get(_SHED, 0) / max(run.calls, 1), 4),
+        "shed": round(run.shed / max(run.calls, 1), 4),
         "shed_p99": run.found["latencies"].get(_SHED, {}).get("p99"),
         "unsent": round(run.found["unsent"] / max(due, 1), 4),
         "lost": run.found["lost"],

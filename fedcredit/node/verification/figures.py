@@ -24,6 +24,7 @@ _COUNTERS = {
 _GAUGES = {
     "open_connections": "Connections now",
     "in_flight": "Questions under way now",
+    "room": "Questions that may be under way now",
 }
 _LABELLED = {
     "outcomes": ("outcome", "Single questions, by what came of them"),

@@ -1,17 +1,17 @@
 //! The methods of `VerificationService` and of gRPC's health service.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use crate::answers::{Decided, decide, decide_batch, reply};
-use crate::committer::Recording;
+use crate::committer::{Home, Recording};
 use crate::grpc::{self, INTERNAL, Messages, REFUSED, Status, UNKNOWN_SERVICE, deadline, is_plain, prefix};
 use crate::metrics::TurnedAway;
 use crate::question::Caller;
@@ -70,7 +70,10 @@ pub struct Call {
     pub caller: Arc<Caller>,
     pub slot: Slot,
     pub respond: SendResponse<Bytes>,
+    /// Since when it may have been there.
     pub came: Instant,
+    /// The thread that it is answered on.
+    pub home: Home,
 }
 
 impl Call {
@@ -78,7 +81,7 @@ impl Call {
     pub async fn run(mut self, request: Request<RecvStream>) {
         let fault = match self.begin(&request) {
             Ok((method, until)) => {
-                let answered = timeout_at(until, self.answer(method, request.into_body())).await;
+                let answered = timeout_at(until.into(), self.answer(method, request.into_body())).await;
                 answered.unwrap_or(Err(Fault::Turned(TurnedAway::Late)))
             }
             Err(why) => Err(Fault::Turned(why)),
@@ -117,10 +120,15 @@ impl Call {
     }
 
     async fn verify(&mut self, body: RecvStream) -> Result<(), Fault> {
+        let begun = Instant::now();
         let message = Messages::of(body, MAX_REQUEST_BYTES).only().await?;
-        let Asked { answer, recording, .. } = ask(&self.service, &self.caller, &message)?;
+        // A caller that takes its time must not make it seem that others wait.
+        let own = begun.elapsed();
+        let Asked { answer, recording, .. } = ask(&self.service, &self.caller, &message, self.home)?;
         let recorded = recording.await.map_err(|_| TurnedAway::Unavailable)?;
-        self.service.metrics.took(self.came.elapsed());
+        let took = self.came.elapsed();
+        self.service.metrics.took(took);
+        self.service.waited(took.saturating_sub(own));
         let answer = answer.ok_or(Fault::Ended(REFUSED))?;
         self.send(reply(&answer, &recorded)).await
     }
@@ -128,12 +136,12 @@ impl Call {
     async fn batch(&mut self, body: RecvStream) -> Result<(), Fault> {
         let _slot: BatchSlot = self.service.admit_batch().ok_or(TurnedAway::Overload)?;
         let message = Messages::of(body, MAX_BATCH_BYTES).only().await?;
-        let (service, caller) = (self.service.clone(), self.caller.clone());
+        let (service, caller, home) = (self.service.clone(), self.caller.clone(), self.home);
         // Milliseconds of work are nothing for a thread that talks. Ruling and handing in are one step, so that a deadline
         // cannot come between them.
         let asked = tokio::task::spawn_blocking(move || {
             let decided = decide_batch(&service.desk, &caller, &message, service.now(), &service.metrics)?;
-            Ok::<_, TurnedAway>((decided.answer, service.record(decided.draft)?))
+            Ok::<_, TurnedAway>((decided.answer, service.record(decided.draft, home)?))
         });
         let (answers, recording) = asked.await.map_err(|_| Fault::Ended(INTERNAL))??;
         let recorded = recording.await.map_err(|_| TurnedAway::Unavailable)?;
@@ -143,13 +151,13 @@ impl Call {
 
     async fn stream(&mut self, body: RecvStream) -> Result<(), Fault> {
         let (ahead, mut behind) = mpsc::channel::<Result<Asked, Fault>>(AHEAD);
-        let (service, caller) = (&self.service, &self.caller);
+        let (service, caller, home) = (&self.service, &self.caller, self.home);
         let reader = async move {
             let mut messages = Messages::of(body, MAX_REQUEST_BYTES);
             // Room first: what was decided must not be forgotten.
             while let Ok(room) = ahead.reserve().await {
                 let asked = match timeout(LONGEST_SILENCE, messages.next()).await {
-                    Ok(Ok(Some(message))) => ask(service, caller, &message),
+                    Ok(Ok(Some(message))) => ask(service, caller, &message, home),
                     Ok(Ok(None)) => return,
                     Ok(Err(why)) => Err(why.into()),
                     Err(_) => Err(TurnedAway::Late.into()),
@@ -223,9 +231,9 @@ struct Asked {
 }
 
 /// Rules on a question and hands in its entry, in one step.
-fn ask(service: &Service, caller: &Caller, message: &[u8]) -> Result<Asked, Fault> {
+fn ask(service: &Service, caller: &Caller, message: &[u8], home: Home) -> Result<Asked, Fault> {
     let came = Instant::now();
     let decided = decide(&service.desk, caller, message, service.now(), &service.metrics)?;
     let Decided { draft, answer } = decided.ok_or(Fault::Ended(INTERNAL))?;
-    Ok(Asked { answer, recording: service.record(draft)?, came })
+    Ok(Asked { answer, recording: service.record(draft, home)?, came })
 }

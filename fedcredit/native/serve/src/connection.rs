@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
-use h2::{Ping, PingPong};
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::arrival::{Arrivals, Woke};
 use crate::calls::Call;
+use crate::gather::{Cork, Gather};
 use crate::grpc;
 use crate::identity::Believed;
 use crate::metrics::TurnedAway;
@@ -33,8 +37,12 @@ const MAX_SEND_BUFFER: usize = 256 << 10;
 const MAX_RESETS: usize = 64;
 /// Calls without a place that are ended together.
 const TURNED_AT_ONCE: usize = 32;
+/// Calls that are taken before what there is to say is sent.
+const TAKEN_AT_ONCE: usize = 64;
+/// What is read from a socket at once; TLS by itself reads four KiB.
+const READ_BYTES: usize = 32 << 10;
 
-type Link = Connection<TlsStream<TcpStream>, Bytes>;
+type Link = Connection<Gather<TlsStream<BufReader<TcpStream>>>, Bytes>;
 
 /// Who is at the other end, checked again when trust changes.
 struct Peer {
@@ -45,18 +53,31 @@ struct Peer {
     changes: u64,
 }
 
+/// The thread that a connection is served on.
+#[derive(Debug, Clone)]
+pub struct Thread {
+    pub number: usize,
+    pub woke: Woke,
+}
+
 /// Serves a connection to its end.
-pub async fn serve(stream: TcpStream, service: Arc<Service>) {
+pub async fn serve(stream: TcpStream, service: Arc<Service>, thread: Thread) {
     let _ = stream.set_nodelay(true);
-    match timeout(HANDSHAKE, open(stream, &service)).await.ok().flatten() {
-        Some((link, peer)) => run(link, peer, service).await,
+    let cork = Cork::default();
+    match timeout(HANDSHAKE, open(stream, &service, cork.clone())).await.ok().flatten() {
+        Some((link, peer)) => {
+            let arrivals = Arrivals::new(thread.woke, Instant::now());
+            let talk = Talk { link, cork, arrivals, taken: 0 };
+            run(talk, peer, service, thread.number).await;
+        }
         None => drop(service.metrics.failed_handshakes.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
     }
 }
 
-async fn open(stream: TcpStream, service: &Service) -> Option<(Link, Peer)> {
+async fn open(stream: TcpStream, service: &Service, cork: Cork) -> Option<(Link, Peer)> {
     let changes = service.doors.changes();
-    let stream = TlsAcceptor::from(service.doors.shown()).accept(stream).await.ok()?;
+    let stream =
+        TlsAcceptor::from(service.doors.shown()).accept(BufReader::with_capacity(READ_BYTES, stream)).await.ok()?;
     let session = stream.get_ref().1;
     if session.alpn_protocol() != Some(b"h2") {
         return None;
@@ -74,15 +95,52 @@ async fn open(stream: TcpStream, service: &Service) -> Option<(Link, Peer)> {
         .max_concurrent_reset_streams(MAX_RESETS)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(Some(MAX_RESETS))
-        .handshake(stream)
+        .handshake(Gather::new(stream, cork))
         .await
         .ok()?;
     Some((link, Peer { leaf, believed, caller, share, changes }))
 }
 
-async fn run(mut link: Link, mut peer: Peer, service: Arc<Service>) {
+/// What has been asked for, and how it is answered.
+type Come = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// A connection, on which what there is to say goes out together when nothing more has come.
+struct Talk {
+    link: Link,
+    cork: Cork,
+    arrivals: Arrivals,
+    /// Calls since something was said.
+    taken: usize,
+}
+
+impl Talk {
+    /// The next call, and since when it may have been there; None: it is over.
+    async fn next(&mut self) -> Option<(Come, Instant)> {
+        let come = std::future::poll_fn(|context| {
+            let holds = self.taken < TAKEN_AT_ONCE;
+            self.cork.set(holds);
+            let mut come = self.link.poll_accept(context);
+            if holds && come.is_pending() {
+                self.cork.set(false);
+                come = self.link.poll_accept(context);
+            }
+            if come.is_pending() {
+                self.arrivals.read_all(Instant::now());
+            }
+            if !holds || come.is_pending() {
+                self.taken = 0;
+            }
+            come
+        });
+        let come = come.await?.ok()?;
+        self.taken += 1;
+        Some((come, self.arrivals.since()))
+    }
+}
+
+async fn run(mut talk: Talk, mut peer: Peer, service: Arc<Service>, number: usize) {
     let mut phase = service.phase.subscribe();
-    let mut pulse = link.ping_pong().map(Pulse::new);
+    let mut pulse = talk.link.ping_pong().map(Pulse::new);
     let mut turned = Vec::new();
     let mut ticks = interval(SILENCE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,15 +148,15 @@ async fn run(mut link: Link, mut peer: Peer, service: Arc<Service>) {
     loop {
         tokio::select! {
             biased;
-            accepted = link.accept() => match accepted {
-                Some(Ok((request, respond))) => {
+            come = talk.next() => match come {
+                Some(((request, respond), came)) => {
                     if let Some(pulse) = &mut pulse {
                         pulse.heard = true;
                     }
                     match admit(&service, &mut peer) {
                         Ok(slot) => {
-                            let caller = peer.caller.clone();
-                            let call = Call { service: service.clone(), caller, slot, respond, came: Instant::now() };
+                            let (service, caller) = (service.clone(), peer.caller.clone());
+                            let call = Call { service, caller, slot, respond, came, home: Some(number) };
                             tokio::spawn(call.run(request));
                         }
                         Err(why) => turned.push((respond, why)),
@@ -107,19 +165,19 @@ async fn run(mut link: Link, mut peer: Peer, service: Arc<Service>) {
                         turn_away(&service, &mut turned).await;
                     }
                 }
-                _ => return,
+                None => return,
             },
             // Nothing more has come for now.
             () = std::future::ready(()), if !turned.is_empty() => turn_away(&service, &mut turned).await,
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Serving => {}
-                Phase::Draining => link.graceful_shutdown(),
+                Phase::Draining => talk.link.graceful_shutdown(),
                 Phase::Stopping => return,
             },
             _ = ticks.tick() => {
                 // A peer that is not believed any more is let go, whether it asks or not.
                 if !believe(&service, &mut peer) {
-                    link.graceful_shutdown();
+                    talk.link.graceful_shutdown();
                 }
                 if pulse.as_mut().is_some_and(Pulse::lost) {
                     return;

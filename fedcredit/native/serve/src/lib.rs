@@ -20,8 +20,8 @@
 //! [`committer`], the one thread that writes. [`facts`]: what of
 //! a ruling is recorded.
 //!
-//! What talks: [`wire`] and [`wire_write`], [`identity`] and [`tls`], [`grpc`], [`answers`], [`calls`], [`connection`], and
-//! [`server`] over all. [`metrics`] counts.
+//! What talks: [`wire`] and [`wire_write`], [`identity`] and [`tls`], [`grpc`], [`answers`], [`calls`], [`connection`]
+//! over [`gather`], and [`server`] over all. [`arrival`] and [`room`] say who comes in when many do. [`metrics`] counts.
 #![deny(unsafe_code)]
 
 pub mod canonical;
@@ -57,10 +57,12 @@ pub mod token;
 pub mod trouble;
 
 pub mod answers;
+pub mod arrival;
 pub mod calls;
 pub mod committer;
 pub mod connection;
 pub mod facts;
+pub mod gather;
 pub mod grpc;
 pub mod identity;
 pub mod log_entry;
@@ -71,6 +73,7 @@ pub mod log_head;
 pub mod log_scan;
 pub mod log_tree;
 pub mod metrics;
+pub mod room;
 pub mod server;
 pub mod service;
 pub mod settings;

@@ -84,6 +84,7 @@ struct Stats<'a> {
     open_connections: u64,
     failed_handshakes: u64,
     in_flight: u64,
+    room: u64,
     commits: u64,
     entries: u64,
     serving: bool,
@@ -148,7 +149,7 @@ impl Metrics {
     }
 
     /// Everything as JSON.
-    pub fn json(&self, in_flight: usize, serving: bool) -> String {
+    pub fn json(&self, [in_flight, room]: [usize; 2], serving: bool) -> String {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         let outcomes = |counts: &[AtomicU64; 5]| {
             Outcome::ALL.iter().map(|outcome| (outcome.as_str(), read(&counts[*outcome as usize]))).collect()
@@ -171,6 +172,7 @@ impl Metrics {
             open_connections: read(&self.open_connections),
             failed_handshakes: read(&self.failed_handshakes),
             in_flight: in_flight as u64,
+            room: room as u64,
             commits: read(&self.commits),
             entries: read(&self.entries),
             serving,

@@ -12,13 +12,15 @@ use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::committer::Recorder;
-use crate::connection::serve;
+use crate::arrival::Woke;
+use crate::committer::{Letter, Recorder};
+use crate::connection::{Thread, serve};
 use crate::desk::{Desk, Snapshot, Trouble};
 use crate::facts::replay;
 use crate::log_entry::{Fact, begin};
 use crate::log_file::{Draft, LogError, LogFile};
 use crate::metrics::Metrics;
+use crate::room::{Bounds, SharedRoom};
 use crate::service::{Phase, Service};
 use crate::settings::Settings;
 use crate::tls::Doors;
@@ -71,17 +73,20 @@ impl Server {
         // The queue never is the bound: whoever hands in has been let in before.
         let bound = settings.max_in_flight + settings.max_batches + 64 * settings.max_connections;
         let failed = |error: io::Error| trouble("THREADS", "server", error.to_string());
-        let (recorder, committer) = Recorder::start(log, bound, unix_ms, metrics.clone()).map_err(failed)?;
-        let service = Arc::new(Service::new(desk, doors, metrics.clone(), recorder, unix_ms, &settings));
+        let (homes, mails): (Vec<_>, Vec<_>) = (0..threads(&settings)).map(|_| unbounded_channel()).unzip();
+        let room = Arc::new(SharedRoom::new(room_of(&settings), Instant::now()));
+        let started = Recorder::start(log, bound, unix_ms, metrics.clone(), room.clone(), homes);
+        let (recorder, committer) = started.map_err(failed)?;
+        let service = Arc::new(Service::new(desk, doors, metrics.clone(), room, recorder, unix_ms, &settings));
         let open = Arc::new(Open::default());
         let mut server =
             Self { service: Some(service.clone()), metrics, address, open: open.clone(), threads: vec![committer] };
         let mut ways = Vec::new();
-        for number in 0..threads(&settings) {
+        for (number, mail) in mails.into_iter().enumerate() {
             let (way, come) = unbounded_channel();
             ways.push(way);
-            let worker =
-                Worker { service: service.clone(), open: open.clone(), come, most_batches: settings.max_batches };
+            let (service, open, most_batches) = (service.clone(), open.clone(), settings.max_batches);
+            let worker = Worker { number, service, open, come, mail, most_batches };
             let thread = Builder::new().name(format!("verify-{number}")).spawn(move || worker.run());
             server.threads.push(thread.map_err(failed)?);
         }
@@ -112,7 +117,7 @@ impl Server {
         let line = begin(event, facts);
         let line = line.ok_or_else(|| trouble("AUDIT_ENTRY", event, "no entry of this log".to_owned()))?;
         let ended = || trouble("AUDIT_UNAVAILABLE", event, "the log takes no entries".to_owned());
-        let recording = self.service()?.record(Draft::Line(line)).map_err(|_| ended())?;
+        let recording = self.service()?.record(Draft::Line(line), None).map_err(|_| ended())?;
         let recorded = recording.blocking_recv().map_err(|_| ended())?;
         Ok(recorded.batch.head.clone())
     }
@@ -120,8 +125,10 @@ impl Server {
     /// What it counts, as JSON.
     pub fn stats(&self) -> String {
         let service = self.service.as_ref();
-        self.metrics
-            .json(service.map_or(0, |service| service.in_flight()), service.is_some_and(|service| service.serving()))
+        self.metrics.json(
+            service.map_or([0; 2], |service| [service.in_flight(), service.room()]),
+            service.is_some_and(|service| service.serving()),
+        )
     }
 
     /// Takes no more calls, answers those under way, and waits for that; false if `most` was not enough.
@@ -164,28 +171,43 @@ impl Drop for Server {
 
 /// A thread that talks.
 struct Worker {
+    number: usize,
     service: Arc<Service>,
     open: Arc<Open>,
     come: UnboundedReceiver<std::net::TcpStream>,
+    mail: UnboundedReceiver<Letter>,
     most_batches: usize,
 }
+
+/// After so many steps of its tasks a thread looks whether entries have become durable. By default that is rare: in a
+/// flood of calls answers would lie until all of it was read.
+const STEPS_BETWEEN_LETTERS: u32 = 4;
 
 impl Worker {
     fn run(mut self) {
         let mut runtime = runtime::Builder::new_current_thread();
         // What a batch takes is done beside, by as many threads as batches may be under way.
         runtime.enable_io().enable_time().max_blocking_threads(self.most_batches);
+        let woke = Woke::new(Instant::now());
+        let thread = Thread { number: self.number, woke: woke.clone() };
+        runtime.on_thread_unpark(move || woke.note(Instant::now()));
+        runtime.global_queue_interval(STEPS_BETWEEN_LETTERS);
         let Ok(runtime) = runtime.build() else { return };
         let mut phase = self.service.phase.subscribe();
         runtime.block_on(async {
+            tokio::spawn(async move {
+                while let Some(letter) = self.mail.recv().await {
+                    letter.deliver();
+                }
+            });
             loop {
                 tokio::select! {
                     Some(stream) = self.come.recv() => {
-                        let (service, open) = (self.service.clone(), self.open.clone());
+                        let (service, open, thread) = (self.service.clone(), self.open.clone(), thread.clone());
                         tokio::spawn(async move {
                             let _counted = Counted { open, service: service.clone() };
                             if let Ok(stream) = TcpStream::from_std(stream) {
-                                serve(stream, service).await;
+                                serve(stream, service, thread).await;
                             }
                         });
                     }
@@ -287,6 +309,15 @@ fn threads(settings: &Settings) -> usize {
     match settings.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
+    }
+}
+
+fn room_of(settings: &Settings) -> Bounds {
+    let most = settings.max_in_flight;
+    Bounds {
+        least: settings.min_in_flight.min(most),
+        most,
+        target: Duration::from_millis(settings.target_wait_ms as u64),
     }
 }
 

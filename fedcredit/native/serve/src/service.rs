@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::committer::{Clock, NotTaken, Recorder, Recording};
+use crate::committer::{Clock, Home, NotTaken, Recorder, Recording};
 use crate::desk::Desk;
 use crate::log_file::Draft;
 use crate::metrics::{Metrics, TurnedAway};
 use crate::question::Now;
+use crate::room::SharedRoom;
 use crate::settings::Settings;
 use crate::tls::Doors;
 
@@ -30,15 +32,13 @@ pub struct Service {
     pub doors: Doors,
     pub metrics: Arc<Metrics>,
     pub phase: watch::Sender<Phase>,
+    room: Arc<SharedRoom>,
     recorder: Recorder,
     clock: Clock,
     in_flight: AtomicUsize,
     batches: AtomicUsize,
     shares: Mutex<HashMap<Arc<str>, Arc<AtomicUsize>>>,
-    most: usize,
     most_batches: usize,
-    /// The most of one caller.
-    share: usize,
 }
 
 impl Service {
@@ -46,6 +46,7 @@ impl Service {
         desk: Desk,
         doors: Doors,
         metrics: Arc<Metrics>,
+        room: Arc<SharedRoom>,
         recorder: Recorder,
         clock: Clock,
         settings: &Settings,
@@ -55,14 +56,13 @@ impl Service {
             doors,
             metrics,
             phase: watch::Sender::new(Phase::Serving),
+            room,
             recorder,
             clock,
             in_flight: AtomicUsize::new(0),
             batches: AtomicUsize::new(0),
             shares: Mutex::default(),
-            most: settings.max_in_flight,
             most_batches: settings.max_batches,
-            share: settings.max_in_flight.div_ceil(4) * 3,
         }
     }
 
@@ -79,9 +79,9 @@ impl Service {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Hands in what shall be an entry.
-    pub fn record(&self, draft: Draft) -> Result<Recording, TurnedAway> {
-        self.recorder.record(draft).map_err(|not| match not {
+    /// Hands in what shall be an entry; it is waited for on the thread `home`.
+    pub fn record(&self, draft: Draft, home: Home) -> Result<Recording, TurnedAway> {
+        self.recorder.record(draft, home).map_err(|not| match not {
             NotTaken::Full => TurnedAway::Overload,
             NotTaken::Ended => TurnedAway::Unavailable,
         })
@@ -100,8 +100,23 @@ impl Service {
         let slot = Slot { service: self.clone(), share: share.clone() };
         let all = self.in_flight.fetch_add(1, Ordering::Relaxed);
         let own = share.fetch_add(1, Ordering::Relaxed);
+        let most = self.room();
+        if all < most && own < share_of(most) {
+            return Some(slot);
+        }
         // Dropping the place gives back what was counted.
-        (all < self.most && own < self.share).then_some(slot)
+        self.room.turned_away(Instant::now());
+        None
+    }
+
+    /// How many questions may be under way.
+    pub fn room(&self) -> usize {
+        self.room.now()
+    }
+
+    /// A question leaves now, answered or refused, after a wait that was none of its caller's making.
+    pub fn waited(&self, wait: Duration) {
+        self.room.answered(Instant::now(), wait, self.in_flight());
     }
 
     /// A place for one more batch.
@@ -109,6 +124,11 @@ impl Service {
         let slot = BatchSlot(self.clone());
         (self.batches.fetch_add(1, Ordering::Relaxed) < self.most_batches).then_some(slot)
     }
+}
+
+/// The most of one caller.
+fn share_of(most: usize) -> usize {
+    most.div_ceil(4) * 3
 }
 
 /// A question under way.

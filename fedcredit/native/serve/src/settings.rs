@@ -26,6 +26,12 @@ pub struct Settings {
     /// Questions under way, over all callers; one that comes when there are so many is turned away at once.
     #[serde(default = "default_in_flight")]
     pub max_in_flight: usize,
+    /// When questions wait longer than the target, fewer may be under way, but never fewer than these.
+    #[serde(default = "default_least_in_flight")]
+    pub min_in_flight: usize,
+    /// What a question may wait on average, beyond what the log takes.
+    #[serde(default = "default_target_wait")]
+    pub target_wait_ms: usize,
     /// Batches under way, each of which takes up to 8 MiB for its request.
     #[serde(default = "default_batches")]
     pub max_batches: usize,
@@ -47,6 +53,14 @@ fn default_in_flight() -> usize {
     1024
 }
 
+fn default_least_in_flight() -> usize {
+    352
+}
+
+fn default_target_wait() -> usize {
+    8
+}
+
 fn default_batches() -> usize {
     8
 }
@@ -62,6 +76,8 @@ impl Settings {
             ("threads", settings.threads, 0, 256),
             ("max_connections", settings.max_connections, 1, 65_536),
             ("max_in_flight", settings.max_in_flight, 1, 65_536),
+            ("min_in_flight", settings.min_in_flight, 1, 65_536),
+            ("target_wait_ms", settings.target_wait_ms, 1, 10_000),
             ("max_batches", settings.max_batches, 1, 256),
         ];
         for (name, value, low, high) in bounds {
