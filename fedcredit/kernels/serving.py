@@ -27,9 +27,9 @@ class ServerSettings:
     """Where the server listens (port 0: a free one), the folder of its log, and how much may be under way at once.
 
     `threads` talk (0: one a core). Above `in_flight` questions, or three quarters of that for one caller, a question is
-    turned away at once (RESOURCE_EXHAUSTED). While they wait longer than `target_wait_ms` on average, beyond what the log
-    takes, fewer may be under way, but never fewer than `least_in_flight`. `known` is a head of the log that was kept
-    elsewhere: its size and root.
+    turned away at once (RESOURCE_EXHAUSTED). While they wait longer than `target_wait_ms` on average, beyond what the
+    log takes, fewer may be under way, but never fewer than `least_in_flight`. `known` is a head of the log that was
+    kept elsewhere: its size and root.
     """
 
     listen: str
@@ -145,8 +145,9 @@ class Server:
 
         `outcomes` of single questions and `batched` of checks in batches (lists of name and count), `reasons`,
         `turned_away`, `latency` (a histogram: `latency_edges_us` are upper edges, and one more), `latency_sum_us`,
-        `calls`, `batches`, `connections`, `open_connections`, `failed_handshakes`, `in_flight`, `room` (how
-        many may be under way now), `commits`, `entries`, `serving`, and `log` (`size`, `root`, `ended`: why it takes no more entries, or empty). Units: microseconds.
+        `calls`, `batches`, `connections`, `open_connections`, `failed_handshakes`, `in_flight`, `room` (how many may be
+        under way now), `commits`, `entries`, `serving`, and `log` (`size`, `root`, `ended`: why it takes no more
+        entries, or empty). Units: microseconds.
         """
         found: dict[str, Any] = json.loads(self._server.stats())
         return found
