@@ -36,11 +36,6 @@ class Leaves:
         return cls(log.leaves(lines))
 
     @classmethod
-    def of_few(cls, hashes: Iterable[bytes]) -> Leaves:
-        """Those that are there already, one by one."""
-        return cls(_rows(hashes))
-
-    @classmethod
     def joined(cls, parts: Sequence[Leaves]) -> Leaves:
         """One after the other."""
         return cls(np.concatenate([np.empty((0, HASH_BYTES), np.uint8), *(part.rows for part in parts)]))

@@ -23,7 +23,6 @@ from fedcredit.wire.control import (
     JobSubmitted,
     ListJobs,
     ShowJob,
-    ShutdownRequest,
     SubmitJob,
     WatchJob,
 )
@@ -105,10 +104,6 @@ class Operator:
         """Report to the platform how data were used, or how loans stand. Again: no effect."""
         method = "SendReport" if isinstance(report, UsageReport) else "SendOutcomes"
         await self._usage.call(method, report, Accepted, timeout_s=CALL_TIMEOUT_S)
-
-    async def stop_platform(self) -> None:
-        """Stop the platform's process."""
-        await self._client.call("Stop", ShutdownRequest(), Accepted, timeout_s=CALL_TIMEOUT_S, attempts=1)
 
     async def close(self) -> None:
         """Hang up."""
