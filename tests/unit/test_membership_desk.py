@@ -30,6 +30,7 @@ from fedcredit.ids import PartyId
 from fedcredit.kernels import filter as compact
 from fedcredit.node.consent.identity import Identity
 from fedcredit.node.filters.lent import LentFilter
+from fedcredit.node.filters.mapped import alone_in
 from fedcredit.node.membership.desk import KEY_GRACE, MembershipDesk
 from fedcredit.node.membership.folder import private_folder
 from fedcredit.node.membership.grounds import Grounds
@@ -377,6 +378,29 @@ def test_only_a_few_calls_of_one_requester_at_a_time(desks: Desks) -> None:
             held.enter_context(desks.desk._one_of_few(BANK))
         with pytest.raises(RefusedError, match="QUOTA"):
             desks.filter()
+    assert desks.filter()
+
+
+def test_a_requester_that_hangs_up_leaves_nothing_held(desks: Desks) -> None:
+    folder = private_folder(desks.folder) / "filters" / "lent" / BANK / ITEM
+
+    async def hung_up() -> None:
+        wanted = FilterWanted(QUESTION, PURPOSE, bytes(16), 0, bytes(32))
+        with alone_in(folder):
+            call = asyncio.ensure_future(anext(aiter(desks.desk._filter(BANK, wanted))))
+            while not desks.desk._calls[BANK]:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            # Its thread waits for the folder now, and the role cannot be closed under it.
+            call.cancel()
+            await asyncio.sleep(0)
+            assert not call.done()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(hung_up())
+    assert desks.desk._calls[BANK] == 0
+    with alone_in(folder):
+        pass
     assert desks.filter()
 
 

@@ -27,7 +27,7 @@ from fedcredit.governance.verification.permits import PERMIT_S, Permit, PermitRe
 from fedcredit.ids import PartyId
 from fedcredit.kernels import filter as compact
 from fedcredit.node.filters.lent import LentFilter
-from fedcredit.node.membership.driving import answered, next_sent
+from fedcredit.node.membership.driving import answered, next_sent, to_its_end
 from fedcredit.node.membership.folder import private_folder
 from fedcredit.node.membership.grounds import Ground, Grounds
 from fedcredit.node.recorder import Recorder
@@ -103,7 +103,7 @@ class MembershipDesk:
         held = FilterHeld(request.key, request.version, request.digest)
         with self._one_of_few(caller), contextlib.closing(self._lend(caller, ground, held)) as steps:
             # Each step in a thread: it may evaluate some ten thousand subjects, or read a piece of a file.
-            while (message := await asyncio.to_thread(next_sent, steps)) is not None:
+            while (message := await to_its_end(next_sent, steps)) is not None:
                 yield FilterPart.of(message)
 
     async def _evaluate(self, caller: PartyId, request: EvaluateMembers) -> Message:

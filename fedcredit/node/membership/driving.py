@@ -27,8 +27,9 @@ from fedcredit.wire.membership import (
 )
 from fedcredit.wire.message import Message, MessageInvalid
 
-__all__ = ["Caller", "answered", "next_sent"]
+__all__ = ["Caller", "answered", "next_sent", "to_its_end"]
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 60.0
@@ -63,6 +64,16 @@ def next_sent(steps: Steps[Any]) -> Message | None:
     return effect.message
 
 
+async def to_its_end(work: Callable[..., R], *arguments: Any) -> R:
+    """What `work` gives in a thread. Who is cancelled meanwhile waits for it: a role cannot be closed while it runs."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
+
+
 @dataclass(slots=True)
 class Caller:
     """Drives a bank's role. `predicate` and `purpose` are those of its question, which each call names."""
@@ -81,7 +92,7 @@ class Caller:
         value: Message | None = None
         try:
             while True:
-                ended, effect = await asyncio.to_thread(_step, steps, value)
+                ended, effect = await to_its_end(_step, steps, value)
                 value = None
                 if ended:
                     result: T = effect
