@@ -55,7 +55,7 @@ demo: setup ## a whole consortium on this machine, in a minute; report in runs/d
 
 test: test-fast test-slow ## the whole suite, as CI runs it
 
-test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, about four minutes
+test-fast: $(VENV)/developer $(EXTENSION) ## the suite without the slow tests, about five minutes
 	mkdir -p $(dir $(REACHED))
 	rm -f $(REACHED)
 	FEDCREDIT_FAILPOINTS_REACHED=$(REACHED) $(BIN)/python -m pytest -q $(FOUR_AT_ONCE) -m "not slow"
@@ -97,7 +97,7 @@ check-protos: $(VENV)/developer
 check-rust: $(VENV)/installed
 	cargo fmt --manifest-path $(NATIVE)/Cargo.toml --all --check
 	cargo clippy --manifest-path $(NATIVE)/Cargo.toml --locked --workspace --release --all-targets -- -D warnings
-	cargo test --manifest-path $(NATIVE)/Cargo.toml --locked --release -p fedcredit-core -p fedcredit-serve
+	cargo test --manifest-path $(NATIVE)/Cargo.toml --locked --release --workspace
 
 fmt: $(VENV)/developer ## format Python and Rust, mend what ruff can mend
 	$(BIN)/ruff format .
@@ -116,14 +116,14 @@ $(BIN)/python: | .ci/toolchain
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 	.ci/toolchain >/dev/null
-	@echo "installing into $(VENV) and building the native kernels; the first time takes a minute or two"
+	@echo "installing into $(VENV) and building the native part; the first time takes two minutes or three"
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 # The developers' environment holds everything of the other one.
 $(VENV)/developer: setup.cfg pyproject.toml | $(BIN)/python
 	.ci/toolchain >/dev/null
-	@echo "installing into $(VENV) with the developers' tools and building the native kernels; the first time takes a minute or two"
+	@echo "installing into $(VENV) with the developers' tools and building the native part; the first time takes two minutes or three"
 	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
 	touch $(VENV)/installed $@
 
