@@ -28,8 +28,8 @@ class ServerSettings:
 
     `threads` talk (0: one a core). Above `in_flight` questions, or three quarters of that for one caller, a question is
     turned away at once (RESOURCE_EXHAUSTED). While they wait longer than `target_wait_ms` on average, beyond what the
-    log takes, fewer may be under way, but never fewer than `least_in_flight`. `known` is a head of the log that was
-    kept elsewhere: its size and root.
+    log takes, fewer may be under way, down to `least_in_flight`, and a quarter of that with one that is late already.
+    `known` is a head of the log that was kept elsewhere: its size and root.
     """
 
     listen: str
