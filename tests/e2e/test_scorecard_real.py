@@ -63,8 +63,8 @@ def in_order(pooled: Pooled) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("text", "how", "floor"),
-    [(SBA, "exact", 0.85), (DEFAULT_CREDIT, "coarse", 0.75)],
-    ids=["sba over three parties", "default_credit"],
+    [(SBA, "exact", 0.85), (DEFAULT_CREDIT, "coarse", 0.75), (DEFAULT_CREDIT, "exact", 0.75)],
+    ids=["sba over three parties", "default_credit", "default_credit, as optbinning has it"],
 )
 def test_the_card_is_the_fit_of_the_table_that_was_told(tmp_path: Path, text: str, how: str, floor: float) -> None:
     """The default, with no word of it in the job, and the table that optbinning has, where a job asks for that."""
