@@ -28,7 +28,7 @@ class ServerSettings:
 
     `threads` talk (0: one a core). Above `in_flight` questions, or three quarters of that for one caller, a question is
     turned away at once (RESOURCE_EXHAUSTED). While they wait longer than `target_wait_ms` on average, beyond what the
-    log takes, fewer may be under way, down to `least_in_flight`, and a quarter of that with one that is late already.
+    log takes, fewer may be under way, down to `least_in_flight`.
     `known` is a head of the log that was kept elsewhere: its size and root.
     """
 
@@ -37,7 +37,7 @@ class ServerSettings:
     threads: int = 0
     connections: int = 256
     in_flight: int = 1024
-    least_in_flight: int = 352
+    least_in_flight: int = 512
     target_wait_ms: int = 8
     batches: int = 8
     known: tuple[int, bytes] | None = None
@@ -51,7 +51,7 @@ class ServerSettings:
             "threads": self.threads,
             "max_connections": self.connections,
             "max_in_flight": self.in_flight,
-            "min_in_flight": self.least_in_flight,
+            "least_in_flight": self.least_in_flight,
             "target_wait_ms": self.target_wait_ms,
             "max_batches": self.batches,
             "known": self.known and {"size": self.known[0], "root": self.known[1].hex()},

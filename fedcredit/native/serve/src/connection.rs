@@ -153,7 +153,7 @@ async fn run(mut talk: Talk, mut peer: Peer, service: Arc<Service>, number: usiz
                     if let Some(pulse) = &mut pulse {
                         pulse.heard = true;
                     }
-                    match admit(&service, &mut peer, came) {
+                    match admit(&service, &mut peer) {
                         Ok(slot) => {
                             let (service, caller) = (service.clone(), peer.caller.clone());
                             let call = Call { service, caller, slot, respond, came, home: Some(number) };
@@ -189,11 +189,11 @@ async fn run(mut talk: Talk, mut peer: Peer, service: Arc<Service>, number: usiz
 }
 
 /// A place for the call, or why there is none; nothing waits for its body.
-fn admit(service: &Arc<Service>, peer: &mut Peer, came: Instant) -> Result<Slot, TurnedAway> {
+fn admit(service: &Arc<Service>, peer: &mut Peer) -> Result<Slot, TurnedAway> {
     if !believe(service, peer) {
         return Err(TurnedAway::Untrusted);
     }
-    service.admit(&peer.share, came).ok_or(TurnedAway::Overload)
+    service.admit(&peer.share).ok_or(TurnedAway::Overload)
 }
 
 /// Ends calls that have no place: several in one write, since in a flood each write of its own would cost more than the

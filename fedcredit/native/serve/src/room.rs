@@ -3,9 +3,6 @@
 //! The wait of a question grows with those before it. What is waited on average in a window of time is held against a
 //! target: if it is longer, fewer may be under way from then on, in proportion; if not, some more. The target is beyond
 //! what the log itself takes to make an entry durable, since nobody waits less for a slow disk when fewer ask.
-//!
-//! When that goes on, calls wait before they are looked at, too. Then whoever has waited for half of the target already
-//! mostly is turned away, so that who comes after him is not late as well.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +11,8 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_millis(100);
 /// Answers without which a window says nothing.
 const ENOUGH: u32 = 16;
-/// After so long without an answer, what was seen before says nothing.
-const FORGOTTEN: Duration = Duration::from_millis(500);
-/// Windows in which too long was waited, until nobody is for a while, make an overload; fewer are a bad moment.
-const STRAINED: u32 = 5;
-/// What part of the least room is left to who is late: else a server that is always late would answer nobody.
-const LATE_PART: usize = 4;
+/// After so long without enough answers, what was seen before says nothing either.
+const FORGOTTEN: Duration = Duration::from_secs(1);
 /// A question waits for the end of the commit before its own, and for its own.
 const COMMITS_WAITED: u32 = 2;
 
@@ -55,23 +48,17 @@ impl Window {
 pub struct Room {
     bounds: Bounds,
     now: usize,
-    /// Windows with too long a wait since there was all the room.
-    strained: u32,
-    /// When the last answer left.
-    last: Instant,
     window: Window,
 }
 
 impl Room {
     /// As much as there may be, until it turns out to be too much.
     pub fn new(bounds: Bounds, at: Instant) -> Self {
-        Self { bounds, now: bounds.most, strained: 0, last: at, window: Window::new(at) }
+        Self { bounds, now: bounds.most, window: Window::new(at) }
     }
 
     /// An answer left at `at` after this wait; `under_way` were with it.
     pub fn answered(&mut self, at: Instant, waited: Duration, under_way: usize) {
-        self.forget(at);
-        self.last = at;
         let window = &mut self.window;
         window.waited = window.waited.saturating_add(waited);
         window.answers = window.answers.saturating_add(1);
@@ -84,12 +71,9 @@ impl Room {
 
     /// Somebody was turned away at `at`. Without answers a small room would stay small for ever, for nobody asks in it.
     pub fn turned_away(&mut self, at: Instant) {
-        self.forget(at);
-    }
-
-    fn forget(&mut self, at: Instant) {
-        if at.saturating_duration_since(self.last) >= FORGOTTEN {
-            *self = Self::new(self.bounds, at);
+        if at.saturating_duration_since(self.window.begun) >= FORGOTTEN {
+            self.now = self.bounds.most;
+            self.window = Window::new(at);
         }
     }
 
@@ -104,17 +88,11 @@ impl Room {
         self.now
     }
 
-    /// How many may be under way with one that has waited for half of the target before it was looked at.
-    pub fn now_for_late(&self) -> usize {
-        if self.strained < STRAINED { self.now } else { self.bounds.least.div_ceil(LATE_PART) }
-    }
-
     fn settle(&mut self) {
         let Window { waited, answers, peak, commit, .. } = self.window;
         let mean = waited / answers;
         let allowed = self.bounds.target + commit.unwrap_or_default().saturating_mul(COMMITS_WAITED);
         let next = if mean > allowed {
-            self.strained = self.strained.saturating_add(1);
             // Not by more than half, as one bad moment (a disk that stalls) is no overload.
             let kept = (allowed.as_secs_f64() / mean.as_secs_f64()).max(0.5);
             (self.now.min(peak) as f64 * kept) as usize
@@ -122,9 +100,6 @@ impl Room {
             self.now + self.now / 8 + 1
         };
         self.now = next.clamp(self.bounds.least, self.bounds.most);
-        if mean <= allowed && self.now == self.bounds.most {
-            self.strained = 0;
-        }
     }
 }
 
@@ -133,22 +108,19 @@ impl Room {
 pub struct SharedRoom {
     room: Mutex<Room>,
     now: AtomicUsize,
-    for_late: AtomicUsize,
-    late: Duration,
 }
 
 impl SharedRoom {
     pub fn new(bounds: Bounds, at: Instant) -> Self {
         let room = Room::new(bounds, at);
-        let (now, for_late) = (AtomicUsize::new(room.now()), AtomicUsize::new(room.now_for_late()));
-        Self { now, for_late, late: bounds.target / 2, room: Mutex::new(room) }
+        Self { now: AtomicUsize::new(room.now()), room: Mutex::new(room) }
     }
 
     /// See `Room::answered`.
     pub fn answered(&self, at: Instant, waited: Duration, under_way: usize) {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         room.answered(at, waited, under_way);
-        self.say(&room);
+        self.now.store(room.now(), Ordering::Relaxed);
     }
 
     /// See `Room::turned_away`.
@@ -156,13 +128,8 @@ impl SharedRoom {
         // Who is turned away waits for nobody; another one will say it.
         if let Ok(mut room) = self.room.try_lock() {
             room.turned_away(at);
-            self.say(&room);
+            self.now.store(room.now(), Ordering::Relaxed);
         }
-    }
-
-    fn say(&self, room: &Room) {
-        self.now.store(room.now(), Ordering::Relaxed);
-        self.for_late.store(room.now_for_late(), Ordering::Relaxed);
     }
 
     /// See `Room::committed`.
@@ -173,11 +140,6 @@ impl SharedRoom {
     /// How many may be under way.
     pub fn now(&self) -> usize {
         self.now.load(Ordering::Relaxed)
-    }
-
-    /// How many may be under way with one that has waited so long before it was looked at.
-    pub fn now_for(&self, age: Duration) -> usize {
-        if age > self.late { self.for_late.load(Ordering::Relaxed) } else { self.now() }
     }
 }
 
@@ -245,21 +207,6 @@ mod tests {
         plant.run(4_000, 15, 5, Duration::ZERO);
         plant.run(8_000, 4, 5, Duration::ZERO);
         assert_eq!((plant.room.now(), plant.turned_away), (BOUNDS.most, 0));
-    }
-
-    #[test]
-    fn who_is_late_has_little_room_in_an_overload_and_all_of_it_after_a_bad_moment() {
-        let mut plant = Plant::new(BOUNDS);
-        assert_eq!(plant.room.now_for_late(), BOUNDS.most);
-        // 300 ms in which nobody is answered, as of a disk that stalls, and then all are.
-        plant.run(600, 1, 0, Duration::ZERO);
-        plant.run(200, 10, 20, Duration::ZERO);
-        assert!(plant.room.now() < BOUNDS.most);
-        assert_eq!(plant.room.now_for_late(), plant.room.now());
-        plant.run(4_000, 15, 5, Duration::ZERO);
-        assert_eq!(plant.room.now_for_late(), BOUNDS.least / LATE_PART);
-        plant.run(8_000, 4, 5, Duration::ZERO);
-        assert_eq!(plant.room.now_for_late(), BOUNDS.most);
     }
 
     #[test]

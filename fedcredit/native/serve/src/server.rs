@@ -315,7 +315,7 @@ fn threads(settings: &Settings) -> usize {
 fn room_of(settings: &Settings) -> Bounds {
     let most = settings.max_in_flight;
     Bounds {
-        least: settings.min_in_flight.min(most),
+        least: settings.least_in_flight.min(most),
         most,
         target: Duration::from_millis(settings.target_wait_ms as u64),
     }

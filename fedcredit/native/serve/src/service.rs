@@ -95,12 +95,12 @@ impl Service {
         shares.entry(party.clone()).or_default().clone()
     }
 
-    /// A place for a question that came at `came`; None if there are too many already, of this caller or of all.
-    pub fn admit(self: &Arc<Self>, share: &Arc<AtomicUsize>, came: Instant) -> Option<Slot> {
+    /// A place for one more question; None if there are too many already, of this caller or of all.
+    pub fn admit(self: &Arc<Self>, share: &Arc<AtomicUsize>) -> Option<Slot> {
         let slot = Slot { service: self.clone(), share: share.clone() };
         let all = self.in_flight.fetch_add(1, Ordering::Relaxed);
         let own = share.fetch_add(1, Ordering::Relaxed);
-        let most = self.room.now_for(came.elapsed());
+        let most = self.room();
         if all < most && own < share_of(most) {
             return Some(slot);
         }

@@ -28,7 +28,7 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// When questions wait longer than the target, fewer may be under way, but never fewer than these.
     #[serde(default = "default_least_in_flight")]
-    pub min_in_flight: usize,
+    pub least_in_flight: usize,
     /// What a question may wait on average, beyond what the log takes.
     #[serde(default = "default_target_wait")]
     pub target_wait_ms: usize,
@@ -54,7 +54,7 @@ fn default_in_flight() -> usize {
 }
 
 fn default_least_in_flight() -> usize {
-    352
+    512
 }
 
 fn default_target_wait() -> usize {
@@ -76,7 +76,7 @@ impl Settings {
             ("threads", settings.threads, 0, 256),
             ("max_connections", settings.max_connections, 1, 65_536),
             ("max_in_flight", settings.max_in_flight, 1, 65_536),
-            ("min_in_flight", settings.min_in_flight, 1, 65_536),
+            ("least_in_flight", settings.least_in_flight, 1, 65_536),
             ("target_wait_ms", settings.target_wait_ms, 1, 10_000),
             ("max_batches", settings.max_batches, 1, 256),
         ];
