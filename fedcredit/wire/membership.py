@@ -89,7 +89,11 @@ _PARTS: tuple[type[Message], ...] = (FilterProgress, FilterOffer, FilterPiece)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FilterPart(Message, tag=0x1A3, proto=pb.FilterPart):
-    """One of the messages that bring a filter, in a stream. Reveals, assumes: what is said of the message in it."""
+    """One of the messages that bring a filter, in a stream.
+
+    Reveals: to the bank, what the message in it says it does: about how many subjects the table has, and how many went
+    and came. Assumes: mutual TLS.
+    """
 
     kind: int = count(1 << 16)
     body: bytes = blob(0, CHUNK_BYTES + _PART_ROOM)

@@ -225,8 +225,15 @@ async def test_a_peer_that_is_not_there_is_lost_in_every_job_with_it() -> None:
 
 async def test_a_peer_that_leaves_is_noticed_by_who_waits_for_it_and_nobody_else(linked) -> None:
     async with linked(A, B, C) as transports:
-        done = drive(say(A, Number(1)), transports[B].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter())
+
+        def greet() -> Steps[None]:
+            yield from say(A, Number(1))
+            yield from hear(A)
+
+        done = drive(greet(), transports[B].open(SSID, "toy"), deadline_s=PATIENCE_S, meter=Meter())
         needs = transports[A].open(SSID, "toy")
+        # Over a stream that is not there yet, nobody could say that he leaves.
+        await needs.send(B, Number.tag, Number(2).encode())
         await done
         assert bytes((await needs.receive(B)).body) == Number(1).encode()
         leaving = asyncio.create_task(transports[B].close())

@@ -20,8 +20,11 @@ __all__ = ["MembershipHolder"]
 class MembershipHolder:
     """Answers `requester`, of whose subjects it learns how many there are, and no more.
 
-    Reveals, assumes: see `MembershipAsker`. It trusts the platform that each permit covers elements of consented
-    subjects alone, and nobody for anything else.
+    Reveals: to it, which question the requester has in mind, the version of the filter that it has, and how many
+    elements it has evaluated. To the requester, the rounded number of subjects, about how many of them went and came
+    since that version, and which of those with a permit the table has.
+    Assumes: a platform that permits elements of consented subjects alone; one-more gap Diffie-Hellman and a random
+    oracle; authenticated links. Nothing of the requester.
     Raises: PeerError for points that are none.
     """
 

@@ -29,7 +29,10 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 class MembershipPermitter:
     """Answers `requester` with `permit`, which looks at the consents.
 
-    Reveals, assumes: see `MembershipAsker`.
+    Reveals: to it, which of the consents that it issued are used now, at which provider and for which question; not
+    who is in the table. To the requester, which of them hold.
+    Assumes: a requester that may deviate as it likes; this party's own silence towards the provider, which with the
+    blind could open every element; authenticated links.
     """
 
     me: PartyId
