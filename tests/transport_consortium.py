@@ -62,7 +62,12 @@ class Wire:
             writer.transport.abort()
             return
         number = self.accepted
-        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            # Who is dialled has closed already, as the other end of a wire may.
+            writer.transport.abort()
+            return
         self._writers += [writer, other_writer]
         with contextlib.suppress(OSError):
             await asyncio.gather(self._pump(number, reader, other_writer), self._pump(number, other_reader, writer))
