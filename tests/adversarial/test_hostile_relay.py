@@ -185,8 +185,8 @@ def answering_itself(side: PlatformSide, own_server: Path) -> None:
     async def dial(caller: PartyId, to: PartyId, end: End) -> str:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mine = SocketEnd(sock)
-        await asyncio.get_running_loop().sock_connect(sock, str(own_server))
         try:
+            await asyncio.get_running_loop().sock_connect(sock, str(own_server))
             return await pipe(end, mine, idle_s=5)
         finally:
             mine.close()
