@@ -15,11 +15,12 @@ from fedcredit import failpoints
 from fedcredit.errors import ConfigError, FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId, party_id
 from fedcredit.node.approvals import approved_by_all
+from fedcredit.node.canonical_json import canonical, parse_canonical
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.peers import NAME_AFTER_S, slow_named
 from fedcredit.node.jobs.waits import PASSING
 from fedcredit.node.rpc import ControlClient, backoff
-from fedcredit.node.specification import JobSpecification, canonical, parse_canonical
+from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobState, PlatformJob, Store
 from fedcredit.node.supervision import Supervision, nearest_to_cause
 from fedcredit.node.timely import timely_call

@@ -11,9 +11,10 @@ from typing import Any
 
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.holdups import Holdups
 from fedcredit.node.policy.record import DecisionRecord
-from fedcredit.node.specification import JobSpecification, canonical
+from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState, Store
 from fedcredit.wire.control import MAX_REPORT, JobEvent
 

@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from fedcredit import failpoints
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError, rebuilt
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical, parse_canonical
 from fedcredit.node.coordinator import Coordinator
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.waits import PASSING
 from fedcredit.node.overview import listed, platform_job, platform_summary
 from fedcredit.node.rpc import ControlClient, Method, backoff
-from fedcredit.node.specification import FORMAT, PROTOCOLS, JobSpecification, canonical, parse_canonical
+from fedcredit.node.specification import FORMAT, PROTOCOLS, JobSpecification
 from fedcredit.node.store import JobState, PlatformJob, Store
 from fedcredit.observe import logs
 from fedcredit.runtime.clock import Clock

@@ -41,10 +41,8 @@ __all__ = [
     "PartyEntry",
     "Verify",
     "agreement",
-    "canonical",
     "check_signatures",
     "commitment",
-    "parse_canonical",
 ]
 
 FORMAT = 1

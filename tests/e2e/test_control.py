@@ -18,11 +18,12 @@ from e2e.conftest import run_cli, write_job, write_tables
 
 from fedcredit.errors import DataError, FedcreditError, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.local import OPERATOR, PLATFORM, Consortium
 from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.rpc import ControlClient
-from fedcredit.node.specification import JobSpecification, canonical
+from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.config import load_job
 from fedcredit.transport.grpc import GrpcTransport
 from fedcredit.wire.control import (

@@ -10,11 +10,12 @@ from faults.doors import OUTSIDE
 from faults.town import PARTIES, Town
 
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.local import PLATFORM
 from fedcredit.node.pki import load_credentials
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.rpc import ControlClient
-from fedcredit.node.specification import JobSpecification, canonical
+from fedcredit.node.specification import JobSpecification
 from fedcredit.transport.grpc import GrpcTransport
 from fedcredit.wire.control import (
     Accepted,

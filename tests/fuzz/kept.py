@@ -16,12 +16,12 @@ from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.errors import DataError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.address_book import AddressBook
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.documents import document_of
 from fedcredit.node.filters.records import KeptKey, LentRecord, read_label, write_label
 from fedcredit.node.jobs.checkpoints import common, digest_of, parse_listing
 from fedcredit.node.jobs.result import listed
 from fedcredit.node.own_node import ready_address
-from fedcredit.node.specification import canonical
 from fedcredit.node.store.jobs import JobRow, job_row
 from fedcredit.node.store.platform import PlatformJob, platform_row
 from fedcredit.protocols.intersect.filters import FilterKey, FilterLabel

@@ -42,13 +42,14 @@ from fedcredit.governance.witness import WitnessedHeads, judge, log_of
 from fedcredit.ids import PartyId
 from fedcredit.kernels import filter as compact
 from fedcredit.kernels import group
+from fedcredit.node.canonical_json import parse_canonical
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.party import _signatures
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.policy.record import FILE_NAME, DecisionRecord
 from fedcredit.node.processes import read_failure
 from fedcredit.node.signing import SigningIdentity
-from fedcredit.node.specification import JobSpecification, PartyEntry, parse_canonical
+from fedcredit.node.specification import JobSpecification, PartyEntry
 from fedcredit.runtime.clock import ManualClock
 from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.policy_file import load_policy

@@ -6,8 +6,8 @@ import pytest
 
 from fedcredit.errors import RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.coordinator import addresses_of
-from fedcredit.node.specification import canonical
 from fedcredit.transport.address import is_address
 
 TAX, BANK = PartyId("tax"), PartyId("bank")

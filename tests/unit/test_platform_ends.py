@@ -11,9 +11,9 @@ import pytest
 
 from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.node.canonical_json import canonical
 from fedcredit.node.platform import PlatformNode
 from fedcredit.node.rpc import ControlClient
-from fedcredit.node.specification import canonical
 from fedcredit.node.store import JobState, Store
 from fedcredit.node.store.faults import StoreFull
 from fedcredit.runtime.clock import SystemClock

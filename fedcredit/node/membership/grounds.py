@@ -20,7 +20,7 @@ from fedcredit.governance.verification.permits import (
     check_permit,
     elements_digest,
 )
-from fedcredit.governance.verification.rules import Asked, Private, VerifyRule
+from fedcredit.governance.verification.rules import Private, VerifyRule
 from fedcredit.ids import PartyId
 from fedcredit.node.verification.standing import Standing
 from fedcredit.runtime.verify_file import VerifySection
@@ -55,16 +55,7 @@ class Grounds:
         if question.complete:
             # That there is no record is an answer then, which has to be signed.
             raise PermitRefused(WhyNot.COMPLETE)
-        asked = Asked(
-            requester=caller,
-            purpose=purpose,
-            predicate=question.id,
-            item=question.item,
-            level=question.level,
-            needs_consent=bool(question.consent_of),
-            now=now,
-        )
-        ruling = decide(standing.policy, asked)
+        ruling = decide(standing.policy, question.asked(caller, purpose, now))
         if not ruling.admits or ruling.rule is None or ruling.rule.private is None:
             raise PermitRefused(WhyNot.RULE)
         built = standing.built.get(question.item)

@@ -63,15 +63,7 @@ def explain_question(
     source = load_policy(config.folder)
     question = question_named(offer_of(config.verify, source.questions), predicate)
     question.compiled.enquiry(values, at.date(), institution="-" if _asks_institution(question) else None)
-    asked = Asked(
-        requester=requester,
-        purpose=purpose,
-        predicate=question.id,
-        item=question.item,
-        level=question.level,
-        needs_consent=bool(question.consent_of),
-        now=at,
-    )
+    asked = question.asked(requester, purpose, at)
     used = (
         None
         if subject is None

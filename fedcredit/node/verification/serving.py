@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedcredit.errors import Problem
 from fedcredit.governance.predicates.compiler import Type
 from fedcredit.governance.predicates.model import Compiled
-from fedcredit.governance.verification.rules import VerifyPolicy
+from fedcredit.governance.verification.rules import Asked, VerifyPolicy
+from fedcredit.ids import PartyId
 from fedcredit.runtime.catalog_file import shipped_catalogs
 from fedcredit.runtime.predicate_file import printed_fields, shipped_predicates
 from fedcredit.runtime.verify_file import VerifyItemSection, VerifySection
@@ -39,6 +41,18 @@ class Question:
     def item(self) -> str:
         """The item that it is about, by which policy and budgets count."""
         return self.compiled.program.item
+
+    def asked(self, requester: PartyId, purpose: str, now: datetime.datetime) -> Asked:
+        """The question as a policy decides on it."""
+        return Asked(
+            requester=requester,
+            purpose=purpose,
+            predicate=self.id,
+            item=self.item,
+            level=self.level,
+            needs_consent=bool(self.consent_of),
+            now=now,
+        )
 
 
 @dataclass(frozen=True, slots=True)
