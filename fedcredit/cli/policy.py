@@ -44,7 +44,8 @@ def check(
             out.print(f"    no job of this version shows: {', '.join(unknown)}", markup=False)
     out.print("  every other job: refuse")
     for question_rule in found.questions.rules:
-        out.print(f"  questions, {question_rule.name}: {question_rule.action.value}", markup=False)
+        privately = "" if question_rule.private is None else ", also privately"
+        out.print(f"  questions, {question_rule.name}: {question_rule.action.value}{privately}", markup=False)
     out.print("  every other question: refuse")
 
 

@@ -12,10 +12,12 @@ from rich.console import Console
 from fedcredit.cli.predicate_trial import parameters_of
 from fedcredit.errors import Problem, RefusedError, UsageError
 from fedcredit.governance.verification.levels import level_name
-from fedcredit.governance.verification.rules import Action
+from fedcredit.governance.verification.permits import WhyNot
+from fedcredit.governance.verification.rules import Action, Private
 from fedcredit.ids import party_id
 from fedcredit.node.own_node import node_of
 from fedcredit.node.verification.explain import QuestionExplained, explain_question
+from fedcredit.node.verification.private import WORDS
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.predicate_file import shipped_predicates
 
@@ -86,8 +88,22 @@ def _document(found: QuestionExplained) -> dict[str, Any]:
         "used": None
         if used is None
         else {"today": used.today, "questions": used.questions, "asked_today": used.asked_today},
+        "private": _private_document(found.private),
         "policy": found.policy.digest,
     }
+
+
+def _private_document(private: Private | WhyNot) -> dict[str, Any]:
+    if isinstance(private, WhyNot):
+        return {"allowed": False, "code": private.value, "what": WORDS[private]}
+    return {"allowed": True, "per_day": private.per_day, "key_days": private.key_days}
+
+
+def _private_line(private: Private | WhyNot) -> str:
+    if isinstance(private, WhyNot):
+        return f"Not to be asked privately: {WORDS[private]}"
+    days = f"the key of its filter changes after {private.key_days} days"
+    return f"May be asked privately, for {private.per_day:,} subjects a day, whoever of them is in the table; {days}"
 
 
 def _show(found: QuestionExplained, me: str) -> None:
@@ -107,6 +123,7 @@ def _show(found: QuestionExplained, me: str) -> None:
         out.print(f"Item {asked.item}, data of level {level_name(asked.level)}; takes the consent of: {needed}")
     else:
         out.print(f"Item {asked.item}, data of level {level_name(asked.level)}; takes a consent token, whoever's it is")
+    out.print(_private_line(found.private), markup=False)
     if ruling.rule is None or ruling.rule.action is Action.REFUSE:
         return
     budget, used = ruling.rule.budget, found.used

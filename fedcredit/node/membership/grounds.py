@@ -22,6 +22,7 @@ from fedcredit.governance.verification.permits import (
 )
 from fedcredit.governance.verification.rules import Private, VerifyRule
 from fedcredit.ids import PartyId
+from fedcredit.node.verification.private import private_terms
 from fedcredit.node.verification.standing import Standing
 from fedcredit.runtime.verify_file import VerifySection
 from fedcredit.wire.membership import EvaluateMembers
@@ -50,18 +51,17 @@ class Grounds:
     def admit(self, standing: Standing, caller: PartyId, predicate: str, purpose: str, now: datetime) -> Ground:
         """Why `caller` may ask such a question privately. Raises: PermitRefused."""
         question = None if standing.offer is None else standing.offer.question(predicate)
-        if question is None or question.item not in self.section.private:
+        if standing.offer is None or question is None:
             raise PermitRefused(WhyNot.OFF)
-        if question.complete:
-            # That there is no record is an answer then, which has to be signed.
-            raise PermitRefused(WhyNot.COMPLETE)
         ruling = decide(standing.policy, question.asked(caller, purpose, now))
-        if not ruling.admits or ruling.rule is None or ruling.rule.private is None:
-            raise PermitRefused(WhyNot.RULE)
+        terms = private_terms(self.section, standing.offer, question, ruling)
+        if isinstance(terms, WhyNot):
+            raise PermitRefused(terms)
+        assert ruling.rule is not None, "the terms are a rule's"
         built = standing.built.get(question.item)
         if built is None or built.members is None:
             raise PermitRefused(WhyNot.NO_TABLE)
-        return Ground(rule=ruling.rule, private=ruling.rule.private, item=question.item, members=built.members)
+        return Ground(rule=ruling.rule, private=terms, item=question.item, members=built.members)
 
     def believe(self, standing: Standing, request: EvaluateMembers, now: int) -> Permit:
         """The permit of a call, on the authority's word. Raises: PermitRefused."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.node.verification.building import columns_of, look, resources_of
+from fedcredit.node.verification.private import private_items
 from fedcredit.node.verification.serving import offer_of, unused
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
@@ -47,5 +48,6 @@ def check_verify(config: PartyFile, clock: Clock) -> Checked:
     if not policy.rules:
         fix = "add [[verify.rule]] to policy.toml; docs/policy.md"
         problems.append(Problem("VERIFY_NO_RULE", "policy.toml", "lets no question be answered", fix))
+    wrong, private = private_items(section, offer, policy)
     answers = f"answers {len(offer.questions)} questions of {section.region}"
-    return Checked(tuple(problems), (answers, *said))
+    return Checked((*problems, *wrong), (answers, *said, *private))

@@ -8,8 +8,10 @@ from datetime import datetime
 
 from fedcredit.errors import ConfigError, Problem, UsageError
 from fedcredit.governance.verification.decisions import Ruling, Used, decide
-from fedcredit.governance.verification.rules import Asked
+from fedcredit.governance.verification.permits import WhyNot
+from fedcredit.governance.verification.rules import Asked, Private
 from fedcredit.ids import PartyId
+from fedcredit.node.verification.private import private_terms
 from fedcredit.node.verification.question_hash import question_hash
 from fedcredit.node.verification.serving import Offer, Question, offer_of
 from fedcredit.node.verification.uses import used_of
@@ -24,13 +26,17 @@ Values = Mapping[str, float | str | tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionExplained:
-    """A ruling with what it was made from. `used` is None where nobody said about which subject is asked."""
+    """A ruling with what it was made from. `used` is None where nobody said about which subject is asked.
+
+    `private`: on which terms the requester may look subjects up privately before it asks, or why it may not.
+    """
 
     policy: PolicyFile
     question: Question
     asked: Asked
     ruling: Ruling
     used: Used | None
+    private: Private | WhyNot
 
 
 def question_named(offer: Offer, predicate: str) -> Question:
@@ -61,7 +67,8 @@ def explain_question(
         what, fix = "answers no questions", "add [verify] to party.toml; docs/verify.md"
         raise ConfigError(Problem("VERIFY_OFF", f"node {config.me}", what, fix))
     source = load_policy(config.folder)
-    question = question_named(offer_of(config.verify, source.questions), predicate)
+    offer = offer_of(config.verify, source.questions)
+    question = question_named(offer, predicate)
     question.compiled.enquiry(values, at.date(), institution="-" if _asks_institution(question) else None)
     asked = question.asked(requester, purpose, at)
     used = (
@@ -70,7 +77,9 @@ def explain_question(
         else used_of(config, source.questions, asked, subject, question_hash(question.compiled, values))
     )
     ruling = decide(source.questions, asked, used or Used())
-    return QuestionExplained(policy=source, question=question, asked=asked, ruling=ruling, used=used)
+    # What is used up of a budget counts for open questions alone.
+    private = private_terms(config.verify, offer, question, decide(source.questions, asked))
+    return QuestionExplained(policy=source, question=question, asked=asked, ruling=ruling, used=used, private=private)
 
 
 def _asks_institution(question: Question) -> bool:
