@@ -110,6 +110,7 @@ class Event(StrEnum):
     VERIFY_BATCH = "verify_batch"  # facts: how many, the answers' hash, where in checks.bin each of them stands
     SERVING_CHANGED = "serving_changed"  # facts: what questions are answered from: the snapshot's hash, index files
     HEAD_FORKED = "head_forked"  # a peer showed a head that does not follow the one kept of it; facts: both, signed
+    MODEL_CHANGED = "model_changed"  # facts: what happened to which version of a model, by whom; hashes, never a part
     LOG_RECOVERED = "log_recovered"  # a crash left an entry that was never acknowledged; it was set aside
 
 

@@ -19,7 +19,8 @@ min_intersection = 1000
 per_month = 20
 ```
 
-`[verify]` is about single questions: see fedcredit.runtime.question_rules_file.
+`[verify]` is about single questions: see fedcredit.runtime.question_rules_file; `[model]` about published models: see
+fedcredit.runtime.model_rules_file.
 
 A rule that grants says for each of submitters, peers, purposes, tables, kinds, columns and accept_leakage what it
 grants: a key left out is an error there and never an opening. `docs/policy.md` explains every key.
@@ -40,11 +41,13 @@ from pydantic_core import PydanticCustomError
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms
 from fedcredit.governance.policy_rules import CHANGED_SET_DAYS
+from fedcredit.governance.registry.rules import ModelPolicy
 from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.ids import PartyId
 from fedcredit.protocols.intersect.choice import ALL_MODES
 from fedcredit.runtime.hours import parse_window, window_of, zone_named
 from fedcredit.runtime.job_file import MIN_INTERSECTION_FLOOR, MIN_ROWS_FLOOR, JobSection
+from fedcredit.runtime.model_rules_file import read_model_rules
 from fedcredit.runtime.question_rules_file import read_questions
 from fedcredit.runtime.toml import Reader, Section
 
@@ -170,7 +173,7 @@ class PolicyFile:
     """A policy that holds together, and the SHA-256 of the file that it was read from.
 
     `policy` is about jobs, `questions` about what institutions ask of single subjects, `show_heads_to` about peers that
-    sign the heads of the audit log once a day.
+    sign the heads of the audit log once a day, `models` about who may do what with published models.
     """
 
     path: Path
@@ -178,6 +181,7 @@ class PolicyFile:
     digest: str
     questions: VerifyPolicy
     show_heads_to: tuple[str, ...] = ()
+    models: ModelPolicy = ModelPolicy()
 
     def shown_heads(self, known: Collection[PartyId]) -> frozenset[PartyId]:
         """Of the parties that are `known`, those to whom the audit log's heads are shown daily."""
@@ -192,17 +196,17 @@ def load_policy(folder: Path) -> PolicyFile:
         fix = "write one; fedcredit party init makes a restrictive one"
         raise ConfigError(Problem("POLICY_MISSING", str(path), "does not exist, so every job is refused", fix))
     reader = Reader(path)
-    reader.known("", reader.raw, ("policy", "rule", "verify"))
+    reader.known("", reader.raw, ("policy", "rule", "verify", "model"))
     section = reader.section("policy", reader.raw.get("policy", {}), PolicySection)
     zone = None if section is None else zone_named(section.time_zone)
     rules = _read_rules(reader)
-    questions = read_questions(reader, zone or UTC)
+    questions, models = read_questions(reader, zone or UTC), read_model_rules(reader)
     reader.finish()
     assert zone is not None, "a section that could not be read has noted a problem"
     if digest_of(path) != before:
         raise ConfigError(Problem("POLICY_CHANGED", str(path), "changed while it was read", "ask again"))
     shown = () if section is None else section.show_heads_to
-    return PolicyFile(path, Policy(rules=tuple(rules), zone=zone), before, questions, shown)
+    return PolicyFile(path, Policy(rules=tuple(rules), zone=zone), before, questions, shown, models)
 
 
 def digest_of(path: Path) -> str:

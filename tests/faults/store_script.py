@@ -24,11 +24,15 @@ if __name__ == "__main__":
 
 from fedcredit import failpoints
 from fedcredit.governance.audit import Head, SignedHead
+from fedcredit.governance.registry.documents import CardFacts, Offer, Word
+from fedcredit.governance.registry.states import Change
 from fedcredit.governance.verification.ledger import Report
 from fedcredit.governance.verification.outcomes import Standing
 from fedcredit.governance.witness import Judgement, Verdict
 from fedcredit.ids import PartyId
 from fedcredit.node.store import ConsentRow, JobState, KeyRow, RevocationRow, Store
+from fedcredit.node.store.model_parts import OwnPart
+from fedcredit.node.store.registry import Signed
 from fedcredit.node.store.witness import SeenHead
 from fedcredit.runtime.clock import ManualClock
 
@@ -38,6 +42,43 @@ LOAN = Standing(reference="L-1", subject="91320100MA1MTQ0X09", status="granted",
 SHOWN = SeenHead(SignedHead(Head("tax", 3, bytes(32)), bytes(64)), b"certificate")
 TOKEN, DIGEST = hashlib.sha256(b"token").digest(), hashlib.sha256(b"x").digest()
 CONSENT = ConsentRow("jti", "ann", "request", DIGEST, "a.b.c", "subject", "notice", "zh", 100, 900, recorded=False)
+OFFER = Offer(
+    platform=PartyId("platform"),
+    publisher=PartyId("bank"),
+    name="sme",
+    kind="scorecard",
+    model="scorecard.0",
+    job="a",
+    specification=DIGEST,
+    purpose="financing",
+    parties=(PartyId("bank"), PartyId("tax")),
+    facts=CardFacts(600.0, 20.0, 50.0, 4),
+)
+
+
+def word(party: str, number: int = 1, part: bytes | None = DIGEST) -> Word:
+    """A party's word on the first version of the offer."""
+    reach = (0, 64) if part else (None, None)
+    return Word(
+        platform=OFFER.platform,
+        party=PartyId(party),
+        name="sme",
+        version=1,
+        offer=OFFER.digest,
+        number=number,
+        time=1,
+        part=part,
+        least=reach[0],
+        most=reach[1],
+    )
+
+
+def signed(document: Offer | Word) -> Signed:
+    """As it would be kept; nobody checks the signature here."""
+    return Signed(document.to_bytes(), bytes(64), b"certificate")
+
+
+PART = OwnPart(OFFER, word("tax"), OFFER.to_bytes(), word("tax").to_bytes(), bytes(64), DIGEST, bytes(32))
 
 WRITES: list[Callable[[Store], object]] = [
     lambda s: s.jobs.pend("pending", b"p", submitter="operator", reason="rows"),
@@ -68,6 +109,11 @@ WRITES: list[Callable[[Store], object]] = [
     lambda s: s.consent_keys.add(KeyRow("ab" * 16, "enterprise", "subject", DIGEST, 0, 1000, 1000, recorded=False)),
     lambda s: s.consent_keys.number(DIGEST, 1),
     lambda s: s.witness.take(SHOWN, lambda _kept: Judgement(Verdict.KEEP)),
+    lambda s: s.models.publish(OFFER, signed(OFFER), {"change": "publish"}),
+    lambda s: s.models.take(word("bank"), signed(word("bank")), {"change": "approve"}),
+    lambda s: s.models.take(word("tax"), signed(word("tax")), {"change": "approve"}),
+    lambda s: s.models.change(Change.ACTIVATE, "sme", 1, {"change": "activate"}),
+    lambda s: s.model_parts.put(PART, {"change": "approve"}),
 ]
 
 

@@ -16,6 +16,7 @@ from fedcredit.wire import message as wire
 from fedcredit.wire.intersect import FilterProgress
 from fedcredit.wire.membership import FilterPart, PermitGiven
 from fedcredit.wire.message import Message, MessageInvalid
+from fedcredit.wire.registry import ModelChange, ModelOrder
 from fedcredit.wire.statistics import OpenedCells, SharedTable, TableGroups, text_of
 
 __all__ = ["messages", "sample"]
@@ -33,6 +34,8 @@ CELLS = np.array([[0, 1, 0], [0, 0, 0]], np.uint8)
 MADE: dict[type[Message], Callable[[], Message]] = {
     FilterPart: lambda: FilterPart.of(FilterProgress(1, 2)),
     PermitGiven: lambda: PermitGiven(b"\x00\x01", b"{}", "00" * 16, bytes(64)),
+    ModelChange: lambda: ModelChange("activate", "sme", 1, "ann"),
+    ModelOrder: lambda: ModelOrder("publish", "sme", 0, "job-1", "scorecard.0", "ann"),
     TableGroups: lambda: TableGroups(*text_of(["A", "(others)"])),
     OpenedCells: lambda: OpenedCells(CELLS, np.arange(10, dtype=np.uint64).reshape(5, 2)),
     SharedTable: lambda: SharedTable(

@@ -27,6 +27,7 @@ from fuzz.engine import Target
 from fuzz.kept import kept
 from fuzz.models import models
 from fuzz.questions import questions
+from fuzz.registry import registry
 from fuzz.remote import remote
 from fuzz.samples import messages, sample
 from fuzz.serving import serving
@@ -77,7 +78,7 @@ def targets() -> list[Target]:
     """All of them, in the order of their names."""
     found = [*_wire(), *_control(), *_disk(), *_files(), *_kernels()]
     found += [*trusted(_folder()), *kept(_folder()), *remote(_folder()), *verification(), *consents(_folder())]
-    found += serving(_folder())
+    found += [*serving(_folder()), *registry()]
     return sorted(found, key=lambda target: target.name)
 
 

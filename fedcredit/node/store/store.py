@@ -19,7 +19,10 @@ from fedcredit.node.store.jobs import Jobs
 from fedcredit.node.store.lease import Holder, Lease
 from fedcredit.node.store.members import Members, Tokens
 from fedcredit.node.store.migration import LEASES_SINCE, migrate, version_of
+from fedcredit.node.store.model_changes import ModelChanges
+from fedcredit.node.store.model_parts import ModelParts
 from fedcredit.node.store.platform import PlatformJobs
+from fedcredit.node.store.registry import ModelRegistry
 from fedcredit.node.store.stages import Results, Stages
 from fedcredit.node.store.uses import LoanOutcomes, UsageReports
 from fedcredit.node.store.witness import SeenHeads
@@ -51,6 +54,9 @@ class Store:
         self.usage = UsageReports(database)
         self.outcomes = LoanOutcomes(database)
         self.witness = SeenHeads(database)
+        self.models = ModelRegistry(database)
+        self.model_parts = ModelParts(database)
+        self.model_changes = ModelChanges(database)
 
     @classmethod
     def open(cls, url: str, clock: Clock | None = None, holder: Holder | None = None) -> Store:

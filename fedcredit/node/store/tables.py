@@ -19,6 +19,12 @@ __all__ = [
     "loan_outcomes",
     "members",
     "metadata",
+    "model_changes",
+    "model_parts",
+    "model_roles",
+    "model_stability",
+    "model_versions",
+    "model_words",
     "platform_jobs",
     "results",
     "schema_version",
@@ -29,7 +35,7 @@ __all__ = [
     "witnessed_heads",
 ]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The last migration in `migrations/`. A store with a greater number is of a newer fedcredit and is not touched."""
 
 metadata = sa.MetaData()
@@ -269,6 +275,80 @@ head_forks = sa.Table(
     sa.Column("kept_certificate", sa.LargeBinary, nullable=False),
     sa.Column("seen", sa.Text, nullable=False),
     sa.Column("recorded", sa.Integer, nullable=False, server_default="0"),
+)
+
+model_versions = sa.Table(
+    "model_versions",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
+    sa.Column("offer", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("retired", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("published", sa.Text, nullable=False),
+    sa.UniqueConstraint("name", "digest"),
+)
+
+model_words = sa.Table(
+    "model_words",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("party", sa.Text, primary_key=True),
+    sa.Column("word", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    # The part that the party has named first, also after it has withdrawn: no later word may name another.
+    sa.Column("part", sa.LargeBinary(32), nullable=True),
+    sa.Column("received", sa.Text, nullable=False),
+)
+
+model_roles = sa.Table(
+    "model_roles",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("champion", sa.Integer, nullable=True),
+    sa.Column("challenger", sa.Integer, nullable=True),
+    sa.Column("past", sa.Text, nullable=False),
+    sa.Column("rolled_back", sa.Integer, nullable=True),
+)
+
+model_changes = sa.Table(
+    "model_changes",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("made", sa.Text, nullable=False),
+    sa.Column("recorded", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("model_changes_of_name", "name", "number"),
+)
+
+model_stability = sa.Table(
+    "model_stability",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("month", sa.Text, primary_key=True),
+    sa.Column("stability", sa.Double, nullable=False),
+    sa.Column("scores", sa.BigInteger, nullable=False),
+)
+
+model_parts = sa.Table(
+    "model_parts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("offer", sa.LargeBinary, nullable=False),
+    sa.Column("word", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    # SHA-256 of the part, and the key under which others are told of it; empty where the party never approved.
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("key", sa.LargeBinary, nullable=False),
+    sa.Column("told", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("updated", sa.Text, nullable=False),
 )
 
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))

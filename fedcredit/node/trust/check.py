@@ -21,7 +21,7 @@ from fedcredit.node.store import Store
 from fedcredit.node.trust.keys import load_trust, open_credentials, platform_address, trust_folder
 from fedcredit.runtime.clock import Clock
 from fedcredit.runtime.config import PartyFile
-from fedcredit.runtime.policy_file import load_policy
+from fedcredit.runtime.policy_file import POLICY_FILE, load_policy
 from fedcredit.transport.trust import Trust
 
 __all__ = ["problems_of"]
@@ -120,7 +120,8 @@ def _pins(config: PartyFile, clock: Clock) -> Iterator[Problem]:
 
 
 def _policy(config: PartyFile, clock: Clock) -> Iterator[Problem]:
-    if config.party.kind != "platform":
+    # A platform needs one for its models alone, and without one refuses whatever is asked about them.
+    if config.party.kind != "platform" or (config.folder / POLICY_FILE).exists():
         load_policy(config.folder)
     yield from ()
 
