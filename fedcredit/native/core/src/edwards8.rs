@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use zeroize::Zeroizing;
 
-use crate::field8::{Fe, LANES, Wide};
+use crate::field8::{self, Fe, LANES, Wide};
 
 /// d = -121665/121666.
 pub const D: [u64; 5] = [929955233495203, 466365720129213, 1662059464998953, 2033849074728123, 1442794654840575];
@@ -17,7 +17,7 @@ const ONE: [u64; 5] = [1, 0, 0, 0, 0];
 const TWO: [u64; 5] = [2, 0, 0, 0, 0];
 
 /// Digits of a scalar, in base 16.
-const DIGITS: usize = 64;
+pub const DIGITS: usize = 64;
 
 /// x = X/Z, y = Y/Z.
 #[derive(Clone, Copy)]
@@ -53,6 +53,17 @@ struct Addend {
     z2: Fe,
     t2d: Fe,
 }
+
+/// What adding a point with Z = 1 takes, the same one for all lanes: Y + X, Y - X, 2 d T.
+pub struct Listed {
+    sum: [u64; 5],
+    difference: [u64; 5],
+    t2d: [u64; 5],
+}
+
+/// Of a point, and of each digit of a scalar from the most significant one on: once to eight times the point, times 16
+/// for every digit behind.
+pub type Multiples = Vec<[Listed; 8]>;
 
 /// Scalars in signed base 16, most significant digit first, each digit for the eight lanes.
 /// On the heap, so that a move leaves no copy behind.
@@ -151,9 +162,8 @@ impl Extended {
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     pub fn multiplied(&self, digits: &Digits) -> Completed {
         let table = self.table();
-        let identity = Self { x: Fe::all(&ZERO), y: Fe::all(&ONE), z: Fe::all(&ONE), t: Fe::all(&ZERO) };
         let mut rest = digits.0.iter();
-        let mut sum = identity.plus_digit(&table, rest.next().unwrap_or(&[0; LANES]));
+        let mut sum = Self::identity().plus_digit(&table, rest.next().unwrap_or(&[0; LANES]));
         for digit in rest {
             let mut double = sum.projective().doubled();
             for _ in 0..3 {
@@ -162,6 +172,44 @@ impl Extended {
             sum = double.extended().plus_digit(&table, digit);
         }
         sum
+    }
+
+    /// The neutral element.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub fn identity() -> Self {
+        Self { x: Fe::all(&ZERO), y: Fe::all(&ONE), z: Fe::all(&ONE), t: Fe::all(&ZERO) }
+    }
+
+    /// The lanes' points, for a list. They must have Z = 1.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub fn listed(&self) -> [Listed; LANES] {
+        let sums = limbs(&self.y.plus(&self.x));
+        let differences = limbs(&self.y.minus(&self.x));
+        let t2ds = limbs(&self.t.times(&Fe::all(&D2)));
+        core::array::from_fn(|lane| Listed { sum: sums[lane], difference: differences[lane], t2d: t2ds[lane] })
+    }
+
+    /// Each point plus its lane's scalar times the point that `multiples` are of, in time and memory accesses that do not
+    /// depend on any of them: 64 additions and no doubling.
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub fn plus_multiple(&self, multiples: &Multiples, digits: &Digits) -> Self {
+        assert_eq!(multiples.len(), DIGITS);
+        let mut total = *self;
+        for (list, digit) in multiples.iter().zip(digits.0.iter()) {
+            let digit = widened(digit);
+            let wanted = _mm512_abs_epi64(digit);
+            let mut found =
+                Addend { sum: Fe::all(&ONE), difference: Fe::all(&ONE), z2: Fe::all(&TWO), t2d: Fe::all(&ZERO) };
+            for (k, entry) in (1..).zip(list) {
+                let here = _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(wanted, _mm512_set1_epi64(k)));
+                found.sum.take(here, &Fe::all(&entry.sum));
+                found.difference.take(here, &Fe::all(&entry.difference));
+                found.t2d.take(here, &Fe::all(&entry.t2d));
+            }
+            total = total.plus_addend(&found, _mm512_movepi64_mask(digit)).extended();
+        }
+        total
     }
 
     /// P, 2 P, .. 8 P.
@@ -181,7 +229,7 @@ impl Extended {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
     fn plus_digit(&self, table: &[Addend; 8], digits: &[i8; LANES]) -> Completed {
-        let digits = _mm512_cvtepi8_epi64(_mm_cvtsi64_si128(i64::from_le_bytes(digits.map(|digit| digit as u8))));
+        let digits = widened(digits);
         let wanted = _mm512_abs_epi64(digits);
         let mut found =
             Addend { sum: Fe::all(&ONE), difference: Fe::all(&ONE), z2: Fe::all(&TWO), t2d: Fe::all(&ZERO) };
@@ -194,4 +242,22 @@ impl Extended {
         }
         self.plus_addend(&found, _mm512_movepi64_mask(digits))
     }
+}
+
+/// A digit for each lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn widened(digits: &[i8; LANES]) -> __m512i {
+    _mm512_cvtepi8_epi64(_mm_cvtsi64_si128(i64::from_le_bytes(digits.map(|digit| digit as u8))))
+}
+
+/// Each lane's element in limbs of 51 bits.
+#[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+fn limbs(elements: &Fe) -> [[u64; 5]; LANES] {
+    const MASK: u64 = (1 << 51) - 1;
+    field8::store(&elements.words()).map(|number| {
+        let word = |k: usize| u64::from_le_bytes(core::array::from_fn(|i| number[8 * k + i]));
+        let (a, b, c, d) = (word(0), word(1), word(2), word(3));
+        [a & MASK, (a >> 51 | b << 13) & MASK, (b >> 38 | c << 26) & MASK, (c >> 25 | d << 39) & MASK, d >> 12]
+    })
 }

@@ -263,7 +263,7 @@ fn finish(items: &Items<'_>, unblinded: &[u8], out_width: usize) -> Result<Vec<u
 }
 
 /// A scalar in its canonical encoding, not zero.
-fn parse_scalar(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
+pub(crate) fn parse_scalar(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
     match Option::<Scalar>::from(Scalar::from_canonical_bytes(*bytes)) {
         Some(scalar) if scalar != Scalar::ZERO => Ok(Zeroizing::new(scalar)),
         _ => Err(bad_scalar(index)),
@@ -271,12 +271,12 @@ fn parse_scalar(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, Ker
 }
 
 /// Half of the scalar in `bytes`.
-fn parse_half(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
+pub(crate) fn parse_half(bytes: &[u8; 32], index: usize) -> Result<Zeroizing<Scalar>, KernelError> {
     Ok(Zeroizing::new(parse_scalar(bytes, index)?.div_by_2()))
 }
 
 /// Half of each scalar; the first one has the number `first`.
-fn parse_halves(scalars: &[[u8; 32]], first: usize) -> Result<Zeroizing<Vec<Scalar>>, KernelError> {
+pub(crate) fn parse_halves(scalars: &[[u8; 32]], first: usize) -> Result<Zeroizing<Vec<Scalar>>, KernelError> {
     let mut halves = Zeroizing::new(Vec::with_capacity(scalars.len()));
     for (index, scalar) in (first..).zip(scalars) {
         halves.push(*parse_half(scalar, index)?);
@@ -297,12 +297,12 @@ fn bad_scalar(index: usize) -> KernelError {
     KernelError::Range { what: "scalar", index }
 }
 
-fn split<'a>(flat: &'a [u8], what: &'static str) -> Result<&'a [[u8; 32]], KernelError> {
+pub(crate) fn split<'a>(flat: &'a [u8], what: &'static str) -> Result<&'a [[u8; 32]], KernelError> {
     let (rows, rest) = flat.as_chunks::<32>();
     if rest.is_empty() { Ok(rows) } else { Err(KernelError::Shape { what, expected: 32, found: rest.len() }) }
 }
 
-fn same_length(what: &'static str, expected: usize, found: usize) -> Result<(), KernelError> {
+pub(crate) fn same_length(what: &'static str, expected: usize, found: usize) -> Result<(), KernelError> {
     if expected == found { Ok(()) } else { Err(KernelError::Shape { what, expected, found }) }
 }
 

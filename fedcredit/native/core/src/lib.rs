@@ -11,6 +11,8 @@
 //!   are the second one, eight points at a time.
 //! - `sha512`, `sha8`, `expand`: SHA-512 of short messages, eight at a time, and what hash-to-group makes of it.
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
+//! - [`elgamal`]: numbers under a key there, which anybody can add; `elgamal8`: eight at a time. [`schnorr`]: that a key's
+//!   owner knows its secret.
 //! - [`lanes`], `lanes1`, [`lanes8`], `limbs`: numbers in limbs of 52 bits, one or eight at a time. [`square_ring`]: integers modulo a
 //!   square; `powers`: powers there. [`paillier`], [`paillier_owner`]: the cryptosystem, for those who have the public key
 //!   and for those who have the primes.
@@ -39,6 +41,9 @@ pub mod cot;
 pub mod digest;
 #[cfg(target_arch = "x86_64")]
 mod edwards8;
+pub mod elgamal;
+#[cfg(target_arch = "x86_64")]
+mod elgamal8;
 pub mod error;
 mod expand;
 pub mod expand_convolute;
@@ -81,6 +86,7 @@ pub mod rlwe_owner;
 pub mod rlwe_products;
 pub mod rlwe_ring;
 pub mod rlwe_sample;
+pub mod schnorr;
 mod sha512;
 #[cfg(target_arch = "x86_64")]
 mod sha8;

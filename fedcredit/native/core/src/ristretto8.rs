@@ -118,7 +118,7 @@ impl<'a> Multiplier<'a> {
 
 /// Gives `next` the points of up to eight rows at a time, and which rows these are. The lanes behind hold copies.
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn decode_all(rows: &[[u8; 32]], mut next: impl FnMut(Range<usize>, &Extended)) -> Result<(), BadRow> {
+pub fn decode_all(rows: &[[u8; 32]], mut next: impl FnMut(Range<usize>, &Extended)) -> Result<(), BadRow> {
     for (block, rows) in rows.chunks(ABREAST * LANES).enumerate() {
         let decoded = decode(core::array::from_fn(|k| field8::load(&lanes(behind(rows, k)))));
         deliver(block, rows.len(), decoded, &mut next)?;
@@ -174,7 +174,7 @@ fn behind<T>(rows: &[T], k: usize) -> &[T] {
 }
 
 /// The first eight rows, the last of which is repeated where there are less.
-fn lanes<T>(rows: &[T]) -> [&T; LANES] {
+pub fn lanes<T>(rows: &[T]) -> [&T; LANES] {
     core::array::from_fn(|lane| &rows[lane.min(rows.len() - 1)])
 }
 
@@ -247,7 +247,7 @@ fn encode(point: &Extended) -> Words {
 
 /// The encodings of doubles, by one inversion. Zero for the identity, which has no inverse.
 #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
-fn encode_all(doubles: &[Completed], out: &mut [[u8; 32]]) {
+pub fn encode_all(doubles: &[Completed], out: &mut [[u8; 32]]) {
     let mut product = Fe::all(&ONE);
     let factors: Vec<(Fe, Fe, __mmask8)> = doubles
         .iter()

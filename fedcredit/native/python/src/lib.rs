@@ -4,6 +4,7 @@
 //! are checked twice: with good messages in `fedcredit.kernels`, and again here so that nothing can panic.
 
 mod desk;
+mod elgamal;
 mod filter;
 mod group;
 mod identifiers;
@@ -49,6 +50,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BadFilter", m.py().get_type::<BadFilter>())?;
     m.add("NoAssignment", m.py().get_type::<NoAssignment>())?;
     desk::register(m)?;
+    elgamal::register(m)?;
     filter::register(m)?;
     group::register(m)?;
     identifiers::register(m)?;
