@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, tzinfo
 
     from fedcredit.governance.verification.outcomes import Standing
 
@@ -54,16 +54,18 @@ def report(
     from fedcredit.errors import Problem, UsageError
     from fedcredit.node.own_node import node_of
     from fedcredit.node.verification.reporting import platform_report, send_report
-    from fedcredit.node.verification.uses import report_of_node, uses_about
+    from fedcredit.node.verification.uses import report_of_node, uses_about, zone_of
 
     config = node_of(node)
-    first, last = _days(since, until)
     is_platform = config.party.kind == "platform"
+    zone = None if is_platform else zone_of(config)
+    first, last = _days(since, until, zone)
     if is_platform and (subject is not None or send):
         option = "--subject" if subject is not None else "--send"
         raise UsageError(Problem("USAGE", option, "is for providers: a platform has reports without subjects"))
     if subject is not None:
-        show_uses([use for use in uses_about(config, subject) if first <= use.at.date() <= last], json_, csv)
+        uses = [use for use in uses_about(config, subject) if first <= use.at.astimezone(zone).date() <= last]
+        show_uses(uses, json_, csv)
         return
     found = platform_report(config, first, last) if is_platform else report_of_node(config, first, last)
     if send:
@@ -116,14 +118,20 @@ def outcomes(node: Node = None, json_: AsJson = False, csv: AsCsv = None) -> Non
     show_outcomes(platform_outcomes(node_of(node)), json_, csv)
 
 
-def _days(since: str | None, until: str | None) -> tuple[date, date]:
+def _days(since: str | None, until: str | None, zone: tzinfo | None) -> tuple[date, date]:
+    """The first day and the last, by default up to today: in `zone`, or without one wherever a provider may be."""
     from datetime import timedelta
 
     from fedcredit.errors import Problem, UsageError
     from fedcredit.runtime.clock import SystemClock
 
-    last = _day("--until", until) or SystemClock().now().date()
-    first = _day("--since", since) or last - timedelta(days=30)
+    now = SystemClock().now()
+    if zone is None:
+        earliest, latest = (now - timedelta(hours=12)).date(), (now + timedelta(hours=14)).date()
+    else:
+        earliest = latest = now.astimezone(zone).date()
+    last = _day("--until", until) or latest
+    first = _day("--since", since) or min(earliest, last) - timedelta(days=30)
     if first > last:
         raise UsageError(Problem("USAGE", "--since", "is after --until"))
     return first, last

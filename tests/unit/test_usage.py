@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 import fedcredit
+from fedcredit.cli.usage import _days
 from fedcredit.errors import DataError
 from fedcredit.governance.audit import Entry, Event
 from fedcredit.governance.verification.ledger import (
@@ -27,6 +29,7 @@ from fedcredit.node.store import Store
 from fedcredit.node.verification.log_key import log_key, subject_tag
 from fedcredit.node.verification.reporting import read_outcomes
 from fedcredit.node.verification.uses import REASONS
+from fedcredit.runtime.clock import SystemClock
 
 MAY = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 CODE = "91320100MA1MTQ0X09"
@@ -65,10 +68,23 @@ def test_a_report_counts_by_kind_and_names_no_subject() -> None:
 
 def test_days_are_those_of_the_zone() -> None:
     late = use(at=datetime(2026, 5, 4, 23, 30, tzinfo=UTC))
-    from zoneinfo import ZoneInfo
-
     assert report_of("water", [late], DAY, DAY, ZoneInfo("Asia/Shanghai")).rows == ()
     assert len(report_of("water", [late], DAY, DAY, UTC).rows) == 1
+
+
+def test_what_was_asked_this_morning_is_in_the_report_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At half past seven in China, when the day has not begun in UTC."""
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime(2026, 5, 4, 23, 30, tzinfo=UTC))
+    morning, today = use(at=SystemClock().now()), date(2026, 5, 5)
+    first, last = _days(None, None, ZoneInfo("Asia/Shanghai"))
+    assert (first, last) == (today - timedelta(days=30), today)
+    assert len(report_of("water", [morning], first, last, ZoneInfo("Asia/Shanghai")).rows) == 1
+    # A platform has reports of providers that are far apart.
+    for hours in (-12, 0, 14):
+        begin, end = _days(None, None, timezone(timedelta(hours=hours)))
+        everywhere = _days(None, None, None)
+        assert everywhere[0] <= begin <= end <= everywhere[1]
+    assert _days("2026-05-01", "2026-05-02", None) == (date(2026, 5, 1), date(2026, 5, 2))
 
 
 def test_reports_of_several_providers_are_one() -> None:

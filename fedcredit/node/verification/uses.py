@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from fedcredit.runtime.config import PartyFile
 from fedcredit.runtime.policy_file import load_policy
 from fedcredit.runtime.predicate_file import shipped_predicates
 
-__all__ = ["REASONS", "has_log", "report_of_node", "used_of", "uses_about", "uses_of"]
+__all__ = ["REASONS", "has_log", "report_of_node", "used_of", "uses_about", "uses_of", "zone_of"]
 
 CHECKS = "checks.bin"
 CHECK_BYTES = 72
@@ -110,7 +110,12 @@ def uses_of(config: PartyFile) -> Iterator[Use]:
 
 def report_of_node(config: PartyFile, since: date, until: date) -> Report:
     """What was asked of the node from day to day. Raises: as `uses_of`."""
-    return report_of(config.me, uses_of(config), since, until, load_policy(config.folder).questions.zone)
+    return report_of(config.me, uses_of(config), since, until, zone_of(config))
+
+
+def zone_of(config: PartyFile) -> tzinfo:
+    """Where the node's days begin and end. Raises: ConfigError where its policy cannot be read."""
+    return load_policy(config.folder).questions.zone
 
 
 def uses_about(config: PartyFile, subject: str) -> list[Use]:
