@@ -18,7 +18,7 @@ from psycopg import sql
 __all__ = ["Server", "missing"]
 
 _USER = "postgres"
-_LIMIT_S = 60
+_LIMIT_S = 300
 
 
 def _programs() -> Path | None:
@@ -90,11 +90,13 @@ class Server:
         """Start the server and wait until it answers."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
         options += " -c fsync=on -c shared_buffers=16MB -c max_connections=40 -c logging_collector=off"
-        self._run("pg_ctl", "-D", self._data, "-w", "-t", "50", "-l", str(self._folder / "log"), "-o", options, "start")
+        self._run(
+            "pg_ctl", "-D", self._data, "-w", "-t", "240", "-l", str(self._folder / "log"), "-o", options, "start"
+        )
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop the server; by default as a crash would."""
-        self._run("pg_ctl", "-D", self._data, "-w", "-t", "50", "-m", mode, "stop")
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", "240", "-m", mode, "stop")
 
     def serve_tls(self, pem: bytes) -> None:
         """From now on speak TLS with the key and the certificate in `pem`."""
@@ -107,7 +109,7 @@ class Server:
         with psycopg.connect(self._address, autocommit=True) as connection:
             for setting, value in (("ssl_cert_file", "tls.pem"), ("ssl_key_file", "tls.pem"), ("ssl", "on")):
                 connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
-        self._run("pg_ctl", "-D", self._data, "-w", "-t", "50", "-m", "fast", "stop")
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", "240", "-m", "fast", "stop")
         self.start()
 
     def url(self) -> str:

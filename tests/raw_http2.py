@@ -52,9 +52,9 @@ async def raw_call(
     message = b"\0" + len(body).to_bytes(4, "big") + body
     try:
         writer.write(PREFACE + frame(Kind.SETTINGS, 0, 0, b""))
-        writer.write(frame(Kind.HEADERS, END_HEADERS, 1, block(whom, path, headers)))
+        writer.write(frame(Kind.HEADERS, END_HEADERS, 1, block(whom, path, headers, b"60S")))
         writer.write(frame(Kind.DATA, END_STREAM, 1, message))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await _answer(reader, writer)
     finally:
         writer.transport.abort()
@@ -71,7 +71,7 @@ def frame(kind: Kind, flags: int, stream: int, body: bytes) -> bytes:
     return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
 
 
-def block(whom: PartyId, path: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+def block(whom: PartyId, path: str, headers: Iterable[tuple[bytes, bytes]] = (), within: bytes = b"5S") -> bytes:
     """The headers of a call, written out."""
     usual = [
         (b":method", b"POST"),
@@ -80,7 +80,7 @@ def block(whom: PartyId, path: str, headers: Iterable[tuple[bytes, bytes]] = ())
         (b":authority", party_host(whom).encode()),
         (b"te", b"trailers"),
         (b"content-type", b"application/grpc"),
-        (b"grpc-timeout", b"5S"),
+        (b"grpc-timeout", within),
     ]
     return b"".join(b"\0" + _text(name) + _text(value) for name, value in (*usual, *headers))
 

@@ -201,7 +201,7 @@ async def knock(
         secure = grpc.ssl_channel_credentials(own.authorities, own.private_key or None, own.certificate or None)
         channel = grpc.aio.secure_channel(target, secure, options=settings)
     async with channel:
-        call = channel.stream_stream(method, None, None)(timeout=10)
+        call = channel.stream_stream(method, None, None)(timeout=PATIENCE_S)
         try:
             # As a sender of ours would: a client in the middle of a write loses the status.
             if ACCEPTED in tuple(await call.initial_metadata()):

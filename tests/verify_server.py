@@ -180,6 +180,7 @@ def town(folder: Path) -> Town:
     public = issuer.public_key().public_bytes_raw()
     text["issuers"] = [Issuer(public_key=public, kind="authority", name="platform").to_json()]
     text["revocations_at"] = int(time.time())
+    text["revocations_max_age_s"] = 86_400  # nobody tells of newer ones, however long a test takes
     authorities = {party: Authority.of_party(party) for party in (WATER, BANK, RIVAL)}
     shown = authorities[WATER].credentials(WATER)
     keys = Keys(shown.certificate, shown.private_key, os.urandom(32), os.urandom(32))

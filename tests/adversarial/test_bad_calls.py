@@ -22,7 +22,7 @@ from fedcredit.transport.grpc import GrpcTransport, caller_of
 from fedcredit.transport.identity import party_host
 from fedcredit.wire.control import Accepted, CancelJob, StartJob, SubmitJob, service_methods
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 GOOD = CancelJob("job", "CANCELLED").encode()
 SECRET = "91110000600037341L"

@@ -28,7 +28,7 @@ from fedcredit.transport.options import CARRY, server_options
 from fedcredit.wire._gen import frame_pb2 as pb
 from fedcredit.wire.frame import MAX_FRAME_BYTES, Frame
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 Status = grpc.StatusCode
 

@@ -314,6 +314,6 @@ assert len(entries) >= answered, (len(entries), answered)
 def test_a_log_that_cannot_be_written_ends_the_answers(tmp_path: Path) -> None:
     env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": os.environ["PATH"]}
     ended = subprocess.run(
-        [sys.executable, "-c", _SMALL_DISK, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", _SMALL_DISK, str(tmp_path)], env=env, capture_output=True, text=True, timeout=600
     )
     assert ended.returncode == 0, ended.stderr

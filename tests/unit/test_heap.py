@@ -37,7 +37,7 @@ libc.fclose(stdout)
 
 def arenas(whose: str) -> int:
     command = [sys.executable, "-c", ARENAS, whose]
-    return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout.count(b"<heap nr=")
+    return subprocess.run(command, capture_output=True, check=True, timeout=300).stdout.count(b"<heap nr=")
 
 
 def test_threads_share_two_arenas() -> None:

@@ -109,7 +109,7 @@ def test_a_dead_process_of_this_machine_is_followed_at_once(store_url: str) -> N
         Store.open(store_url).close()
     finally:
         child.kill()
-        child.communicate(timeout=30)
+        child.communicate(timeout=300)
 
 
 def test_a_process_number_that_was_given_again_is_another_process(store_url: str) -> None:

@@ -309,7 +309,7 @@ def browse(source: str, folder, *flags: str) -> tuple[str, list[str]]:
                "--disable-background-networking", "--disable-component-update", "--disable-sync",
                "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}", "--window-size=1280,4000",
                *flags, "--dump-dom", path.as_uri()]  # fmt: skip
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     return run.stdout, [line for line in run.stderr.splitlines() if "CONSOLE" in line]
 
 

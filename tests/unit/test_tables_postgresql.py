@@ -373,7 +373,7 @@ def test_a_million_rows_go_through_in_bounded_memory(database: Database, tmp_pat
         folder.mkdir()
         script = ROOT / "tests" / "table_reading.py"
         command = [sys.executable, str(script), str(database.url_file()), database.schema, f"n{rows}", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT, env=ENVIRONMENT)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=800, cwd=ROOT, env=ENVIRONMENT)
         assert done.returncode == 0, done.stderr
         figures[rows] = json.loads(done.stdout)
     # Ten times the rows, of which there are some 180 MiB as text, and not much more memory.

@@ -18,7 +18,7 @@ from fedcredit.runtime.meter import Meter
 from fedcredit.transport.grpc import GrpcTransport, Limits
 from fedcredit.transport.memory import run_network
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 
 async def until(true: Callable[..., bool]) -> None:
