@@ -159,7 +159,7 @@ async def test_what_the_relay_changes_is_dialled_again_and_never_believed(name: 
     # The first pieces are the handshake, later ones are frames and receipts; both ways are changed, twice.
     Hostile.change, Hostile.at, Hostile.times = CHANGES[name], at, 2
     missing = (name, at) in SLOW
-    async with Pair(lost_after_s=120.0 if missing else 20.0) as pair:
+    async with Pair(lost_after_s=120.0) as pair:
         if missing:
             # Both sides wait for what never comes.
             Hostile.times = 1

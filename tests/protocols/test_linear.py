@@ -177,7 +177,6 @@ def test_signs_that_keep_the_conditions_are_left_alone(monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 @pytest.mark.shared
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("folder", "widths"), [("default_credit", (13, 10)), ("sba", (6, 3)), ("sba", (6, 2, 1))])
 def test_real_records_give_the_centralised_model(folder: str, widths: tuple[int, ...]) -> None:
     columns, y = woe_columns(folder)
