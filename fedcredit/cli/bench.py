@@ -25,6 +25,7 @@ BENCHES: dict[str, str] = {
     "index": "fedcredit.cli.benches.index:run",
     "intersect": "fedcredit.cli.benches.intersect:run",
     "logistic": "fedcredit.cli.benches.logistic:run",
+    "score": "fedcredit.cli.benches.score:run",
     "scorecard": "fedcredit.cli.benches.scorecard:run",
     "verify": "fedcredit.cli.benches.verify:run",
     "vole": "fedcredit.cli.benches.vole:run",

@@ -35,6 +35,7 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 U64: TypeAlias = npt.NDArray[np.uint64]
 
 PAIR_KEY_BYTES: Final = 32
+_MAX_KEPT: Final = 256
 _DOMAIN: Final = b"fedcredit v1 zero-sum masks"
 
 
@@ -45,6 +46,8 @@ class PairKey:
     public: bytes
     """32 bytes, published."""
     _secret: bytes = field(repr=False)
+    _key: X25519PrivateKey = field(repr=False)
+    _shared: dict[bytes, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def generate(cls, randomness: Randomness) -> PairKey:
@@ -56,7 +59,8 @@ class PairKey:
         """The key that `to_bytes` gave. Raises: BadKey for another length."""
         if len(secret) != PAIR_KEY_BYTES:
             raise BadKey(f"{len(secret)} bytes are no X25519 secret")
-        return cls(X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw(), secret)
+        key = X25519PrivateKey.from_private_bytes(secret)
+        return cls(key.public_key().public_bytes_raw(), secret, key)
 
     def to_bytes(self) -> bytes:
         """The secret itself, for its owner's private file."""
@@ -64,11 +68,17 @@ class PairKey:
 
     def shared_with(self, public: bytes) -> bytes:
         """The secret in common with the owner of `public`. Raises: BadKey, also for points of low order."""
+        # Kept, since the same few parties meet in every request, and a single score would mostly be waiting for this.
+        if (known := self._shared.get(public)) is not None:
+            return known
         try:
-            theirs = X25519PublicKey.from_public_bytes(public)
-            return X25519PrivateKey.from_private_bytes(self._secret).exchange(theirs)
+            shared = self._key.exchange(X25519PublicKey.from_public_bytes(public))
         except ValueError:
             raise BadKey("it is no X25519 key, or one of low order") from None
+        if len(self._shared) >= _MAX_KEPT:
+            self._shared.clear()
+        self._shared[public] = shared
+        return shared
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from fedcredit.wire.intersect import FilterProgress
 from fedcredit.wire.membership import FilterPart, PermitGiven
 from fedcredit.wire.message import Message, MessageInvalid
 from fedcredit.wire.registry import ModelChange, ModelOrder
+from fedcredit.wire.score import ScorePart, ScoreRequest
 from fedcredit.wire.statistics import OpenedCells, SharedTable, TableGroups, text_of
 
 __all__ = ["messages", "sample"]
@@ -36,6 +37,22 @@ MADE: dict[type[Message], Callable[[], Message]] = {
     PermitGiven: lambda: PermitGiven(b"\x00\x01", b"{}", "00" * 16, bytes(64)),
     ModelChange: lambda: ModelChange("activate", "sme", 1, "ann"),
     ModelOrder: lambda: ModelOrder("publish", "sme", 0, "job-1", "scorecard.0", "ann"),
+    ScorePart: lambda: ScorePart(
+        bytes(32), 0, np.arange(192, dtype=np.uint8).reshape(3, 64), np.arange(3, dtype="<u8")
+    ),
+    ScoreRequest: lambda: ScoreRequest(
+        requester="bank",
+        purpose="financing",
+        model=b"m" * 32,
+        key=b"k" * 32,
+        nonce=b"n" * 32,
+        issued_at=1_800_000_000,
+        rows=3,
+        providers="tax\nsocial",
+        pair_keys=np.arange(96, dtype=np.uint8).reshape(3, 32),
+        subjects=b"s" * 32,
+        consents=np.arange(64, dtype=np.uint8).reshape(2, 32),
+    ),
     TableGroups: lambda: TableGroups(*text_of(["A", "(others)"])),
     OpenedCells: lambda: OpenedCells(CELLS, np.arange(10, dtype=np.uint64).reshape(5, 2)),
     SharedTable: lambda: SharedTable(

@@ -35,14 +35,16 @@ from fuzz.trusted import trusted
 from fuzz.verification import verification
 
 import fedcredit.node
+from fedcredit.crypto.elgamal import PrivateKey, Validity
+from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Entry, Event, Head, SignedHead
 from fedcredit.governance.audit_proof import ConsistencyProof, InclusionProof, decode_proof
 from fedcredit.governance.policy_rules import Action
 from fedcredit.governance.witness import WitnessedHeads, judge, log_of
 from fedcredit.ids import PartyId
+from fedcredit.kernels import elgamal, group
 from fedcredit.kernels import filter as compact
-from fedcredit.kernels import group
 from fedcredit.node.canonical_json import parse_canonical
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.party import _signatures
@@ -67,6 +69,7 @@ from fedcredit.transport.trust import Trust
 from fedcredit.wire import relay
 from fedcredit.wire.frame import Abort, Frame, Receipt
 from fedcredit.wire.message import Message
+from fedcredit.wire.score import ScoreKey
 from fedcredit.wire.witness import HeadShown
 
 __all__ = ["targets"]
@@ -415,6 +418,19 @@ def _kernels() -> Iterator[Target]:
         group.add(rows, rows)
 
     yield Target("kernel.points", (points.tobytes(), bytes(32), b""), checked, mutate.blind, (group.BadPoint,))
+
+    def opened(data: bytes) -> None:
+        rows = np.frombuffer(data[: len(data) // 64 * 64], np.uint8).reshape(1, -1, 64)[:, :64]
+        elgamal.open_sums(bytes([7]) + bytes(31), rows)
+
+    pairs = (np.concatenate([points, points[::-1]]).tobytes(), bytes(64), b"")
+    yield Target("kernel.ciphertexts", pairs, opened, mutate.blind, (elgamal.BadPoint,))
+
+    def published(data: bytes) -> None:
+        ScoreKey.decode(data).key()
+
+    bank = PrivateKey.generate("bank", "scores", Validity(1, 2), insecure_seeded(1)).public
+    yield Target("score.key", (ScoreKey.of(bank).encode(),), published, mutate.protobuf)
 
     def scalars(data: bytes) -> None:
         group.multiply(points[:1], data)

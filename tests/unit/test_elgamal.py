@@ -177,3 +177,11 @@ def test_the_shared_secret_is_that_of_rfc_7748() -> None:
     assert alice.public.hex() == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
     shared = "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
     assert alice.shared_with(bob.public).hex() == bob.shared_with(alice.public).hex() == shared
+
+
+def test_shared_secrets_are_kept_and_not_without_bound() -> None:
+    key, others = PairKey.generate(insecure_seeded(20)), [PairKey.generate(insecure_seeded(i)) for i in range(30, 330)]
+    secrets = [key.shared_with(other.public) for other in others]
+    assert [key.shared_with(other.public) for other in others] == secrets
+    assert len(set(secrets)) == len(others)
+    assert len(key._shared) <= 256

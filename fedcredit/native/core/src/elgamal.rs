@@ -59,8 +59,8 @@ impl Key {
         same_length("randomness", messages.len(), randomness.len())?;
         let mut out = vec![0; messages.len() * CIPHERTEXT_BYTES];
         let (cells, _) = out.as_chunks_mut::<CIPHERTEXT_BYTES>();
-        cells.par_chunks_mut(ROWS_PER_TASK).enumerate().try_for_each(|(task, cells)| {
-            let rows = task * ROWS_PER_TASK..task * ROWS_PER_TASK + cells.len();
+        in_tasks(cells, |first, cells| {
+            let rows = first..first + cells.len();
             let halves = parse_halves(&randomness[rows.clone()], rows.start)?;
             let messages = parse_messages(&messages[rows.clone()], rows.start)?;
             let (mut firsts, mut seconds) = (vec![[0; 32]; cells.len()], vec![[0; 32]; cells.len()]);
@@ -115,8 +115,7 @@ pub fn open(
     same_length("ciphertexts", rows * parts, ciphertexts.len())?;
     let mut out = vec![0; rows * 32];
     let (cells, _) = out.as_chunks_mut::<32>();
-    cells.par_chunks_mut(ROWS_PER_TASK).enumerate().try_for_each(|(task, cells)| {
-        let first = task * ROWS_PER_TASK;
+    in_tasks(cells, |first, cells| {
         let column = |half: usize| -> Vec<Vec<[u8; 32]>> {
             let of_part = |part: usize| &ciphertexts[part * rows + first..part * rows + first + cells.len()];
             (0..parts).map(|part| of_part(part).iter().map(|c| c.as_chunks::<32>().0[half]).collect()).collect()
@@ -158,16 +157,31 @@ pub fn masked(values: &[i64], masks: &[u8], negative: &[bool]) -> Result<Vec<u8>
     same_length("masks", values.len() * negative.len(), masks.len())?;
     let mut out = vec![0; values.len() * SCALAR_BYTES];
     let (cells, _) = out.as_chunks_mut::<SCALAR_BYTES>();
-    cells.par_iter_mut().with_min_len(ROWS_PER_TASK).enumerate().for_each(|(row, cell)| {
-        let mut total = signed(values[row]);
-        for (list, negative) in negative.iter().enumerate() {
-            let mask = Scalar::from_bytes_mod_order_wide(&masks[list * values.len() + row]);
-            // Which lists are subtracted is public.
-            total = if *negative { total - mask } else { total + mask };
+    in_tasks(cells, |first, cells| {
+        for (row, cell) in (first..).zip(cells) {
+            let mut total = signed(values[row]);
+            for (list, negative) in negative.iter().enumerate() {
+                let mask = Scalar::from_bytes_mod_order_wide(&masks[list * values.len() + row]);
+                // Which lists are subtracted is public.
+                total = if *negative { total - mask } else { total + mask };
+            }
+            *cell = total.to_bytes();
         }
-        *cell = total.to_bytes();
-    });
+        Ok(())
+    })?;
     Ok(out)
+}
+
+/// Works on cells in parallel tasks: `task` gets the first row and where to write. What is one task is done here and now,
+/// since a single row would wait longer for another thread than it takes.
+fn in_tasks<T: Send>(
+    cells: &mut [T],
+    task: impl Fn(usize, &mut [T]) -> Result<(), KernelError> + Sync,
+) -> Result<(), KernelError> {
+    if cells.len() <= ROWS_PER_TASK {
+        return task(0, cells);
+    }
+    cells.par_chunks_mut(ROWS_PER_TASK).enumerate().try_for_each(|(n, cells)| task(n * ROWS_PER_TASK, cells))
 }
 
 fn open_portable(

@@ -1,0 +1,240 @@
+"""`fedcredit bench score`: encrypted scores of an additive model, bank and providers in one process, and other schemes.
+
+`score` runs the whole protocol of three providers over an in-memory link: one subject at a time, with the median and
+the 99th percentile of many requests, and a batch, with its rate. Every total is compared with the sum in the clear.
+`processor` is the processor time of each side of a batch, of all sides of a single request. `bytes` go both ways,
+between the bank and all providers; consent tokens, TLS and audit are not in it.
+`scheme` is what one part takes under each cryptosystem, on kernels alone: `encrypt` at a provider, `open` at the bank
+with all parts, in processor microseconds a subject, and `bytes_each`, those of a part a subject. Packed, Paillier takes
+many subjects a ciphertext.
+Settings: providers, requests (single ones).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.cli.bench import Options
+from fedcredit.cli.benches.jobs import median
+from fedcredit.crypto import paillier
+from fedcredit.crypto.elgamal import PointTable, PrivateKey, Validity
+from fedcredit.crypto.randomness import KeyedRandomness, SystemRandomness
+from fedcredit.crypto.word_packing import WordPacking
+from fedcredit.crypto.zero_sum import Member, PairKey
+from fedcredit.errors import FedcreditError
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.score import ScoreCard, ScoreProvider, ScoreRequester, Scores, ScoresAsked, ScoreTerms
+from fedcredit.transport.memory import run_network
+
+__all__ = ["run"]
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+Spent: TypeAlias = dict[str, float]
+
+BATCH = 10_000
+_BANK, _NOW, _MODEL = PartyId("bank"), 1_800_000_000, bytes(32)
+_PART = (-100, 100)
+_OWN = (300, 900)
+
+
+def run(options: Options) -> Iterator[dict[str, Any]]:
+    """Yield one row a case."""
+    providers, requests = int(options.number("providers", 3)), int(options.number("requests", 300))
+    town = _Town(providers)
+    for _ in range(10):
+        town.score(1, apart=False)
+    begun = time.process_time()
+    runs = [town.score(1, apart=False) for _ in range(requests)]
+    processor = (time.process_time() - begun) / requests
+    walls = sorted(wall for wall, _, _ in runs)
+    yield {
+        "case": {"case": "score", "rows": 1, "providers": providers, "requests": requests},
+        "seconds": {"p50": median(walls), "p99": round(walls[int(0.99 * len(walls))], 4)},
+        "processor": {"all": round(processor, 6)},
+        "bytes": runs[-1][2],
+    }
+    for rows in options.rows or (BATCH,):
+        runs = [town.score(rows, apart=True) for _ in range(options.repeat)]
+        wall, spent = median([wall for wall, _, _ in runs]), _medians([spent for _, spent, _ in runs])
+        yield {
+            "case": {"case": "score", "rows": rows, "providers": providers},
+            "seconds": {"total": wall},
+            "processor": spent,
+            "rate": round(rows / wall),
+            "rate_cpu": round(rows / (spent["bank"] + providers * spent["provider"])),
+            "bytes": runs[-1][2],
+            "bytes_each": round(runs[-1][2] / rows, 1),
+        }
+    for name, scheme in _SCHEMES.items():
+        yield _measured(name, scheme, providers, options.repeat)
+
+
+class _Town:
+    """A bank and providers with keys, and points that are drawn."""
+
+    def __init__(self, providers: int) -> None:
+        source = SystemRandomness()
+        self.names = tuple(PartyId(f"provider{place}") for place in range(providers))
+        pairs = {name: PairKey.generate(source) for name in (_BANK, *self.names)}
+        key = PrivateKey.generate(_BANK, "bench", Validity(_NOW - 1, _NOW + 1), source)
+        low, high = (own + providers * part for own, part in zip(_OWN, _PART, strict=True))
+        card = ScoreCard(_MODEL, low, high, *_OWN)
+        members = tuple(Member(name, pairs[name].public) for name in self.names)
+        self.requester = ScoreRequester(_BANK, card, members, key, pairs[_BANK], card.table())
+        terms = ScoreTerms(
+            _MODEL,
+            _PART,
+            {key.public.fingerprint: key.public},
+            {name: frozenset({pair.public}) for name, pair in pairs.items()},
+            min_providers=1,
+        )
+        self.providers = {
+            name: ScoreProvider(name, _BANK, terms, {pairs[name].public: pairs[name]}) for name in self.names
+        }
+
+    def score(self, n: int, *, apart: bool) -> tuple[float, Spent, int]:
+        """Seconds of a request over n subjects, processor seconds of the bank and of a provider, and bytes.
+
+        Asking for processor time takes most of a millisecond on some machines, so not where it is not told `apart`.
+        """
+        random = np.random.default_rng(n)
+        own, parts = random.integers(*_OWN, n), random.integers(*_PART, (len(self.names), n))
+        codes = np.array([b"9132%014d" % row for row in range(n)], "S18").view(np.uint8).reshape(n, 18)
+        asked = ScoresAsked("financing", _NOW, codes, np.zeros((len(self.names), n, 32), np.uint8), own)
+        spent: Spent = {"bank": 0.0, "provider": 0.0}
+        roles: dict[PartyId, Steps[Any]] = {_BANK: self.requester.steps(asked, SystemRandomness())}
+        for name, part in zip(self.names, parts, strict=True):
+            roles[name] = self._answering(name, part)
+        if apart:
+            roles = {
+                name: _timed(steps, "bank" if name == _BANK else "provider", spent) for name, steps in roles.items()
+            }
+        begun = time.perf_counter()
+        outcome = run_network(roles, insecure_in_process=True)
+        wall = time.perf_counter() - begun
+        scores: Scores = outcome.results[_BANK]
+        if not (scores.scored.all() and (scores.totals == own + parts.sum(axis=0)).all()):
+            raise FedcreditError("bench score: totals are not the sums of points")
+        spent["provider"] /= len(self.names)
+        return wall, spent, sum(size for *_, size in outcome.traffic)
+
+    def _answering(self, name: PartyId, part: I64) -> Steps[Any]:
+        released = np.ones(len(part), np.bool_)
+        return self.providers[name].steps(lambda _: True, lambda *_: (part, released), SystemRandomness())
+
+
+def _timed(steps: Steps[Any], name: str, spent: Spent) -> Steps[Any]:
+    """Run `steps`, adding up processor time inside them alone."""
+    reply = None
+    while True:
+        begun = time.process_time()
+        try:
+            effect = steps.send(reply)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            spent[name] += time.process_time() - begun
+        reply = yield effect
+
+
+def _medians(spent: list[Spent]) -> Spent:
+    return {name: median([one[name] for one in spent]) for name in spent[0]}
+
+
+Made: TypeAlias = tuple[Callable[[I64], Any], Callable[[list[Any]], I64], int]
+"""What encrypts a part, what opens all of them, and bytes of a part."""
+
+
+def _elgamal(n: int) -> Callable[[], Made]:
+    def make() -> Made:
+        source = SystemRandomness()
+        key, table = PrivateKey.generate(_BANK, "bench", Validity(0, 1), source), PointTable(-1000, 1000)
+        return (
+            lambda points: key.public.encrypt_numbers(points, source),
+            lambda parts: key.open(np.stack(parts), table)[0],
+            64 * n,
+        )
+
+    return make
+
+
+def _paillier(n: int, packing: bool) -> Callable[[], Made]:
+    def make() -> Made:
+        private = paillier.PrivateKey.generate()
+        public = private.public
+        encryptor, pack = paillier.PublicEncryptor(public, SystemRandomness()), WordPacking(public, 16)
+        slots = pack.slots if packing else 1
+        rows = -(-n // slots)
+
+        def encrypt(points: I64) -> U8:
+            words = np.zeros(rows * slots, np.uint64)
+            words[:n] = points.astype(np.uint64)
+            return encryptor.encrypt(pack.pack(words.reshape(rows, slots))).sent()
+
+        def opened(parts: list[U8]) -> I64:
+            total, *others = (public.received(part, count=rows, key_id=public.id) for part in parts)
+            for other in others:
+                total = public.add(total, other)
+            return pack.unpack(private.decrypt(total), slots).reshape(-1)[:n].view(np.int64)
+
+        return encrypt, opened, rows * 2 * public.width
+
+    return make
+
+
+def _pads(n: int) -> Callable[[], Made]:
+    def make() -> Made:
+        key = SystemRandomness().bytes(32)
+
+        def masked(points: I64) -> I64:
+            return points + KeyedRandomness(key, "bench").words(n).view(np.int64)
+
+        def opened(parts: list[I64]) -> I64:
+            total: I64 = np.sum(parts, axis=0)
+            for _ in parts:
+                total -= KeyedRandomness(key, "bench").words(n).view(np.int64)
+            return total
+
+        return masked, opened, 8 * n
+
+    return make
+
+
+_SCHEMES: dict[str, tuple[int, Callable[[], Made]]] = {
+    "elgamal": (BATCH, _elgamal(BATCH)),
+    "elgamal one": (1, _elgamal(1)),
+    "paillier": (64, _paillier(64, packing=False)),
+    "paillier packed": (2_000, _paillier(2_000, packing=True)),
+    "paillier one": (1, _paillier(1, packing=False)),
+    "pads": (BATCH, _pads(BATCH)),
+}
+
+
+def _measured(name: str, scheme: tuple[int, Callable[[], Made]], providers: int, repeat: int) -> dict[str, Any]:
+    n, make = scheme
+    encrypt, opened, size = make()
+    points = np.random.default_rng(n).integers(*_PART, (providers, n))
+    times: dict[str, list[float]] = {"encrypt": [], "open": []}
+    for _ in range(repeat + 1):
+        begun = time.process_time()
+        parts = [encrypt(part) for part in points]
+        middle = time.process_time()
+        sums = opened(parts)
+        times["encrypt"].append((middle - begun) / providers / n)
+        times["open"].append((time.process_time() - middle) / n)
+        if not (sums == points.sum(axis=0)).all():
+            raise FedcreditError(f"bench score: sums under {name} are not the sums of points")
+    # The first run makes tables.
+    micros = {what: round(1e6 * sorted(values[1:])[len(values[1:]) // 2], 3) for what, values in times.items()}
+    return {
+        "case": {"case": "scheme", "scheme": name, "rows": n, "providers": providers},
+        "processor_us": micros,
+        "bytes_each": round(size / n, 1),
+    }

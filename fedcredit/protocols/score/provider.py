@@ -1,0 +1,170 @@
+"""Who has a part of the card: encrypts its points under the bank's key, each row under masks that cancel in the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.crypto.elgamal import PublicKey
+from fedcredit.crypto.elgamal_checks import BadKey
+from fedcredit.crypto.randomness import Randomness
+from fedcredit.crypto.zero_sum import Member, PairKey, ZeroSum
+from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
+from fedcredit.ids import PartyId
+from fedcredit.protocols.effects import Steps, recv, send
+from fedcredit.protocols.score.binding import STEP, chunks, consents_digest, has_repeat, request_hash, subjects_digest
+from fedcredit.wire.score import MAX_SUBJECTS, ScorePart, ScoreRequest, ScoreSubjects
+
+__all__ = ["ScoreAnswered", "ScoreProvider", "ScoreTerms"]
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+Answer: TypeAlias = Callable[[ScoreRequest, U8, U8], tuple[I64, Bools]]
+"""Of a request, codes (n, w) and consents (n, 32): points (n,), and which rows are released by consent and policy."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreTerms:
+    """What a provider goes by while it answers; its caller makes them anew when keys or versions change.
+
+    `model`: the version that this party's part is of. `points`: the least and the most that its part can give.
+    `bank_keys`: keys that hold, by fingerprint. `pair_keys`: of the bank and of all providers of this version, the keys
+    that hold: nobody else can be named in a request. `min_providers`: how many have to answer together, this one among
+    them; with 1 a bank may ask for this party's points alone.
+
+    Raises: ConfigError CONFIG_VALUE.
+    """
+
+    model: bytes
+    points: tuple[int, int]
+    bank_keys: Mapping[bytes, PublicKey] = field(repr=False)
+    pair_keys: Mapping[PartyId, frozenset[bytes]] = field(repr=False)
+    min_providers: int = 2
+    max_rows: int = MAX_SUBJECTS
+
+    def __post_init__(self) -> None:
+        if self.min_providers < 1 or not 1 <= self.max_rows <= MAX_SUBJECTS or self.points[0] > self.points[1]:
+            what = f"needs one provider and from 1 to {MAX_SUBJECTS} rows at least, and points in order"
+            raise ConfigError(Problem("CONFIG_VALUE", "terms of scores", what))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreAnswered:
+    """What was answered, for the audit log: the request's hash, its rows, and how many of them were released."""
+
+    request: bytes = field(repr=False)
+    rows: int
+    released: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreProvider:
+    """Answers one request of `requester`. `keys`: this party's own pair keys, by their public halves.
+
+    Reveals: to this party, whom the bank wants to score, on which consent, with which model and which other providers;
+    no total, no part of another, and not whether others answer. To the bank, its points in the sum of all providers'
+    points, and that some provider refuses a row. With itself as the only provider, its points; also if all other
+    providers tell the bank their masks. To others, sizes.
+    Assumes: decisional Diffie-Hellman; of masks, what `crypto.zero_sum` does: one other provider at least that does not
+    tell; a registry that names providers and their keys truly. Of the bank nothing, but what `answer` lets it have: it
+    has to refuse a subject whose score was asked for with another list of providers, or else both totals show a part.
+    Raises: PeerError that names the bank; RefusedError (SCORE_MODEL, SCORE_KEY, SCORE_PROVIDERS, SCORE_ROWS,
+    SCORE_REPLAYED); whatever `answer` raises. Nothing is sent then.
+    """
+
+    me: PartyId
+    requester: PartyId
+    terms: ScoreTerms
+    keys: Mapping[bytes, PairKey] = field(repr=False)
+
+    def steps(
+        self, fresh: Callable[[ScoreRequest], bool], answer: Answer, randomness: Randomness
+    ) -> Steps[ScoreAnswered]:
+        """Take a request, and answer it if it is one to answer.
+
+        `fresh` says whether the nonce was never seen before, and remembers it, durably; it also refuses a request that
+        was made too long ago to be remembered.
+        """
+        request = yield from recv(self.requester, ScoreRequest)
+        if problems := list(self._problems(request)):
+            raise RefusedError(problems)
+        codes, consents = yield from self._subjects(request)
+        bound, place = request_hash(request), request.names().index(self.me)
+        providers = [Member(*of) for of in zip(request.names(), _rows(request.pair_keys[1:]), strict=True)]
+        bank = Member(self.requester, request.pair_keys[0].tobytes())
+        own = self.keys[providers[place].public]
+        try:
+            points_mask = ZeroSum(providers, place, own, bound)
+            marks_mask = ZeroSum([bank, *providers], place + 1, own, bound)
+        except BadKey as bad:
+            raise bad.of_peer(self.requester, STEP) from None
+        if not fresh(request):
+            what = "was answered before, or made too long ago"
+            raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
+        points, released = answer(request, codes, consents)
+        self._check(points, released, request.rows)
+        key = self.terms.bank_keys[request.key]
+        for rows in chunks(request.rows):
+            refused, first = ~released[rows], rows.start
+            # Drawn for every row, so that time does not tell how many are refused.
+            noise = randomness.array(refused.size, 64) * refused[:, None]
+            marks = randomness.words(refused.size) * refused
+            shown = np.where(refused, 0, points[rows])
+            ciphertexts = key.encrypt(points_mask.scalars(shown, first, noise), randomness)
+            yield from send(self.requester, ScorePart(bound, first, ciphertexts, marks_mask.words(marks, first)))
+        return ScoreAnswered(bound, request.rows, int(released.sum()))
+
+    def _problems(self, request: ScoreRequest) -> Iterator[Problem]:
+        terms, names, keys = self.terms, request.names(), _rows(request.pair_keys)
+        if request.requester != self.requester:
+            raise PeerError(self.requester, STEP, "asks in another party's name", "SCORE_REQUESTER")
+        if request.model != terms.model:
+            yield Problem("SCORE_MODEL", "model", "is another version than this party's part is of")
+        key = terms.bank_keys.get(request.key)
+        if key is None or key.owner != self.requester or not key.validity.covers(request.issued_at):
+            yield Problem("SCORE_KEY", "key", "is no key of the requester that holds", "publish it, then ask anew")
+        if self.me not in names or len(names) < terms.min_providers:
+            what = f"do not name this party, or less than {terms.min_providers}"
+            yield Problem("SCORE_PROVIDERS", "providers", what, "name all providers of the model")
+        for name, pair in zip((self.requester, *names), keys, strict=True):
+            known = pair in self.keys if name == self.me else pair in terms.pair_keys.get(name, ())
+            if not known:
+                yield Problem("SCORE_PROVIDERS", f"key of {name}", "is none that holds for a party of this model")
+        if request.rows > terms.max_rows:
+            yield Problem("SCORE_ROWS", "rows", f"are more than {terms.max_rows}", "ask in several requests")
+
+    def _subjects(self, request: ScoreRequest) -> Steps[tuple[U8, U8]]:
+        """All codes and consents of the request, checked against its digests. Shapes: (n, w), (n, 32)."""
+        codes: list[U8] = []
+        consents: list[U8] = []
+        for rows in chunks(request.rows):
+            got = yield from recv(self.requester, ScoreSubjects)
+            due = rows.stop - rows.start, (codes or [got.codes])[0].shape[1]
+            if got.first != rows.start or got.codes.shape != due:
+                raise PeerError(self.requester, STEP, "sent subjects of other rows than are due", "SHAPE")
+            codes.append(got.codes)
+            consents.append(got.consents)
+        every, grounds = np.concatenate(codes), np.concatenate(consents)
+        own = request.consents[request.names().index(self.me)].tobytes()
+        if subjects_digest(every) != request.subjects or consents_digest(grounds) != own:
+            raise PeerError(self.requester, STEP, "sent other subjects than the request is for", "SCORE_SUBJECTS")
+        if has_repeat(every):
+            raise PeerError(self.requester, STEP, "names a subject twice", "ID_DUPLICATE")
+        return every, grounds
+
+    def _check(self, points: I64, released: Bools, n: int) -> None:
+        if points.dtype != np.int64 or points.shape != (n,) or released.dtype != np.bool_ or released.shape != (n,):
+            raise ValueError(f"scores: points {points.shape} {points.dtype}, released {released.shape} of {n} rows")
+        low, high = self.terms.points
+        if (released & ((points < low) | (points > high))).any():
+            raise ValueError("scores: points are outside of the range of this party's part")
+
+
+def _rows(keys: U8) -> list[bytes]:
+    return [key.tobytes() for key in keys]
