@@ -1,7 +1,6 @@
 //! One connection: TLS, HTTP/2 within bounds, and a task for each call that is let in.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,12 +16,14 @@ use tokio_rustls::server::TlsStream;
 
 use crate::arrival::{Arrivals, Woke};
 use crate::calls::Call;
+use crate::entrance::{Entrance, Unread};
 use crate::gather::{Cork, Gather};
 use crate::grpc;
 use crate::identity::Believed;
 use crate::metrics::TurnedAway;
 use crate::question::Caller;
-use crate::service::{Phase, Service, Slot};
+use crate::service::{Phase, Places, Service, Slot};
+use crate::turnstile::Turnstile;
 
 /// For TLS and the beginning of HTTP/2 together.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -42,14 +43,15 @@ const TAKEN_AT_ONCE: usize = 64;
 /// What is read from a socket at once; TLS by itself reads four KiB.
 const READ_BYTES: usize = 32 << 10;
 
-type Link = Connection<Gather<TlsStream<BufReader<TcpStream>>>, Bytes>;
+type Tls = TlsStream<BufReader<TcpStream>>;
+type Link = Connection<Entrance<Tls, Box<dyn FnMut() -> bool + Send>>, Bytes>;
 
 /// Who is at the other end, checked again when trust changes.
 struct Peer {
     leaf: rustls::pki_types::CertificateDer<'static>,
     believed: Believed,
     caller: Arc<Caller>,
-    share: Arc<AtomicUsize>,
+    places: Arc<Places>,
     changes: u64,
 }
 
@@ -63,18 +65,18 @@ pub struct Thread {
 /// Serves a connection to its end.
 pub async fn serve(stream: TcpStream, service: Arc<Service>, thread: Thread) {
     let _ = stream.set_nodelay(true);
-    let cork = Cork::default();
-    match timeout(HANDSHAKE, open(stream, &service, cork.clone())).await.ok().flatten() {
+    let (cork, unread) = (Cork::default(), Unread::default());
+    match timeout(HANDSHAKE, open(stream, &service, cork.clone(), unread.clone())).await.ok().flatten() {
         Some((link, peer)) => {
             let arrivals = Arrivals::new(thread.woke, Instant::now());
-            let talk = Talk { link, cork, arrivals, taken: 0 };
+            let talk = Talk { link, cork, unread, arrivals, places: peer.places.clone(), taken: 0 };
             run(talk, peer, service, thread.number).await;
         }
         None => drop(service.metrics.failed_handshakes.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
     }
 }
 
-async fn open(stream: TcpStream, service: &Service, cork: Cork) -> Option<(Link, Peer)> {
+async fn open(stream: TcpStream, service: &Arc<Service>, cork: Cork, unread: Unread) -> Option<(Link, Peer)> {
     let changes = service.doors.changes();
     let stream =
         TlsAcceptor::from(service.doors.shown()).accept(BufReader::with_capacity(READ_BYTES, stream)).await.ok()?;
@@ -85,7 +87,10 @@ async fn open(stream: TcpStream, service: &Service, cork: Cork) -> Option<(Link,
     let leaf = session.peer_certificates()?.first()?.clone().into_owned();
     let believed = service.doors.check(&leaf).ok()?;
     let caller = Arc::new(believed.caller.clone());
-    let share = service.share_of(&caller.party);
+    let places = Arc::new(Places::new(service.clone(), service.share_of(&caller.party)));
+    let turnstile = Turnstile::new(grpc::ending(TurnedAway::Overload.into()));
+    let finder = places.clone();
+    let place: Box<dyn FnMut() -> bool + Send> = Box::new(move || finder.find());
     let link = Builder::new()
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_METADATA_BYTES)
@@ -95,10 +100,10 @@ async fn open(stream: TcpStream, service: &Service, cork: Cork) -> Option<(Link,
         .max_concurrent_reset_streams(MAX_RESETS)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(Some(MAX_RESETS))
-        .handshake(Gather::new(stream, cork))
+        .handshake(Entrance::new(Gather::new(stream, cork), turnstile, place, unread))
         .await
         .ok()?;
-    Some((link, Peer { leaf, believed, caller, share, changes }))
+    Some((link, Peer { leaf, believed, caller, places, changes }))
 }
 
 /// What has been asked for, and how it is answered.
@@ -108,7 +113,9 @@ type Come = (Request<RecvStream>, SendResponse<Bytes>);
 struct Talk {
     link: Link,
     cork: Cork,
+    unread: Unread,
     arrivals: Arrivals,
+    places: Arc<Places>,
     /// Calls since something was said.
     taken: usize,
 }
@@ -125,7 +132,10 @@ impl Talk {
                 come = self.link.poll_accept(context);
             }
             if come.is_pending() {
-                self.arrivals.read_all(Instant::now());
+                self.places.give_back();
+                if !self.unread.get() {
+                    self.arrivals.read_all(Instant::now());
+                }
             }
             if !holds || come.is_pending() {
                 self.taken = 0;
@@ -189,11 +199,12 @@ async fn run(mut talk: Talk, mut peer: Peer, service: Arc<Service>, number: usiz
 }
 
 /// A place for the call, or why there is none; nothing waits for its body.
-fn admit(service: &Arc<Service>, peer: &mut Peer) -> Result<Slot, TurnedAway> {
+fn admit(service: &Service, peer: &mut Peer) -> Result<Slot, TurnedAway> {
+    let place = peer.places.take();
     if !believe(service, peer) {
         return Err(TurnedAway::Untrusted);
     }
-    service.admit(&peer.share).ok_or(TurnedAway::Overload)
+    place.ok_or(TurnedAway::Overload)
 }
 
 /// Ends calls that have no place: several in one write, since in a flood each write of its own would cost more than the

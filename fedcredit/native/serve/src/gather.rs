@@ -1,7 +1,7 @@
 //! A stream that gathers what is written, so that all that a connection has to say at a moment goes out in one piece.
 //!
 //! HTTP/2's library sends every larger frame by itself: for each answer a record of TLS and a call of the system, which
-//! together cost as much as the answer. Here frames of many answers share both.
+//! together cost as much as the answer. Here frames of many answers share both, and others may put frames between them.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
+
+use crate::frames::Boundary;
 
 /// What is held back at most; one write may go beyond it.
 const MOST_BYTES: usize = 64 << 10;
@@ -32,11 +34,36 @@ pub struct Gather<S> {
     held: Vec<u8>,
     /// How much of `held` has been written.
     written: usize,
+    boundary: Boundary,
+    /// Frames of others, which wait for the end of the library's own.
+    others: Vec<u8>,
 }
 
 impl<S: AsyncWrite + Unpin> Gather<S> {
     pub fn new(inner: S, cork: Cork) -> Self {
-        Self { inner, cork, held: Vec::new(), written: 0 }
+        Self { inner, cork, held: Vec::new(), written: 0, boundary: Boundary::default(), others: Vec::new() }
+    }
+
+    /// What is read from.
+    pub fn inner(&mut self) -> Pin<&mut S> {
+        Pin::new(&mut self.inner)
+    }
+
+    /// Puts whole frames behind the frame that is being written; they go out with what follows.
+    pub fn say(&mut self, frames: &[u8]) {
+        self.others.extend_from_slice(frames);
+        self.fit_in();
+    }
+
+    /// Sees to it that no more is held back than there may be, before more is said.
+    pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.len() + self.others.len() < MOST_BYTES { Poll::Ready(Ok(())) } else { self.write_held(context) }
+    }
+
+    fn fit_in(&mut self) {
+        if self.boundary.here() {
+            self.held.append(&mut self.others);
+        }
     }
 
     fn write_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -55,14 +82,12 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
         if self.held.len() >= MOST_BYTES {
             ready!(self.write_held(context))?;
         }
-        pieces.iter().for_each(|piece| self.held.extend_from_slice(piece));
+        for piece in pieces {
+            self.held.extend_from_slice(piece);
+            self.boundary.take(piece);
+        }
+        self.fit_in();
         Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_read(context, into)
     }
 }
 
@@ -103,7 +128,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
 mod tests {
     use super::*;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, duplex};
 
     fn run(test: impl Future<Output = ()>) {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test);

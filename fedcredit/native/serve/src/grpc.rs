@@ -7,11 +7,13 @@ use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
+use crate::frames;
 use crate::metrics::TurnedAway;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+const CONTENT_TYPE_TEXT: &str = "application/grpc";
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static(CONTENT_TYPE_TEXT);
 const PREFIX_BYTES: usize = 5;
 /// What is set aside for a message before it has come.
 const FIRST_BYTES: usize = 16 << 10;
@@ -50,6 +52,11 @@ pub fn end(respond: &mut SendResponse<Bytes>, status: Status) {
     response.headers_mut().insert(http::header::CONTENT_TYPE, CONTENT_TYPE);
     fill(response.headers_mut(), status.number, status.code);
     let _ = respond.send_response(response, true);
+}
+
+/// What `end` says, as it stands in a frame.
+pub fn ending(status: Status) -> Vec<u8> {
+    frames::ending(CONTENT_TYPE_TEXT, &[(STATUS.as_str(), status.number), (MESSAGE.as_str(), status.code)])
 }
 
 /// Begins to answer.

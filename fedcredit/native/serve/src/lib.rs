@@ -21,7 +21,8 @@
 //! a ruling is recorded.
 //!
 //! What talks: [`wire`] and [`wire_write`], [`identity`] and [`tls`], [`grpc`], [`answers`], [`calls`], [`connection`]
-//! over [`gather`], and [`server`] over all. [`arrival`] and [`room`] say who comes in when many do. [`metrics`] counts.
+//! over `entrance` and [`gather`], and [`server`] over all. [`arrival`] and [`room`] say who comes in when many do;
+//! `turnstile` ends calls without a place before the library has seen their `frames`. [`metrics`] counts.
 #![deny(unsafe_code)]
 
 pub mod canonical;
@@ -61,7 +62,9 @@ pub mod arrival;
 pub mod calls;
 pub mod committer;
 pub mod connection;
+mod entrance;
 pub mod facts;
+mod frames;
 pub mod gather;
 pub mod grpc;
 pub mod identity;
@@ -78,5 +81,6 @@ pub mod server;
 pub mod service;
 pub mod settings;
 pub mod tls;
+mod turnstile;
 pub mod wire;
 pub mod wire_write;

@@ -144,6 +144,47 @@ impl Drop for Slot {
     }
 }
 
+/// Places that were found for calls of a connection before HTTP/2's library has seen them.
+pub struct Places {
+    service: Arc<Service>,
+    share: Arc<AtomicUsize>,
+    found: Mutex<Vec<Slot>>,
+}
+
+impl Places {
+    /// For a connection of the caller whose share this is.
+    pub fn new(service: Arc<Service>, share: Arc<AtomicUsize>) -> Self {
+        Self { service, share, found: Mutex::default() }
+    }
+
+    /// Whether there is a place for one more call; if so, it is kept.
+    pub fn find(&self) -> bool {
+        match self.service.admit(&self.share) {
+            Some(slot) => self.found().push(slot),
+            None => {
+                self.service.metrics.turned_away(TurnedAway::Overload);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A place for a call that has come out of the library: one that was kept, or another one.
+    pub fn take(&self) -> Option<Slot> {
+        let kept = self.found().pop();
+        kept.or_else(|| self.service.admit(&self.share))
+    }
+
+    /// Everything has come out of the library: what is left was for calls that it has ended itself.
+    pub fn give_back(&self) {
+        self.found().clear();
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Vec<Slot>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A batch under way.
 pub struct BatchSlot(Arc<Service>);
 
