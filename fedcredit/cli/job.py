@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fedcredit.runtime.config import JobFile
     from fedcredit.wire.control import JobEvent
 
-__all__ = ["Json", "Node", "app", "hand_in", "whole"]
+__all__ = ["Json", "Node", "app", "hand_in", "user_name", "whole"]
 
 T = TypeVar("T")
 
@@ -176,7 +176,7 @@ def approve(
 
     if reason and not refuse:
         raise UsageError(Problem("USAGE", "--reason", "says why a job is refused", "add --refuse"))
-    by = _user()
+    by = user_name()
 
     async def work(own: OwnNode) -> None:
         await own.approve(job, by, refuse=refuse, reason=reason)
@@ -281,7 +281,8 @@ def _show_again(name: str, node: Path | None) -> str:
     return f"fedcredit job watch {name}" + ("" if node is None else f" --node {node}")
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this command, for the audit log."""
     import os
     import pwd
 

@@ -24,6 +24,7 @@ from fedcredit.cli import (
     filters,
     intersect,
     job,
+    model,
     node,
     party,
     platform,
@@ -68,6 +69,7 @@ app.add_typer(job.app, name="job")
 app.command("intersect")(intersect.run)
 app.add_typer(filters.app, name="filter")
 app.add_typer(card.app, name="card")
+app.add_typer(model.app, name="model")
 app.add_typer(audit.app, name="audit")
 app.add_typer(consent.app, name="consent")
 app.add_typer(catalog.app, name="catalog")

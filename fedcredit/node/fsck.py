@@ -16,10 +16,12 @@ from cryptography import x509
 from fedcredit.errors import ConfigError, DataError, FedcreditError, Problem
 from fedcredit.governance.audit import VERIFY_LOG, AuditBroken, Head, continues, origin_of
 from fedcredit.governance.audit_proof import check_signature
+from fedcredit.ids import PartyId
 from fedcredit.node.audit_checks import BatchChecks
 from fedcredit.node.audit_places import read_witnessed
 from fedcredit.node.audit_scan import WITNESSED, Verifier, scan_log
 from fedcredit.node.own_store import lock_folder, store_url
+from fedcredit.node.registry.parts import part_problems
 from fedcredit.node.signing import verify_audit_head
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState, Store
@@ -27,7 +29,7 @@ from fedcredit.node.store.witness import SeenHead
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.identity import CERTIFICATE_ERRORS
 
-__all__ = ["Checked", "check_audit", "check_folder", "check_heads", "check_results", "check_store"]
+__all__ = ["Checked", "check_audit", "check_folder", "check_heads", "check_models", "check_results", "check_store"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -60,7 +62,7 @@ def check_folder(config: PartyFile, verifier: Callable[[], Verifier]) -> Checked
                 found, wrong = check_audit(store, folder / "audit", origin_of(config.me, log), verifier)
                 entries, problems = entries + found, problems + wrong
             heads, wrong = check_heads(store)
-            problems += wrong
+            problems += wrong + check_models(store, config.me, config.folder)
             if problems:
                 raise DataError(problems)
             jobs = store.jobs.all()
@@ -110,6 +112,16 @@ def check_heads(store: Store) -> tuple[int, list[Problem]]:
     except FedcreditError as error:
         problems += error.problems
     return seen, problems
+
+
+def check_models(store: Store, me: PartyId, folder: Path) -> list[Problem]:
+    """What is wrong with the registry of models, and with the own parts that are scored with."""
+    try:
+        store.models.all()
+        store.model_changes.unrecorded()
+        return list(part_problems(store, me, folder))
+    except FedcreditError as error:
+        return list(error.problems)
 
 
 def check_results(store: Store, folder: Path) -> list[Problem]:

@@ -36,6 +36,7 @@ from fedcredit.node.party import PartyNode
 from fedcredit.node.platform import Members, PlatformNode
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
+from fedcredit.node.registry.beside import ModelsBeside
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.reports import ReportsDesk
 from fedcredit.node.rpc import ControlClient, ControlService
@@ -134,11 +135,11 @@ async def _start_party(
     signing = load_signing(config, clock, lambda: keyring.trust)
     service, health = ControlService("Party", caller_of), Health()
     beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
-    witnesses = Witnesses(config, signing, clock, stack)
+    witnesses, models = Witnesses(config, signing, clock, stack), ModelsBeside(config, clock, stack)
     private = None
     if config.verify is not None and config.verify.private:
         private = ControlService("Membership", caller_of)
-    services = [service, health.service, witnesses.service, *beside.services, *consents.services]
+    services = [service, health.service, witnesses.service, *beside.services, *consents.services, *models.services]
     services += [] if private is None else [private]
     transport, side = _transport(config, keyring, services)
     recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
@@ -176,6 +177,7 @@ async def _start_party(
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, transport.add_peer, recorder)
     held = await consents.start_holder(transport, signing)
+    await models.start_party(transport, store, signing, recorder, policy)
     stop, port = node.stop, 0
     if verification is not None:
         if held is not None:
@@ -208,8 +210,9 @@ async def _start_platform(
     service, health = ControlService("Platform", caller_of), Health()
     reports = ControlService("Usage", caller_of)
     beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
-    witnesses = Witnesses(config, signing, clock, stack)
-    services = [service, reports, health.service, witnesses.service, *beside.services, *consents.services]
+    witnesses, models = Witnesses(config, signing, clock, stack), ModelsBeside(config, clock, stack)
+    services = [service, reports, health.service, witnesses.service]
+    services += [*beside.services, *consents.services, *models.services]
     transport, side = _transport(config, keyring, services)
     addresses = dict(config.peers)
 
@@ -231,6 +234,7 @@ async def _start_platform(
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, learn, recorder)
     await consents.start_authority(transport, store, signing, recorder, _operators(config), beside)
+    models.start_registry(store, signing, recorder, _operators(config), beside)
     witnesses.start(transport, store, None)
     node.recover()
     entries = (lambda: 0) if recorder is None else (lambda: recorder.entries)

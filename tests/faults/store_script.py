@@ -78,7 +78,7 @@ def signed(document: Offer | Word) -> Signed:
     return Signed(document.to_bytes(), bytes(64), b"certificate")
 
 
-PART = OwnPart(OFFER, word("tax"), OFFER.to_bytes(), word("tax").to_bytes(), bytes(64), DIGEST, bytes(32))
+PART = OwnPart(OFFER, word("tax"), DIGEST, bytes(32))
 
 WRITES: list[Callable[[Store], object]] = [
     lambda s: s.jobs.pend("pending", b"p", submitter="operator", reason="rows"),

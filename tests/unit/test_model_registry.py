@@ -589,7 +589,7 @@ def test_a_months_stability_has_its_place(store: Store) -> None:
 
 
 def own(said: Word, content: bytes = bytes(32), key: bytes = bytes(32)) -> OwnPart:
-    return OwnPart(OFFER, said, OFFER.to_bytes(), said.to_bytes(), bytes(64), content, key)
+    return OwnPart(OFFER, said, content, key)
 
 
 def test_a_partys_word_is_kept_until_it_is_told(store: Store) -> None:
@@ -604,6 +604,8 @@ def test_a_partys_word_is_kept_until_it_is_told(store: Store) -> None:
     store.model_parts.told(no)
     assert store.model_parts.all(untold=True) == []
     assert store.model_parts.of("sme", 1) == replace(own(no), told=True)
+    store.model_parts.told(no, refused=True)
+    assert store.model_parts.of("sme", 1) == replace(own(no), told=True, refused=True)
     assert [change.facts["change"] for change in store.model_changes.unrecorded()] == ["approve", "withdraw"]
 
 

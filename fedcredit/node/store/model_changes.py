@@ -13,7 +13,7 @@ from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 from fedcredit.runtime.state import state_invalid
 
-__all__ = ["ModelChange", "ModelChanges", "note_change"]
+__all__ = ["ModelChange", "ModelChanges", "last_change", "note_change"]
 
 _changes = tables.model_changes
 
@@ -38,7 +38,7 @@ class ModelChanges:
     def number(self) -> int:
         """Of the last change; 0 before the first."""
         with self._database.reading() as connection:
-            return _last(connection)
+            return last_change(connection)
 
     def unrecorded(self) -> list[ModelChange]:
         """Changes that are not in the audit log yet, as far as is known here, in their order."""
@@ -60,11 +60,12 @@ class ModelChanges:
 
 def note_change(connection: sa.Connection, made: str, name: str, facts: Mapping[str, Fact]) -> None:
     """Keep a change beside what it changes, in the caller's transaction."""
-    values = {"number": _last(connection) + 1, "name": name, "facts": json.dumps(dict(facts)), "made": made}
+    values = {"number": last_change(connection) + 1, "name": name, "facts": json.dumps(dict(facts)), "made": made}
     connection.execute(_changes.insert().values(**values))
 
 
-def _last(connection: sa.Connection) -> int:
+def last_change(connection: sa.Connection) -> int:
+    """The number of the last change; 0 before the first."""
     return int(connection.execute(sa.select(sa.func.max(_changes.c.number))).scalar() or 0)
 
 

@@ -21,6 +21,7 @@ from fedcredit.runtime.state import state_invalid
 __all__ = ["ModelParts", "OwnPart"]
 
 _parts = tables.model_parts
+_TAKEN, _REFUSED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,15 @@ class OwnPart:
     """A party's last word on a version, and what it stands on.
 
     `content`: the SHA-256 of its part, `key` that under which others know it by a keyed hash; both empty where the
-    party never approved. `told`: whether the platform has the word.
+    party never approved. `told`: whether the platform has heard the word; `refused`: it did not take it.
     """
 
     offer: Offer
     word: Word
-    offer_bytes: bytes = field(repr=False)
-    word_bytes: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
     content: bytes = field(repr=False)
     key: bytes = field(repr=False)
     told: bool = False
+    refused: bool = False
 
 
 class ModelParts:
@@ -50,9 +49,8 @@ class ModelParts:
     def put(self, part: OwnPart, facts: Mapping[str, Fact]) -> None:
         """Keep a party's word in place of the one before. When it returns, the word is durable and not told yet."""
         values = {
-            "offer": part.offer_bytes,
-            "word": part.word_bytes,
-            "signature": part.signature,
+            "offer": part.offer.to_bytes(),
+            "word": part.word.to_bytes(),
             "content": part.content,
             "key": part.key,
             "told": 0,
@@ -69,11 +67,12 @@ class ModelParts:
             failpoints.hit("store.part.written", name)
         failpoints.hit("store.part.committed", name)
 
-    def told(self, word: Word) -> None:
-        """Note that the platform has a word; of one that a later word has replaced, nothing."""
+    def told(self, word: Word, *, refused: bool = False) -> None:
+        """Note that the platform has heard a word, and whether it did not take it; of a word that a later one has
+        replaced, nothing."""
         with self._database.writing() as connection:
             mine = _key(word.name, word.version) & (_parts.c.word == word.to_bytes())
-            connection.execute(_parts.update().where(mine).values(told=1))
+            connection.execute(_parts.update().where(mine).values(told=_REFUSED if refused else _TAKEN))
 
     def of(self, name: str, version: int) -> OwnPart | None:
         """What was said of a version, if anything was."""
@@ -104,5 +103,5 @@ def _part(row: sa.Row[Any]) -> OwnPart:
             raise state_invalid("a part without its hash")
     except FedcreditError:
         raise state_invalid(f"what is kept of the own part of model {row.name} {row.version} cannot be read") from None
-    texts = (bytes(row.offer), bytes(row.word), bytes(row.signature), bytes(row.content), bytes(row.key))
-    return OwnPart(offer, word, *texts, told=bool(row.told))
+    hashes = bytes(row.content), bytes(row.key)
+    return OwnPart(offer, word, *hashes, told=row.told != 0, refused=row.told == _REFUSED)

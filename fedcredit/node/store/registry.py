@@ -20,7 +20,7 @@ from fedcredit.governance.registry.states import takes_word as counts
 from fedcredit.ids import PartyId
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
-from fedcredit.node.store.model_changes import note_change
+from fedcredit.node.store.model_changes import last_change, note_change
 from fedcredit.runtime.state import state_invalid
 
 __all__ = ["MAX_VERSIONS", "KeptVersion", "ModelRegistry", "Signed"]
@@ -177,6 +177,15 @@ class ModelRegistry:
         """The versions of a name, or of all; with `live` those that are not retired. By name and version."""
         with self._database.reading() as connection:
             return _kept(connection, name or None, None, live=live)
+
+    def live(self) -> tuple[int, list[KeptVersion]]:
+        """The number of the last change, and just then the versions that are not retired."""
+        with self._database.reading() as connection:
+            while True:
+                # A server's transaction sees each statement's own moment; where the number stood still, so did all.
+                before, found = last_change(connection), _kept(connection, None, None, live=True)
+                if last_change(connection) == before:
+                    return before, found
 
     def note_stability(self, name: str, version: int, found: Stability) -> None:
         """Keep a version's index of a month in place of the one before. Raises: RefusedError (MODEL_UNKNOWN)."""

@@ -343,7 +343,6 @@ model_parts = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("offer", sa.LargeBinary, nullable=False),
     sa.Column("word", sa.LargeBinary, nullable=False),
-    sa.Column("signature", sa.LargeBinary, nullable=False),
     # SHA-256 of the part, and the key under which others are told of it; empty where the party never approved.
     sa.Column("content", sa.LargeBinary, nullable=False),
     sa.Column("key", sa.LargeBinary, nullable=False),

@@ -64,7 +64,6 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("offer", sa.LargeBinary, nullable=False),
         sa.Column("word", sa.LargeBinary, nullable=False),
-        sa.Column("signature", sa.LargeBinary, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
         sa.Column("key", sa.LargeBinary, nullable=False),
         sa.Column("told", sa.Integer, nullable=False, server_default="0"),

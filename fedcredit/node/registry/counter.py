@@ -1,0 +1,73 @@
+"""A command's side: the way to the desk for models of the node of a folder, the platform's or a party's."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from fedcredit.errors import ConfigError, FedcreditError, Problem, UsageError
+from fedcredit.node.own_node import ready_address
+from fedcredit.node.registry.answers import read_answer
+from fedcredit.node.rpc import ControlClient
+from fedcredit.node.trust.keys import following_keyring, platform_address, trust_folder
+from fedcredit.runtime.clock import SystemClock
+from fedcredit.runtime.config import PartyFile
+from fedcredit.transport.connections import Connection
+from fedcredit.transport.limits import Limits
+from fedcredit.wire.message import Message
+from fedcredit.wire.registry import CHANGES, ModelChange, ModelDocument, ModelOrder, ShowModels
+
+__all__ = ["ModelCounter"]
+
+CALL_TIMEOUT_S = 100.0
+
+
+class ModelCounter:
+    """The running node of a folder. Use as an asynchronous context manager."""
+
+    def __init__(self, config: PartyFile) -> None:
+        """Raises: ConfigError (NODE_DOWN) if it does not run, (NODE_KIND) if it belongs to no platform."""
+        self.config, self.is_platform = config, config.party.kind == "platform"
+        if trust_folder(config) is None or (not self.is_platform and platform_address(config) is None):
+            what, fix = "belongs to no platform that has members", "join one: fedcredit party enrol"
+            raise ConfigError(Problem("NODE_KIND", str(config.folder), what, fix))
+        if (address := ready_address(config.folder)) is None:
+            raise self._down("does not run")
+        self._connection = Connection(config.me, address, following_keyring(config, SystemClock()), Limits())
+
+    async def order(self, order: ModelOrder) -> dict[str, Any]:
+        """Have an order carried out. Raises what it is refused with; UsageError where it is for another node."""
+        if not self.is_platform:
+            return await self._ask("Models", "Order", order)
+        if order.order not in CHANGES:
+            what, fix = f"is the platform's; {order.order} is for a party", "give --node DIR of a party of the model"
+            raise UsageError(Problem("USAGE", str(self.config.folder), what, fix))
+        change = ModelChange(order.order, order.name, order.version, order.by)
+        return await self._ask("Registry", "Change", change)
+
+    async def shown(self, name: str = "", version: int = 0) -> dict[str, Any]:
+        """A version with all that is known of it; without one, a list. Raises what it is refused with."""
+        service, method = ("Registry", "Models") if self.is_platform else ("Models", "Shown")
+        return await self._ask(service, method, ShowModels(name, version))
+
+    async def _ask(self, service: str, method: str, request: Message) -> dict[str, Any]:
+        client = ControlClient(self._connection, service, self.config.me)
+        try:
+            reply = await client.call(method, request, ModelDocument, timeout_s=CALL_TIMEOUT_S)
+        except FedcreditError as error:
+            if error.code == "PEER_LOST":
+                raise self._down("does not answer") from None
+            raise
+        return read_answer(self.config.me, reply.document)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+
+    def _down(self, what: str) -> ConfigError:
+        fix = f"fedcredit node up {self.config.folder}"
+        return ConfigError(Problem("NODE_DOWN", f"node {self.config.me}", what, fix))
