@@ -46,7 +46,7 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "fedcredit.cli.main", *map(str, arguments)]
 
 
-def run_cli(*arguments: str | Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+def run_cli(*arguments: str | Path, timeout_s: float = 800) -> subprocess.CompletedProcess[str]:
     """`fedcredit ARGUMENTS`, to its end."""
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT)
 

@@ -33,7 +33,7 @@ __all__ = ["BANK", "PARTIES", "PLATFORM", "REGISTRY", "TAX", "Newcomers", "newco
 
 PLATFORM, BANK, TAX, REGISTRY = map(PartyId, ("platform", "bank", "tax", "registry"))
 PARTIES = (BANK, TAX, REGISTRY)
-END_S = 100.0
+END_S = 480.0
 
 LIMITS = "\n[limits]\nlost_after_s = 8\npeer_timeout_s = 100\n"
 
@@ -80,7 +80,7 @@ class Newcomers:
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -122,7 +122,7 @@ class Newcomers:
         """SIGKILL."""
         process = self.children[PartyId(name)].process
         process.send_signal(signal.SIGKILL)
-        assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        assert await asyncio.wait_for(process.wait(), 240) == -signal.SIGKILL
 
     # -- jobs -----------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Newcomers:
         """What the node of `name` had to say."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    async def says(self, name: str, text: str, count: int = 1, timeout_s: float = 30) -> float:
+    async def says(self, name: str, text: str, count: int = 1, timeout_s: float = 240) -> float:
         """Wait until the log of `name` has `text` `count` times; the seconds that it took."""
         begun = time.monotonic()
         async with asyncio.timeout(timeout_s):

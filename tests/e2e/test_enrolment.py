@@ -14,6 +14,7 @@ import pytest
 from e2e.conftest import run_cli, write_job, write_tables
 from free_ports import free_port
 
+from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError
 from fedcredit.ids import PartyId
 from fedcredit.node.operator import Operator, error_of_end
@@ -30,7 +31,7 @@ from fedcredit.runtime.config import load_job, load_party
 from fedcredit.runtime.policy_template import open_policy
 from fedcredit.wire.control import JobEvent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PLATFORM, BANK, TAX = PartyId("platform"), PartyId("bank"), PartyId("tax")
 KINDS = {"platform": "platform", "bank": "institution", "tax": "provider"}
@@ -77,7 +78,7 @@ class Town:
 
     async def seen(self, name: str, text: str) -> None:
         """Wait until the log of `name` says `text`."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(240):
             while text not in (self.folder / f"{name}.log").read_text():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -85,13 +86,13 @@ class Town:
         """Wait until `name` believes `party`."""
         pins = trust_folder(load_party(self.folder / name))
         assert pins is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(240):
             while PartyId(party) not in pins.pins():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     async def says(self, name: str, pattern: str) -> None:
         """Wait until `party trust` of `name` lists a line like `pattern`."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(240):
             while not re.search(pattern, "\n".join(pins_of(self.folder / name)), re.M):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
@@ -127,7 +128,7 @@ async def run_job(town: Town, extra: str = "", events: list[JobEvent] | None = N
     operator = town.bank()
     try:
         name = await operator.submit(job.shared())
-        async for event in operator.watch(name, patience_s=20):
+        async for event in operator.watch(name, patience_s=120):
             end = event
             if events is not None:
                 events.append(event)
@@ -155,10 +156,13 @@ async def test_from_nothing_to_a_job_and_to_a_member_that_is_thrown_out(tmp_path
         await town.seen("platform", "certificate.withdrawn")
         address = json.loads((tmp_path / "platform" / "ready.json").read_text())["address"]
         thief = Operator(BANK, old, PLATFORM, address)
-        with pytest.raises(FedcreditError):
-            await thief.submit({"job": {}})
+        async with asyncio.timeout(240):
+            # The platform says that it is withdrawn, and a moment later it counts.
+            while "TLS_REVOKED" not in (tmp_path / "platform.log").read_text():
+                with pytest.raises(FedcreditError):
+                    await thief.submit({"job": {}})
+                await asyncio.sleep(0.1)
         await thief.close()
-        await town.seen("platform", "TLS_REVOKED")
         assert await run_job(town) is None
 
         # The platform throws the tax office out: the bank refuses it within seconds.
@@ -229,13 +233,17 @@ async def test_a_changed_authority_is_believed_only_by_word_of_mouth(tmp_path: P
         await town.says("bank", f"^tax  {new}  believed$")
 
 
-async def test_a_job_runs_through_rotations_of_all_keys_without_a_restart(tmp_path: Path) -> None:
-    """Certificates of 10 seconds, renewed after about 5, at all three nodes while they train."""
-    async with installed(tmp_path, lifetime_h=10 / 3600) as town:
+async def test_a_job_runs_through_rotations_of_all_keys_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Certificates of 20 seconds, renewed after about 10, at all three nodes while they train for half a minute."""
+    monkeypatch.setenv(failpoints.ALLOW, "1")
+    monkeypatch.setenv(failpoints.PLAN, "job.stage.begun=sleep(0.2)")  # no tree takes less, however fast the machine
+    async with installed(tmp_path, lifetime_h=20 / 3600) as town:
         for name in KINDS:
             renew(tmp_path / name)  # the first one is of a day
         model = (
-            '[split]\nholdout = 0.2\n[[model]]\nkind = "gbdt"\nnum_trees = 400\nmax_bin = 8\nmin_data_in_leaf = 10\n'
+            '[split]\nholdout = 0.2\n[[model]]\nkind = "gbdt"\nnum_trees = 160\nmax_bin = 8\nmin_data_in_leaf = 10\n'
         )
         before = {name: renewals(tmp_path, name) for name in KINDS}
         events: list[JobEvent] = []
@@ -255,7 +263,7 @@ def renewals(folder: Path, name: str) -> int:
 
 async def recorded(folder: Path, name: str, *, what: str, peer: str = "", now: str | None = None) -> dict[str, str]:
     """The facts of the last such change of trust in the audit log of `name`, once it is there."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         while True:
             path = folder / name / "audit" / "entries.jsonl"
             entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -276,7 +284,7 @@ async def test_every_change_of_trust_is_in_the_audit_log(tmp_path: Path) -> None
 
         first = await recorded(tmp_path, "tax", what="certificate")
         renew(tmp_path / "tax")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(240):
             while (second := await recorded(tmp_path, "tax", what="certificate"))["before"] != first["now"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert second["now"] != first["now"]

@@ -70,6 +70,14 @@ def intersect(nodes: Consortium, *arguments: str | Path) -> subprocess.Completed
     return run_cli("intersect", "--node", nodes.folder(BANK), "--peer", "tax", *arguments)
 
 
+def read(path: Path) -> bytes:
+    """What is in a file of a node that runs: one that has another name by now is found under that."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
 @pytest.mark.parametrize("mode", ["ecdh", "fast"])
 def test_keys_of_two_columns_meet_and_come_out_as_two_columns(
     consortium: Consortium, mode: str, tmp_path: Path
@@ -147,9 +155,9 @@ def test_own_columns_stand_beside_and_go_to_nobody(consortium: Consortium, tmp_p
     job = json.loads(done.stdout)["job"]
     ids = (consortium.folder(BANK) / "jobs" / job / "result" / "aligned.csv").read_text().splitlines()
     assert [",".join(row[:2]) for row in rows] == ids[1:]
-    everywhere = [path for path in (consortium.out / "parties").rglob("*") if path.is_file()]
+    everywhere = {path: read(path) for path in (consortium.out / "parties").rglob("*") if path.is_file()}
     assert len(everywhere) > 20
-    assert [path for path in everywhere if b"city 3" in path.read_bytes() or b"another city" in path.read_bytes()] == []
+    assert [path for path, data in everywhere.items() if b"city 3" in data or b"another city" in data] == []
 
 
 def test_a_table_that_changed_meanwhile_gives_no_columns(consortium: Consortium, tmp_path: Path) -> None:
@@ -202,7 +210,7 @@ def test_the_example_of_the_manual_runs(consortium: Consortium) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

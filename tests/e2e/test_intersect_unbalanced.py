@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import start_blocking_portal
 from e2e.conftest import run_cli, write_job, write_tables
+from midday import midday_zone
 
 from fedcredit.ids import PartyId
 from fedcredit.node.local import PLATFORM, Consortium
@@ -127,10 +128,11 @@ def test_a_filter_is_made_once_and_follows_its_table(consortium: Consortium) -> 
 
 def test_what_is_asked_is_counted_and_bounded(consortium: Consortium) -> None:
     policy = consortium.folder(TAX) / "policy.toml"
-    open_to_all = policy.read_text()
+    open_to_all, zone = policy.read_text(), midday_zone()
 
     def grant(terms: str) -> None:
-        policy.write_text(re.sub(r"evaluations_per_day = .*\n", terms, open_to_all))
+        days = f'[policy]\ntime_zone = "{zone}"\n'
+        policy.write_text(days + re.sub(r"evaluations_per_day = .*\n", terms, open_to_all))
 
     grant("evaluations_per_day = 1000\n")
     for _ in range(2):

@@ -41,7 +41,7 @@ def credit(tmp_path: Path) -> Path:
     return write_job(tmp_path, ["bank", "tax"], MODEL)
 
 
-def simulate(job: Path, out: Path, timeout_s: float = 120) -> dict[str, Any]:
+def simulate(job: Path, out: Path, timeout_s: float = 800) -> dict[str, Any]:
     done = run_cli("simulate", job, "--out", out, timeout_s=timeout_s)
     assert done.returncode == 0, done.stderr
     metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
@@ -118,7 +118,7 @@ def test_sums_under_paillier_give_the_same_model(credit: Path, tmp_path: Path) -
     found = {}
     for backend in ("onehot", "paillier"):
         credit.write_text(text.replace("num_trees = 4", f'num_trees = 3\ngroupsum = "{backend}"'))
-        metrics = simulate(credit, tmp_path / backend, timeout_s=600)
+        metrics = simulate(credit, tmp_path / backend, timeout_s=800)
         (model,) = metrics["models"]
         assert model["groupsum"]["backend"] == backend
         assert model["groupsum"]["why"].startswith("the job names it")

@@ -23,10 +23,10 @@ from fedcredit.node.trust.folder import fingerprint
 from fedcredit.node.trust.members import revoke_member
 from fedcredit.runtime.config import load_job
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SIZES = {"bank": (0, 400), "tax": (100, 450), "registry": (150, 500)}
-TREES = 8
+TREES = 16
 MODEL = f"""
 [split]
 holdout = 0.25
@@ -76,7 +76,7 @@ async def test_a_relayed_department_joins_and_its_people_run_it(place: Newcomers
     ready = json.loads((tax / "ready.json").read_text())
     assert ready["address"] == "relay://tax"
     assert ready["local"].startswith("unix:")
-    assert run_cli("node", "status", tax, "--wait", "20").stdout == "tax: ready\n"
+    assert run_cli("node", "status", tax, "--wait", "240").stdout == "tax: ready\n"
     place.policy(TAX, "approve")
     job_file = place.folder / "NAMED.toml"
     seats = [f'[parties.{party}]\ntable = "main"\n' for party in PARTIES]
@@ -137,13 +137,13 @@ async def test_own_certificates_are_withdrawn_and_no_job_is_started_again(
 
 async def test_a_certificate_that_ends_makes_the_job_wait_until_it_is_renewed(place: Newcomers) -> None:
     tax = place.folder / "tax"
-    job = await submit(place, 25)
+    job = await submit(place, 70)  # half a minute and more: it runs when the certificate ends
     await place.after(job, FIRST)
     keys = tax / "keys"
     authority = Authority.load(keys / "authority.crt", keys / "authority.key")
     (keys / "authority.key").rename(tax / "away")
     replace_file(keys / "authority.key", b"out of order", 0o600)
-    last = authority.credentials(TAX, LOOPBACK, lifetime=timedelta(seconds=4))
+    last = authority.credentials(TAX, LOOPBACK, lifetime=timedelta(seconds=10))
     replace_file(keys / "tls.key", last.private_key, 0o600)
     replace_file(keys / "tls.crt", last.certificate)
     for said in ("certificate.not_renewed", '"CERT_EXPIRES"', '"certificate.expired"'):
@@ -152,7 +152,7 @@ async def test_a_certificate_that_ends_makes_the_job_wait_until_it_is_renewed(pl
     assert until in place.log(TAX), "it says whose certificate it is, and when it ended"
     await place.says(PLATFORM, "TLS_EXPIRED")
     assert until in place.log(PLATFORM), "all that it sends goes through the platform"
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(480):
         while (state(place, TAX, job)) != ("waiting", "CERT_EXPIRED"):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     (tax / "away").rename(keys / "authority.key")
@@ -214,7 +214,7 @@ async def test_whom_a_party_does_not_believe_any_more_ends_its_jobs(place: Newco
     begun = time.monotonic()
     end = await place.end(job)
     assert (end.stage, end.code) == ("failed", "PEER_DISTRUSTED")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     check_ended(place, job, "PEER_DISTRUSTED", BANK)
     authority = load_certificate(place.folder / "tax" / "keys" / "authority.crt")
     believe(place.folder / "bank", "tax", fingerprint(authority))
@@ -222,7 +222,7 @@ async def test_whom_a_party_does_not_believe_any_more_ends_its_jobs(place: Newco
 
 async def believed_again(place: Newcomers) -> str:
     """A job that has begun: the bank's node believes tax again a moment after it was told to, not at once."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(480):
         while True:
             job = await submit(place, MANY)
             try:
@@ -240,5 +240,5 @@ async def test_a_member_that_is_revoked_ends_its_jobs(place: Newcomers) -> None:
     begun = time.monotonic()
     end = await place.end(job)
     assert (end.stage, end.code, end.culprit) == ("failed", "PEER_REVOKED", "tax")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     check_ended(place, job, "PEER_REVOKED", BANK, REGISTRY)

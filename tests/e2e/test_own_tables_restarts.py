@@ -17,7 +17,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.pki import Authority
 from fedcredit.runtime.config import JobFile, load_job
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 BANK, TAX, REGISTRY = map(PartyId, ("bank", "tax", "registry"))
 MODEL = '[[model]]\nkind = "gbdt"\nnum_trees = 4\nmax_depth = 2\nmax_bin = 8\n'
 

@@ -16,6 +16,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from cryptography import x509
 from e2e.conftest import ROOT, command, run_cli, write_job, write_tables
+from midday import midday_zone
 
 from fedcredit.cli.job import whole
 from fedcredit.governance.audit import Entry, Event
@@ -31,7 +32,7 @@ from fedcredit.runtime.policy_template import known_leakage, open_policy
 pytestmark = pytest.mark.slow
 
 BANK, TAX = PartyId("bank"), PartyId("tax")
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 
 INTERSECTION = '[job]\nname = "{name}"\npurpose = "{purpose}"\n[parties.bank]\nrole = "label"\n[parties.tax]\n'
 MODEL = '[[model]]\nkind = "gbdt"\nnum_trees = 2\nmax_depth = 2\nhide_nodes = true\n'
@@ -75,7 +76,8 @@ class Town:
             "accept_leakage": json.dumps(sorted(known_leakage())),
         } | changes
         lines = "\n".join(f"{key} = {value}" for key, value in keys.items())
-        self.write_policy(f'[[rule]]\nname = "lend"\naction = "{action}"\n{lines}\n{more}\n')
+        days = f'[policy]\ntime_zone = "{midday_zone()}"\n'
+        self.write_policy(f'{days}[[rule]]\nname = "lend"\naction = "{action}"\n{lines}\n{more}\n')
 
     def write_policy(self, text: str) -> None:
         """Whatever text as the tax office's policy."""

@@ -21,7 +21,7 @@ from fedcredit.runtime.config import load_job
 from fedcredit.tables import open_table
 from fedcredit.tables.split import holdout_mask
 
-pytestmark = [pytest.mark.slow, pytest.mark.shared, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 CARD = '[[model]]\nkind = "scorecard"\n'
 

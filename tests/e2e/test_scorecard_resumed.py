@@ -15,7 +15,7 @@ from e2e.town import Town, town
 
 from fedcredit.ids import PartyId
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 BANK, TAX, WATER = PartyId("bank"), PartyId("tax"), PartyId("water")
 MODEL = '[split]\nholdout = 0.25\n[[model]]\nkind = "scorecard"\n'
 

@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 from e2e.conftest import ROOT, command, run_cli, write_job, write_tables
 
+from fedcredit import failpoints
 from fedcredit.governance.audit import Event, Fact
 from fedcredit.node.audit_scan import read_log
 from fedcredit.node.signing import verify_audit_head
@@ -34,11 +35,23 @@ def alive(marker: Path) -> list[int]:
     return found
 
 
+# Tax stands still while it makes its filter, for longer than a test takes to do what it does to it.
+HANG_S = 240
+HELD = "filter.piece.kept[0]=sleep(8)"
+
+
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """`fedcredit ARGUMENTS` in the background, ended whatever happens."""
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    timer = threading.Timer(120, process.kill)
+    """`fedcredit ARGUMENTS` in the background, ended whatever happens; its intersection is held for a while."""
+    process = subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {failpoints.ALLOW: "1", failpoints.PLAN: HELD},
+    )
+    timer = threading.Timer(2 * HANG_S, process.kill)
     timer.start()
     try:
         yield process
@@ -61,10 +74,10 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
 
 
 @pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """Two parties whose intersection takes seconds, so that there is time to disturb it."""
-    write_tables(tmp_path, {"bank": (0, 40_000), "tax": (10_000, 50_000)})
-    return write_job(tmp_path, ["bank", "tax"])
+def held(tmp_path: Path) -> Path:
+    """Two parties whose intersection can be held in its middle, so that there is time to disturb it."""
+    write_tables(tmp_path, {"bank": (0, 400), "tax": (100, 500)})
+    return write_job(tmp_path, ["bank", "tax"], '[intersect]\nmode = "unbalanced"\nreceiver_only = true\n')
 
 
 @pytest.mark.slow
@@ -122,13 +135,13 @@ def test_a_second_run_takes_the_place_of_the_first(three: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_killed_party_is_named_at_once(large: Path, tmp_path: Path) -> None:
+def test_a_killed_party_is_named_at_once(held: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with running("simulate", large, "--out", out) as process:
+    with running("simulate", held, "--out", out) as process:
         read_until(process, "tax: align")
         pid = json.loads((out / "parties" / "tax" / "ready.json").read_text())["pid"]
         os.kill(pid, signal.SIGKILL)
-        _, rest = process.communicate(timeout=30)
+        _, rest = process.communicate(timeout=HANG_S)
         assert process.returncode == 69, rest
     assert "PEER_LOST: tax at align" in rest
     assert not (out / "metrics.json").exists()
@@ -136,25 +149,25 @@ def test_a_killed_party_is_named_at_once(large: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_table_that_changes_during_the_job_is_refused(large: Path, tmp_path: Path) -> None:
+def test_a_table_that_changes_during_the_job_is_refused(held: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with running("simulate", large, "--out", out) as process:
+    with running("simulate", held, "--out", out) as process:
         read_until(process, "tax: align")
         with (tmp_path / "tax.csv").open("a") as file:
             file.write("000000099999,1.0,1\n")
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=HANG_S)
         assert process.returncode == 65, rest
     assert "DATASET_CHANGED: tax.csv" in rest
     assert not (out / "aligned.csv").exists()
 
 
 @pytest.mark.slow
-def test_ending_the_command_ends_every_process(large: Path, tmp_path: Path) -> None:
+def test_ending_the_command_ends_every_process(held: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with running("simulate", large, "--out", out) as process:
+    with running("simulate", held, "--out", out) as process:
         read_until(process, "bank: align")
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=30)
+        _, rest = process.communicate(timeout=HANG_S)
         assert process.returncode == 128 + signal.SIGTERM
         assert "Traceback" not in rest
     assert not alive(out)
@@ -162,12 +175,12 @@ def test_ending_the_command_ends_every_process(large: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_party_that_stands_still_is_lost_within_half_a_minute(large: Path, tmp_path: Path) -> None:
+def test_a_party_that_stands_still_is_lost_within_half_a_minute(held: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with running("simulate", large, "--out", out) as process:
+    with running("simulate", held, "--out", out) as process:
         read_until(process, "tax: align")
         os.kill(json.loads((out / "parties" / "tax" / "ready.json").read_text())["pid"], signal.SIGSTOP)
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=HANG_S)
         assert process.returncode == 69, rest
     assert "PEER_LOST: tax at align" in rest
     assert not alive(out)

@@ -44,7 +44,7 @@ from fedcredit.runtime.config import load_party
 from fedcredit.wire.membership import EvaluatedMembers
 from fedcredit.wire.verification import NONCE_BYTES, Kind, Question, VerifyRequest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 VERIFY = "/fedcredit.v1.VerificationService/Verify"
 
@@ -179,7 +179,7 @@ async def _revoked(town: VerifyTown) -> str:
     assert await answer(town, "nanjing_water", asked("water_in_use", PAYING), token) == "yes"
     withdrawn = run_cli("consent", "revoke", Envelope.read(token).claims().jti, *login)
     assert withdrawn.returncode == 0, withdrawn.stderr
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while True:
             since = len(town.facts("nanjing_water"))
             try:
@@ -209,7 +209,7 @@ async def test_a_bank_that_bisects_is_stopped_by_ladder_and_budget(town: VerifyT
     # A budget is for one requester and subject: it outlives a fresh consent, and the process.
     child = town.children[PartyId("nanjing_water")]
     os.kill(child.process.pid, signal.SIGKILL)
-    await asyncio.wait_for(child.process.wait(), 30)
+    await asyncio.wait_for(child.process.wait(), 240)
     log = town.folder / "nanjing_water.log"
     before = log.stat().st_size
     await town.up("nanjing_water")
@@ -252,7 +252,7 @@ async def test_a_disk_without_room_ends_the_answers_and_loses_none(town: VerifyT
     # Not even a refusal, which is recorded too.
     for asking in (consent, ""):
         assert (await refusal(town, question, asking))[0] is grpc.StatusCode.UNAVAILABLE
-    async with asyncio.timeout(30), OwnNode(load_party(utility)) as node:
+    async with asyncio.timeout(240), OwnNode(load_party(utility)) as node:
         while "VERIFY_UNAVAILABLE" not in (said := await node.health())[1]:  # noqa: ASYNC110 - it looks now and then
             await asyncio.sleep(0.1)
     assert not said[0]
@@ -277,7 +277,7 @@ async def test_a_disk_without_room_ends_the_answers_and_loses_none(town: VerifyT
     assert told.returncode == 69
     assert "nanjing_water" in told.stderr
     os.kill(child.process.pid, signal.SIGTERM)
-    await asyncio.wait_for(child.process.wait(), 60)
+    await asyncio.wait_for(child.process.wait(), 240)
     assert town.facts("nanjing_water") == acknowledged
     # With room again it goes on where it was.
     await town.up("nanjing_water")
@@ -434,7 +434,7 @@ async def test_nothing_is_evaluated_without_a_permit_of_its_own(town: VerifyTown
         # A permit that was used stays used, whatever happens to the process.
         child = town.children[utility]
         os.kill(child.process.pid, signal.SIGKILL)
-        await asyncio.wait_for(child.process.wait(), 30)
+        await asyncio.wait_for(child.process.wait(), 240)
         await town.up("jining_water")
         await town.ready("jining_water")
         with pytest.raises(RefusedError, match="MEMBERSHIP_REFUSED"):
@@ -483,12 +483,12 @@ async def test_tables_policies_and_members_change_while_it_answers(town: VerifyT
     policy.write_text(rules.replace('action = "admit"', 'action = "admitt"'))
     await _until_refused(town, consent)
     policy.write_text(rules)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         while await _refused(town, consent):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
     distrust(utility, "bank", "test")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         while True:
             try:
                 await answer(town, "jining_water", asked("water_in_arrears", DRY), consent)
@@ -508,7 +508,7 @@ async def _refused(town: VerifyTown, consent: str) -> bool:
 
 
 async def _until_refused(town: VerifyTown, consent: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         while not await _refused(town, consent):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
@@ -517,4 +517,4 @@ def _checked_alone(proof: Path, signer: Path) -> str:
     """What the example says of a proof, with nothing of the provider's but its certificate."""
     example = ROOT / "examples" / "01_verification" / "check_answer.py"
     command = [sys.executable, str(example), str(proof), str(signer)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, cwd=ROOT).stdout

@@ -24,7 +24,7 @@ from fedcredit.wire.control import JobEvent
 
 __all__ = ["Town", "town"]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 class Town(Consortium):
@@ -37,7 +37,7 @@ class Town(Consortium):
         child = self.children[party]
         if child.status is None:
             os.kill(child.process.pid, number)
-        return await asyncio.wait_for(child.process.wait(), 30)
+        return await asyncio.wait_for(child.process.wait(), PATIENCE_S)
 
     async def start(self, party: PartyId, plan: str = "") -> None:
         """Start a node that has ended, with the failpoints of `plan`."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from free_ports import free_port
+from midday import midday_zone
 
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.governance.consent.claims import Consent, ConsentBy, Scope
@@ -90,7 +91,7 @@ recorded = "updated_on"
 NANJING_ALONE = '[verify.items.water_arrears]\ntable = "arrears.csv"\ncomplete = true\n'
 POLICY = """
 [policy]
-time_zone = "Asia/Shanghai"
+time_zone = "{zone}"
 [verify.levels]
 water_fee = 2
 water_arrears = 2
@@ -101,8 +102,8 @@ requesters = ["bank", "rival"]
 purposes = ["financing"]
 items = ["water_fee", "water_arrears"]
 level_max = 3
-budget = { questions = 2, days = 30 }
-private = { per_day = 12 }
+budget = {{ questions = 2, days = 30 }}
+private = {{ per_day = 12 }}
 """
 
 
@@ -125,7 +126,7 @@ class VerifyTown:
             more = NANJING_ALONE if region == "nanjing" else ""
             text = (own / "party.toml").read_text()
             (own / "party.toml").write_text(text + VERIFY.format(region=region, port=free_port(), more=more))
-            (own / "policy.toml").write_text(POLICY)
+            (own / "policy.toml").write_text(POLICY.format(zone=midday_zone()))
 
     async def up(self, name: str) -> Child:
         """Start the node of `name`."""
@@ -141,7 +142,7 @@ class VerifyTown:
 
     async def ready(self, name: str) -> None:
         """Wait until the node of `name` takes work, its questions among it."""
-        async with asyncio.timeout(60), OwnNode(load_party(self.folder / name)) as node:
+        async with asyncio.timeout(240), OwnNode(load_party(self.folder / name)) as node:
             while not (await node.health())[0]:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
@@ -149,7 +150,7 @@ class VerifyTown:
         """Wait until `name` believes `party`."""
         pins = trust_folder(load_party(self.folder / name))
         assert pins is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(240):
             while PartyId(party) not in pins.pins():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
