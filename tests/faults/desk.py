@@ -32,7 +32,7 @@ from fedcredit.wire.control import (
 )
 from fedcredit.wire.message import Message
 
-CALL_S = 30.0
+CALL_S = 120.0
 
 
 class Desk:
@@ -95,7 +95,7 @@ class Desk:
     async def end(self, party: PartyId, job: str) -> JobEvent:
         """The last event of a job at one party."""
         last = None
-        async for event in self.clients[party].stream("Watch", WatchJob(job, 0), JobEvent, timeout_s=60):
+        async for event in self.clients[party].stream("Watch", WatchJob(job, 0), JobEvent, timeout_s=300):
             last = event
         assert last is not None
         return last

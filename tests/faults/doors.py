@@ -29,6 +29,8 @@ class Way:
     bytes_per_s: float = 0.0
     flip: int = 0
     """Spoil a bit in each of that many pieces to come."""
+    spoilt: int = 0
+    """So many were."""
     passed: int = 0
 
     def __post_init__(self) -> None:
@@ -115,7 +117,8 @@ class Doors:
             await server.wait_closed()
 
     async def _enter(self, callee: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        caller = self._pids().get(owner_of(writer.get_extra_info("peername")[1], self._pids()), OUTSIDE)
+        ends = tuple(writer.get_extra_info(name)[1] for name in ("peername", "sockname"))
+        caller = self._pids().get(owner_of(ends, self._pids()), OUTSIDE)
         try:
             behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self._ports[callee])
         except OSError:
@@ -157,6 +160,7 @@ class Doors:
                     await asyncio.sleep(len(data) / way.bytes_per_s)
                 if way.flip:
                     way.flip -= 1
+                    way.spoilt += 1
                     data = data[:-1] + bytes([data[-1] ^ 1])
                 way.passed += len(data)
                 await line.put((asyncio.get_running_loop().time() + way.latency_s, data))
@@ -174,9 +178,12 @@ class Doors:
                 await writer.drain()
 
 
-def owner_of(port: int, pids: dict[int, str]) -> int:
-    """The process among `pids` that has the loopback socket with local `port`; 0 if none has."""
-    inode = next((inode for local, inode in _sockets() if local == port), "")
+def owner_of(ends: tuple[int, int], pids: dict[int, str]) -> int:
+    """The process among `pids` that has the loopback socket with these ports, its own first; 0 if none has.
+
+    One's own port does not tell: Linux gives the same one to connections that lead to different ports.
+    """
+    inode = next((inode for found, inode in _sockets() if found == ends), "")
     for pid in pids if inode else ():
         with contextlib.suppress(OSError):
             for handle in Path(f"/proc/{pid}/fd").iterdir():
@@ -186,10 +193,11 @@ def owner_of(port: int, pids: dict[int, str]) -> int:
     return 0
 
 
-def _sockets() -> Iterator[tuple[int, str]]:
+def _sockets() -> Iterator[tuple[tuple[int, int], str]]:
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
                 if fields[9] != "0":
-                    yield int(fields[1].rpartition(":")[2], 16), fields[9]
+                    own, other = (int(end.rpartition(":")[2], 16) for end in fields[1:3])
+                    yield (own, other), fields[9]

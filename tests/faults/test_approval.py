@@ -77,8 +77,8 @@ async def test_a_waiting_job_outlives_its_nodes(asking: Town, oracle: dict[str, 
 async def test_a_node_that_dies_while_it_looks_at_its_policy(town: Town, place: str) -> None:
     folder = town.nodes[TAX].folder
     policy = folder / "policy.toml"
+    await town.kill(TAX)  # it must not have seen the change before
     policy.write_text(open_policy() + f"# {place}\n")
-    await town.kill(TAX)
     job = None
     if place == "policy.change.recorded":
         await town.launch(TAX, plan=f"{place}=kill")

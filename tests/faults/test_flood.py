@@ -26,7 +26,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.local import PLATFORM
 from fedcredit.wire.control import HealthReply, HealthRequest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ROUNDS, MORE, N = 5, 10, 60
 MANY = {"streams": 5_000, "metadata": 20, "calls": 600, "pings": 5_000}
@@ -59,10 +59,11 @@ async def flooded(town: Town, victim: PartyId, kind: str) -> AsyncIterator[Count
     assert flood.stdin is not None
     assert flood.stdout is not None
     try:
-        assert await asyncio.wait_for(flood.stdout.readline(), 120) == b"flooding\n"
+        # It has the least right to the processor of all: what else the machine does comes first.
+        assert await asyncio.wait_for(flood.stdout.readline(), 600) == b"flooding\n"
         yield answered
         flood.stdin.close()
-        answered.update(json.loads(await asyncio.wait_for(flood.stdout.readline(), 60)))
+        answered.update(json.loads(await asyncio.wait_for(flood.stdout.readline(), 600)))
     finally:
         if flood.returncode is None:
             flood.kill()

@@ -10,7 +10,7 @@ from faults.town import BANK, PARTIES, REGISTRY, TAX, Town
 
 from fedcredit.wire.control import Accepted
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_second_process_of_a_party_is_told_who_has_it(town: Town, oracle: dict[str, bytes]) -> None:

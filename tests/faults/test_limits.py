@@ -20,7 +20,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.serve import watchdog
 from fedcredit.runtime.toml import dump
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -80,12 +80,14 @@ async def test_a_job_waits_for_room_on_a_full_disk_and_goes_on_by_itself(
                 town.doors.way(TAX, peer).delay_s = town.doors.way(peer, TAX).delay_s = 0.05
             job = await town.submit()
             await town.until(job, lambda event: (event.kind, event.stage) == ("done", "align"))
-            fill(folder)
+            filling = asyncio.create_task(keep_full(folder))
             waiting = await town.until(job, lambda event: event.party == TAX and event.stage == "waiting")
             assert waiting.code == "DISK_FULL"
             refused = await town.end(await town.submit())
             assert refused.stage == "failed", "not begun without room"
             assert refused.code in ("DISK_FULL", "STORE_FULL")
+            filling.cancel()
+            await asyncio.gather(filling, return_exceptions=True)
             (folder / "filler").unlink()
             town.doors.heal()
             await succeeds(town, job, oracle)
@@ -93,10 +95,14 @@ async def test_a_job_waits_for_room_on_a_full_disk_and_goes_on_by_itself(
             await town.close()
 
 
-def fill(folder: Path) -> None:
-    with (folder / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+async def keep_full(folder: Path) -> None:
+    """Take all room there is, and what a node gives back of its own."""
+    with (folder / "filler").open("wb", buffering=0) as file:
         while True:
-            file.write(bytes(4096))
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            await asyncio.sleep(0.05)
 
 
 # -- clocks --------------------------------------------------------------------------------------------------------
@@ -131,12 +137,13 @@ async def test_clocks_too_far_apart_are_found_before_any_data(town: Town, tmp_pa
 @pytest.mark.slow
 async def test_a_proposal_that_stood_still_on_its_way_is_made_again(tmp_path: Path, oracle: dict[str, bytes]) -> None:
     """Its time is old when it comes, by more than the clocks may be apart; they are not apart."""
-    town = Town(tmp_path / "town", limits={"clock_skew_s": 3.0})
+    town = Town(tmp_path / "town", limits={"clock_skew_s": 3.0, "lost_after_s": 60.0})
     try:
         await town.start()
         town.doors.hold(PLATFORM, TAX)
         job = await town.submit()
-        await asyncio.sleep(5)  # that the call takes this long is what is tested
+        # That the call takes more than three seconds is what is tested; a platform may take some to begin with it.
+        await asyncio.sleep(10)
         town.doors.release(PLATFORM, TAX)
         await succeeds(town, job, oracle)
         assert "CLOCK_SKEW" in town.log(TAX), "the first call was refused"
@@ -219,7 +226,6 @@ async def test_a_job_that_needs_more_memory_than_there_is_does_not_begin(town: T
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
 async def test_a_node_that_gets_no_more_memory_loses_nothing(town: Town, oracle: dict[str, bytes]) -> None:
     """Its job waits, or the process ends or stands still; nobody else is harmed, and with memory the job goes on."""
     for peer in (BANK, REGISTRY):
@@ -268,8 +274,8 @@ async def test_a_bug_ends_one_job_and_says_nothing_of_what_it_met(
     for node in town.nodes.values():
         assert failpoints.TELLTALE not in node.log.read_text()
         for file in node.folder.rglob("*"):
-            if file.is_file():
-                assert failpoints.TELLTALE.encode() not in file.read_bytes(), file
+            with contextlib.suppress(FileNotFoundError):  # the nodes run, and what they replace is gone
+                assert not file.is_file() or failpoints.TELLTALE.encode() not in file.read_bytes(), file
     await succeeds(town, await town.submit(), oracle)
 
 

@@ -21,7 +21,7 @@ from fedcredit.runtime.clock import ManualClock
 def test_a_store_killed_at_any_failpoint_keeps_what_was_acknowledged_and_nothing_by_halves(tmp_path: Path) -> None:
     script = Path(store_script.__file__)
     ran = subprocess.run(
-        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     report = json.loads(ran.stdout)

@@ -57,7 +57,7 @@ max_bin = 8
 """
 
 MAIN = "import sys; from fedcredit.cli.main import main; sys.exit(main(sys.argv[1:]))"
-READY_S, EXIT_S, END_S = 60.0, 30.0, 120.0
+READY_S, EXIT_S, END_S = 240.0, 120.0, 480.0
 ENDS = ("succeeded", "failed", "cancelled")
 
 Environment = Mapping[str, str]
@@ -180,7 +180,7 @@ class Town:
             )
         return node
 
-    async def run(self, party: str, timeout_s: float = 60) -> tuple[int, str]:
+    async def run(self, party: str, timeout_s: float = 240) -> tuple[int, str]:
         """Start another process for a party and let it end; its exit status and what it said."""
         node = self.nodes[PartyId(party)]
         process = await asyncio.create_subprocess_exec(
@@ -195,7 +195,7 @@ class Town:
             _, said = await process.communicate()
         return process.returncode or 0, said.decode()
 
-    async def command(self, *arguments: str, timeout_s: float = 60) -> tuple[int, str]:
+    async def command(self, *arguments: str, timeout_s: float = 240) -> tuple[int, str]:
         """Run `fedcredit ARGUMENTS`; its exit status and what it said."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", MAIN, *arguments),

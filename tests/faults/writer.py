@@ -35,7 +35,7 @@ STATE = bytes(range(256)) * 40
 BATCH = [f"batch.{number}" for number in range(40)]
 """Entries that are handed in together; with more bytes than a page."""
 
-_PATIENCE_S = 60
+_PATIENCE_S = 300
 
 
 def opened(folder: Path, holder: Holder | None = None) -> tuple[Store, AuditFile]:
