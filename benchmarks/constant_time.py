@@ -3,8 +3,8 @@
     python benchmarks/constant_time.py [--samples N] [--only TEXT] > benchmarks/results/constant_time.json
 
 Two classes of secrets, one fixed and of an extreme form, the other random, in random order; each call works on 64
-points, on 8 Paillier ciphertexts of a short key, whose code is that of a long one, or on one ciphertext of ring-LWE. A
-secret is copied to where all secrets go before the clock starts, so that none is nearer than another.
+points or ciphertexts of ElGamal, on 8 of Paillier with a short key, whose code is that of a long one, or on one of
+ring-LWE. A secret is copied to where all secrets go before the clock starts, so that none is nearer than another.
 Prints one JSON object a case: `t`, Welch's statistic for the means of both classes being one, over the calls that were
 not among the slowest tenth (those were interrupted), and `samples`. Beyond 4.5 in either direction a dependence is as
 good as certain; below it none was seen, which is no proof.
@@ -26,7 +26,7 @@ import numpy.typing as npt
 from alignment import describe
 
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.kernels import group, rlwe
+from fedcredit.kernels import elgamal, group, rlwe
 from fedcredit.kernels.paillier import OwnerKernel, PublicKernel
 from fedcredit.kernels.rlwe_limbs import Limbs
 
@@ -62,8 +62,33 @@ def cases() -> Iterator[Case]:
     yield "multiply, scalar", keys, lambda secret: group.multiply_times(points, secret.tobytes(), 1)
     yield "multiply, scalar, portable", keys, lambda s: group.multiply_times(points, s.tobytes(), 1, portable=True)
     yield "blind, items", items, lambda secret: group.oprf_blind(secret, key)
+    yield from elgamal_cases()
     yield from paillier_cases()
     yield from rlwe_cases()
+
+
+def elgamal_cases() -> Iterator[Case]:
+    """Encryption by message and by randomness, opening by key, and masking by numbers of either sign."""
+    source = insecure_seeded(11)
+    many = source.scalars((RANDOM_SECRETS + 1) * POINTS).reshape(RANDOM_SECRETS + 1, POINTS, 32)
+    many[0] = np.frombuffer((2).to_bytes(32, "little"), np.uint8)
+    key = source.scalars(1)
+    point = group.multiply_base(key).tobytes()
+    keys = many[:, 0].copy()
+    for ending, portable in (("", False), (", portable", True)):
+        kernel = elgamal.KeyKernel(point, portable=portable)
+        parts = np.stack([kernel.encrypt(many[1], many[2]), kernel.encrypt(many[3], many[4])])
+        yield f"ElGamal encrypt, messages{ending}", many, lambda s, k=kernel: k.encrypt(s, many[5])
+        yield f"ElGamal encrypt, randomness{ending}", many, lambda s, k=kernel: k.encrypt(many[5], s)
+        yield (
+            f"ElGamal open, secret{ending}",
+            keys,
+            lambda s, c=parts, p=portable: elgamal.open_sums(s.tobytes(), c, portable=p),
+        )
+    numbers = np.random.default_rng(12).integers(-(2**40), 0, (RANDOM_SECRETS + 1, POINTS))
+    numbers[0] = 0
+    masks = source.array(2, POINTS, elgamal.MASK_BYTES)
+    yield "ElGamal masks, numbers", numbers, lambda s: elgamal.masked(s, masks, (False, True))
 
 
 def rlwe_cases() -> Iterator[Case]:
