@@ -110,6 +110,8 @@ def verify(
         row = _whole(log, found.tree.size, found.tree.root) | {"continues": compared}
         if found.rest:
             row["unacknowledged_bytes"] = len(found.rest)
+        if found.journal_bytes:
+            row["journal_bytes"] = found.journal_bytes
         row["witnesses"] = check_witnesses(asked, log.origin, log.witnessed(found))
         _say(row, as_json=as_json)
 
@@ -253,3 +255,6 @@ def _say(row: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(
             f"  {row['unacknowledged_bytes']} bytes after them are not signed: a write under way, or interrupted"
         )
+    if "journal_bytes" in row:
+        what = "the log was not closed, and starting its node puts them in place"
+        typer.echo(f"  {row['journal_bytes']} bytes of them are in the journal alone: {what}")

@@ -111,7 +111,7 @@ class Event(StrEnum):
     SERVING_CHANGED = "serving_changed"  # facts: what questions are answered from: the snapshot's hash, index files
     HEAD_FORKED = "head_forked"  # a peer showed a head that does not follow the one kept of it; facts: both, signed
     MODEL_CHANGED = "model_changed"  # facts: what happened to which version of a model, by whom; hashes, never a part
-    LOG_RECOVERED = "log_recovered"  # a crash left an entry that was never acknowledged; it was set aside
+    LOG_RECOVERED = "log_recovered"  # a crash: what was never acknowledged was set aside, what was lacking put in place
 
 
 _EVENT_NAMES = tuple(event.value.encode() for event in Event)

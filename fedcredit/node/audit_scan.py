@@ -1,6 +1,7 @@
 """Reading an audit log from disk, and checking it, whatever its length: in pieces, with 32 bytes kept for an entry.
 
-Nothing here writes. A log may be read while its node adds to it.
+Nothing here writes. A log may be read while its node adds to it, and after a machine lost its power: what only the
+journal has is read there.
 """
 
 from __future__ import annotations
@@ -26,11 +27,9 @@ from fedcredit.governance.audit import (
 )
 from fedcredit.governance.leaves import Leaves
 from fedcredit.governance.merkle import Tree
+from fedcredit.node.audit_journal import Overlaid, Tail, Verifier, read_tail
 
 __all__ = ["CHECKPOINT", "ENTRIES", "WITNESSED", "Scan", "Verifier", "read_log", "scan_log"]
-
-Verifier = Callable[[bytes, bytes], object]
-"""Called with signature and body, as by `cryptography`'s public keys; raises on a bad signature."""
 
 ENTRIES, CHECKPOINT, WITNESSED = "entries.jsonl", "checkpoint", "witnessed"
 
@@ -43,13 +42,17 @@ _LOOKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A log that was found whole. `rest` is what an interrupted batch left after the last signed entry."""
+    """A log that was found whole. `rest` is what an interrupted batch left after the last signed entry.
+
+    `journal_bytes` of its lines are in the journal alone: it was not closed, and starting its node puts them in place.
+    """
 
     signed: SignedHead
     leaves: Leaves
     tree: Tree
     entry_bytes: int
     rest: bytes
+    journal_bytes: int = 0
 
 
 def scan_log(
@@ -65,11 +68,14 @@ def scan_log(
     `see` gets the checked lines block by block with the number of the first, before the log as a whole is known to be
     whole. Raises: AuditBroken; OSError.
     """
-    signed = _signed_head(folder, origin, verify)
+    # First of all: what a running node writes to it later is in the other files by the time they are read.
+    tail = read_tail(folder, origin, verify)
+    signed, older = _newest_head(folder, origin, verify, tail)
     path, size = folder / ENTRIES, signed.head.size
     parts: list[Leaves] = []
     found = length = 0
-    with path.open("rb") if path.exists() else io.BytesIO() as file:
+    with path.open("rb") if path.exists() else io.BytesIO() as entries:
+        file = Overlaid(entries, tail)
         data = b""
         while found < size and (read := file.read(_BLOCK_BYTES)):
             data += read
@@ -84,6 +90,8 @@ def scan_log(
     leaves = Leaves.joined(parts)
     tree = leaves.tree()
     check_tree(tree, signed.head)
+    for head in older:
+        check_tree(leaves.tree(head.size), head)
     if rest and not (len(rest) <= _REST_BYTES and is_interrupted_batch(rest, size)):
         # A running node signs on while its log is read. What came after the head that was read here is not judged.
         if _signed_head(folder, origin, verify).head.size <= size:
@@ -91,7 +99,7 @@ def scan_log(
         rest = b""
     if known is not None:
         continues(leaves, known)
-    return Scan(signed, leaves, tree, length, rest)
+    return Scan(signed, leaves, tree, length, rest, file.lacking)
 
 
 def read_log(folder: Path, origin: str, verify: Verifier, known: Head | None = None) -> tuple[list[Entry], SignedHead]:
@@ -113,6 +121,24 @@ def _lines(block: bytes, most: int) -> bytes:
     for _ in range(most):
         at = block.index(b"\n", at) + 1
     return block[:at]
+
+
+def _newest_head(folder: Path, origin: str, verify: Verifier, tail: Tail | None) -> tuple[SignedHead, list[Head]]:
+    """The head that the log must lead to, of `checkpoint` or of the journal, and another that it goes through."""
+    try:
+        kept = _signed_head(folder, origin, verify)
+    except AuditBroken as error:
+        # A disk that loses its power while a head is written may have half of it; the journal has it whole.
+        if tail is None or not tail.lines or error.code != "AUDIT_HEAD":
+            raise
+        return tail.signed, []
+    if tail is None:
+        return kept, []
+    if kept.head.size < tail.first:
+        what = "is older than it was when the journal went on from it"
+        raise AuditBroken("AUDIT_TAMPERED", str(folder / CHECKPOINT), what)
+    newest, other = (kept, tail.signed) if kept.head.size >= tail.signed.head.size else (tail.signed, kept)
+    return newest, [other.head]
 
 
 def _signed_head(folder: Path, origin: str, verify: Verifier) -> SignedHead:

@@ -11,6 +11,7 @@ from fedcredit import failpoints
 from fedcredit.errors import ConfigError, PeerError, Problem
 from fedcredit.governance.audit import AuditBroken, Head, SignedHead
 from fedcredit.ids import PartyId
+from fedcredit.node.audit_journal import JOURNAL
 from fedcredit.node.audit_places import LogPlace, read_witnessed
 from fedcredit.node.audit_scan import CHECKPOINT, WITNESSED, Scan
 from fedcredit.node.durable_files import replace_file, sync_file
@@ -73,6 +74,8 @@ class OwnLog:
         """Make the head that was read durable: its writer may be about to. What a crash could undo is not shown."""
         try:
             sync_file(self._folder / CHECKPOINT)
+            if (self._folder / JOURNAL).exists():
+                sync_file(self._folder / JOURNAL)
         except OSError as error:
             raise self._unavailable(error) from error
 
