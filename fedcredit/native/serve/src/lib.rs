@@ -16,9 +16,8 @@
 //!   [`rules`]: which questions are admitted; [`limits`]: what is used up, in [`parts`].
 //! - [`desk`]: the one place where a question is ruled on; `desk_batch`: many at once.
 //!
-//! What records knows no network: [`log_tree`], [`log_head`], [`log_entry`], [`log_scan`], [`log_file`], and
-//! [`committer`], the one thread that writes. [`facts`]: what of
-//! a ruling is recorded.
+//! What records knows no network: [`log_tree`], [`log_head`], [`log_entry`], [`log_scan`], [`log_journal`] with
+//! [`log_sync`], [`log_file`], and [`committer`], the one thread that writes. [`facts`]: what of a ruling is recorded.
 //!
 //! What talks: [`wire`] and [`wire_write`], [`identity`] and [`tls`], [`grpc`], [`answers`], [`calls`], [`connection`]
 //! over `entrance` and [`gather`], and [`server`] over all. [`arrival`] and [`room`] say who comes in when many do;
@@ -73,7 +72,11 @@ pub mod log_file;
 #[cfg(test)]
 mod log_file_tests;
 pub mod log_head;
+pub mod log_journal;
+#[cfg(test)]
+mod log_journal_tests;
 pub mod log_scan;
+pub mod log_sync;
 pub mod log_tree;
 pub mod metrics;
 pub mod room;

@@ -1,12 +1,13 @@
-//! An audit log on disk, open for appending: `entries.jsonl`, `checkpoint` (two places for the signed head) and, for the
-//! checks of batches, `checks.bin`.
+//! An audit log on disk, open for appending: `entries.jsonl`, `checkpoint` (two places for the signed head), `journal` and,
+//! for the checks of batches, `checks.bin`.
 //!
-//! A batch of entries waits for the disk twice: for its lines, and then for the head over them (three times where it has
-//! checks). When that is done the batch is acknowledged. A failed write ends the log: what is on the disk is then settled
-//! by opening it again, and until then nothing is recorded and so nothing is answered.
+//! A batch of entries waits for the disk once, for its record in the journal (twice where it has checks). Then it is
+//! acknowledged. Lines and head are in their own files by then, but perhaps not on the disk: should the machine lose
+//! its power, what is missing there is taken from the journal when the log is opened. A failed write ends the log: what is
+//! on the disk is then settled by opening it again, and until then nothing is recorded and so nothing is answered.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::log_entry::{Fact, MAX_BATCH, begin, finish, stamp};
 use crate::log_head::{HEADS_BYTES, Head, SLOT_BYTES, newest, sector};
+use crate::log_journal::{Commit, Found, HALF_BYTES, Journal, Tail};
 use crate::log_scan::{Broken, ScanError, scan};
+use crate::log_sync::Syncing;
 use crate::log_tree::{Frontier, Grown, leaf_hash};
 
 pub const ENTRIES: &str = "entries.jsonl";
@@ -77,10 +80,13 @@ pub struct LogFile {
     key: SigningKey,
     _lock: File,
     entries: File,
+    entries_end: u64,
     heads: File,
+    next_slot: u64,
     checks: File,
     checks_end: u64,
-    next_slot: u64,
+    journal: Journal,
+    syncing: Syncing,
     frontier: Frontier,
     ended: bool,
 }
@@ -112,7 +118,8 @@ impl Checks<'_> {
 }
 
 impl LogFile {
-    /// Opens the log of `origin`, or begins one; checks all of it, and sets aside what a crash left unacknowledged.
+    /// Opens the log of `origin`, or begins one; checks all of it, puts in place what the journal alone has, and sets aside
+    /// what a crash left unacknowledged.
     ///
     /// `known`: a head of this log that was kept elsewhere. `now_ms` is when that is recorded.
     pub fn open(
@@ -127,6 +134,7 @@ impl LogFile {
         Self::open_checked(folder, origin, key, known, now_ms, see).map_err(|error| match error {
             ScanError::Broken(broken) => failed(broken.what, broken.code),
             ScanError::Io(error) => failed(error.to_string(), "AUDIT_UNAVAILABLE"),
+            ScanError::File(place, error) => LogError { code: "AUDIT_UNAVAILABLE", place, what: error.to_string() },
         })
     }
 
@@ -150,34 +158,49 @@ impl LogFile {
         if !folder.join(CHECKPOINT).exists() && !folder.join(ENTRIES).exists() {
             begin_heads(folder, &lock, origin, &key)?;
         }
-        let mut entries = own(true).open(folder.join(ENTRIES))?;
-        let mut checks = own(true).open(folder.join(CHECKS))?;
+        let entries = own().create(true).open(folder.join(ENTRIES))?;
+        let mut checks = own().create(true).append(true).open(folder.join(CHECKS))?;
         lock.sync_all()?;
-        let (heads, head, next_slot) = read_heads(folder, origin, &key)?;
+        let journal = Found::read(folder, origin, &key.verifying_key())?;
+        let (heads, kept) = read_heads(folder, origin, &key)?;
+        let head = journal.newest_head(kept.as_ref().map(|(head, _)| head))?;
+        let older = [kept.as_ref().map(|(head, _)| head), journal.tail.as_ref().map(|tail| &tail.head)];
+        let older: Vec<&Head> = older.into_iter().flatten().filter(|older| **older != head).collect();
         let mut seen = Checks { file: &mut checks, end: 0 };
         let mut see = |line: &[u8]| see(line, &mut seen).map_err(ScanError::from);
-        let found = scan(&mut entries, &head, known, &mut see)?;
+        let found = scan(&mut Tail::over(journal.tail.as_ref(), &entries), &head, &older, known, &mut see)?;
         let checks_end = seen.end;
+        // All that is there is proven by a signed head. Only now is anything changed.
+        let lacked = journal.put_in_place(&entries, &heads, &head)?;
         // What follows is of a batch that was never acknowledged: its entry would be there.
         if checks.metadata()?.len() > checks_end {
             checks.set_len(checks_end)?;
         }
+        let next_slot = kept.map_or(0, |(_, slot)| slot);
+        let text = head.signed(origin, &key);
+        let whole = Commit { first: head.size, at: found.bytes, lines: &[], head: &text };
+        let journal = journal.go_on(folder, &lock, &whole)?;
+        let syncing = Syncing::start(vec![entries.try_clone()?, heads.try_clone()?])?;
         let mut log = Self {
             folder: folder.to_path_buf(),
             origin: origin.to_owned(),
             key,
             _lock: lock,
             entries,
+            entries_end: found.bytes,
             heads,
+            next_slot,
             checks,
             checks_end,
-            next_slot,
+            journal,
+            syncing,
             frontier: found.frontier,
-            ended: false,
+            ended: true,
         };
-        if !found.rest.is_empty() {
-            log.set_aside(&found.rest, found.bytes, now_ms)?;
+        if lacked > 0 || !found.rest.is_empty() {
+            log.recover(lacked, &found.rest, now_ms)?;
         }
+        log.ended = false;
         Ok(log)
     }
 
@@ -203,6 +226,13 @@ impl LogFile {
         Ok(batch)
     }
 
+    /// Lets every sync in the background fail.
+    #[cfg(test)]
+    pub(crate) fn break_syncing(&mut self) -> io::Result<()> {
+        self.syncing = Syncing::start(vec![File::open("/dev/null")?])?;
+        Ok(())
+    }
+
     /// How many entries there are, and their root.
     pub fn head(&self) -> Head {
         Head { size: self.frontier.size(), root: self.frontier.root() }
@@ -220,12 +250,28 @@ impl LogFile {
             ends.push(block.len());
         }
         let grown = self.frontier.grow(leaves);
-        self.entries.write_all(&block)?;
-        self.entries.sync_data()?;
         let head = Head { size: grown.size(), root: grown.root() }.signed(&self.origin, &self.key);
+        let commit = Commit { first, at: self.entries_end, lines: &block, head: &head };
+        // What is too long for the journal waits for each of the two files, first for the one that is proven by the other.
+        let journaled = commit.bytes() <= HALF_BYTES;
+        if journaled {
+            self.make_room(commit.bytes())?;
+            self.journal.put(&commit)?;
+        } else {
+            // Of two syncs of a file at once, only one is told that it failed.
+            self.syncing.wait()?;
+        }
+        self.entries.write_all_at(&block, self.entries_end)?;
+        if !journaled {
+            self.entries.sync_data()?;
+        }
         let written = sector(&head).ok_or(io::ErrorKind::InvalidInput)?;
         self.heads.write_all_at(&written, self.next_slot * SLOT_BYTES as u64)?;
-        self.heads.sync_data()?;
+        if !journaled {
+            self.heads.sync_data()?;
+        }
+        self.syncing.check()?;
+        self.entries_end += block.len() as u64;
         self.next_slot = 1 - self.next_slot;
         self.frontier.advance(&grown);
         Ok(Batch { grown, head, block, ends })
@@ -250,24 +296,66 @@ impl LogFile {
         Ok(begun)
     }
 
-    fn set_aside(&mut self, rest: &[u8], bytes: u64, now_ms: i64) -> Result<(), ScanError> {
-        let mut aside = own(true).open(self.folder.join(SET_ASIDE))?;
-        aside.write_all(rest.strip_suffix(b"\n").unwrap_or(rest))?;
-        aside.write_all(b"\n")?;
-        aside.sync_all()?;
-        self.entries.set_len(bytes)?;
-        self.entries.seek(SeekFrom::End(0))?;
-        let facts = [("unacknowledged_bytes", Fact::Number(rest.len() as u64))];
+    /// Begins the other half of the journal where this one has no room: all that stands there is in its files by then, or
+    /// is waited for.
+    fn make_room(&mut self, bytes: usize) -> io::Result<()> {
+        if self.journal.has_room(bytes) {
+            return Ok(());
+        }
+        self.syncing.wait()?;
+        self.journal.turn();
+        self.syncing.begin()
+    }
+
+    /// Sets aside what is behind the log's end, and says in the log what was found.
+    fn recover(&mut self, lacked: u64, rest: &[u8], now_ms: i64) -> Result<(), ScanError> {
+        let mut facts = Vec::new();
+        if lacked > 0 {
+            facts.push(("restored_bytes", Fact::Number(lacked)));
+        }
+        if !rest.is_empty() {
+            let mut aside = own().create(true).append(true).open(self.folder.join(SET_ASIDE))?;
+            aside.write_all(rest.strip_suffix(b"\n").unwrap_or(rest))?;
+            aside.write_all(b"\n")?;
+            aside.sync_all()?;
+            // It must be gone before the journal has an entry in its place: a piece of it behind that would be no crash's.
+            self.entries.set_len(self.entries_end)?;
+            self.entries.sync_all()?;
+            facts.push(("unacknowledged_bytes", Fact::Number(rest.len() as u64)));
+        }
         let line = begin("log_recovered", &facts).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         self.write(vec![Draft::Line(line)], now_ms)?;
         Ok(())
     }
+
+    /// Leaves a log that needs no journal.
+    fn close(&mut self) -> io::Result<()> {
+        if self.journal.is_closed() {
+            return Ok(());
+        }
+        self.syncing.wait()?;
+        self.entries.sync_data()?;
+        self.heads.sync_data()?;
+        let head = self.head().signed(&self.origin, &self.key);
+        let commit = Commit { first: self.frontier.size(), at: self.entries_end, lines: &[], head: &head };
+        self.make_room(commit.bytes())?;
+        self.journal.put(&commit)
+    }
 }
 
-/// For this process's owner alone; appending, unless it is written in place.
-fn own(append: bool) -> OpenOptions {
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Where this fails, the journal still has all that it had.
+            let _ = self.close();
+        }
+    }
+}
+
+/// For this process's owner alone.
+fn own() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).append(append).create(append).mode(0o600);
+    options.read(true).write(true).mode(0o600);
     options
 }
 
@@ -287,8 +375,9 @@ fn begin_heads(folder: &Path, handle: &File, origin: &str, key: &SigningKey) -> 
     handle.sync_all()
 }
 
-fn read_heads(folder: &Path, origin: &str, key: &SigningKey) -> Result<(File, Head, u64), ScanError> {
-    let mut file = match own(false).open(folder.join(CHECKPOINT)) {
+/// The file of heads, and the newest in it with the place that the next one goes to; None if not both are heads.
+fn read_heads(folder: &Path, origin: &str, key: &SigningKey) -> Result<(File, Option<(Head, u64)>), ScanError> {
+    let mut file = match own().open(folder.join(CHECKPOINT)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Broken::new("AUDIT_TAMPERED", "the signed head is gone").into());
         }
@@ -297,7 +386,5 @@ fn read_heads(folder: &Path, origin: &str, key: &SigningKey) -> Result<(File, He
     let mut data = Vec::new();
     (&mut file).take(HEADS_BYTES as u64 + 1).read_to_end(&mut data)?;
     let found = newest(&data, origin, &key.verifying_key());
-    let (head, slot) =
-        found.ok_or_else(|| Broken::new("AUDIT_HEAD", "the checkpoint is not this party's signed head"))?;
-    Ok((file, head, slot as u64))
+    Ok((file, found.map(|(head, slot)| (head, slot as u64))))
 }

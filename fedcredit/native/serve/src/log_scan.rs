@@ -1,7 +1,7 @@
 //! Reading a log when it is opened: every entry's form, the tree, the signed head, and what a crash left behind it.
 
-use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use fedcredit_core::log::{HASH_BYTES, Limits, first_bad, leaves};
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub struct Scan {
 pub enum ScanError {
     Broken(Broken),
     Io(io::Error),
+    /// The same, at a file of its own.
+    File(PathBuf, io::Error),
 }
 
 impl From<Broken> for ScanError {
@@ -52,12 +54,14 @@ impl From<io::Error> for ScanError {
     }
 }
 
-/// Checks that `file` holds the entries that `head` stands for, in blocks; `known` is a head kept elsewhere.
+/// Checks that `file` holds the entries that `head` stands for, in blocks. `older` are heads of it that were signed before,
+/// and `known` is one that was kept elsewhere.
 ///
 /// `see` gets every checked line, before the log as a whole is known to be whole.
 pub fn scan(
-    file: &mut File,
+    file: &mut dyn Read,
     head: &Head,
+    older: &[&Head],
     known: Option<&Head>,
     see: &mut dyn FnMut(&[u8]) -> Result<(), ScanError>,
 ) -> Result<Scan, ScanError> {
@@ -65,6 +69,9 @@ pub fn scan(
     if known.is_some_and(|known| known.size > head.size) {
         return Err(rolled_back().into());
     }
+    let mut marks: Vec<Mark<'_>> = older.iter().map(|older| (*older, other_root as Wrong)).collect();
+    marks.extend(known.map(|known| (known, rolled_back as Wrong)));
+    marks.sort_by_key(|(head, _)| head.size);
     while frontier.size() < head.size && fill(file, &mut data)? > 0 {
         let end = whole_lines(&data, head.size - frontier.size());
         if end == 0 && data.len() > MAX_LINE_BYTES {
@@ -77,7 +84,7 @@ pub fn scan(
         }
         let hashes = leaves(block).map_err(|_| tampered("is no text of lines"))?;
         let hashes: Vec<Hash> = hashes.as_chunks::<HASH_BYTES>().0.to_vec();
-        grow(&mut frontier, &hashes, known)?;
+        grow(&mut frontier, &hashes, &marks)?;
         for line in block.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             see(line)?;
         }
@@ -88,10 +95,10 @@ pub fn scan(
         return Err(tampered(format!("{} entries where {} were signed", frontier.size(), head.size)).into());
     }
     if frontier.root() != head.root {
-        return Err(tampered("the entries lead to another root than the signed one").into());
+        return Err(other_root().into());
     }
     let mut rest = data;
-    Read::by_ref(file).take((REST_BYTES + 1).saturating_sub(rest.len()) as u64).read_to_end(&mut rest)?;
+    file.take((REST_BYTES + 1).saturating_sub(rest.len()) as u64).read_to_end(&mut rest)?;
     if rest.len() > REST_BYTES || !is_interrupted_batch(&rest, head.size) {
         return Err(tampered(format!("more entries than the {} that were signed", head.size)).into());
     }
@@ -130,17 +137,22 @@ fn place_of(line: &[u8]) -> Option<(u64, u64)> {
     Some((sequence, more))
 }
 
-/// Adds leaves, stopping where `known` ends to compare the roots.
-fn grow(frontier: &mut Frontier, hashes: &[Hash], known: Option<&Head>) -> Result<(), Broken> {
+type Wrong = fn() -> Broken;
+/// A head that the log must go through, and what is wrong if it does not.
+type Mark<'a> = (&'a Head, Wrong);
+
+/// Adds leaves, stopping at each of `marks`, which come by size, to compare the roots.
+fn grow(frontier: &mut Frontier, hashes: &[Hash], marks: &[Mark<'_>]) -> Result<(), Broken> {
     let mut rest = hashes;
-    if let Some(known) = known
-        && let Some(before) = known.size.checked_sub(frontier.size())
-        && before <= hashes.len() as u64
-    {
-        let (first, second) = hashes.split_at(before as usize);
+    for (head, wrong) in marks {
+        let Some(before) = head.size.checked_sub(frontier.size()) else { continue };
+        if before > rest.len() as u64 {
+            break;
+        }
+        let (first, second) = rest.split_at(before as usize);
         add(frontier, first);
-        if frontier.root() != known.root {
-            return Err(rolled_back());
+        if frontier.root() != head.root {
+            return Err(wrong());
         }
         rest = second;
     }
@@ -156,8 +168,8 @@ fn add(frontier: &mut Frontier, hashes: &[Hash]) {
 }
 
 /// Reads on until a block is there or the file ends; returns how much came.
-fn fill(file: &mut File, data: &mut Vec<u8>) -> io::Result<usize> {
-    Read::by_ref(file).take(BLOCK_BYTES as u64).read_to_end(data)
+fn fill(file: &mut dyn Read, data: &mut Vec<u8>) -> io::Result<usize> {
+    file.take(BLOCK_BYTES as u64).read_to_end(data)
 }
 
 /// Where the last of at most `most` lines of `data` ends.
@@ -169,6 +181,10 @@ fn whole_lines(data: &[u8], most: u64) -> usize {
 
 fn tampered(what: impl Into<String>) -> Broken {
     Broken::new("AUDIT_TAMPERED", what)
+}
+
+fn other_root() -> Broken {
+    tampered("the entries lead to another root than the signed one")
 }
 
 fn rolled_back() -> Broken {
