@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -15,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.verification.load_main import read_pool, write_pool
-from fedcredit.cli.benches.verification.processes import Process, generated, started
+from fedcredit.cli.benches.verification.processes import BenchFailed, Process, generated, started, watched
 from fedcredit.cli.benches.verification.setting import BANK, LADDER, PROVIDER, RECORDED, Setting
-from fedcredit.cli.benches.verify import run
+from fedcredit.cli.benches.verify import JUDGED_MINUTES, MOST_GROWN, MOST_SHED, judge_soak, run
 from fedcredit.governance.verification.proofs import check_answer
 from fedcredit.node.pki import load_certificate
 from fedcredit.node.signing import AUDIT_HEAD
@@ -173,8 +175,38 @@ def test_the_bench_yields_its_rows(tmp_path: Path) -> None:
         assert row["rate"] > 0
         assert row["p50"] <= row["p99"]
         assert row["fdatasync_ms"] >= 0
+    soak = rows[-1]
+    assert 0 <= soak["shed"] <= 1
+    assert len(soak["rss_mib_by_minute"]) == 1  # of a second, at its beginning alone
     assert set(rows[0]["peer"]) == set(PEERS)
     assert rows[0]["times_peer"] > 0
+
+
+SOAK = {"case": {"minutes": JUDGED_MINUTES}, "shed": MOST_SHED, "rss_mib_early": 100.0, "rss_mib_grown": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [({"shed": 0.0101}, "1.01% of the calls"), ({"rss_mib_grown": 5.1}, "memory grew from 100.0 MiB")],
+)
+def test_a_soak_fails_beyond_what_the_manual_promises(other: dict[str, float], why: str) -> None:
+    judge_soak(SOAK)
+    with pytest.raises(BenchFailed, match=why):
+        judge_soak(SOAK | other)
+    judge_soak(SOAK | other | {"case": {"minutes": JUDGED_MINUTES / 2}})
+    manual = (Path(__file__).resolve().parents[2] / "docs" / "verify.md").read_text(encoding="utf-8")
+    assert f"at most {MOST_SHED:.0%}".replace("%", " %") in manual
+    assert f"at most {MOST_GROWN:.0%}".replace("%", " %") in manual
+
+
+def test_what_a_process_holds_is_looked_at_again_and_again() -> None:
+    own = Process(os.getpid(), 0)
+    with watched(own, every_s=0.01) as held:
+        kept = bytearray(32 << 20)
+        kept[::4096] = b"x" * len(kept[::4096])
+        while max(held) < held[0] + 16:
+            time.sleep(0.01)
+    assert len(held) > 1
 
 
 def test_a_pool_is_read_as_it_was_written(tmp_path: Path) -> None:

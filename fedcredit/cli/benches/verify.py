@@ -5,8 +5,9 @@ from outside; so is the generator (`kernels.load`), and every thousandth answer 
 
 `unary`: as many questions as the server answers, with a fixed number under way at once.
 `half`: at half of that, calls arriving at random (Poisson); latencies count from when a call was due. `batch`: checks
-in batches. `overload`: three times the maximum arrives. `soak`: half the maximum for minutes, with what the server
-holds before and after.
+in batches. `overload`: three times the maximum arrives. `soak`: half the maximum for minutes, and what the server
+holds at the end of each. It fails where an answer was wrong, and, of five minutes or more, where a larger part than
+one in a hundred calls was turned away or memory grew by more than 5 % after the first tenth of the time.
 Settings: subjects (with a consent), connections, seconds (of each run), under_way (per connection; 0: the best of
 some), checks (a batch), soak (minutes; 0: none), logs (the folder that the logs are in: its disk bounds latencies).
 `shed` is the part that was turned away: of a load that a slow machine does not answer in time, some is.
@@ -29,11 +30,11 @@ from typing import Any
 from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.jobs import load, scratch
 from fedcredit.cli.benches.verification.load_main import write_pool
-from fedcredit.cli.benches.verification.processes import BenchFailed, Process, Usage, generated, started
+from fedcredit.cli.benches.verification.processes import BenchFailed, Process, Usage, generated, started, watched
 from fedcredit.cli.benches.verification.setting import Setting
 from fedcredit.errors import Problem, UsageError
 
-__all__ = ["run"]
+__all__ = ["JUDGED_MINUTES", "MOST_GROWN", "MOST_SHED", "judge_soak", "run"]
 
 ROWS = 1_000_000
 PEERS = ("aio", "threads")
@@ -46,6 +47,10 @@ _OK, _SHED = "0", "8"
 _UNDER_WAY = (1, 4, 16, 40)
 _OVERLOAD = 3.0
 _SYNCS = 50
+MOST_SHED, MOST_GROWN = 0.01, 0.05
+"""Of the calls of a soak, and of what the server held after a tenth of the time: as docs/verify.md has it."""
+JUDGED_MINUTES = 5.0
+"""A shorter soak says nothing of memory, and one bad moment is a large part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,9 @@ def _native(plan: Plan, peers: dict[str, dict[str, Any]]) -> Iterator[dict[str, 
         yield _batch(plan, server)
         yield _overload(plan, server, best, half)
         if plan.soak_minutes > 0:
-            yield _soak(plan, server, best.per_second / 2)
+            soak = _soak(plan, server, best.per_second / 2)
+            yield soak
+            judge_soak(soak)
 
 
 def _warm(plan: Plan, server: Process, own: dict[str, Any], requests: int) -> None:
@@ -232,15 +239,33 @@ def _overload(plan: Plan, server: Process, best: Run, half: Run) -> dict[str, An
 def _soak(plan: Plan, server: Process, rate: float) -> dict[str, Any]:
     """The first tenth of the time is for the server to reach its size."""
     seconds = 60.0 * plan.soak_minutes
-    early = _load(plan, server, {"rate": rate, "measured_s": seconds / 10, "check_every": _CHECK_EVERY})
-    late = _load(plan, server, {"rate": rate, "measured_s": seconds * 9 / 10, "check_every": _CHECK_EVERY, "seed": 2})
+    own = {"rate": rate, "check_every": _CHECK_EVERY}
+    with watched(server) as memory:
+        early = _load(plan, server, own | {"measured_s": seconds / 10}, sheds=True)
+        late = _load(plan, server, own | {"measured_s": seconds * 9 / 10, "seed": 2}, sheds=True)
     return {
         "case": {"case": "soak", "minutes": plan.soak_minutes, "offered": round(rate)},
         **late.figures(),
-        "rss_mib_early": round(early.after.rss_mib),
+        "shed": round((early.shed + late.shed) / max(early.calls + late.calls, 1), 4),
+        "checked": early.found["checked"] + late.found["checked"],
+        "p99_early": early.figures()["p99"],
+        "rss_mib_early": round(early.after.rss_mib, 1),
         "rss_mib_grown": round(late.after.rss_mib - early.after.rss_mib, 1),
+        "rss_mib_by_minute": [round(mib, 1) for mib in memory],
         "descriptors_grown": late.after.descriptors - early.after.descriptors,
     }
+
+
+def judge_soak(row: dict[str, Any]) -> None:
+    """See that a soak kept what is promised. Raises: BenchFailed."""
+    if row["case"]["minutes"] < JUDGED_MINUTES:
+        return
+    if row["shed"] > MOST_SHED:
+        what = f"{row['shed']:.2%} of the calls were turned away at half of the maximum, more than {MOST_SHED:.0%}"
+        raise BenchFailed(Problem("BENCH_FAILED", "bench verify: soak", what))
+    if row["rss_mib_grown"] > MOST_GROWN * row["rss_mib_early"]:
+        held = f"{row['rss_mib_early']} MiB, which it held after a tenth of the time, by {row['rss_mib_grown']} MiB"
+        raise BenchFailed(Problem("BENCH_FAILED", "bench verify: soak", f"memory grew from {held}"))
 
 
 def _load(plan: Plan, server: Process, load: dict[str, Any], *, sheds: bool = False, breaks: bool = False) -> Run:

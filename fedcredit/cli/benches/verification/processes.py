@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 
 from fedcredit.errors import FedcreditError, Problem
 
-__all__ = ["BenchFailed", "Process", "Usage", "generated", "started"]
+__all__ = ["BenchFailed", "Process", "Usage", "generated", "started", "watched"]
 
 _READY_S = 600.0
 _STOP_S = 60.0
@@ -83,6 +84,24 @@ def started(kind: str, folder: Path) -> Iterator[Process]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def watched(process: Process, every_s: float = 60.0) -> Iterator[list[float]]:
+    """What a process holds from now on, at the beginning and every so many seconds. Units: MiB."""
+    held, ended = [process.usage().rss_mib], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(every_s):
+            held.append(process.usage().rss_mib)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield held
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def generated(folder: Path, load: dict[str, Any]) -> dict[str, Any]:
