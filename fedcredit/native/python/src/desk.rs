@@ -13,7 +13,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::index::{Arguments, GivenValue, several};
+use crate::index::{Arguments, GivenValue, several, troubled};
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<ServingDesk>()?;
@@ -218,7 +218,7 @@ impl ConsentReader {
             };
             found.push(Issuer { key, speaker });
         }
-        Ok(Self { tokens: Tokens::new(found) })
+        Ok(Self { tokens: Tokens::new(found).map_err(troubled)? })
     }
 
     /// Why a token is not believed; and of one that is, its id and whom it is about.

@@ -135,7 +135,7 @@ impl Call {
 
     async fn batch(&mut self, body: RecvStream) -> Result<(), Fault> {
         let _slot: BatchSlot = self.service.admit_batch().ok_or(TurnedAway::Overload)?;
-        let message = Messages::of(body, MAX_BATCH_BYTES).only().await?;
+        let message = Messages::of_few(body, MAX_BATCH_BYTES).only().await?;
         let (service, caller, home) = (self.service.clone(), self.caller.clone(), self.home);
         // Milliseconds of work are nothing for a thread that talks. Ruling and handing in are one step, so that a deadline
         // cannot come between them.

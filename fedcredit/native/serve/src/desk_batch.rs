@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::desk::{Desk, Prepared, Ready, Refused, Sitting, answer};
 use crate::index::{Found, Index};
+use crate::kinds::Source;
 use crate::limits::Given;
 use crate::program_run::{Asked, Records};
 use crate::question::{Batch, Caller, Check, Now};
@@ -243,14 +244,25 @@ impl Message<'_> {
 }
 
 /// The records of all checks that may be answered: `width` a check, in the order of its sources.
+///
+/// Checks of one subject and one item come together, as a rule, and are looked up once.
 fn find(message: &Message<'_>, checks: &[Check<'_>], weighed: &[Weighed<'_>]) -> (Vec<Option<Found>>, usize) {
     let width =
         message.kinds.iter().filter_map(|kind| kind.served).map(|served| served.sources.len()).max().unwrap_or(0);
     let mut found = vec![None; checks.len() * width];
     let mut places: Vec<Wanted<'_>> = Vec::new();
+    let mut repeats: Vec<(usize, usize)> = Vec::new();
+    let mut before: Option<(usize, &str, &[Source])> = None;
     for (place, (check, weighed)) in checks.iter().zip(weighed).enumerate() {
         let served = message.kinds.get(check.kind as usize).and_then(|kind| kind.served);
         let Some(served) = served.filter(|_| weighed.verdict.is_ok()) else { continue };
+        match before {
+            Some((first, subject, sources)) if subject == check.subject && are_same(sources, &served.sources) => {
+                repeats.push((first, place));
+                continue;
+            }
+            _ => before = Some((place, check.subject, &served.sources)),
+        }
         for (number, source) in served.sources.iter().enumerate() {
             let index = &*source.index;
             let known = places.iter().position(|(known, _)| std::ptr::eq(*known, index));
@@ -268,7 +280,16 @@ fn find(message: &Message<'_>, checks: &[Check<'_>], weighed: &[Weighed<'_>]) ->
             found[place] = *one;
         }
     }
+    for (first, place) in repeats {
+        found.copy_within(first * width..(first + 1) * width, place * width);
+    }
     (found, width)
+}
+
+/// Whether two kinds look into the same indexes, in the same order. In batches none is looked into by name.
+fn are_same(sources: &[Source], others: &[Source]) -> bool {
+    let same = |(one, other): (&Source, &Source)| Arc::ptr_eq(&one.index, &other.index);
+    sources.len() == others.len() && sources.iter().zip(others).all(same)
 }
 
 /// Which checks come after those that the quotas let through, in the order of the message.

@@ -140,12 +140,20 @@ pub struct Messages {
     /// What came in several pieces; nothing while a piece is whole.
     held: BytesMut,
     most: usize,
+    /// Room that is made at once for a message that comes in pieces.
+    first: usize,
 }
 
 impl Messages {
     /// Of at most `most` bytes each; a longer one is turned away before there is room for it.
     pub fn of(body: RecvStream, most: usize) -> Self {
-        Self { body, piece: Bytes::new(), held: BytesMut::new(), most }
+        Self { body, piece: Bytes::new(), held: BytesMut::new(), most, first: FIRST_BYTES }
+    }
+
+    /// As `of`, where so few are under way that room for all of a message may be made before it has come: a long one
+    /// that is moved whenever its room is doubled is copied twice.
+    pub fn of_few(body: RecvStream, most: usize) -> Self {
+        Self { first: most, ..Self::of(body, most) }
     }
 
     /// The next message; None at the end of the request.
@@ -197,7 +205,7 @@ impl Messages {
         }
         // Room for what is promised is made as it comes.
         let missing = PREFIX_BYTES + length - self.held.len();
-        self.held.reserve(missing.min(FIRST_BYTES.max(self.held.len())));
+        self.held.reserve(missing.min(self.first.max(self.held.len())));
         Ok(None)
     }
 

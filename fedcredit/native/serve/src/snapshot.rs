@@ -161,7 +161,8 @@ impl Reading {
             }
         }
         let rules = self.rules(&text.rules);
-        let fresh = Tokens::new(self.issuers(&text.issuers));
+        let issuers = self.issuers(&text.issuers);
+        let fresh = self.keep("issuers", Tokens::new(issuers))?;
         let tokens = before.map(|before| &before.tokens).filter(|tokens| tokens.believes_the_same(&fresh));
         let names = text.names.as_ref().and_then(|names| {
             let found = indexes.get(names.index.as_str()).map(|index| (index, index.column(&names.field)));

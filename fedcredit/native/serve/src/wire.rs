@@ -238,7 +238,17 @@ impl<'a> Fields<'a> {
         Ok(Some((number, wire)))
     }
 
+    #[inline]
     fn varint(&mut self) -> Read<u64> {
+        // Most have one byte.
+        if let Some((byte @ 0..=0x7f, rest)) = self.data.split_first() {
+            self.data = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Read<u64> {
         let mut value = 0u64;
         for place in 0..10 {
             let (byte, rest) = self.data.split_first().ok_or(Malformed)?;
