@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from postgresql_server import Server, missing
 from raw_store import connected
 from xdist.scheduler import LoadScopeScheduling
@@ -23,8 +23,11 @@ TOWN = "the one town"
 TOWNLESS = ("frames", "reached", "simulation", "store", "syscalls", "takeover", "verify_log")
 """Modules about faults that have processes of their own, or none: they need not wait for those over the one town."""
 
-# No test depends on how long an example takes. The parent is Hypothesis' own profile for CI, where that is set.
-settings.register_profile("house", deadline=None)
+# No test depends on how long an example takes, to check or to make. The parent is Hypothesis' own profile for CI, where
+# that is set.
+settings.register_profile(
+    "house", deadline=None, suppress_health_check=[*settings().suppress_health_check, HealthCheck.too_slow]
+)
 settings.load_profile("house")
 
 

@@ -56,7 +56,9 @@ sets = st.lists(st.integers(0, 30), min_size=1, max_size=25, unique=True)
 
 
 @pytest.mark.usefixtures("small_chunks")
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(bank=sets, tax=sets, data=st.data())
 def test_both_learn_the_size_in_any_order_of_delivery(bank: list[int], tax: list[int], data: st.DataObject) -> None:
     outcome = run(bank, tax, pick=lambda links: data.draw(st.sampled_from(links)))

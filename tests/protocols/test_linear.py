@@ -217,7 +217,9 @@ def test_the_shared_probability_is_off_by_what_is_said(bits: int) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_order_of_delivery_gives_the_same_model_and_messages(
     data: st.DataObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

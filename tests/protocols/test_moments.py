@@ -151,7 +151,9 @@ def test_small_windows_and_chunks_give_the_same_numbers(
 
 
 @given(data=st.data(), widths=st.lists(st.integers(0, 3), min_size=2, max_size=4))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_order_of_delivery_gives_the_same_numbers_and_messages(
     data: st.DataObject, widths: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,8 +53,10 @@ from fedcredit.runtime.clock import ManualClock
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VERIFY = KEY.public_key().verify
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-FEWER = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-NO_REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FEWER = settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
+NO_REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 
 texts = st.text(st.characters(codec=None), max_size=20)
 names = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)

@@ -256,7 +256,7 @@ def test_proofs_are_read_as_they_are_written(out: Path) -> None:
             assert caught.value.code == "AUDIT_PROOF"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_every_flipped_bit_of_a_proof_is_found(whole: Path, data: st.DataObject) -> None:
     verify = find_one(whole / "audit" / "tax").verify

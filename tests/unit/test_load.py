@@ -110,7 +110,7 @@ def test_a_stall_counts_for_every_call_that_was_due(authority: Authority) -> Non
     everybody = threading.Barrier(calls)
 
     def handle(message: bytes, _: grpc.ServicerContext) -> bytes:
-        everybody.wait(30)
+        everybody.wait(60)
         return message
 
     with served(authority, handle) as there:

@@ -18,7 +18,9 @@ from fedcredit.protocols.intersect.buckets import bucket_size, deal
 SESSION = bytes(range(32))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(n=st.integers(1, 2_000), count=st.integers(2, 40), at_once=st.integers(1, 700))
 def test_every_item_is_in_the_bucket_that_its_digest_names(n: int, count: int, at_once: int, tmp_path: Path) -> None:
     ids = np.array([f"subject {k * 31}".encode() for k in range(n)])

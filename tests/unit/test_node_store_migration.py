@@ -99,7 +99,7 @@ def test_of_many_that_open_an_empty_store_at_once_one_gets_it(empty_store_url: s
     start, found = threading.Barrier(6), []
 
     def enter() -> None:
-        start.wait(10)
+        start.wait(60)
         try:
             found.append(Store.open(empty_store_url))
         except Locked as locked:

@@ -77,7 +77,7 @@ class World:
             parties = [asyncio.create_task(party(me)) for me in PARTIES]
             done, waiting = await asyncio.wait(parties, return_when=asyncio.FIRST_EXCEPTION)
             if any(isinstance(task.exception(), ConnectionError) for task in done):
-                await asyncio.wait(parties, timeout=20)
+                await asyncio.wait(parties, timeout=300)
             elif waiting:
                 for task in waiting:
                     task.cancel()

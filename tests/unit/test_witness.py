@@ -277,7 +277,9 @@ def test_a_party_that_is_founded_anew_has_a_new_log(tax: Node, bank: Node) -> No
     assert len(bank.entries()) == 1  # the one of before
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_whatever_is_shown_what_is_signed_is_one_log(witness_store: Store, data: st.DataObject) -> None:
     """Branches of a log that forked anywhere, shown in any order and at any size, with proofs true and false: every
