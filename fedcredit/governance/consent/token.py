@@ -94,8 +94,10 @@ def encode(consent: Consent, public_key: bytes, sign: Callable[[bytes], bytes]) 
 
 
 def fresh_jti() -> str:
-    """A name for a new consent that nobody can guess: 128 bits."""
-    return encode_text(secrets.token_bytes(_JTI_BYTES))
+    """A name for a new consent that nobody can guess: 128 bits, and no hyphen first, which would begin an option."""
+    while (name := encode_text(secrets.token_bytes(_JTI_BYTES))).startswith("-"):
+        pass
+    return name
 
 
 def revocation_id(jti: str) -> str:
