@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -204,7 +205,8 @@ def test_too_few_common_subjects_are_refused_without_their_number(three: Path, t
     done = run_cli("simulate", three, "--out", tmp_path / "out")
     assert done.returncode == 77, done.stderr
     assert "INTERSECTION_TOO_SMALL" in done.stderr
-    assert "300" not in done.stderr
+    # As a number of its own: the name of a job, or of a folder, may have these digits.
+    assert not re.search(r"\b300\b", done.stderr.replace(str(tmp_path), ""))
 
 
 def test_a_bad_job_lists_every_problem_and_starts_nothing(three: Path, tmp_path: Path) -> None:
