@@ -17,7 +17,7 @@ from typing import IO, Final
 from fedcredit.governance.audit import AuditBroken, SignedHead
 from fedcredit.kernels import digest
 
-__all__ = ["JOURNAL", "Overlaid", "Tail", "Verifier", "read_tail"]
+__all__ = ["JOURNAL", "Overlaid", "Tail", "Verifier", "read_tail", "tail_in"]
 
 Verifier = Callable[[bytes, bytes], object]
 """Called with signature and body, as by `cryptography`'s public keys; raises on a bad signature."""
@@ -57,15 +57,23 @@ class _Record:
 
 
 def read_tail(folder: Path, origin: str, verify: Verifier) -> Tail | None:
-    """What the journal in `folder` has of the log of `origin`; None if there is no journal, or nothing that is signed.
+    """What the journal in `folder` has of the log of `origin`, as `tail_in` says; None if there is none.
 
-    A record that was never finished is none. Raises: OSError.
+    Raises: OSError.
     """
     path = folder / JOURNAL
     if not path.exists():
         return None
     with path.open("rb") as file:
-        data = file.read(2 * _HALF_BYTES)
+        return tail_in(file.read(2 * _HALF_BYTES), origin, verify)
+
+
+def tail_in(data: bytes, origin: str, verify: Verifier) -> Tail | None:
+    """The end of the log of `origin` in a journal's bytes; None if nothing in them is signed.
+
+    A record that was never finished is none. Whether the lines are those that the head stands for is for the reader of
+    the log to check.
+    """
     halves = data[:_HALF_BYTES], data[_HALF_BYTES:]
     found = sorted((record for half in halves for record in _records(half)), key=lambda record: record.generation)
     while found and not _is_signed(found[-1].signed, origin, verify):

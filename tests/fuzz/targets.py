@@ -8,6 +8,7 @@ import importlib
 import json
 import pkgutil
 import shutil
+import struct
 import sys
 import tempfile
 import warnings
@@ -45,6 +46,8 @@ from fedcredit.governance.witness import WitnessedHeads, judge, log_of
 from fedcredit.ids import PartyId
 from fedcredit.kernels import elgamal, group
 from fedcredit.kernels import filter as compact
+from fedcredit.kernels.digest import blake3
+from fedcredit.node.audit_journal import tail_in
 from fedcredit.node.canonical_json import parse_canonical
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.party import _signatures
@@ -216,6 +219,16 @@ def _disk() -> Iterator[Target]:
     seen = HeadShown(head.encode(), b"c", 5, bytes(64)), HeadShown(both.heads[0].signed.encode(), b"c", 5, bytes(96))
     yield Target("audit.shown", tuple(message.encode() for message in seen), shown, mutate.protobuf)
     inclusion, consistency = InclusionProof(entry.encode(), 3, head, (bytes(32),)), ConsistencyProof(head, head, ())
+    lines = entry.encode() + b"\n"
+    numbers = struct.pack(">5Q", 7, 4, 900, len(lines), len(head.encode()))
+    record = b"\x89FCJRNL\x01" + numbers + lines + head.encode()
+
+    def journal(data: bytes) -> None:
+        # Whatever the record is, its hash fits.
+        if tail_in(data + blake3(data), "tax", lambda _signature, _body: None) is None:
+            raise DataError(Problem("AUDIT_TAMPERED", "journal", "holds no record"))
+
+    yield Target("audit.journal", (record,), journal)
     yield Target("audit.proof", (inclusion.encode(), consistency.encode()), decode_proof, mutate.text)
     yield from models()
 
