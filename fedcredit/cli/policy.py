@@ -35,6 +35,7 @@ def check(
 
     found, out = load_policy(folder), Console(highlight=False, soft_wrap=True)
     counts = f"{len(found.policy.rules)} rules for jobs, {len(found.questions.rules)} for questions"
+    counts += f", {len(found.models.rules)} for models"
     out.print(f"{found.path}: ok, {counts}, SHA-256 {found.digest}")
     for rule in found.policy.rules:
         out.print(f"  {rule.name}: {rule.action.value}", markup=False)
@@ -47,6 +48,9 @@ def check(
         privately = "" if question_rule.private is None else ", also privately"
         out.print(f"  questions, {question_rule.name}: {question_rule.action.value}{privately}", markup=False)
     out.print("  every other question: refuse")
+    for model_rule in found.models.rules:
+        out.print(f"  models, {model_rule.name}: {'admit' if model_rule.admits else 'refuse'}", markup=False)
+    out.print("  everything else about models: refuse")
 
 
 @app.command("explain")

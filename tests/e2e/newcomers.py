@@ -124,6 +124,15 @@ class Newcomers:
         process.send_signal(signal.SIGKILL)
         assert await asyncio.wait_for(process.wait(), 240) == -signal.SIGKILL
 
+    def ended(self, name: str) -> bool:
+        """Whether the process of a node is gone."""
+        return self.children[PartyId(name)].process.returncode is not None
+
+    async def killed_itself(self, name: str) -> None:
+        """Wait until a failpoint has ended a node."""
+        process = self.children[PartyId(name)].process
+        assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+
     # -- jobs -----------------------------------------------------------------------------------------------------
 
     @property
