@@ -32,8 +32,8 @@ def registry() -> Iterator[Target]:
     yield Target("model.word", seeds, _again(Word.parse), mutate.canonical_json)
     yield Target("model.word_on", seeds, said, mutate.canonical_json)
     standings = (
-        Standing("sme", 1, OFFER.digest, State.APPROVED, Role.CHAMPION),
-        Standing("sme", 2, bytes(32), State.WITHDRAWN, Role.NONE, ("tax",)),
+        Standing("sme", 1, OFFER.digest, State.APPROVED, Role.CHAMPION, bytes(range(32))),
+        Standing("sme", 2, bytes(32), State.WITHDRAWN, Role.NONE, None, ("tax",)),
     )
     bulletins = [ModelBulletin.of(PLATFORM, TAX, 3, 1000, standings[:n]).to_bytes() for n in range(3)]
 

@@ -17,15 +17,15 @@ from fedcredit import failpoints
 from fedcredit.cli.main import main
 from fedcredit.cli.model_display import show_list, show_model
 from fedcredit.errors import FedcreditError, PeerError, RefusedError
-from fedcredit.governance.registry.bulletin import REGISTRY
+from fedcredit.governance.registry.bulletin import REGISTRY, Standing
 from fedcredit.governance.registry.bulletin import ModelBulletin as Bulletin
 from fedcredit.governance.registry.documents import OFFER, WORD, Offer, Word
 from fedcredit.governance.registry.stability import Stability
-from fedcredit.governance.registry.states import Role
+from fedcredit.governance.registry.states import Role, State
 from fedcredit.ids import PartyId
 from fedcredit.node.fsck import check_models
 from fedcredit.node.registry.desk import BURST
-from fedcredit.node.registry.held import HeldModels
+from fedcredit.node.registry.held import MOST_NEWS, HeldModels
 from fedcredit.node.rpc import ControlService
 from fedcredit.node.store import JobState
 from fedcredit.transport.grpc import caller_of
@@ -247,10 +247,12 @@ def test_a_version_goes_from_publishing_to_being_served(town: ModelTown) -> None
     assert bank.order("activate", version=1)["champion"] == 1
     assert code(lambda: tax.held.served("sme", 1)) == "MODEL_STATE"  # it has not heard of it yet
     assert tax.hear()
-    assert tax.held.served("sme", 1) == (Role.CHAMPION, tax.part(job).read_bytes())
+    served, shown = tax.held.served("sme", 1), bank.shown("sme", 1)
+    assert (served.role, served.part) == (Role.CHAMPION, tax.part(job).read_bytes())
+    assert (served.manifest.hex(), served.offer.job) == (shown["manifest"], job)
     assert bank.order("challenge", version=town.version())["challenger"] == 2
     tax.hear()
-    assert tax.held.served("sme", 2)[0] is Role.CHALLENGER
+    assert tax.held.served("sme", 2).role is Role.CHALLENGER
     assert bank.order("retire", version=1)["champion"] is None
     assert tax.hear()
     assert code(lambda: tax.held.served("sme", 1)) == "MODEL_STATE"
@@ -441,7 +443,7 @@ def test_a_damaged_part_is_not_served_and_fsck_finds_it(town: ModelTown) -> None
     path.unlink()
     assert code(lambda: tax.held.served("sme", 1)) == "MODEL_PART_MISSING"
     tax.order("approve", version=1)
-    assert tax.held.served("sme", 1)[1] == tax.part(job).read_bytes()
+    assert tax.held.served("sme", 1).part == tax.part(job).read_bytes()
 
 
 # -- what a party believes of its platform ----------------------------------------------------------------------------
@@ -553,6 +555,17 @@ def test_a_bulletin_is_believed_of_the_platform_alone_and_kept(town: ModelTown) 
         again = HeldModels(tax.folder, PLATFORM, tax.signing, tax.store, tax.record)
         again.load()
         assert again.bulletin is None  # and so nothing is served until the platform is heard again
+
+
+def test_a_platform_with_much_news_does_not_fill_the_log(town: ModelTown) -> None:
+    tax = town.parties[TAX]
+    for number, count, entries in ((1, MOST_NEWS, MOST_NEWS), (2, MOST_NEWS + 1, 1)):
+        models = [Standing("sme", n, bytes([number] * 32), State.PUBLISHED, Role.NONE) for n in range(1, count + 1)]
+        body = Bulletin.of(PLATFORM, TAX, number, int(NOW.timestamp()), models).to_bytes()
+        by, before = town.platform.signing, len(tax.changes())
+        run(tax.held.take(ModelBulletin(body, by.sign(REGISTRY, body), by.certificate)))
+        assert len(tax.changes()) == before + entries
+    assert tax.changes()[-1] | {"changes": MOST_NEWS + 1, "number": 2} == tax.changes()[-1]
 
 
 # -- what people see --------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from fedcredit.wire.message import MessageInvalid
 from fedcredit.wire.registry import ModelChange, ModelOrder, ModelWord, ShowModels
 
 LAND = PartyId("land")
+MANIFEST = bytes([7] * 32)
 A, P, W, R = State.APPROVED, State.PUBLISHED, State.WITHDRAWN, State.RETIRED
 
 
@@ -369,6 +370,8 @@ def test_mistakes_in_rules_are_errors_and_never_openings(tmp_path: Path, old: st
 
 def bulletin(number: int = 3, time: int = 1000, models: Any = None, **changed: Any) -> ModelBulletin:
     standing = replace(Standing("sme", 1, OFFER.digest, A, Role.CHAMPION), **changed)
+    if standing.state is A:
+        standing = replace(standing, manifest=MANIFEST)
     return ModelBulletin.of(PLATFORM, TAX, number, time, (standing,) if models is None else models)
 
 
@@ -378,10 +381,13 @@ def test_a_bulletin_reads_back_and_is_for_one_party() -> None:
     for platform, to in ((LAND, TAX), (PLATFORM, BANK)):
         assert code(lambda p=platform, t=to: ModelBulletin.parse(made.to_bytes(), p, t)) == "BULLETIN_INVALID"  # type: ignore[misc]
     full = bulletin(
-        models=[Standing("sme", n, bytes(32), A, Role.NONE, ("a" * 32,) * 2) for n in range(1, MAX_LIVE + 1)]
+        models=[Standing("sme", n, bytes(32), A, Role.NONE, MANIFEST, ("a" * 32,) * 2) for n in range(1, MAX_LIVE + 1)]
     )
     assert len(ModelBulletin.parse(full.to_bytes(), PLATFORM, TAX).models) == MAX_LIVE
     for key, value in (
+        ("state", "approved"),
+        ("manifest", "ab" * 32),
+        ("manifest", "00"),
         ("state", "fine"),
         ("role", 3),
         ("offer", "00"),
@@ -409,8 +415,8 @@ def test_no_bulletin_takes_back_what_a_later_one_said() -> None:
 
 
 def test_a_part_is_served_for_a_champion_or_challenger_that_all_approve_alone() -> None:
-    assert check_served("sme", 1, OFFER.digest, bulletin()) is Role.CHAMPION
-    assert check_served("sme", 1, OFFER.digest, bulletin(role=Role.CHALLENGER)) is Role.CHALLENGER
+    assert check_served("sme", 1, OFFER.digest, bulletin()).manifest == MANIFEST
+    assert check_served("sme", 1, OFFER.digest, bulletin(role=Role.CHALLENGER)).role is Role.CHALLENGER
     refusals = (None, bulletin(models=()), bulletin(role=Role.NONE), bulletin(state=P), bulletin(offer=bytes(32)))
     for heard in refusals:
         assert code(lambda h=heard: check_served("sme", 1, OFFER.digest, h)) == "MODEL_STATE"  # type: ignore[misc]

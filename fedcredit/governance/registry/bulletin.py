@@ -32,13 +32,15 @@ _LEEWAY_S: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One version as the platform has it. `offer`: the digest of its offer. `withdrawn`: who does not approve it."""
+    """One version as the platform has it. `offer`: the digest of its offer; `manifest`: that of the version with all
+    its parts, None until all approve. `withdrawn`: who does not approve it."""
 
     name: str
     version: int
     offer: bytes
     state: State
     role: Role
+    manifest: bytes | None = None
     withdrawn: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class Standing:
             "offer": self.offer.hex(),
             "state": self.state.value,
             "role": self.role.value,
+            "manifest": None if self.manifest is None else self.manifest.hex(),
             "withdrawn": list(self.withdrawn),
         }
 
@@ -61,6 +64,7 @@ class Standing:
             bytes.fromhex(value["offer"]),
             State(value["state"]),
             Role(value["role"]),
+            None if value["manifest"] is None else bytes.fromhex(value["manifest"]),
             tuple(value["withdrawn"]),
         )
         texts = (found.name, *found.withdrawn)
@@ -68,6 +72,10 @@ class Standing:
             raise ValueError("name")
         if type(found.version) is not int or found.version < 1 or len(found.offer) != _HASH_BYTES:
             raise ValueError("version")
+        if (found.manifest is None) == (found.state is State.APPROVED):
+            raise ValueError("manifest")
+        if found.manifest is not None and len(found.manifest) != _HASH_BYTES:
+            raise ValueError("manifest")
         return found
 
 
@@ -143,8 +151,8 @@ class ModelBulletin:
         return next((one for one in self.models if (one.name, one.version) == (name, version)), None)
 
 
-def check_served(name: str, version: int, offer: bytes, heard: ModelBulletin | None) -> Role:
-    """What a version that a party approves may be scored for now, by the platform's last word.
+def check_served(name: str, version: int, offer: bytes, heard: ModelBulletin | None) -> Standing:
+    """A version that a party approves, as champion or challenger by the platform's last word: it may be scored with.
 
     `offer`: the digest of the offer that the party has approved. Raises: RefusedError (MODEL_STATE), and no score.
     """
@@ -160,4 +168,4 @@ def check_served(name: str, version: int, offer: bytes, heard: ModelBulletin | N
         raise RefusedError(Problem("MODEL_STATE", where, f"is {found.state.value}{who}, not approved by all", fix))
     if found.role is Role.NONE:
         raise RefusedError(Problem("MODEL_STATE", where, "is neither champion nor challenger", fix))
-    return found.role
+    return found

@@ -200,11 +200,7 @@ class RegistryDesk:
 
     def _bulletin(self, caller: PartyId) -> ModelBulletin:
         number, live = self._store.models.live()
-        standings = [
-            Standing(one.name, one.version, one.manifest.offer.digest, one.state, one.role, one.manifest.withdrawn)
-            for one in live
-            if caller in one.manifest.offer.parties
-        ]
+        standings = [_standing(one) for one in live if caller in one.manifest.offer.parties]
         now = int(self._clock.now().timestamp())
         body = Bulletin.of(self._signing.me, caller, number, now, standings).to_bytes()
         return ModelBulletin(body, self._signing.sign(REGISTRY, body), self._signing.certificate)
@@ -237,6 +233,12 @@ class RegistryDesk:
 
     def _is_own(self, caller: PartyId) -> bool:
         return caller == self._signing.me
+
+
+def _standing(kept: KeptVersion) -> Standing:
+    manifest = kept.manifest
+    digest = manifest.offer.digest
+    return Standing(kept.name, kept.version, digest, kept.state, kept.role, manifest.digest, manifest.withdrawn)
 
 
 class _Either:

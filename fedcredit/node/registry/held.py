@@ -7,9 +7,11 @@ pinned platform alone, recorded and kept before anybody acts on it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ from fedcredit.errors import ConfigError, FedcreditError, PeerError, Problem, Re
 from fedcredit.governance.audit import Fact
 from fedcredit.governance.registry.bulletin import REGISTRY, Standing, check_served
 from fedcredit.governance.registry.bulletin import ModelBulletin as Bulletin
-from fedcredit.governance.registry.documents import WORD
+from fedcredit.governance.registry.documents import WORD, Offer
 from fedcredit.governance.registry.states import Role
 from fedcredit.ids import PartyId
 from fedcredit.node.durable_files import replace_file
@@ -32,17 +34,36 @@ from fedcredit.observe import logs
 from fedcredit.wire.message import MessageInvalid
 from fedcredit.wire.registry import FollowModels, ModelBulletin, ModelDocument, ModelWord
 
-__all__ = ["HeldModels"]
+__all__ = ["HeldModels", "Served"]
 
 _log = logs.get("model")
 
 WAIT_S: Final = 20.0
 """How long the platform may keep a question that has no news."""
 RETRY_S: Final = 5.0
+PAUSE_S: Final = 0.5
+"""Between two bulletins, so that a platform that always has news does not fill this party's log."""
+
+MOST_NEWS: Final = 100
+"""Changes of one bulletin that get an entry each; of more than that, the log has their number."""
+
 CALL_S: Final = 30.0
 
 _MAX_FILE_BYTES: Final = 4 << 20
 _PARTS: Final = ("body", "signature", "certificate")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A version that this party lets be scored with now, and its part of it.
+
+    `manifest`: the digest of the version with all its parts, which is the same at all that speak of the same one.
+    """
+
+    offer: Offer
+    role: Role
+    manifest: bytes
+    part: bytes = field(repr=False)
 
 
 class HeldModels:
@@ -70,18 +91,26 @@ class HeldModels:
         except (OSError, ValueError, KeyError, TypeError, RecursionError, PeerError, MessageInvalid) as error:
             _log.warning("models.unread", error=type(error).__name__)
 
-    def served(self, name: str, version: int) -> tuple[Role, bytes]:
-        """This party's part of a version, and what it may be scored with for: as champion or as challenger.
+    def served(self, name: str, version: int) -> Served:
+        """A version that may be scored with, with this party's part, which is compared with its hash.
 
         Raises: RefusedError (MODEL_STATE) and DataError (MODEL_PART_*): then no score is to be had of it here.
         """
+        part, standing = self._standing(name, version)
+        assert standing.manifest is not None, "a version that all approve has a digest"
+        return Served(part.offer, standing.role, standing.manifest, self._parts.kept(part))
+
+    def role(self, name: str, version: int) -> Role:
+        """What a version may be scored with for, its part not looked at. Raises: RefusedError (MODEL_STATE)."""
+        return self._standing(name, version)[1].role
+
+    def _standing(self, name: str, version: int) -> tuple[OwnPart, Standing]:
         part = self._store.model_parts.of(name, version)
         if part is None or not part.word.approves:
             what = "was never approved here" if part is None else "was withdrawn here"
             fix = "fedcredit model approve, by this party's people"
             raise RefusedError(Problem("MODEL_STATE", f"model {name} {version}", what, fix))
-        role = check_served(name, version, part.word.offer, self.bulletin)
-        return role, self._parts.kept(part)
+        return part, check_served(name, version, part.word.offer, self.bulletin)
 
     async def follow(self, client: ControlClient) -> None:
         """Ask the platform for ever, and tell it what it does not know yet. Cancel it to stop."""
@@ -92,8 +121,8 @@ class HeldModels:
                 number = 0 if self.bulletin is None else self.bulletin.number
                 request = FollowModels(number, int(WAIT_S * 1000))
                 reply = await client.call("Follow", request, ModelBulletin, timeout_s=WAIT_S + 10, attempts=1)
-                if not await self.take(reply):
-                    await asyncio.sleep(1.0)  # a platform that answers at once is not asked all the time
+                await self.take(reply)
+                await asyncio.sleep(PAUSE_S)
                 continue
             except FedcreditError as error:
                 tell = _log.error if isinstance(error, PeerError) else _log.info
@@ -141,7 +170,11 @@ class HeldModels:
             return None
         changed = self.bulletin is None or made.models != self.bulletin.models
         if changed:
-            for name, facts in _news(self.bulletin, made):
+            news = list(_news(self.bulletin, made))
+            if len(news) > MOST_NEWS:
+                digest = hashlib.sha256(message.body).hexdigest()
+                news = [("", {"change": "heard", "number": made.number, "changes": len(news), "bulletin": digest})]
+            for name, facts in news:
                 self._record.note(name, **facts)
         self._keep(message, made)
         return made

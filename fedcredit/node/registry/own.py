@@ -220,19 +220,23 @@ class OwnModels:
 
     def _beside(self, found: dict[str, Any], request: ShowModels) -> Mapping[str, Any]:
         """What the platform says, with what is kept here, and who of the parties has not signed what it shows."""
-        own = [self._own(part) for part in self._store.model_parts.all() if request.name in ("", part.word.name)]
+        kept = [part for part in self._store.model_parts.all() if request.name in ("", part.word.name)]
         if not request.version or "away" in found:
-            return found | {"own": own}
+            return found | {"own": [self._own(part, whole=False) for part in kept]}
         sheet = Sheet.read(found, self._client.peer, request.name, request.version)
         sheet.check_offer(self._signing)
-        mine = next((one for one in own if one["version"] == request.version), None)
+        mine = next((self._own(part, whole=True) for part in kept if part.word.version == request.version), None)
         manifest = None if sheet.manifest.digest is None else sheet.manifest.digest.hex()
         return found | {"own": mine, "unbelieved": sheet.unbelieved(self._signing), "manifest": manifest}
 
-    def _own(self, part: OwnPart) -> dict[str, Any]:
+    def _own(self, part: OwnPart, *, whole: bool) -> dict[str, Any]:
+        """What is kept of a version here, and whether it is served; `whole`: with a look at the part itself."""
         word = part.word
         try:
-            served, code = self._held.served(word.name, word.version)[0].value, ""
+            role = self._held.role(word.name, word.version)
+            if whole:
+                self._parts.kept(part)
+            served, code = role.value, ""
         except FedcreditError as error:
             served, code = "", str(error.problems[0])
         said = {"name": word.name, "version": word.version, "approves": word.approves, "told": part.told}
