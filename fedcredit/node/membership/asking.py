@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.errors import ConfigError, DataError, PeerError, Problem
+from fedcredit.governance.consent.claims import Consent
 from fedcredit.governance.consent.issuers import BY_ENTERPRISE
 from fedcredit.governance.consent.refusal import ConsentRefused
 from fedcredit.governance.consent.token import Envelope
@@ -84,8 +85,9 @@ async def looked_up(
     Raises: DataError (PRIVATE_CONSENT, SET_SIZE), ConfigError (PEER_UNKNOWN, PRIVATE_RELAYED), RefusedError
     (MEMBERSHIP_REFUSED: nothing more is said), PeerLost, PeerError.
     """
-    asked = [pair for pair in dict.fromkeys(pairs) if _usable(pair)]
-    _refuse_own_keys(asked)
+    claims = {pair: said for pair in dict.fromkeys(pairs) if (said := _claims(pair)) is not None}
+    _refuse_own_keys(claims.values())
+    asked = list(claims)
     if len(asked) > MOST_ASKED:
         what = f"{len(asked):,} are more than are asked about privately at once ({MOST_ASKED:,})"
         raise DataError(Problem("SET_SIZE", "subjects", what, "ask in parts"))
@@ -173,17 +175,18 @@ class _Way:
         return terms, current
 
 
-def _usable(pair: Pair) -> bool:
-    """Whether the token is one and of that subject; what else is wrong with it, the platform sees."""
+def _claims(pair: Pair) -> Consent | None:
+    """What the token says; None where it is none or of another subject. What else is wrong, the platform sees."""
     subject, token = pair
     try:
-        return Envelope.read(token).claims().subject == subject
+        said = Envelope.read(token).claims()
     except ConsentRefused:
-        return False
+        return None
+    return said if said.subject == subject else None
 
 
-def _refuse_own_keys(pairs: Sequence[Pair]) -> None:
-    own = sum(Envelope.read(token).claims().issuer == BY_ENTERPRISE for _, token in pairs)
+def _refuse_own_keys(claims: Iterable[Consent]) -> None:
+    own = sum(said.issuer == BY_ENTERPRISE for said in claims)
     if own:
         what = f"{own} are signed with subjects' own keys, and permits are given for the platform's alone"
         fix = "ask about these without --private, or have the platform issue their consents"
