@@ -131,7 +131,7 @@ class Newcomers:
     async def killed_itself(self, name: str) -> None:
         """Wait until a failpoint has ended a node."""
         process = self.children[PartyId(name)].process
-        assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        assert await asyncio.wait_for(process.wait(), 240) == -signal.SIGKILL
 
     # -- jobs -----------------------------------------------------------------------------------------------------
 
