@@ -13,6 +13,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.governance.leakage import PublicJob, PublicModel, leakage_of
 from fedcredit.governance.policy import Action
 from fedcredit.ids import PartyId
+from fedcredit.runtime.model_rules_file import ModelRuleSection
 from fedcredit.runtime.policy_file import RuleSection, load_policy
 from fedcredit.runtime.policy_template import known_leakage, open_policy, template
 from fedcredit.runtime.question_rules_file import QuestionRuleSection
@@ -128,7 +129,7 @@ def test_a_run_on_one_machine_accepts_what_it_can_show(tmp_path: Path) -> None:
 
 def test_the_manual_explains_every_key_and_its_example_is_a_policy(tmp_path: Path) -> None:
     manual = (Path(__file__).resolve().parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
-    example, questions = re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)
+    example, questions, models = re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)
     policy = load_policy(written(tmp_path, example)).policy
     assert [rule.name for rule in policy.rules] == ["not-the-insurer", "city-bank-models"]
     tables = [line for line in manual.splitlines() if line.startswith("| `")]
@@ -139,3 +140,8 @@ def test_the_manual_explains_every_key_and_its_example_is_a_policy(tmp_path: Pat
     rules = load_policy(written(tmp_path, questions)).questions.rules
     assert [rule.name for rule in rules] == ["not-the-insurer", "city-bank"]
     assert set(QuestionRuleSection.model_fields) - {"name", "action"} <= explained
+    assert [rule.name for rule in load_policy(written(tmp_path, models)).models.rules] == [
+        "sme-models",
+        "city-bank-models",
+    ]
+    assert set(ModelRuleSection.model_fields) - {"name", "action"} <= explained
