@@ -15,7 +15,14 @@ from fedcredit.cli.job_display import PIPE_WIDTH
 
 __all__ = ["show_list", "show_model"]
 
-COLOURS = {"approved": "green", "published": "yellow", "withdrawn": "red", "retired": "dim", "moved": "red"}
+COLOURS = {
+    "approved": "green",
+    "published": "yellow",
+    "withdrawn": "red",
+    "retired": "dim",
+    "watch": "yellow",
+    "shifted": "red",
+}
 _SHORT = 16
 
 

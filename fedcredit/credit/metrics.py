@@ -6,13 +6,24 @@ A higher score means a higher risk. All of it is from one pass over the sorted s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.errors import DataError, Problem
 
-__all__ = ["RankCurve", "auc", "gini", "ks", "log_loss", "rank_curve", "risk_bands", "stability_index"]
+__all__ = [
+    "RankCurve",
+    "auc",
+    "gini",
+    "ks",
+    "log_loss",
+    "rank_curve",
+    "risk_bands",
+    "stability_index",
+    "stability_reading",
+]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -20,6 +31,9 @@ U8 = NDArray[np.uint8]
 
 _TINY = float(np.finfo(np.float64).eps)
 """Probabilities are kept this far from 0 and 1 in the log-loss, as scikit-learn keeps them."""
+
+_STABLE_BELOW: Final = 0.10
+_WATCH_BELOW: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +131,7 @@ def risk_bands(score: F64, n_bands: int = 10) -> I64:
 def stability_index(expected: F64, actual: F64) -> float:
     """Population stability index between two distributions over the same bands: sum (a - e) ln(a / e).
 
-    Customary reading: below 0.1 stable, 0.1 to 0.25 watch, above 0.25 shifted. An empty band counts as half a row, for
-    the logarithm's sake.
+    `stability_reading` says what it comes to. An empty band counts as half a row, for the logarithm's sake.
 
     Shapes: expected, actual (bands,), counts of rows. Raises: ValueError if either is empty altogether.
     """
@@ -126,3 +139,10 @@ def stability_index(expected: F64, actual: F64) -> float:
         raise ValueError("stability_index: two non-empty distributions over the same bands are needed")
     e, a = np.maximum(expected, 0.5) / expected.sum(), np.maximum(actual, 0.5) / actual.sum()
     return float(np.sum((a - e) * np.log(a / e)))
+
+
+def stability_reading(index: float) -> Literal["stable", "watch", "shifted"]:
+    """The customary reading of a stability index: below 0.1 stable, from there on to watch, from 0.25 on shifted."""
+    if index < _STABLE_BELOW:
+        return "stable"
+    return "watch" if index < _WATCH_BELOW else "shifted"

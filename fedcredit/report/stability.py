@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fedcredit.credit.metrics import stability_reading
 from fedcredit.report.figures import count, fixed, number, percent, records, text, width
 
-__all__ = ["STABLE_BELOW", "WATCH_BELOW", "light_of", "period_series", "show_periods", "show_stability"]
+__all__ = ["light_of", "period_series", "show_periods", "show_stability"]
 
 Section = dict[str, Any]
 
@@ -15,19 +16,19 @@ _TOTAL: Final = "total points"
 _SHOWN: Final = 64
 _DRAWN: Final = 6
 
-STABLE_BELOW: Final = 0.10
-WATCH_BELOW: Final = 0.25
+_MEANINGS: Final = {
+    "stable": "stable: no action",
+    "watch": "some shift: watch",
+    "shifted": "marked shift: review the model",
+}
 
 
 def light_of(index: float | None) -> Section:
     """The light of an index and what it means; no light for no index."""
     if index is None:
         return {"light": None, "meaning": "not known"}
-    if index < STABLE_BELOW:
-        return {"light": "stable", "meaning": "stable: no action"}
-    if index < WATCH_BELOW:
-        return {"light": "watch", "meaning": "some shift: watch"}
-    return {"light": "shifted", "meaning": "marked shift: review the model"}
+    light = stability_reading(index)
+    return {"light": light, "meaning": _MEANINGS[light]}
 
 
 def show_stability(stability: Mapping[str, Any]) -> Section | None:

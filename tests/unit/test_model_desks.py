@@ -594,7 +594,7 @@ def test_people_see_who_is_awaited_who_withdrew_and_what_was_changed(
         "600 points at 20 good to one bad, 20 double the odds; 3 reasons a party; every score lies between",
         "tax: approves",
         "served as champion",
-        "2026-04: stability index 0.3000, moved",
+        "2026-04: stability index 0.3000, shifted",
         "activate 1 by bank (ann)",
         "withdraw 1 by tax",
     ):

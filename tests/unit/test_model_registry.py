@@ -425,7 +425,7 @@ def test_a_part_is_served_for_a_champion_or_challenger_that_all_approve_alone() 
 
 
 def test_a_stability_index_is_of_a_month_and_of_hundreds_of_scores() -> None:
-    assert [Stability("2026-05", index, 300).says for index in (0.0, 0.1, 0.3)] == ["stable", "shifted", "moved"]
+    assert [Stability("2026-05", index, 300).says for index in (0.0, 0.1, 0.3)] == ["stable", "watch", "shifted"]
     for month, index, scores in (("2026-13", 0.1, 100), ("2026-05", -0.1, 100), ("2026-05", 0.1, 150), ("x", 0.1, 100)):
         assert code(lambda m=month, i=index, s=scores: Stability(m, i, s)) == "STABILITY_INVALID"  # type: ignore[misc]
     with pytest.raises(DataError):

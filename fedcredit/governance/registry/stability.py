@@ -11,13 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from fedcredit.credit.metrics import stability_reading
 from fedcredit.errors import DataError, Problem
 
-__all__ = ["MOVED", "SHIFTED", "Stability"]
-
-SHIFTED: Final = 0.1
-MOVED: Final = 0.25
-"""The customary bounds of the index: below the first scores stand as they did, above the second they do not."""
+__all__ = ["Stability"]
 
 _MONTH = re.compile(r"2\d{3}-(0[1-9]|1[0-2])")
 _STEP: Final = 100
@@ -44,4 +41,4 @@ class Stability:
     @property
     def says(self) -> str:
         """What the index comes to, in a word."""
-        return "stable" if self.index < SHIFTED else "shifted" if self.index <= MOVED else "moved"
+        return stability_reading(self.index)
