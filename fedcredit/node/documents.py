@@ -1,4 +1,4 @@
-"""Documents about jobs that nodes answer with, read by commands."""
+"""Documents that nodes answer with, read by commands."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["document_of"]
 T = TypeVar("T", bound="dict[str, object] | list[dict[str, object]]")
 
 
-def document_of(party: PartyId, data: bytes, kind: type[T]) -> T:
+def document_of(party: PartyId, data: bytes, kind: type[T], about: str = "jobs") -> T:
     """The JSON document that `party` sent. Raises: PeerError (MESSAGE_INVALID)."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, kind):
-        raise PeerError(party, "document", "sent no document about jobs", "MESSAGE_INVALID")
+        raise PeerError(party, "document", f"sent no document about {about}", "MESSAGE_INVALID")
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from fedcredit.errors import FedcreditError, PeerError, Problem, rebuilt
 from fedcredit.ids import PartyId
+from fedcredit.node.documents import document_of
 from fedcredit.observe import logs
 from fedcredit.wire.registry import ModelDocument
 
@@ -38,16 +39,13 @@ async def answered(own: bool, answer: Callable[[], Awaitable[Mapping[str, Any]]]
 
 def read_answer(party: PartyId, data: bytes) -> dict[str, Any]:
     """The document that `party` answered with. Raises: what it was refused with; PeerError (MESSAGE_INVALID)."""
+    found: dict[str, Any] = document_of(party, data, dict, "models")
+    if (refused := found.get("refused")) is None:
+        return found
     try:
-        found = json.loads(data)
-        if not isinstance(found, dict):
-            raise ValueError("document")
-        refused = found.get("refused")
-        if refused is None:
-            return found
         keys = ("code", "where", "what", "fix")
         problems = [Problem(*(str(problem[key]) for key in keys)) for problem in refused["problems"]]
         status = int(refused["exit_status"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         raise PeerError(party, "models", "sent no document about models", "MESSAGE_INVALID") from None
     raise rebuilt(problems, status)

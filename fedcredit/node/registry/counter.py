@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from fedcredit.errors import ConfigError, FedcreditError, Problem, UsageError
-from fedcredit.node.own_node import ready_address
+from fedcredit.errors import ConfigError, Problem, UsageError
+from fedcredit.node.own_counter import OwnCounter
 from fedcredit.node.registry.answers import read_answer
-from fedcredit.node.rpc import ControlClient
-from fedcredit.node.trust.keys import following_keyring, platform_address, trust_folder
-from fedcredit.runtime.clock import SystemClock
+from fedcredit.node.trust.keys import platform_address, trust_folder
 from fedcredit.runtime.config import PartyFile
-from fedcredit.transport.connections import Connection
-from fedcredit.transport.limits import Limits
 from fedcredit.wire.message import Message
 from fedcredit.wire.registry import CHANGES, ModelChange, ModelDocument, ModelOrder, ShowModels
 
@@ -22,18 +17,16 @@ __all__ = ["ModelCounter"]
 CALL_TIMEOUT_S = 100.0
 
 
-class ModelCounter:
+class ModelCounter(OwnCounter):
     """The running node of a folder. Use as an asynchronous context manager."""
 
     def __init__(self, config: PartyFile) -> None:
         """Raises: ConfigError (NODE_DOWN) if it does not run, (NODE_KIND) if it belongs to no platform."""
-        self.config, self.is_platform = config, config.party.kind == "platform"
+        self.is_platform = config.party.kind == "platform"
         if trust_folder(config) is None or (not self.is_platform and platform_address(config) is None):
             what, fix = "belongs to no platform that has members", "join one: fedcredit party enrol"
             raise ConfigError(Problem("NODE_KIND", str(config.folder), what, fix))
-        if (address := ready_address(config.folder)) is None:
-            raise self._down("does not run")
-        self._connection = Connection(config.me, address, following_keyring(config, SystemClock()), Limits())
+        super().__init__(config)
 
     async def order(self, order: ModelOrder) -> dict[str, Any]:
         """Have an order carried out. Raises what it is refused with; UsageError where it is for another node."""
@@ -51,23 +44,5 @@ class ModelCounter:
         return await self._ask(service, method, ShowModels(name, version))
 
     async def _ask(self, service: str, method: str, request: Message) -> dict[str, Any]:
-        client = ControlClient(self._connection, service, self.config.me)
-        try:
-            reply = await client.call(method, request, ModelDocument, timeout_s=CALL_TIMEOUT_S)
-        except FedcreditError as error:
-            if error.code == "PEER_LOST":
-                raise self._down("does not answer") from None
-            raise
+        reply = await self._call(service, method, request, ModelDocument, timeout_s=CALL_TIMEOUT_S)
         return read_answer(self.config.me, reply.document)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._connection.close()
-
-    def _down(self, what: str) -> ConfigError:
-        fix = f"fedcredit node up {self.config.folder}"
-        return ConfigError(Problem("NODE_DOWN", f"node {self.config.me}", what, fix))
