@@ -28,7 +28,7 @@ from fedcredit.crypto.elgamal_checks import BadKey
 from fedcredit.crypto.randomness import KeyedRandomness, Randomness
 from fedcredit.kernels import elgamal
 
-__all__ = ["PAIR_KEY_BYTES", "Member", "PairKey", "ZeroSum"]
+__all__ = ["PAIR_KEY_BYTES", "Member", "PairKey", "ZeroSum", "framed", "texts_of"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -104,7 +104,7 @@ class ZeroSum:
         for other, member in enumerate(members):
             if other != place:
                 first, second = sorted((place, other))
-                info = _framed(_DOMAIN, *_texts(members[first]), *_texts(members[second]), context)
+                info = framed(_DOMAIN, *texts_of(members[first]), *texts_of(members[second]), context)
                 hkdf = HKDF(hashes.SHA512(), length=32, salt=None, info=info)
                 self._pairs.append((hkdf.derive(key.shared_with(member.public)), place > other))
 
@@ -132,10 +132,11 @@ class ZeroSum:
         return "ZeroSum(...)"
 
 
-def _texts(member: Member) -> tuple[bytes, bytes]:
+def texts_of(member: Member) -> tuple[bytes, bytes]:
+    """What a derivation is bound to of a member."""
     return member.name.encode(), member.public
 
 
-def _framed(*parts: bytes) -> bytes:
+def framed(*parts: bytes) -> bytes:
     """All parts in one text; lengths keep two lists from having the same."""
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)
