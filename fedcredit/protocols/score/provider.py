@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,12 +12,13 @@ import numpy.typing as npt
 from fedcredit.crypto.elgamal import PublicKey
 from fedcredit.crypto.elgamal_checks import BadKey
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.crypto.zero_sum import Member, PairKey, ZeroSum
-from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
+from fedcredit.crypto.zero_sum import PairKey, ZeroSum
+from fedcredit.errors import ConfigError, Problem, RefusedError
 from fedcredit.ids import PartyId
-from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.score.binding import STEP, chunks, consents_digest, has_repeat, request_hash, subjects_digest
-from fedcredit.wire.score import MAX_SUBJECTS, ScorePart, ScoreRequest, ScoreSubjects
+from fedcredit.protocols.effects import Steps, send
+from fedcredit.protocols.score.asked import take_request
+from fedcredit.protocols.score.binding import STEP, chunks
+from fedcredit.wire.score import MAX_SUBJECTS, ScorePart, ScoreRequest
 
 __all__ = ["ScoreAnswered", "ScoreProvider", "ScoreTerms"]
 
@@ -91,23 +92,17 @@ class ScoreProvider:
         `fresh` says whether the nonce was never seen before, and remembers it, durably; it also refuses a request that
         was made too long ago to be remembered.
         """
-        request = yield from recv(self.requester, ScoreRequest)
-        if problems := list(self._problems(request)):
-            raise RefusedError(problems)
-        codes, consents = yield from self._subjects(request)
-        bound, place = request_hash(request), request.names().index(self.me)
-        providers = [Member(*of) for of in zip(request.names(), _rows(request.pair_keys[1:]), strict=True)]
-        bank = Member(self.requester, request.pair_keys[0].tobytes())
-        own = self.keys[providers[place].public]
+        asked = yield from take_request(self.me, self.requester, self.terms, self.keys)
+        request, bound, place = asked.request, asked.bound, asked.place
         try:
-            points_mask = ZeroSum(providers, place, own, bound)
-            marks_mask = ZeroSum([bank, *providers], place + 1, own, bound)
+            points_mask = ZeroSum(asked.providers, place, asked.own, bound)
+            marks_mask = ZeroSum([asked.bank, *asked.providers], place + 1, asked.own, bound)
         except BadKey as bad:
             raise bad.of_peer(self.requester, STEP) from None
         if not fresh(request):
             what = "was answered before, or made too long ago"
             raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
-        points, released = answer(request, codes, consents)
+        points, released = answer(request, asked.codes, asked.consents)
         self._check(points, released, request.rows)
         key = self.terms.bank_keys[request.key]
         for rows in chunks(request.rows):
@@ -120,51 +115,9 @@ class ScoreProvider:
             yield from send(self.requester, ScorePart(bound, first, ciphertexts, marks_mask.words(marks, first)))
         return ScoreAnswered(bound, request.rows, int(released.sum()))
 
-    def _problems(self, request: ScoreRequest) -> Iterator[Problem]:
-        terms, names, keys = self.terms, request.names(), _rows(request.pair_keys)
-        if request.requester != self.requester:
-            raise PeerError(self.requester, STEP, "asks in another party's name", "SCORE_REQUESTER")
-        if request.model != terms.model:
-            yield Problem("SCORE_MODEL", "model", "is another version than this party's part is of")
-        key = terms.bank_keys.get(request.key)
-        if key is None or key.owner != self.requester or not key.validity.covers(request.issued_at):
-            yield Problem("SCORE_KEY", "key", "is no key of the requester that holds", "publish it, then ask anew")
-        if self.me not in names or len(names) < terms.min_providers:
-            what = f"do not name this party, or less than {terms.min_providers}"
-            yield Problem("SCORE_PROVIDERS", "providers", what, "name all providers of the model")
-        for name, pair in zip((self.requester, *names), keys, strict=True):
-            known = pair in self.keys if name == self.me else pair in terms.pair_keys.get(name, ())
-            if not known:
-                yield Problem("SCORE_PROVIDERS", f"key of {name}", "is none that holds for a party of this model")
-        if request.rows > terms.max_rows:
-            yield Problem("SCORE_ROWS", "rows", f"are more than {terms.max_rows}", "ask in several requests")
-
-    def _subjects(self, request: ScoreRequest) -> Steps[tuple[U8, U8]]:
-        """All codes and consents of the request, checked against its digests. Shapes: (n, w), (n, 32)."""
-        codes: list[U8] = []
-        consents: list[U8] = []
-        for rows in chunks(request.rows):
-            got = yield from recv(self.requester, ScoreSubjects)
-            due = rows.stop - rows.start, (codes or [got.codes])[0].shape[1]
-            if got.first != rows.start or got.codes.shape != due:
-                raise PeerError(self.requester, STEP, "sent subjects of other rows than are due", "SHAPE")
-            codes.append(got.codes)
-            consents.append(got.consents)
-        every, grounds = np.concatenate(codes), np.concatenate(consents)
-        own = request.consents[request.names().index(self.me)].tobytes()
-        if subjects_digest(every) != request.subjects or consents_digest(grounds) != own:
-            raise PeerError(self.requester, STEP, "sent other subjects than the request is for", "SCORE_SUBJECTS")
-        if has_repeat(every):
-            raise PeerError(self.requester, STEP, "names a subject twice", "ID_DUPLICATE")
-        return every, grounds
-
     def _check(self, points: I64, released: Bools, n: int) -> None:
         if points.dtype != np.int64 or points.shape != (n,) or released.dtype != np.bool_ or released.shape != (n,):
             raise ValueError(f"scores: points {points.shape} {points.dtype}, released {released.shape} of {n} rows")
         low, high = self.terms.points
         if (released & ((points < low) | (points > high))).any():
             raise ValueError("scores: points are outside of the range of this party's part")
-
-
-def _rows(keys: U8) -> list[bytes]:
-    return [key.tobytes() for key in keys]

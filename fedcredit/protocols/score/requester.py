@@ -12,28 +12,12 @@ import numpy.typing as npt
 from fedcredit.crypto.elgamal import BadPoint, PointTable, PrivateKey, check_points
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.crypto.zero_sum import Member, PairKey, ZeroSum
-from fedcredit.errors import DataError, PeerError, Problem
+from fedcredit.errors import PeerError
 from fedcredit.ids import PartyId
-from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.score.binding import (
-    STEP,
-    ScoreCard,
-    chunks,
-    consents_digest,
-    has_repeat,
-    request_hash,
-    subjects_digest,
-)
-from fedcredit.wire.score import (
-    CONSENT_BYTES,
-    HASH_BYTES,
-    MAX_CODE_BYTES,
-    MAX_SUBJECTS,
-    NONCE_BYTES,
-    ScorePart,
-    ScoreRequest,
-    ScoreSubjects,
-)
+from fedcredit.protocols.effects import Steps, recv
+from fedcredit.protocols.score.asking import ask, check_subjects, request_of
+from fedcredit.protocols.score.binding import STEP, ScoreCard, chunks, request_hash
+from fedcredit.wire.score import NONCE_BYTES, ScorePart
 
 __all__ = ["ScoreRequester", "Scores", "ScoresAsked"]
 
@@ -60,19 +44,10 @@ class ScoresAsked:
     points: I64 = field(repr=False)
 
     def __post_init__(self) -> None:
-        if self.codes.dtype != np.uint8 or self.codes.ndim != 2 or not 1 <= self.codes.shape[1] <= MAX_CODE_BYTES:
-            raise ValueError(f"scores: codes are {self.codes.shape} {self.codes.dtype}")
+        check_subjects(self.codes, self.consents)
         n = len(self.codes)
-        if n == 0:
-            raise DataError(Problem("SET_EMPTY", "subjects", "there is none", "name one at least"))
-        if n > MAX_SUBJECTS:
-            raise DataError(Problem("SET_SIZE", "subjects", f"{n} of them", f"ask for {MAX_SUBJECTS} at once at most"))
-        if self.consents.dtype != np.uint8 or self.consents.ndim != 3 or self.consents.shape[1:] != (n, CONSENT_BYTES):
-            raise ValueError(f"scores: consents of {n} subjects are {self.consents.shape} {self.consents.dtype}")
         if self.points.dtype != np.int64 or self.points.shape != (n,):
             raise ValueError(f"scores: points of {n} subjects are {self.points.shape} {self.points.dtype}")
-        if has_repeat(self.codes):
-            raise DataError(Problem("ID_DUPLICATE", "subjects", "one of them is there twice", "name each once"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,16 +94,25 @@ class ScoreRequester:
     def steps(self, asked: ScoresAsked, randomness: Randomness) -> Steps[Scores]:
         """Ask, add up, open. Nothing is returned unless every row is either scored or refused."""
         card, n = self.card, len(asked.codes)
-        if len(asked.consents) != len(self.providers):
-            raise ValueError(f"scores: consents for {len(asked.consents)} of {len(self.providers)} providers")
         if asked.points.min() < card.own_low or asked.points.max() > card.own_high:
             raise ValueError("scores: own points are outside of the card's own range")
-        request = self._request(asked, randomness.bytes(NONCE_BYTES))
+        bank = Member(self.me, self.pair.public)
+        request = request_of(
+            bank,
+            self.providers,
+            asked.codes,
+            asked.consents,
+            purpose=asked.purpose,
+            issued_at=asked.issued_at,
+            model=card.model,
+            key=self.key.public.fingerprint,
+            nonce=randomness.bytes(NONCE_BYTES),
+        )
         bound = request_hash(request)
         # Keys are looked at before anybody is asked.
-        masks = ZeroSum([Member(self.me, self.pair.public), *self.providers], 0, self.pair, bound)
+        masks = ZeroSum([bank, *self.providers], 0, self.pair, bound)
         for place, provider in enumerate(self.providers):
-            yield from self._ask(PartyId(provider.name), request, asked.codes, asked.consents[place])
+            yield from ask(PartyId(provider.name), request, asked.codes, asked.consents[place])
         totals, scored = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         for rows in chunks(n):
             parts = []
@@ -137,28 +121,6 @@ class ScoreRequester:
             sums, scored[rows] = self._opened(parts, masks, rows)
             totals[rows] = np.where(scored[rows], sums + asked.points[rows], 0)
         return Scores(bound, totals, scored)
-
-    def _request(self, asked: ScoresAsked, nonce: bytes) -> ScoreRequest:
-        keys = b"".join((self.pair.public, *(provider.public for provider in self.providers)))
-        consents = b"".join(consents_digest(consents) for consents in asked.consents)
-        return ScoreRequest(
-            requester=self.me,
-            purpose=asked.purpose,
-            model=self.card.model,
-            key=self.key.public.fingerprint,
-            nonce=nonce,
-            issued_at=asked.issued_at,
-            rows=len(asked.codes),
-            providers="\n".join(provider.name for provider in self.providers),
-            pair_keys=np.frombuffer(keys, np.uint8).reshape(len(self.providers) + 1, -1),
-            subjects=subjects_digest(asked.codes),
-            consents=np.frombuffer(consents, np.uint8).reshape(-1, HASH_BYTES),
-        )
-
-    def _ask(self, provider: PartyId, request: ScoreRequest, codes: U8, consents: U8) -> Steps[None]:
-        yield from send(provider, request)
-        for rows in chunks(len(codes)):
-            yield from send(provider, ScoreSubjects(rows.start, codes[rows], consents[rows]))
 
     def _opened(self, parts: Sequence[ScorePart], masks: ZeroSum, rows: slice) -> tuple[I64, Bools]:
         """The sums of points, and which rows every provider answers for. Shapes: (n,) each."""
