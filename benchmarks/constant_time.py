@@ -26,7 +26,7 @@ import numpy.typing as npt
 from alignment import describe
 
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.kernels import elgamal, group, rlwe
+from fedcredit.kernels import elgamal, group, lookup, rlwe
 from fedcredit.kernels.paillier import OwnerKernel, PublicKernel
 from fedcredit.kernels.rlwe_limbs import Limbs
 
@@ -39,7 +39,7 @@ BOUND = 4.5
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
-Secrets = npt.NDArray[np.uint8] | npt.NDArray[np.int64]
+Secrets = npt.NDArray[np.uint8] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]
 Case = tuple[str, Secrets, Callable[[Any], object]]
 
 
@@ -63,6 +63,7 @@ def cases() -> Iterator[Case]:
     yield "multiply, scalar, portable", keys, lambda s: group.multiply_times(points, s.tobytes(), 1, portable=True)
     yield "blind, items", items, lambda secret: group.oprf_blind(secret, key)
     yield from elgamal_cases()
+    yield from lookup_cases()
     yield from paillier_cases()
     yield from rlwe_cases()
 
@@ -89,6 +90,43 @@ def elgamal_cases() -> Iterator[Case]:
     numbers[0] = 0
     masks = source.array(2, POINTS, elgamal.MASK_BYTES)
     yield "ElGamal masks, numbers", numbers, lambda s: elgamal.masked(s, masks, (False, True))
+
+
+def lookup_cases() -> Iterator[Case]:
+    """Choosing and reading by index, and tables by offset and by the owner's scalar."""
+    source, side, key = insecure_seeded(13), 32, bytes(32)
+    numbers = np.random.default_rng(14).integers(0, side * side, (RANDOM_SECRETS + 1, POINTS)).astype(np.uint32)
+    numbers[0] = 0
+    scalars = source.scalars(2 * POINTS).reshape(POINTS, 2, 32)
+    secrets = source.scalars(RANDOM_SECRETS + 1)
+    secrets[0] = np.frombuffer((2).to_bytes(32, "little"), np.uint8)
+    base, own = (group.multiply_base(source.scalars(1)).tobytes() for _ in range(2))
+    edges, last, mine = list(range(60, 600, 60)), 599, secrets[1].tobytes()
+    for ending, portable in (("", False), (", portable", True)):
+        points = lookup.choose(base, side, scalars, numbers[1], portable=portable)
+        tables = lookup.answer(base, mine, key, 0, side, edges, last, points, numbers[2], portable=portable)
+        yield (
+            f"lookup choose, indices{ending}",
+            numbers,
+            lambda s, p=portable: lookup.choose(base, side, scalars, s, portable=p),
+        )
+        yield (
+            f"lookup answer, offsets{ending}",
+            numbers,
+            lambda s, p=portable, c=points: lookup.answer(base, mine, key, 0, side, edges, last, c, s, portable=p),
+        )
+        yield (
+            f"lookup answer, scalar{ending}",
+            secrets,
+            lambda s, p=portable, c=points: lookup.answer(
+                base, s.tobytes(), key, 0, side, edges, last, c, numbers[2], portable=p
+            ),
+        )
+        yield (
+            f"lookup read, indices{ending}",
+            numbers,
+            lambda s, p=portable, t=tables: lookup.read(own, key, 0, side, scalars, s, t, portable=p),
+        )
 
 
 def rlwe_cases() -> Iterator[Case]:

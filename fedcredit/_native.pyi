@@ -201,6 +201,34 @@ def elgamal_masked(
 def schnorr_prove(secret: bytes, nonce: bytes, context: bytes) -> bytes: ...
 def schnorr_verify(point: bytes, context: bytes, proof: bytes) -> bool: ...
 
+# Oblivious lookup: kernels/lookup.py.
+
+def lookup_choose(
+    base: bytes, side: int, scalars: npt.NDArray[np.uint8], indices: npt.NDArray[np.uint32], portable: bool
+) -> npt.NDArray[np.uint8]: ...
+def lookup_answer(
+    base: bytes,
+    secret: bytes,
+    key: bytes,
+    first: int,
+    side: int,
+    edges: Sequence[int],
+    last: int,
+    points: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.uint32],
+    portable: bool,
+) -> npt.NDArray[np.uint8]: ...
+def lookup_read(
+    point: bytes,
+    key: bytes,
+    first: int,
+    side: int,
+    scalars: npt.NDArray[np.uint8],
+    indices: npt.NDArray[np.uint32],
+    tables: npt.NDArray[np.uint8],
+    portable: bool,
+) -> npt.NDArray[np.uint8]: ...
+
 # Paillier: kernels/paillier.py. Numbers are big-endian rows.
 
 @final

@@ -156,6 +156,16 @@ impl Extended {
         }
     }
 
+    /// `self` plus one listed point, in all lanes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512ifma")]
+    pub fn plus_listed(&self, other: &Listed) -> Completed {
+        let Listed { sum, difference, t2d } = other;
+        let addend =
+            Addend { sum: Fe::all(sum), difference: Fe::all(difference), z2: Fe::all(&TWO), t2d: Fe::all(t2d) };
+        self.plus_addend(&addend, 0)
+    }
+
     /// Each point times its lane's scalar, in time and memory accesses that do not depend on either.
     ///
     /// Signed windows of four bits: 252 doublings and 64 additions, of entries found by reading the whole table.

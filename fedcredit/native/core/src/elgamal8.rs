@@ -142,6 +142,6 @@ fn summed(parts: &[Vec<[u8; 32]>]) -> Result<Vec<Extended>, BadPart> {
 }
 
 /// The digits of up to eight scalars; the last one is repeated.
-fn digits(scalars: &[Scalar]) -> Digits {
+pub fn digits(scalars: &[Scalar]) -> Digits {
     Digits::new(&core::array::from_fn(|lane| scalars[lane.min(scalars.len() - 1)].as_bytes()))
 }

@@ -13,6 +13,7 @@
 //! - [`group`]: ristretto255 in batches, hash-to-group and the OPRF of RFC 9497.
 //! - [`elgamal`]: numbers under a key there, which anybody can add; `elgamal8`: eight at a time. [`schnorr`]: that a key's
 //!   owner knows its secret.
+//! - [`lookup`]: one cell of a table for who has an index, without telling which; `lookup8`: eight at a time.
 //! - [`lanes`], `lanes1`, [`lanes8`], `limbs`: numbers in limbs of 52 bits, one or eight at a time. [`square_ring`]: integers modulo a
 //!   square; `powers`: powers there. [`paillier`], [`paillier_owner`]: the cryptosystem, for those who have the public key
 //!   and for those who have the primes.
@@ -63,6 +64,9 @@ pub mod lanes8;
 mod limbs;
 pub mod lines;
 pub mod log;
+pub mod lookup;
+#[cfg(target_arch = "x86_64")]
+mod lookup8;
 pub mod okvs;
 mod okvs_place;
 mod okvs_solve;

@@ -11,6 +11,7 @@ mod identifiers;
 mod index;
 mod load;
 mod log;
+mod lookup;
 mod onehot;
 mod paillier;
 mod rlwe;
@@ -57,6 +58,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     index::register(m)?;
     load::register(m)?;
     log::register(m)?;
+    lookup::register(m)?;
     onehot::register(m)?;
     paillier::register(m)?;
     rlwe::register(m)?;
