@@ -44,6 +44,9 @@ def issue(
     purpose: Annotated[str, typer.Option(help="What for.")] = "financing",
     predicate: Annotated[list[str] | None, typer.Option(help="A question; repeatable.")] = None,
     item: Annotated[list[str] | None, typer.Option(help="An item of the catalog; repeatable.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A published model, for encrypted scores, not questions; repeatable.")
+    ] = None,
     uses: Annotated[int, typer.Option(help="How often at each department.")] = 1,
     days: Annotated[int, typer.Option(help="How long it holds.")] = 30,
     language: Annotated[Language, typer.Option(help="Of the text that is shown.")] = Language.ZH,
@@ -58,7 +61,7 @@ def issue(
     out: Annotated[Path | None, typer.Option(help="Write the token here, not to standard output.")] = None,
     receipt: Annotated[Path | None, typer.Option(help="Write the receipt here.")] = None,
 ) -> None:
-    """Show what is agreed to, ask, and issue a token.
+    """Show what is agreed to, ask, and issue a token: for questions (--predicate, --item), or for scores (--model).
 
     At the platform behind a login (--account), or with a key that the subject holds itself (--key).
     """
@@ -75,6 +78,7 @@ def issue(
         region=region,
         items=tuple(sorted(set(item or ()))),
         predicates=tuple(sorted(set(predicate or ()))),
+        models=tuple(sorted(set(model or ()))),
         max_uses=uses,
         days=days,
         language=language.value,

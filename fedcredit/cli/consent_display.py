@@ -61,7 +61,8 @@ def lines_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in rows:
         state = f"revoked {row['revoked']}" if row["revoked"] else f"until {row['expires']}"
         providers = ", ".join(row["providers"])
-        yield f"{row['consent']}  {row['requester']} asks {providers}  {row['purpose']}  {state}"
+        what = f" for scores of {', '.join(row['models'])}" if row["models"] else ""
+        yield f"{row['consent']}  {row['requester']} asks {providers}{what}  {row['purpose']}  {state}"
     if not rows:
         yield "none"
 

@@ -105,6 +105,45 @@ def test_a_token_in_words(run: Run, tmp_path: Path, bank: Authority, monkeypatch
         assert said in texts[0]
 
 
+def scores(tmp_path: Path, *more: object) -> list[object]:
+    about = ["--subject", ENTERPRISE, "--requester", "bank", "--provider", "tax", "--region", "nanjing"]
+    return ["consent", "issue", *about, "--key", tmp_path / "own.key", "--authority", tmp_path / "bank.crt", *more]
+
+
+def test_a_token_for_scores(run: Run, tmp_path: Path, bank: Authority) -> None:
+    run("consent", "key", "new", tmp_path / "own.key")
+    models = ("--model", "trees", "--model", "sme-default", "--model", "trees")
+    status, out, shown = run(*scores(tmp_path, *models, "--uses", "4", "--language", "en", "--yes"))
+    assert status == 0
+    assert "- sme-default\n- trees\n" in shown
+    assert "encrypted credit scores" in shown
+    assert Envelope.read(out.strip()).claims().scope.models == ("sme-default", "trees")
+    status, words, _ = run("consent", "show", out.strip())
+    assert status == 0
+    assert "by the published model sme-default, encrypted" in words
+    assert "may ask" not in words
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--model", "sme", "--predicate", "hf_continuous_k"], "stand beside questions"),
+        (["--model", "sme", "--item", "enterprise_property_registration"], "stand beside questions"),
+        (["--model", "SME"], "not spelt"),
+        ([part for n in range(65) for part in ("--model", f"m{n}")], "too many"),
+        ([], "items, predicates"),
+    ],
+)
+def test_models_that_cannot_be_are_refused(
+    run: Run, tmp_path: Path, bank: Authority, more: list[str], said: str
+) -> None:
+    run("consent", "key", "new", tmp_path / "own.key")
+    status, out, printed = run(*scores(tmp_path, "--yes", *more))
+    assert (status, out) == (2, "")
+    assert "CONSENT_TERMS" in printed
+    assert said in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "code"),
     [

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from consent_samples import ENTERPRISE, ISSUER, ISSUERS, KEY, PERSON, PROPRIETOR, consents
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcredit.errors import ConfigError, UsageError
 from fedcredit.governance.consent import canonical
-from fedcredit.governance.consent.claims import MAX_LIFETIME_S, Consent, ConsentBy, Scope
+from fedcredit.governance.consent.claims import Consent, ConsentBy, Scope
 from fedcredit.governance.consent.decision import Allowed, Premises, Refused, Use, decide, lapsed
 from fedcredit.governance.consent.encoding import decode_text, encode_text
 from fedcredit.governance.consent.explain import explained
@@ -27,41 +27,6 @@ from fedcredit.governance.consent.token import MAX_TOKEN_BYTES, Envelope, encode
 
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"
 CORPUS = Path(__file__).resolve().parents[1] / "vectors" / "consent"
-ENTERPRISE, PROPRIETOR, PERSON = "91320100MA1MK00057", "92320104MA1P000063", "11010519491231002X"
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-ISSUER = Issuer(KEY.public_key().public_bytes_raw(), "authority", name="platform")
-ISSUERS = Issuers([ISSUER])
-
-names = st.from_regex(r"[a-z][a-z0-9_]{0,11}", fullmatch=True)
-sorted_names = st.lists(names, max_size=6, unique=True).map(lambda found: tuple(sorted(found)))
-
-
-@st.composite
-def consents(draw: st.DrawFn) -> Consent:
-    by = draw(st.sampled_from(list(ConsentBy)))
-    subject = draw(st.sampled_from([ENTERPRISE, PROPRIETOR] + ([PERSON] if by is ConsentBy.PERSON else [])))
-    predicates, items = draw(sorted_names), draw(sorted_names)
-    begins = draw(st.integers(0, 1 << 34))
-    return Consent(
-        issuer="platform",
-        subject=subject,
-        providers=draw(sorted_names.filter(bool)),
-        jti=encode_text(draw(st.binary(min_size=16, max_size=16))),
-        issued_at=draw(st.integers(0, 1 << 34)),
-        not_before=begins,
-        expires=begins + draw(st.integers(1, MAX_LIFETIME_S)),
-        authority=draw(st.binary(min_size=32, max_size=32)),
-        by=by,
-        disclosure=draw(st.binary(min_size=32, max_size=32)),
-        scope=Scope(
-            requester=draw(names),
-            purpose=draw(names),
-            region=draw(names),
-            items=items,
-            predicates=predicates or (() if items else ("a",)),
-            max_uses=draw(st.integers(1, 1_000_000)),
-        ),
-    )
 
 
 @given(consents())
@@ -162,8 +127,9 @@ def test_a_use_is_allowed_only_as_a_whole(consent: Consent, data: st.DataObject)
         requester=scope.requester,
         authority=consent.authority,
         subject=consent.subject,
-        predicate=scope.predicates[0] if scope.predicates else "unlisted",
-        items=frozenset(scope.items or ("Unlisted",)),
+        predicate=scope.predicates[0] if scope.predicates else "" if scope.models else "unlisted",
+        items=frozenset(scope.items or (() if scope.models else ("Unlisted",))),
+        model=scope.models[0] if scope.models else "",
         purpose=scope.purpose,
         now=now,
         uses=scope.max_uses - 1,
@@ -180,6 +146,8 @@ def test_a_use_is_allowed_only_as_a_whole(consent: Consent, data: st.DataObject)
         (replace(use, subject="other"), premises, Why.SUBJECT),
         (replace(use, predicate="Other", items=frozenset({"Other"})), premises, Why.SCOPE),
         (replace(use, predicate="Other", items=use.items | {"Other"}), premises, Why.SCOPE),
+        (replace(use, model="Other"), premises, Why.SCOPE),
+        (replace(use, model="" if scope.models else "a"), premises, Why.SCOPE),
         (replace(use, purpose="Other"), premises, Why.PURPOSE),
         (replace(use, uses=scope.max_uses), premises, Why.USED_UP),
         (use, replace(premises, provider="Other"), Why.AUDIENCE),

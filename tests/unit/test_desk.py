@@ -72,6 +72,7 @@ def test_an_answer_has_what_the_log_needs(town: Town) -> None:
         (question(token=consent(region="jining")), "consent_region"),
         (question(token=consent(items=("water",))), "consent_scope"),
         (question(token=consent(items=(), predicates=("in_arrears",))), "consent_scope"),
+        (question(token=consent(items=(), models=("arrears",))), "consent_scope"),
         (question(token=consent(expires=NOW - 60)), "consent_expired"),
         (question(token=consent(not_before=NOW + 61)), "consent_not_yet"),
         (question("owns", token=consent()), "consent_person"),

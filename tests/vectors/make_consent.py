@@ -25,9 +25,9 @@ ABOUT_TOKENS = (
     "alone; null: it is believed, and says `payload`. Made by make_consent.py."
 )
 ABOUT_USES = (
-    "Uses of consent tokens. `use` is the question and its caller, `premises` what the node knows; `code` null: "
-    "allowed. `authority` is hexadecimal SHA-256 of the caller's authority; `revoked` holds the first 16 bytes of the "
-    "SHA-256 of the jti's text. Made by make_consent.py."
+    "Uses of consent tokens. `use` is the question and its caller, or the score where it names a `model`; `premises` "
+    "what the node knows; `code` null: allowed. `authority` is hexadecimal SHA-256 of the caller's authority; "
+    "`revoked` holds the first 16 bytes of the SHA-256 of the jti's text. Made by make_consent.py."
 )
 
 NOW = 1_790_000_000
@@ -98,6 +98,17 @@ CLAIMS: Json = {
         }
     ],
 }
+
+
+SCORES: Json = {
+    "type": "fedcredit-score",
+    "requester": "bank",
+    "purpose": "financing",
+    "region": "nanjing",
+    "models": ["growth", "sme-default"],
+    "max_uses": 5,
+}
+SCORE_CLAIMS: Json = {**CLAIMS, "jti": jti("scores"), "authorization_details": [SCORES]}
 
 
 def header(name: str = "platform", **changes: Any) -> Json:
@@ -237,11 +248,17 @@ def forms() -> list[tuple[str, str]]:
         ("signature too short", f"{HEAD}.{PAYLOAD}.{b64(bytes(63))}"),
         ("signature too long", f"{HEAD}.{PAYLOAD}.{b64(bytes(65))}"),
         ("other characters", GOOD[:-1] + "Ａ"),
+        ("payload deep behind a text that closes brackets", signed(canonical(header()), hidden_depth())),
         ("longer than 4096 bytes", token(changed(f"{DETAILS}/predicates", [f"{'p' * 60}{n:04}" for n in range(64)]))),
         ("garbage of 4097 bytes", "A" * 4097),
         ("garbage", "garbage"),
     ]
     return made
+
+
+def hidden_depth() -> bytes:
+    """Nine levels after a text with brackets that close, so that a count over all bytes finds fewer."""
+    return PLAIN.replace(b'"purpose":"financing"', b'"purpose":["]]]]",' + b"[" * 6 + b"]" * 6 + b"]", 1)
 
 
 def hmac_token() -> str:
@@ -327,6 +344,44 @@ def claims() -> list[tuple[str, Json]]:
     found.append(("payload an empty object", {}))
     wrong = {**CLAIMS, "sub": PERSON[:-1] + "0", "consent_by": "person"}
     found.append(("a person's number with a wrong check character", wrong))
+    hidden = changed(f"{DETAILS}/purpose", "]]]")
+    found.append(("brackets in a text", hidden))
+    return found + scores()
+
+
+def scores() -> list[tuple[str, Json]]:
+    """Details for scores that are of another form, or of two kinds."""
+    questions = CLAIMS["authorization_details"][0]
+    found = [(f"{name} of a score is missing", changed(f"{DETAILS}/{name}", None, SCORE_CLAIMS)) for name in SCORES]
+    for name, path, value in (
+        ("models empty", "models", []),
+        ("models a text", "models", "sme-default"),
+        ("models an object", "models", {}),
+        ("models with a number", "models", [1]),
+        ("models with an empty name", "models", [""]),
+        ("models not in order", "models", ["sme-default", "growth"]),
+        ("models with a name twice", "models", ["growth", "growth"]),
+        ("models with a star", "models", ["*"]),
+        ("models with a capital", "models", ["Growth"]),
+        ("models with a version", "models", ["growth/1"]),
+        ("models that begin with a hyphen", "models", ["-growth"]),
+        ("models with a name of 33 characters", "models", ["m" * 33]),
+        ("65 models", "models", [f"m{n:02}" for n in range(65)]),
+        ("models and predicates", "predicates", ["hf_continuous_k"]),
+        ("models and no predicates", "predicates", []),
+        ("models and items", "items", ["enterprise_property_registration"]),
+        ("a score of the type for questions", "type", "fedcredit-verification"),
+        ("a score of another type", "type", "fedcredit-scores"),
+        ("a score of a type that is an object", "type", {}),
+        ("a score with an unknown detail", "version", 1),
+        ("a score's requester with a blank", "requester", "the bank"),
+        ("a score's max_uses nothing", "max_uses", 0),
+    ):
+        found.append((name, changed(f"{DETAILS}/{path}", value, SCORE_CLAIMS)))
+    found.append(("questions of the type for scores", changed(f"{DETAILS}/type", "fedcredit-score")))
+    found.append(("models beside predicates and items", changed(f"{DETAILS}/models", ["growth"])))
+    found.append(("details for questions, and for scores", changed("authorization_details", [questions, SCORES])))
+    found.append(("details for scores twice", changed("authorization_details", [SCORES, SCORES])))
     return found
 
 
@@ -398,6 +453,15 @@ def good() -> list[tuple[str, Json, str]]:
         ("for one second", {**CLAIMS, "exp": CLAIMS["nbf"] + 1}, "platform"),
         ("with 64 predicates", changed(f"{DETAILS}/predicates", [f"p{n:02}" for n in range(64)]), "platform"),
         ("of the year 1970", {**CLAIMS, "iat": 0, "nbf": 0, "exp": 1}, "platform"),
+        ("for scores of two models", SCORE_CLAIMS, "platform"),
+        ("for scores, as issued by the enterprise itself", {**SCORE_CLAIMS, "iss": "enterprise"}, "enterprise"),
+        ("for scores of a person", {**SCORE_CLAIMS, "sub": PERSON, "consent_by": "person"}, "platform"),
+        (
+            "for scores of 64 models",
+            changed(f"{DETAILS}/models", [f"{'m' * 30}{n:02}" for n in range(64)], SCORE_CLAIMS),
+            "platform",
+        ),
+        ("for scores of models with all characters", changed(f"{DETAILS}/models", ["a-_0"], SCORE_CLAIMS), "platform"),
     ]
 
 
@@ -446,6 +510,9 @@ USE: Json = {
     "uses": 0,
     "person": False,
 }
+
+SCORE: Json = {"model": "growth", "predicate": "", "items": []}
+"""Of a use: a score, and no question."""
 
 
 def uses() -> Json:
@@ -506,6 +573,77 @@ def uses() -> Json:
         ),
         ("a predicate that rests on nothing", CLAIMS, {"predicate": "nothing", "items": []}, {}, "CONSENT_SCOPE"),
         ("a predicate with the name of an item", CLAIMS, {"predicate": registration}, {}, "CONSENT_SCOPE"),
+        ("a question on a consent to scores", SCORE_CLAIMS, {}, {}, "CONSENT_SCOPE"),
+        (
+            "a question by its items on a consent to scores",
+            SCORE_CLAIMS,
+            {"predicate": "prop_owned", "items": [registration]},
+            {},
+            "CONSENT_SCOPE",
+        ),
+        (
+            "a question with a model's name",
+            SCORE_CLAIMS,
+            {"predicate": "growth", "items": ["growth"]},
+            {},
+            "CONSENT_SCOPE",
+        ),
+        (
+            "a question without a name on a consent to scores",
+            SCORE_CLAIMS,
+            {"predicate": "", "items": []},
+            {},
+            "CONSENT_SCOPE",
+        ),
+        (
+            "a sole proprietor's question on the word of no person for scores",
+            {**SCORE_CLAIMS, "sub": PROPRIETOR},
+            {"subject": PROPRIETOR},
+            {},
+            "CONSENT_PERSON",
+        ),
+        ("a score of a model that it names", SCORE_CLAIMS, SCORE, {}, None),
+        ("the last use for a score", SCORE_CLAIMS, {**SCORE, "uses": 4}, {}, None),
+        (
+            "a score on a sole proprietor's own consent",
+            {**SCORE_CLAIMS, "sub": PROPRIETOR, "consent_by": "person"},
+            {**SCORE, "subject": PROPRIETOR},
+            {},
+            None,
+        ),
+        ("a score of another model", SCORE_CLAIMS, {**SCORE, "model": "sme"}, {}, "CONSENT_SCOPE"),
+        ("a score of a model whose name begins so", SCORE_CLAIMS, {**SCORE, "model": "growth-2"}, {}, "CONSENT_SCOPE"),
+        ("a score on a consent to questions", CLAIMS, SCORE, {}, "CONSENT_SCOPE"),
+        (
+            "a score of a model with a predicate's name",
+            CLAIMS,
+            {**SCORE, "model": "hf_continuous_k"},
+            {},
+            "CONSENT_SCOPE",
+        ),
+        ("a score and a question at once", SCORE_CLAIMS, {"model": "growth"}, {}, "CONSENT_SCOPE"),
+        ("a question and a score at once", CLAIMS, {"model": "growth"}, {}, "CONSENT_SCOPE"),
+        ("a score and an item at once", SCORE_CLAIMS, {**SCORE, "items": [registration]}, {}, "CONSENT_SCOPE"),
+        ("a score by another bank", SCORE_CLAIMS, {**SCORE, "authority": OTHER_AUTHORITY.hex()}, {}, "CONSENT_BINDING"),
+        ("a score for another purpose", SCORE_CLAIMS, {**SCORE, "purpose": "research"}, {}, "CONSENT_PURPOSE"),
+        ("a score of another subject", SCORE_CLAIMS, {**SCORE, "subject": OTHER}, {}, "CONSENT_SUBJECT"),
+        (
+            "a score of a sole proprietor without the person's consent",
+            {**SCORE_CLAIMS, "sub": PROPRIETOR},
+            {**SCORE, "subject": PROPRIETOR},
+            {},
+            "CONSENT_PERSON",
+        ),
+        (
+            "a score from a person's records by the enterprise",
+            SCORE_CLAIMS,
+            {**SCORE, "person": True},
+            {},
+            "CONSENT_PERSON",
+        ),
+        ("a score on a revoked consent", {**SCORE_CLAIMS, "jti": jti("revoked")}, SCORE, {}, "CONSENT_REVOKED"),
+        ("a score at another provider", {**SCORE_CLAIMS, "aud": ["tax"]}, SCORE, {}, "CONSENT_AUDIENCE"),
+        ("scores used up", SCORE_CLAIMS, {**SCORE, "uses": 5}, {}, "CONSENT_USED_UP"),
         ("used up", CLAIMS, {"uses": 5}, {}, "CONSENT_USED_UP"),
         ("used more often than agreed", CLAIMS, {"uses": 6}, {}, "CONSENT_USED_UP"),
     ]

@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 __all__ = ["NotCanonical", "read", "write"]
 
 _PLAIN = re.compile(rb"[\x20-\x5b\x5d-\x7e]*")
+_TEXT = re.compile(rb'"[^"]*"')
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_DEPTH = 8
 _MAX_DIGITS = 15
 
@@ -30,7 +32,8 @@ def write(value: Any) -> bytes:
 
 def read(data: bytes) -> Any:
     """What `data` says. Raises: NotCanonical if it is not exactly what `write` would make of that."""
-    if not _PLAIN.fullmatch(data) or _depth(data) > _MAX_DEPTH:
+    # Brackets inside of texts count too; no text of a token has any. Where they close first, they hide none either.
+    if not _PLAIN.fullmatch(data) or max(_depth(data), _depth(_TEXT.sub(b"", data))) > _MAX_DEPTH:
         raise NotCanonical
     try:
         value = json.loads(
@@ -44,10 +47,9 @@ def read(data: bytes) -> Any:
 
 
 def _depth(data: bytes) -> int:
-    # Brackets inside of texts count too; no text of a token has any.
     deep = most = 0
-    for byte in data:
-        deep += (byte in b"[{") - (byte in b"]}")
+    for byte in data.translate(None, _OTHERS):
+        deep += 1 if byte in b"[{" else -1
         most = max(most, deep)
     return most
 

@@ -12,10 +12,22 @@ from fedcredit.governance.consent.encoding import decode_text, encode_text
 from fedcredit.governance.consent.refusal import ConsentRefused, Why
 from fedcredit.governance.consent.subjects import is_enterprise_code, is_person_number
 
-__all__ = ["DETAILS_TYPE", "LEEWAY_S", "MAX_LIFETIME_S", "TOKEN_TYPE", "Consent", "ConsentBy", "Scope", "are_providers"]
+__all__ = [
+    "LEEWAY_S",
+    "MAX_LIFETIME_S",
+    "QUESTIONS_TYPE",
+    "SCORES_TYPE",
+    "TOKEN_TYPE",
+    "Consent",
+    "ConsentBy",
+    "Scope",
+    "are_models",
+    "are_providers",
+]
 
 TOKEN_TYPE = "fedcredit-consent+jwt"  # noqa: S105 - a name
-DETAILS_TYPE = "fedcredit-verification"
+QUESTIONS_TYPE, SCORES_TYPE = "fedcredit-verification", "fedcredit-score"
+"""The types of details: what a token allows is questions, or scores, and never both."""
 
 MAX_LIFETIME_S = 366 * 86_400
 LEEWAY_S = 60
@@ -28,12 +40,16 @@ _MAX_TIME = 253_402_300_799  # the end of the year 9999
 
 _PARTY = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MODEL = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _HASH_BYTES, _JTI_BYTES = 32, 16
 
 _CLAIMS = frozenset(
     ["iss", "sub", "aud", "jti", "iat", "nbf", "exp", "cnf", "consent_by", "disclosure", "authorization_details"],
 )
-_DETAILS = frozenset(["type", "requester", "purpose", "region", "items", "predicates", "max_uses"])
+_ASKED = {QUESTIONS_TYPE: ("items", "predicates"), SCORES_TYPE: ("models",)}
+_DETAILS = {
+    kind: frozenset(["type", "requester", "purpose", "region", "max_uses", *lists]) for kind, lists in _ASKED.items()
+}
 _CONFIRMATION = "x5t#S256"
 
 
@@ -46,7 +62,8 @@ class ConsentBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What may be asked: the questions in `predicates`, and those that rest on nothing but `items`.
+    """What may be asked: the questions in `predicates`, and those that rest on nothing but `items`; or, in a scope
+    without either, scores of the published `models`.
 
     Names stand in order, each once. Raises: ConsentRefused (CONSENT_CLAIM).
     """
@@ -56,12 +73,36 @@ class Scope:
     region: str
     items: tuple[str, ...] = ()
     predicates: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     max_uses: int = 1
 
     def __post_init__(self) -> None:
         _claim(_is(self.requester, _PARTY) and _is(self.purpose, _NAME) and _is(self.region, _NAME))
         _claim(_names(self.items, _NAME, 0, MAX_NAMES) and _names(self.predicates, _NAME, 0, MAX_NAMES))
-        _claim(bool(self.items or self.predicates) and _number(self.max_uses, 1, MAX_USES))
+        _claim(self.models == () or are_models(self.models))
+        _claim(bool(self.models) is not bool(self.items or self.predicates) and _number(self.max_uses, 1, MAX_USES))
+
+    def to_details(self) -> dict[str, Any]:
+        """As it stands in a token."""
+        kind = SCORES_TYPE if self.models else QUESTIONS_TYPE
+        asked = {name: list(getattr(self, name)) for name in _ASKED[kind]}
+        of = {"requester": self.requester, "purpose": self.purpose, "region": self.region}
+        return {"type": kind, **of, **asked, "max_uses": self.max_uses}
+
+    @classmethod
+    def from_details(cls, value: Any) -> Scope:
+        """The scope that a token has. Raises: ConsentRefused (CONSENT_CLAIM)."""
+        kind = _string(value.get("type") if isinstance(value, dict) else None)
+        _claim(kind in _DETAILS)
+        _keys(value, _DETAILS[kind])
+        asked = {name: _list(value[name]) for name in _ASKED[kind]}
+        return cls(
+            requester=value["requester"],
+            purpose=value["purpose"],
+            region=value["region"],
+            max_uses=value["max_uses"],
+            **asked,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +138,6 @@ class Consent:
 
     def to_payload(self) -> bytes:
         """The claims as they are signed."""
-        scope = self.scope
         return canonical.write(
             {
                 "iss": self.issuer,
@@ -110,17 +150,7 @@ class Consent:
                 "cnf": {_CONFIRMATION: encode_text(self.authority)},
                 "consent_by": self.by.value,
                 "disclosure": encode_text(self.disclosure),
-                "authorization_details": [
-                    {
-                        "type": DETAILS_TYPE,
-                        "requester": scope.requester,
-                        "purpose": scope.purpose,
-                        "region": scope.region,
-                        "items": list(scope.items),
-                        "predicates": list(scope.predicates),
-                        "max_uses": scope.max_uses,
-                    }
-                ],
+                "authorization_details": [self.scope.to_details()],
             }
         )
 
@@ -135,8 +165,6 @@ class Consent:
         _keys(value["cnf"], {_CONFIRMATION})
         details = value["authorization_details"]
         _claim(isinstance(details, list) and len(details) == 1)
-        _keys(details[0], _DETAILS)
-        _claim(details[0]["type"] == DETAILS_TYPE)
         by = value["consent_by"]
         _claim(isinstance(by, str) and by in list(ConsentBy))
         return cls(
@@ -150,20 +178,18 @@ class Consent:
             authority=_text(value["cnf"][_CONFIRMATION], _HASH_BYTES),
             by=ConsentBy(by),
             disclosure=_text(value["disclosure"], _HASH_BYTES),
-            scope=Scope(
-                requester=details[0]["requester"],
-                purpose=details[0]["purpose"],
-                region=details[0]["region"],
-                items=_list(details[0]["items"]),
-                predicates=_list(details[0]["predicates"]),
-                max_uses=details[0]["max_uses"],
-            ),
+            scope=Scope.from_details(details[0]),
         )
 
 
 def are_providers(names: tuple[Any, ...]) -> bool:
     """Whether these can be the departments of a token: names of parties, in order, each once, not too many."""
     return _names(names, _PARTY, 1, MAX_PROVIDERS)
+
+
+def are_models(names: tuple[Any, ...]) -> bool:
+    """Whether these can be the models of a token: names of published models, in order, each once, 1 to 64."""
+    return _names(names, _MODEL, 1, MAX_NAMES)
 
 
 def _claim(holds: bool) -> None:
@@ -189,8 +215,13 @@ def _list(value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def _names(values: tuple[Any, ...], form: re.Pattern[str], least: int, most: int) -> bool:
-    if not least <= len(values) <= most or not all(_is(value, form) for value in values):
+def _names(values: Any, form: re.Pattern[str], least: int, most: int) -> bool:
+    # Letters of a text would be names as well.
+    if (
+        not isinstance(values, tuple)
+        or not least <= len(values) <= most
+        or not all(_is(value, form) for value in values)
+    ):
         return False
     return list(values) == sorted(set(values))
 

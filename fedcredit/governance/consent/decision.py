@@ -1,7 +1,7 @@
-"""Whether a consent allows one question, now. Pure: a decision and its reason from values alone.
+"""Whether a consent allows one question, or one score, now. Pure: a decision and its reason from values alone.
 
 The order of the checks is that of `Why`, so that every node that refuses writes down the same reason. The native data
-plane decides the same way; `tests/vectors/consent` holds the two together.
+plane decides questions the same way; `tests/vectors/consent` holds the two together.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from fedcredit.governance.consent.claims import LEEWAY_S, Consent, ConsentBy
+from fedcredit.governance.consent.claims import LEEWAY_S, Consent, ConsentBy, Scope
 from fedcredit.governance.consent.issuers import Issuers
 from fedcredit.governance.consent.refusal import ConsentRefused, Why
 from fedcredit.governance.consent.subjects import is_sole_proprietor
@@ -35,10 +35,10 @@ class Premises:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """One question. `authority` is the SHA-256 of the authority certificate that vouches for the caller.
+    """One question, or one score of `model`, which has neither predicate nor items.
 
-    `items` are all that the answer rests on; `person` says that they are a natural person's. `uses` is how often the
-    consent was used before.
+    `authority` is the SHA-256 of the authority certificate that vouches for the caller. `items` are all that the answer
+    rests on; `person` says that this is a natural person's. `uses` is how often the consent was used before.
     """
 
     requester: str
@@ -50,11 +50,12 @@ class Use:
     now: int
     uses: int = 0
     person: bool = False
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The question may be asked on the word of `consent`."""
+    """The use may be made on the word of `consent`."""
 
     consent: Consent
     reason: str = "the consent covers it"
@@ -115,8 +116,17 @@ def _covers(consent: Consent, use: Use, premises: Premises) -> Refused | None:
     needed = ConsentBy.PERSON if use.person or is_sole_proprietor(use.subject) else ConsentBy.ENTERPRISE
     if consent.by is not needed:
         return Refused(Why.PERSON if needed is ConsentBy.PERSON else Why.ENTERPRISE)
-    if use.predicate not in scope.predicates and not (use.items and use.items <= set(scope.items)):
+    if not (_covers_score(scope, use) if use.model else _covers_question(scope, use)):
         return Refused(Why.SCOPE)
     if use.uses >= scope.max_uses:
         return Refused(Why.USED_UP)
     return None
+
+
+def _covers_question(scope: Scope, use: Use) -> bool:
+    return use.predicate in scope.predicates or bool(use.items and use.items <= set(scope.items))
+
+
+def _covers_score(scope: Scope, use: Use) -> bool:
+    # What asks for both at once is neither.
+    return use.model in scope.models and not use.predicate and not use.items

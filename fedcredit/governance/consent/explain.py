@@ -28,6 +28,8 @@ def explained(consent: Consent, kid: str, now: int, wording: Wording) -> Iterato
         yield "may ask", f"{name}: {wording.predicates.get(name, 'not known here')}"
     for name in scope.items:
         yield "may ask", f"anything that rests on {name} alone: {wording.items.get(name, 'not known here')}"
+    for name in scope.models:
+        yield "may score", f"by the published model {name}, encrypted: the institution reads the total alone"
     yield "uses", f"{scope.max_uses} at each department"
     yield "holds", f"{_time(consent.not_before)} to {_time(consent.expires)} ({_state(consent, now)})"
     yield "issued at", _time(consent.issued_at)

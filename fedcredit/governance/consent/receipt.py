@@ -25,6 +25,14 @@ MAX_RECEIPT_BYTES = 64 << 10
 _USE = b"fedcredit/v1/consent-receipt\n"
 """Before what is signed, so that a receipt is never taken for a token."""
 
+_QUESTIONS = (
+    "verification of facts, answered yes, no or unknown",
+    "evaluated at the department; only the answer leaves it",
+)
+_SCORES = (
+    "scores of published models",
+    "computed at the department; the result leaves it encrypted, and the recipient reads all departments' total alone",
+)
 _SIGNATURE_BYTES = 64
 
 
@@ -61,6 +69,7 @@ def _record(consent: Consent, notice: str, language: str) -> dict[str, Any]:
     granted = moment(consent.issued_at).isoformat()
     kinds = [{"pii_type": "item", "pii_attribute_id": name} for name in scope.items]
     kinds += [{"pii_type": "predicate", "pii_attribute_id": name} for name in scope.predicates]
+    kinds += [{"pii_type": "model", "pii_attribute_id": name} for name in scope.models]
     return {
         "schema_version": SCHEMA,
         "record_id": revocation_id(consent.jti),
@@ -72,12 +81,12 @@ def _record(consent: Consent, notice: str, language: str) -> dict[str, Any]:
             "purposes": [
                 {
                     "purpose": scope.purpose,
-                    "purpose_type": "verification of facts, answered yes, no or unknown",
+                    "purpose_type": _SCORES[0] if scope.models else _QUESTIONS[0],
                     "lawful_basis": "consent of the natural person" if person else "authorisation by the enterprise",
                     "pii_information": kinds,
                     "pii_controllers": list(consent.providers),
                     "collection_method": "records that the department holds already",
-                    "processing_method": "evaluated at the department; only the answer leaves it",
+                    "processing_method": _SCORES[1] if scope.models else _QUESTIONS[1],
                     "storage_locations": [f"records of {provider}" for provider in consent.providers],
                     "geographic_restrictions": [scope.region],
                     "retention_period": "no record is handed on; an entry of the audit log stays",

@@ -45,7 +45,7 @@ class Why(StrEnum):
 
 _WORDS = MappingProxyType(
     {
-        Why.MISSING: ("no consent came with the question", "ask the subject for its consent"),
+        Why.MISSING: ("no consent came with what is asked", "ask the subject for its consent"),
         Why.MALFORMED: ("is not a consent token in its one form", "hand on the token exactly as it was issued"),
         Why.ISSUER: ("is of no issuer that is believed here for this subject", "have it issued by the authority"),
         Why.SIGNATURE: ("the signature is not over these bytes", "hand on the token exactly as it was issued"),
@@ -63,7 +63,7 @@ _WORDS = MappingProxyType(
         Why.SUBJECT: ("is another subject's", "send the consent of the subject that is asked about"),
         Why.PERSON: ("takes the natural person's own consent", "ask the person, apart from the enterprise"),
         Why.ENTERPRISE: ("takes the enterprise's consent, not a person's", "ask the enterprise"),
-        Why.SCOPE: ("does not cover this question", "ask for what it lists"),
+        Why.SCOPE: ("does not cover this question or score", "ask for what it lists"),
         Why.USED_UP: ("has been used as often as was agreed", "ask the subject for a new consent"),
     }
 )

@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from fedcredit.errors import Problem, UsageError
 from fedcredit.governance.consent import canonical
-from fedcredit.governance.consent.claims import MAX_LIFETIME_S, MAX_PROVIDERS, ConsentBy, Scope, are_providers
+from fedcredit.governance.consent.claims import (
+    MAX_LIFETIME_S,
+    MAX_NAMES,
+    MAX_PROVIDERS,
+    ConsentBy,
+    Scope,
+    are_models,
+    are_providers,
+)
 from fedcredit.governance.consent.refusal import ConsentRefused
 from fedcredit.governance.consent.subjects import is_enterprise_code, is_person_number
 from fedcredit.governance.consent.token import moment
@@ -34,6 +42,7 @@ MAX_TERMS_BYTES = 16 << 10
 class Terms:
     """What is asked of a subject. `starts`: seconds since 1970, 0 for the moment of the grant; `days`: how long.
 
+    Either `items` and `predicates` say which questions, or `models` of which published models scores may be computed.
     Names stand in order, each once. Raises: UsageError (CONSENT_TERMS).
     """
 
@@ -44,6 +53,7 @@ class Terms:
     region: str
     items: tuple[str, ...] = ()
     predicates: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     max_uses: int = 1
     starts: int = 0
     days: int = 30
@@ -71,10 +81,15 @@ class Terms:
             found.append(("starts", "is no time in seconds since 1970", ""))
         if not are_providers(self.providers):
             found.append(("providers", "are none, or not in order, or not spelt as names are", _FIX))
-        try:
-            self.scope()
-        except ConsentRefused:
-            found.append(("requester, region, items, predicates or max_uses", "are not as a token has them", _FIX))
+        if self.models and (self.items or self.predicates):
+            found.append(("models", "stand beside questions", "ask for a consent to scores and one to questions"))
+        elif self.models and not are_models(self.models):
+            found.append(("models", "are too many, not in order, or not spelt as published models are", _MODELS_FIX))
+        else:
+            try:
+                self.scope()
+            except ConsentRefused:
+                found.append(("requester, region, items, predicates or max_uses", "are not as a token has them", _FIX))
         return found
 
     def scope(self) -> Scope:
@@ -85,12 +100,16 @@ class Terms:
             region=self.region,
             items=self.items,
             predicates=self.predicates,
+            models=self.models,
             max_uses=self.max_uses,
         )
 
     def to_bytes(self) -> bytes:
         """As they travel, and are compared when a grant is repeated."""
         value = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.models:
+            # As before there were scores, so that a grant of then, asked for again, is the same.
+            del value["models"]
         return canonical.write({name: list(part) if isinstance(part, tuple) else part for name, part in value.items()})
 
     @classmethod
@@ -120,9 +139,10 @@ class Wording:
 def disclosure(terms: Terms, by: ConsentBy, wording: Wording) -> str:
     """The text that is shown before a subject agrees, in the language of the terms."""
     subject = terms.subject
-    lines = _TEXTS[terms.language]
+    lines = _TEXTS[terms.language] | (_SCORE_TEXTS[terms.language] if terms.models else {})
     covered = [f"{wording.items.get(name, name)} [{name}]" for name in terms.items]
     asked = [f"{wording.predicates.get(name, name)} [{name}]" for name in terms.predicates]
+    asked += terms.models
     said = {
         "subject": subject,
         "requester": terms.requester,
@@ -149,10 +169,12 @@ def _joined(names: Sequence[str], language: Language) -> str:
 
 
 def _listed(name: str, part: Any) -> Any:
-    return tuple(part) if name in ("providers", "items", "predicates") and isinstance(part, list) else part
+    return tuple(part) if name in ("providers", "items", "predicates", "models") and isinstance(part, list) else part
 
 
 _FIX = f"1 to {MAX_PROVIDERS} providers, items or predicates, each name once and in the order of the alphabet"
+
+_MODELS_FIX = f"1 to {MAX_NAMES} names, each once and in the order of the alphabet, as `fedcredit model list` has them"
 
 _PURPOSES: Mapping[Language, Mapping[Purpose, str]] = MappingProxyType(
     {
@@ -165,7 +187,7 @@ _PURPOSES: Mapping[Language, Mapping[Purpose, str]] = MappingProxyType(
     }
 )
 
-_TEXTS: Mapping[Language, Mapping[str, str]] = MappingProxyType(
+_TEXTS: Mapping[Language, dict[str, str]] = MappingProxyType(
     {
         "zh": {
             "title": "信用信息核验授权书",
@@ -208,6 +230,37 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = MappingProxyType(
             ),
             "now": "the moment of consent",
             "later": "{time}",
+        },
+    }
+)
+
+_SCORE_TEXTS: Mapping[Language, dict[str, str]] = MappingProxyType(
+    {
+        "zh": {
+            "title": "信用评分授权书",
+            "what": "允许计算评分的模型(含经全体参与方批准的各版本):",
+            "how": (
+                "方式:数据提供单位在本单位内以自有记录计算,结果加密后发给查询机构;查询机构只能解密各单位结果之和,"
+                "即上列模型的评分,任何原始数据均不出本单位。评分会反映这些记录的情况,单位越少越能从中推知。"
+                "有效期:自{start}起{days}天。次数:在每个数据提供单位最多{uses}次。每次计算均有记录。"
+            ),
+            "rights": (
+                "权利:可随时免费撤回;撤回前已作的评分不受影响,撤回后不再计算。可免费查询谁要求过评分,并可提出异议。"
+            ),
+        },
+        "en": {
+            "title": "Consent to encrypted credit scores",
+            "what": "Models of which a score may be computed, in every version that all their parties have approved:",
+            "how": (
+                "How: each department computes from its own records and sends the result encrypted. The institution "
+                "can read only what all results add up to, a score of a model named above; no record leaves a "
+                "department. A score reflects the records behind it, the more plainly the fewer departments there are. "
+                "Valid for {days} days from {start}. At most {uses} times at each department. Each time is recorded."
+            ),
+            "rights": (
+                "Rights: it can be withdrawn free of charge at any time; what was computed before stays lawful, and "
+                "nothing is computed afterwards. You may see free of charge who asked for scores, and object."
+            ),
         },
     }
 )

@@ -24,7 +24,7 @@ from fedcredit.governance.consent.encoding import decode_text, encode_text
 from fedcredit.governance.consent.issuers import Issuer, Issuers, kid_of
 from fedcredit.governance.consent.refusal import ConsentRefused, Why
 
-__all__ = ["MAX_TOKEN_BYTES", "Envelope", "encode", "fresh_jti", "issue", "moment", "revocation_id"]
+__all__ = ["MAX_TOKEN_BYTES", "Envelope", "encode", "fresh_jti", "header_kid", "issue", "moment", "revocation_id"]
 
 MAX_TOKEN_BYTES = 4096
 
@@ -51,7 +51,7 @@ class Envelope:
             raise ConsentRefused(Why.MALFORMED)
         header, payload, signature = token.split(".")
         try:
-            kid = _kid(decode_text(header))
+            kid = header_kid(header)
             return cls(
                 kid,
                 f"{header}.{payload}".encode(),
@@ -121,8 +121,12 @@ def _header(kid: str) -> bytes:
     return canonical.write({"alg": "EdDSA", "kid": kid, "typ": TOKEN_TYPE})
 
 
-def _kid(header: bytes) -> str:
-    # One form means that everything but the name of the key is known beforehand: no header is interpreted.
+def header_kid(text: str) -> str:
+    """The name of the key in a token's header. Raises: ValueError where the header is not of its one form.
+
+    One form means that everything but the name of the key is known beforehand: no header is interpreted.
+    """
+    header = decode_text(text)
     before, _, after = _header("").partition(b'""')
     kid = header[len(before) + 1 : len(header) - len(after) - 1].decode("ascii")
     if not _KID.fullmatch(kid) or header != _header(kid):

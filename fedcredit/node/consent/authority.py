@@ -210,6 +210,7 @@ class ConsentAuthority:
             what, fix = "is not the one that these terms have here", "show the text of this platform's version"
             raise RefusedError(Problem("CONSENT_DISCLOSURE", "text that was shown", what, fix))
         requester, now = self._members(terms), self._now()
+        self._check_models(terms)
         begins = terms.starts or now
         issuer, key = self._keys.signer()
         consent = Consent(
@@ -248,6 +249,20 @@ class ConsentAuthority:
                 raise RefusedError(Problem("CONSENT_MEMBER", name, f"is no {kind} of this platform"))
         return members[terms.requester]
 
+    def _check_models(self, terms: Terms) -> None:
+        """See that each model is published, and the requester one of its parties. Raises: UsageError (CONSENT_TERMS).
+
+        A model of others is none, so that nobody learns of it by asking.
+        """
+        problems = []
+        for name in terms.models:
+            versions = self._store.models.all(name, live=True)
+            if not any(terms.requester in version.manifest.offer.parties for version in versions):
+                what, fix = "is no published model of that institution", "ask it for the name"
+                problems.append(Problem("CONSENT_TERMS", f"terms: model {name}", what, fix))
+        if problems:
+            raise UsageError(problems)
+
     def _meant(self, request: RevokeConsent) -> Consent:
         if request.token:
             # One that a subject issued itself was never here; a key that has ended may have signed it.
@@ -273,6 +288,7 @@ class ConsentAuthority:
             "requester": consent.scope.requester,
             "providers": list(consent.providers),
             "purpose": consent.scope.purpose,
+            "models": list(consent.scope.models),
             "granted": moment(row.granted).isoformat(),
             "expires": moment(row.expires).isoformat(),
             "revoked": "" if revoked is None else moment(revoked.revoked).isoformat(),

@@ -74,11 +74,9 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Option<Json<'a>> {
-        // Texts may have brackets that close before they open, so that what was counted is no bound on this.
-        if depth > MAX_DEPTH as usize {
-            return None;
-        }
         match self.peek()? {
+            // Texts may have brackets that close before they open, so that what was counted is no bound on this.
+            b'{' | b'[' if depth >= MAX_DEPTH as usize => None,
             b'{' => self.object(depth),
             b'[' => self.list(depth),
             b'"' => self.string().map(Json::Text),
@@ -186,6 +184,7 @@ mod tests {
             "nul",
             "NaN",
             "[[[[[[[[[1]]]]]]]]]",
+            "[\"]]\",[[[[[[[[]]]]]]]]]",
             "\u{feff}{}",
             "{}{}",
         ] {

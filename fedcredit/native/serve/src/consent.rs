@@ -13,7 +13,9 @@ use crate::canonical::{self, Json};
 use crate::ruling::Reason;
 use crate::subjects::{is_enterprise_code, is_person_number, is_sole_proprietor};
 
-const DETAILS_TYPE: &str = "fedcredit-verification";
+/// The types of details: a consent is to questions, or to scores.
+const QUESTIONS: &str = "fedcredit-verification";
+const SCORES: &str = "fedcredit-score";
 pub const MAX_LIFETIME_S: i64 = 366 * 86_400;
 /// How far clocks may be apart.
 pub const LEEWAY_S: i64 = 60;
@@ -45,7 +47,9 @@ pub struct Consent {
 
 /// What consents of many subjects have in common. Held once for them: thousands are compared with what is asked, and
 /// each would be a way to memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Either of `items` and `predicates` has a name, or `models` has: those of which scores may be computed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scope {
     pub issuer: Box<str>,
     pub providers: Box<[Box<str>]>,
@@ -56,9 +60,19 @@ pub struct Scope {
     pub region: Box<str>,
     pub items: Box<[Box<str>]>,
     pub predicates: Box<[Box<str>]>,
+    pub models: Box<[Box<str>]>,
 }
 
-/// The name of a party.
+/// A consent with what is shown of it, and no decision needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub consent: Consent,
+    pub jti: Box<str>,
+    /// SHA-256 of the text that was shown.
+    pub disclosure: [u8; 32],
+}
+
+/// The name of a party, or of a published model.
 pub fn is_party(text: &str) -> bool {
     is_name_of(text, 32, b"_-")
 }
@@ -91,15 +105,17 @@ pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
-impl Consent {
+impl Told {
     /// What a payload says. Reasons: `TokenMalformed`, `ConsentClaim`, `ConsentLifetime`.
     pub fn of_payload(payload: &[u8]) -> Result<Self, Reason> {
         let value = canonical::read(payload).ok_or(Reason::TokenMalformed)?;
-        let consent = claims(&value).ok_or(Reason::ConsentClaim)?;
-        let lifetime = consent.expires - consent.not_before;
-        if (1..=MAX_LIFETIME_S).contains(&lifetime) { Ok(consent) } else { Err(Reason::ConsentLifetime) }
+        let told = claims(&value).ok_or(Reason::ConsentClaim)?;
+        let lifetime = told.consent.expires - told.consent.not_before;
+        if (1..=MAX_LIFETIME_S).contains(&lifetime) { Ok(told) } else { Err(Reason::ConsentLifetime) }
     }
+}
 
+impl Consent {
     /// Whether it holds at that time. `is_revoked` is asked only if the list is not too old.
     pub fn holds(&self, now_s: i64, list_age: ListAge, is_revoked: impl FnOnce() -> bool) -> Result<(), Reason> {
         if now_s - list_age.at_s > list_age.most_s {
@@ -138,7 +154,7 @@ impl Consent {
         Ok(())
     }
 
-    /// Whether it allows this question about this subject, apart from how often.
+    /// Whether it allows this question about this subject, apart from how often. One to scores allows no question.
     pub fn covers(&self, subject: &str, matter: &Matter<'_>) -> Result<(), Reason> {
         if *subject != *self.subject {
             return Err(Reason::ConsentSubject);
@@ -179,8 +195,34 @@ pub struct Matter<'a> {
     pub is_personal: bool,
 }
 
-fn claims(value: &Json<'_>) -> Option<Consent> {
-    let [aud, details, cnf, by, disclosure, exp, iat, iss, jti, nbf, sub] = value.members([
+/// What is consented to: both types of details have who asks, for what, where and how often.
+struct Details<'a> {
+    requester: &'a Json<'a>,
+    purpose: &'a Json<'a>,
+    region: &'a Json<'a>,
+    max_uses: &'a Json<'a>,
+    items: Box<[Box<str>]>,
+    predicates: Box<[Box<str>]>,
+    models: Box<[Box<str>]>,
+}
+
+fn details<'a>(value: &'a Json<'a>) -> Option<Details<'a>> {
+    if let Some([max_uses, models, purpose, region, requester, kind]) =
+        value.members(["max_uses", "models", "purpose", "region", "requester", "type"])
+    {
+        let models = names(models, is_party, 1, MAX_NAMES)?;
+        let found = Details { requester, purpose, region, max_uses, items: [].into(), predicates: [].into(), models };
+        return (kind.text()? == SCORES).then_some(found);
+    }
+    let [items, max_uses, predicates, purpose, region, requester, kind] =
+        value.members(["items", "max_uses", "predicates", "purpose", "region", "requester", "type"])?;
+    let (items, predicates) = (names(items, is_name, 0, MAX_NAMES)?, names(predicates, is_name, 0, MAX_NAMES)?);
+    let holds = kind.text()? == QUESTIONS && !(items.is_empty() && predicates.is_empty());
+    holds.then_some(Details { requester, purpose, region, max_uses, items, predicates, models: [].into() })
+}
+
+fn claims(value: &Json<'_>) -> Option<Told> {
+    let [aud, agreed, cnf, by, disclosure, exp, iat, iss, jti, nbf, sub] = value.members([
         "aud",
         "authorization_details",
         "cnf",
@@ -194,9 +236,8 @@ fn claims(value: &Json<'_>) -> Option<Consent> {
         "sub",
     ])?;
     let [confirmation] = cnf.members(["x5t#S256"])?;
-    let [details] = details.list()? else { return None };
-    let [items, max_uses, predicates, purpose, region, requester, kind] =
-        details.members(["items", "max_uses", "predicates", "purpose", "region", "requester", "type"])?;
+    let [agreed] = agreed.list()? else { return None };
+    let Details { requester, purpose, region, max_uses, items, predicates, models } = details(agreed)?;
     let by = match by.text()? {
         "enterprise" => By::Enterprise,
         "person" => By::Person,
@@ -205,17 +246,10 @@ fn claims(value: &Json<'_>) -> Option<Consent> {
     let text = |value: &Json<'_>, is: fn(&str) -> bool| value.text().filter(|text| is(text)).map(Box::from);
     let time = |value: &Json<'_>| value.number().filter(|time| (0..=MAX_TIME).contains(time));
     let subject = sub.text()?;
-    if kind.text()? != DETAILS_TYPE
-        || !(is_enterprise_code(subject) || (by == By::Person && is_person_number(subject)))
-        || bytes_of::<32>(disclosure).is_none()
-        || bytes_of::<16>(jti).is_none()
-    {
+    if !(is_enterprise_code(subject) || (by == By::Person && is_person_number(subject))) {
         return None;
     }
-    let (items, predicates) = (names(items, is_name, 0, MAX_NAMES)?, names(predicates, is_name, 0, MAX_NAMES)?);
-    if items.is_empty() && predicates.is_empty() {
-        return None;
-    }
+    bytes_of::<16>(jti)?;
     let scope = Scope {
         issuer: text(iss, is_party)?,
         providers: names(aud, is_party, 1, MAX_PROVIDERS)?,
@@ -225,8 +259,9 @@ fn claims(value: &Json<'_>) -> Option<Consent> {
         region: text(region, is_name)?,
         items,
         predicates,
+        models,
     };
-    Some(Consent {
+    let consent = Consent {
         scope: Arc::new(scope),
         subject: subject.into(),
         id: id_of(jti.text()?),
@@ -235,7 +270,8 @@ fn claims(value: &Json<'_>) -> Option<Consent> {
         expires: time(exp)?,
         by,
         max_uses: max_uses.number().filter(|uses| (1..=MAX_USES).contains(uses))? as u32,
-    })
+    };
+    Some(Told { consent, jti: jti.text()?.into(), disclosure: bytes_of(disclosure)? })
 }
 
 /// A consent's name in lists of revocations and in logs.
