@@ -540,6 +540,12 @@ class ServingDesk:
 class ConsentReader:
     def __new__(cls, issuers: list[tuple[bytes, str | None, str | None]]) -> ConsentReader: ...
     def read(self, token: str) -> tuple[str | None, tuple[bytes, str, int] | None]: ...
+    def read_many(
+        self, tokens: list[str]
+    ) -> tuple[
+        list[str | tuple[int, str, str, int, int, int, str, bytes]],
+        list[tuple[str, tuple[str, ...], bytes, str, str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], int]],
+    ]: ...
     def decide(
         self,
         token: str,

@@ -26,9 +26,19 @@ __all__ = [
     "Key",
     "Question",
     "Ruling",
+    "Told",
+    "ToldScope",
 ]
 
 Value: TypeAlias = float | str | tuple[str, ...]
+
+Told: TypeAlias = tuple[int, str, str, int, int, int, str, bytes]
+"""Of a token: the place of its scope; subject, jti, issued at, not before, expires, by whom, disclosure's SHA-256."""
+
+ToldScope: TypeAlias = tuple[
+    str, tuple[str, ...], bytes, str, str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], int
+]
+"""Issuer, providers, authority's SHA-256, requester, purpose, region, items, predicates, models, most uses."""
 
 RECORD_BYTES: Final = 72
 """Bytes of a ruling in the log: `native/serve/src/ruling.rs` has the form."""
@@ -200,6 +210,13 @@ class ConsentReader:
     def read(self, token: str) -> tuple[str | None, tuple[bytes, str, int] | None]:
         """Why a token is not believed; or its id, its subject and how often it may be used."""
         return self._reader.read(token)
+
+    def read_many(self, tokens: Sequence[str]) -> tuple[list[str | Told], list[ToldScope]]:
+        """Of each token why it is not believed, or what it says; and the scopes that these have. None is kept.
+
+        On all cores; releases the GIL. Raises: UnicodeEncodeError for a text that is none.
+        """
+        return self._reader.read_many(list(tokens))
 
     def decide(
         self,

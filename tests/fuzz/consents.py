@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -17,11 +18,13 @@ from fuzz import mutate
 from fuzz.engine import Target
 
 from fedcredit.errors import DataError, Problem
+from fedcredit.governance.consent.bulk import read_many
 from fedcredit.governance.consent.bulletin import BULLETIN, Bulletin, BulletinBody, BulletinHead
 from fedcredit.governance.consent.claims import Consent
 from fedcredit.governance.consent.encoding import encode_text
 from fedcredit.governance.consent.issuers import Issuer, Issuers
 from fedcredit.governance.consent.receipt import check_receipt, make_receipt
+from fedcredit.governance.consent.refusal import ConsentRefused
 from fedcredit.governance.consent.terms import Terms
 from fedcredit.governance.consent.token import Envelope, encode
 from fedcredit.ids import PartyId
@@ -44,11 +47,21 @@ CORPUS = Path(__file__).resolve().parents[1] / "vectors" / "consent" / "tokens.j
 def consents(folder: Path) -> Iterator[Target]:
     """The targets; files that are read lie in `folder`."""
     cases = json.loads(CORPUS.read_text(encoding="utf-8"))
-    good = [case["token"] for case in cases["cases"] if case["code"] is None][:4]
+    believed = {case["name"]: case["token"] for case in cases["cases"] if case["code"] is None}
+    good = [*list(believed.values())[:4], believed["for scores of two models"]]
     issuers = Issuers([ISSUER, *map(Issuer.from_json, cases["issuers"])])
 
     def token(data: bytes) -> None:
-        consent = Envelope.read(data.decode("latin-1")).claims_for(issuers)
+        text = data.decode("latin-1")
+        (read,) = read_many([text], issuers)
+        try:
+            consent = Envelope.read(text).claims_for(issuers)
+        except ConsentRefused as refused:
+            if read is not refused.why:
+                raise AssertionError(f"is {read} among many, {refused.why} alone") from None
+            raise
+        if read != consent:
+            raise AssertionError("says something else among many")
         if Consent.from_payload(consent.to_payload()) != consent:
             raise AssertionError("does not read back")
 
@@ -79,7 +92,8 @@ def consents(folder: Path) -> Iterator[Target]:
         region="nanjing",
         items=("a", "b"),
     )
-    yield Target("consent.terms", (terms.to_bytes(),), Terms.parse, mutate.canonical_json)
+    scores = replace(terms, items=(), models=("a", "b"))
+    yield Target("consent.terms", (terms.to_bytes(), scores.to_bytes()), Terms.parse, mutate.canonical_json)
     receipt = make_receipt(
         Consent.from_payload(payloads[0]), notice="x", language="en", public_key=PUBLIC, sign=KEY.sign
     )

@@ -1,8 +1,9 @@
 //! `fedcredit.kernels.desk`: rulings on questions without a network, and consent tokens as the data plane reads them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use fedcredit_serve::consent::{ListAge, Matter, Place};
+use fedcredit_serve::consent::{By, ListAge, Matter, Place, Scope};
 use fedcredit_serve::desk::{
     Batch, CHECK_RECORD_BYTES, Caller, Check, CheckRecord, Desk, Kind, Now, Outcome, Question, Reason, Record, Snapshot,
 };
@@ -11,7 +12,8 @@ use fedcredit_serve::token::{Issuer, Speaker, Tokens};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::index::{Arguments, GivenValue, several, troubled};
 
@@ -200,6 +202,28 @@ struct ConsentReader {
     tokens: Tokens,
 }
 
+/// Issuer, providers, authority, requester, purpose, region, items, predicates, models; how often.
+type GivenScope<'py> = Bound<'py, PyTuple>;
+/// Each a reason, or what a token says.
+type Rows<'py> = Bound<'py, PyList>;
+
+fn given_scope<'py>(py: Python<'py>, scope: &Scope, max_uses: u32) -> PyResult<GivenScope<'py>> {
+    let names = |names: &[Box<str>]| PyTuple::new(py, names.iter().map(|name| PyString::new(py, name)));
+    let given = (
+        &*scope.issuer,
+        names(&scope.providers)?,
+        PyBytes::new(py, &scope.authority),
+        &*scope.requester,
+        &*scope.purpose,
+        &*scope.region,
+        names(&scope.items)?,
+        names(&scope.predicates)?,
+        names(&scope.models)?,
+        max_uses,
+    );
+    given.into_pyobject(py)
+}
+
 /// A reason, or none.
 type Why = Option<&'static str>;
 
@@ -230,6 +254,42 @@ impl ConsentReader {
                 (None, Some((PyBytes::new(py, &consent.id), consent.subject.to_string(), consent.max_uses)))
             }
         }
+    }
+
+    /// Of each token why it is not believed, or what it says beside the scope, whose place comes first; and the scopes.
+    fn read_many<'py>(&self, py: Python<'py>, tokens: Vec<PyBackedStr>) -> PyResult<(Rows<'py>, Vec<GivenScope<'py>>)> {
+        let read = py.detach(|| self.tokens.read_many(&tokens));
+        let rows = PyList::empty(py);
+        let (mut places, mut scopes) = (HashMap::new(), Vec::new());
+        for told in &read {
+            let told = match told {
+                Ok(told) => told,
+                Err(reason) => {
+                    rows.append(reason.as_str())?;
+                    continue;
+                }
+            };
+            let consent = &told.consent;
+            let place = *places.entry((&consent.scope, consent.max_uses)).or_insert_with(|| {
+                scopes.push(given_scope(py, &consent.scope, consent.max_uses));
+                scopes.len() - 1
+            });
+            let by = match consent.by {
+                By::Enterprise => "enterprise",
+                By::Person => "person",
+            };
+            rows.append((
+                place,
+                &*consent.subject,
+                &*told.jti,
+                consent.issued_at,
+                consent.not_before,
+                consent.expires,
+                by,
+                PyBytes::new(py, &told.disclosure),
+            ))?;
+        }
+        Ok((rows, scopes.into_iter().collect::<PyResult<_>>()?))
     }
 
     /// Why a token does not allow a question, apart from how often it was used.
