@@ -13,6 +13,7 @@ from consent_office import ENTERPRISE, PROPRIETOR, REPRESENTATIVE, SELF, TERMS, 
 from model_words import OFFER, offer, signed
 
 from fedcredit.errors import FedcreditError, UsageError
+from fedcredit.governance.audit import Event
 from fedcredit.governance.consent import canonical
 from fedcredit.governance.consent.claims import Scope
 from fedcredit.governance.consent.decision import Allowed, Refused, decide
@@ -108,6 +109,8 @@ def test_lists_receipts_and_words_name_the_models(desk: ConsentOffice) -> None:
     (purpose,) = record["pii_processing"]["purposes"]
     assert purpose["pii_information"] == [{"pii_type": "model", "pii_attribute_id": name} for name in ("sme", "trees")]
     assert "encrypted" in purpose["processing_method"]
+    granted = [entry.facts["what"] for entry in desk.entries() if entry.event is Event.CONSENT_GRANTED]
+    assert granted == ["scores", "questions"]
     consent = Envelope.read(made["token"]).claims()
     words = [text for name, text in explained(consent, "", 0, Wording("", {}, {})) if name == "may score"]
     assert [text.split(",")[0] for text in words] == ["by the published model sme", "by the published model trees"]

@@ -313,6 +313,7 @@ class ConsentAuthority:
             "token": hashlib.sha256(row.token.encode()).hexdigest(),
             "key": envelope.kid,
             "by": consent.by.value,
+            "what": "scores" if consent.scope.models else "questions",
             "requester": consent.scope.requester,
             "purpose": consent.scope.purpose,
             "uses": consent.scope.max_uses,
