@@ -111,6 +111,8 @@ class Event(StrEnum):
     SERVING_CHANGED = "serving_changed"  # facts: what questions are answered from: the snapshot's hash, index files
     HEAD_FORKED = "head_forked"  # a peer showed a head that does not follow the one kept of it; facts: both, signed
     MODEL_CHANGED = "model_changed"  # facts: what happened to which version of a model, by whom; hashes, never a part
+    SCORE_ANSWERED = "score_answered"  # facts: who had parts of which scores, how many; the request's and rows' hashes
+    SCORE_REFUSED = "score_refused"  # a request of which nothing was answered; facts: who, of which model, the code
     LOG_RECOVERED = "log_recovered"  # a crash: what was never acknowledged was set aside, what was lacking put in place
 
 

@@ -5,13 +5,25 @@
 name = "sme-models"
 action = "admit"                        # admit | refuse
 callers = ["bank"]                      # who asks; at a party that is to approve: who has published; ["*"] for any
-acts = ["publish", "activate"]          # publish approve activate challenge rollback retire show
+acts = ["publish", "activate"]          # publish approve activate challenge rollback retire show score
 models = ["sme-default"]                # by the name under which they are published
 kinds = ["scorecard", "gbdt"]
 purposes = ["financing"]
+
+[[model.rule]]                          # at a department: who may have scores
+name = "city-bank-scores"
+action = "admit"
+callers = ["bank"]
+acts = ["score"]
+models = ["sme-default"]
+kinds = ["scorecard"]
+purposes = ["financing"]
+per_day = 1000                          # subjects of one model in a day; left out: any number
+again_days = 20                         # a subject at most once in so many days; 0: as its consent says
+without = ["water"]                     # a score may lack the part of these while they are down
 ```
 
-A rule that admits says something for each of the last five: a key left out is an error there and never an opening.
+A rule that admits says something for each of the first five: a key left out is an error there and never an opening.
 """
 
 from __future__ import annotations
@@ -22,7 +34,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedcredit.governance.registry.documents import KINDS
-from fedcredit.governance.registry.rules import ACTS, ModelPolicy, ModelRule
+from fedcredit.governance.registry.rules import ACTS, Act, ModelPolicy, ModelRule, ScoreGrant
 from fedcredit.ids import Purpose
 from fedcredit.runtime.toml import Reader, Section, nearest
 
@@ -31,6 +43,7 @@ __all__ = ["ModelRuleSection", "read_model_rules"]
 ANY = "*"
 _SCOPE = ("callers", "acts", "models", "kinds", "purposes")
 _KNOWN = {"acts": ACTS, "kinds": KINDS, "purposes": tuple(purpose.value for purpose in Purpose)}
+_GRANT = ("per_day", "again_days", "without")
 _MAX_RULES = 1000
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
@@ -49,11 +62,15 @@ class ModelRuleSection(Section):
     models: Names | None = None
     kinds: Names | None = None
     purposes: Names | None = None
+    per_day: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    again_days: Annotated[int, Field(ge=0, le=3660)] | None = None
+    without: Names | None = None
 
     def rule(self) -> ModelRule:
         """The rule as it is decided by."""
         scope = {key: _set(getattr(self, key)) for key in _SCOPE}
-        return ModelRule(name=self.name, admits=self.action == "admit", **scope)
+        grant = ScoreGrant(self.per_day, self.again_days or 0, frozenset(self.without or ()))
+        return ModelRule(name=self.name, admits=self.action == "admit", score=grant, **scope)
 
 
 def read_model_rules(reader: Reader) -> ModelPolicy:
@@ -94,6 +111,11 @@ def _read_rule(reader: Reader, key: str, value: object) -> ModelRuleSection | No
                 close = nearest(entry, _KNOWN[name])
                 fix = f"did you mean {close!r}?" if close else f"known: {', '.join(_KNOWN[name])}"
                 reader.report("CONFIG_VALUE", f"{key}.{name}", "names something unknown", fix)
+    scores = section.action == "admit" and section.acts is not None and {ANY, Act.SCORE.value} & set(section.acts)
+    for name in _GRANT:
+        if getattr(section, name) is not None and not scores:
+            fix = 'add "score" to acts, or take it out'
+            reader.report("CONFIG_CONFLICT", f"{key}.{name}", "is for rules that admit to scores", fix)
     return section if len(reader.problems) == before else None
 
 

@@ -56,6 +56,7 @@ from fedcredit.runtime.identity_file import (
 )
 from fedcredit.runtime.observe_file import LogSection, MetricsSection
 from fedcredit.runtime.relay_file import RelaySection, check_relay
+from fedcredit.runtime.score_file import ScoreSection, read_score
 from fedcredit.runtime.store_file import STORE_VARIABLE, StoreSection, read_store_url
 from fedcredit.runtime.table_file import MAIN_TABLE, Name, TableSection
 from fedcredit.runtime.toml import Reader, Section, nearest
@@ -136,6 +137,9 @@ class PartyFile(Section):
     verify: VerifySection | None = None
     """Which questions about single subjects the node answers; None for none."""
 
+    score: ScoreSection | None = None
+    """On which conditions the node lets have its parts of scores; None: it does not."""
+
     store_url: str | None = Field(default=None, repr=False)
     """Where the node's store is, if not in its folder. It may hold a password."""
 
@@ -182,6 +186,7 @@ def load_party(
         "tables",
         "peers",
         "verify",
+        "score",
     )
     reader.known("", raw, sections)
     environment = os.environ if environment is None else environment
@@ -217,6 +222,7 @@ def load_party(
     if party is not None and relay is not None and peers is not None:
         check_relay(reader, relay, party.id, party.kind, peers.peers)
     verify = read_verify(reader, None if party is None else party.kind)
+    score = read_score(reader, None if party is None else party.kind)
     reader.finish()
     relay = _there(relay)
     return PartyFile(
@@ -236,6 +242,7 @@ def load_party(
         tables={name: table for name, table in tables.items() if table is not None},
         peers={PartyId(name): address for name, address in _there(peers).peers.items()},
         verify=verify,
+        score=score,
     )
 
 
@@ -303,6 +310,7 @@ def _override(reader: Reader, environment: Mapping[str, str], sections: tuple[st
         **{f"log.{name}": None for name in LogSection.model_fields},
         **{f"metrics.{name}": None for name in MetricsSection.model_fields},
         **{f"verify.{name}": None for name in ("listen", "region", "refresh_hours")},
+        **{f"score.{name}": None for name in ScoreSection.model_fields},
     }
     for variable, text in sorted(environment.items()):
         if not variable.startswith("FEDCREDIT_") or "__" not in variable or variable == STORE_VARIABLE:

@@ -13,6 +13,7 @@ from fedcredit.wire._gen import (
     membership_pb2,
     node_pb2,
     registry_pb2,
+    scoring_pb2,
     usage_pb2,
     witness_pb2,
 )
@@ -216,6 +217,6 @@ class ApproveJob(Message, tag=0x123, proto=node_pb2.ApproveJob):
 
 def service_methods(service: str) -> set[str]:
     """The methods that the contract declares for a service of a node; each needs a rule before the node starts."""
-    files = (node_pb2, enrol_pb2, consent_pb2, membership_pb2, usage_pb2, witness_pb2, registry_pb2)
+    files = (node_pb2, enrol_pb2, consent_pb2, membership_pb2, usage_pb2, witness_pb2, registry_pb2, scoring_pb2)
     declared = next(f.DESCRIPTOR.services_by_name[service] for f in files if service in f.DESCRIPTOR.services_by_name)
     return {method.name for method in declared.methods}

@@ -143,5 +143,6 @@ def test_the_manual_explains_every_key_and_its_example_is_a_policy(tmp_path: Pat
     assert [rule.name for rule in load_policy(written(tmp_path, models)).models.rules] == [
         "sme-models",
         "city-bank-models",
+        "city-bank-scores",
     ]
     assert set(ModelRuleSection.model_fields) - {"name", "action"} <= explained

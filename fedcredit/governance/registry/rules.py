@@ -11,14 +11,15 @@ from typing import Final
 
 from fedcredit.errors import Problem, RefusedError
 
-__all__ = ["ACTS", "MODEL_REFUSED", "Act", "Asked", "ModelPolicy", "ModelRule", "admit"]
+__all__ = ["ACTS", "MODEL_REFUSED", "Act", "Asked", "ModelPolicy", "ModelRule", "ScoreGrant", "admit"]
 
 MODEL_REFUSED: Final = "MODEL_REFUSED"
 """What a peer is told, whatever the reason: a code for each would let it measure the policy."""
 
 
 class Act(StrEnum):
-    """What a rule can be about. A party's own policy has the first two to say, the platform's all but the second."""
+    """What a rule can be about. A party's own policy has publish, approve and score to say, the platform's all others
+    and publish."""
 
     PUBLISH = "publish"
     APPROVE = "approve"
@@ -27,6 +28,7 @@ class Act(StrEnum):
     ROLLBACK = "rollback"
     RETIRE = "retire"
     SHOW = "show"  # to a member that has no part in the model
+    SCORE = "score"  # let an institution have this party's part of encrypted scores
 
 
 ACTS: Final = tuple(act.value for act in Act)
@@ -44,9 +46,23 @@ class Asked:
     purpose: str
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreGrant:
+    """What a rule lets a requester have of scores, besides that every subject consents.
+
+    `per_day`: how many subjects of one model in a day of the policy's zone; None: any number. `again_days`: after how
+    many days one may be scored again; 0: at once, as often as its consent says. `without`: providers whose part a score
+    may lack, when they are down; of any other a score without it is refused.
+    """
+
+    per_day: int | None = None
+    again_days: int = 0
+    without: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRule:
-    """One rule; None stands for any."""
+    """One rule; None stands for any. `score` counts where the rule admits to scores."""
 
     name: str
     admits: bool
@@ -55,6 +71,7 @@ class ModelRule:
     models: frozenset[str] | None = None
     kinds: frozenset[str] | None = None
     purposes: frozenset[str] | None = None
+    score: ScoreGrant = ScoreGrant()
 
     def misses(self, asked: Asked) -> list[str]:
         """Why the rule is not about this request, a reason for each key that says so; empty when it is."""
