@@ -23,6 +23,7 @@ from fedcredit.node.store.model_changes import ModelChanges
 from fedcredit.node.store.model_parts import ModelParts
 from fedcredit.node.store.platform import PlatformJobs
 from fedcredit.node.store.registry import ModelRegistry
+from fedcredit.node.store.scores import ScoreAnswers
 from fedcredit.node.store.stages import Results, Stages
 from fedcredit.node.store.uses import LoanOutcomes, UsageReports
 from fedcredit.node.store.witness import SeenHeads
@@ -57,6 +58,7 @@ class Store:
         self.models = ModelRegistry(database)
         self.model_parts = ModelParts(database)
         self.model_changes = ModelChanges(database)
+        self.scores = ScoreAnswers(database)
 
     @classmethod
     def open(cls, url: str, clock: Clock | None = None, holder: Holder | None = None) -> Store:

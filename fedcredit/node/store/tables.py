@@ -35,7 +35,7 @@ __all__ = [
     "witnessed_heads",
 ]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The last migration in `migrations/`. A store with a greater number is of a newer fedcredit and is not touched."""
 
 metadata = sa.MetaData()
@@ -348,6 +348,37 @@ model_parts = sa.Table(
     sa.Column("key", sa.LargeBinary, nullable=False),
     sa.Column("told", sa.Integer, nullable=False, server_default="0"),
     sa.Column("updated", sa.Text, nullable=False),
+)
+
+score_requests = sa.Table(
+    "score_requests",
+    metadata,
+    sa.Column("requester", sa.Text, primary_key=True),
+    sa.Column("nonce", sa.LargeBinary(32), primary_key=True),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("request", sa.LargeBinary(32), nullable=False),
+    sa.Index("score_requests_by_time", "received"),
+)
+
+score_rows = sa.Table(
+    "score_rows",
+    metadata,
+    sa.Column("request", sa.LargeBinary(32), primary_key=True),
+    sa.Column("row", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("requester", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    # Subject and consent under a key of the node's own; `bound`: the version and the list of providers.
+    sa.Column("subject", sa.LargeBinary(16), nullable=False),
+    sa.Column("consent", sa.LargeBinary(16), nullable=False),
+    sa.Column("bound", sa.LargeBinary(16), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("outcome", sa.SmallInteger, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Index("score_rows_of_subject", "subject"),
+    sa.Index("score_rows_of_consent", "consent"),
+    sa.Index("score_rows_of_requester", "requester", "at"),
 )
 
 schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))

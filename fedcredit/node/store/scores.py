@@ -1,0 +1,152 @@
+"""What a provider of scores has let have: nonces that came, and of each subject of a request what became of it.
+
+A request's nonce, what was answered before, the decision and its rows are one transaction: of two requests about one
+consent, the second sees what the first has used up, whatever process answers it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import sqlalchemy as sa
+
+from fedcredit import failpoints
+from fedcredit.errors import Problem, RefusedError
+from fedcredit.governance.scoring.decisions import Outcome, Prior, ScoreRow
+from fedcredit.node.store import tables
+from fedcredit.node.store.engine import Database
+
+__all__ = ["NONCE_S", "ScoreAnswers", "ScoreUse", "ScoreUsed"]
+
+_requests, _rows = tables.score_requests, tables.score_rows
+
+NONCE_S: Final = 600
+"""How long a request may be on its way, by the clocks of both sides; nonces are remembered four times as long."""
+
+_AT_ONCE: Final = 400
+"""Values of one `IN`: below what either database takes as parameters of a statement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreUse:
+    """A request as the store knows it. `request`: its hash. `bound`: 16 bytes that name the list of providers.
+
+    Units: `at` and `day` in seconds since 1970, `day` when the day of the policy's zone began.
+    """
+
+    requester: str
+    model: str
+    version: int
+    purpose: str
+    nonce: bytes = field(repr=False)
+    request: bytes = field(repr=False)
+    bound: bytes = field(repr=False)
+    at: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreUsed:
+    """A row that was kept: who asked for which score of a subject, when, and what became of it."""
+
+    requester: str
+    model: str
+    version: int
+    purpose: str
+    at: int
+    outcome: Outcome
+    why: str
+    subject: bytes = field(repr=False)
+    consent: bytes = field(repr=False)
+
+
+class ScoreAnswers:
+    """Requests and their rows. Every write is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def settle(
+        self, use: ScoreUse, rows: Sequence[ScoreRow], decide: Callable[[Prior], Sequence[Outcome]]
+    ) -> Sequence[Outcome]:
+        """Decide on a request's rows by what was answered before, and keep both; durable when it returns.
+
+        Raises: RefusedError (SCORE_REPLAYED) for a nonce of this requester that came before: nothing is kept then.
+        """
+        with self._database.writing() as connection:
+            old = _requests.c.received < use.at - 4 * NONCE_S
+            connection.execute(_requests.delete().where(old))
+            mine = (_requests.c.requester == use.requester) & (_requests.c.nonce == use.nonce)
+            if connection.execute(sa.select(_requests.c.received).where(mine)).first() is not None:
+                what = "was answered before"
+                raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
+            said = {"requester": use.requester, "nonce": use.nonce, "received": use.at, "request": use.request}
+            connection.execute(_requests.insert().values(said))
+            outcomes = decide(_prior(connection, use, rows))
+            connection.execute(_rows.insert(), list(_written(use, rows, outcomes)))
+            failpoints.hit("store.scores.written", use.requester)
+        failpoints.hit("store.scores.committed", use.requester)
+        return outcomes
+
+    def about(self, subject: bytes) -> list[ScoreUsed]:
+        """All that was asked for about a subject, by its tag, in the order of time."""
+        return self._used(_rows.c.subject == subject)
+
+    def between(self, since: int, until: int) -> list[ScoreUsed]:
+        """All that was asked for from one second to another, the last left out, in the order of time."""
+        return self._used((_rows.c.at >= since) & (_rows.c.at < until))
+
+    def _used(self, which: sa.ColumnElement[bool]) -> list[ScoreUsed]:
+        wanted = _rows.select().where(which).order_by(_rows.c.at, _rows.c.request, _rows.c.row)
+        with self._database.reading() as connection:
+            return [
+                ScoreUsed(
+                    row.requester,
+                    row.model,
+                    row.version,
+                    row.purpose,
+                    row.at,
+                    Outcome(row.outcome),
+                    row.why,
+                    bytes(row.subject),
+                    bytes(row.consent),
+                )
+                for row in connection.execute(wanted)
+            ]
+
+
+def _prior(connection: sa.Connection, use: ScoreUse, rows: Sequence[ScoreRow]) -> Prior:
+    answered = _rows.c.outcome == Outcome.ANSWERED.value
+    uses: dict[bytes, int] = {}
+    for some in _some([row.consent for row in rows if row.consent]):
+        counted = sa.select(_rows.c.consent, sa.func.count()).where(_rows.c.consent.in_(some) & answered)
+        uses |= {bytes(consent): number for consent, number in connection.execute(counted.group_by(_rows.c.consent))}
+    lists: defaultdict[bytes, set[bytes]] = defaultdict(set)
+    last: dict[bytes, int] = {}
+    mine = answered & (_rows.c.requester == use.requester) & (_rows.c.model == use.model)
+    same = mine & (_rows.c.version == use.version)
+    for some in _some([row.subject for row in rows]):
+        columns = _rows.c.subject, _rows.c.bound
+        wanted = sa.select(*columns, sa.func.max(_rows.c.at)).where(_rows.c.subject.in_(some) & same)
+        for subject, bound, at in connection.execute(wanted.group_by(*columns)):
+            lists[bytes(subject)].add(bytes(bound))
+            last[bytes(subject)] = max(at, last.get(bytes(subject), 0))
+    today = sa.select(sa.func.count()).where(mine & (_rows.c.at >= use.day))
+    return Prior(uses, lists, last, int(connection.execute(today).scalar() or 0))
+
+
+def _some(values: Sequence[bytes]) -> Iterator[list[bytes]]:
+    every = sorted(set(values))
+    for first in range(0, len(every), _AT_ONCE):
+        yield every[first : first + _AT_ONCE]
+
+
+def _written(use: ScoreUse, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome]) -> Iterator[dict[str, object]]:
+    same = {"request": use.request, "requester": use.requester, "model": use.model, "version": use.version}
+    same |= {"purpose": use.purpose, "bound": use.bound, "at": use.at}
+    for number, (row, outcome) in enumerate(zip(rows, outcomes, strict=True)):
+        subject = {"row": number, "subject": row.subject, "consent": row.consent}
+        yield {**same, **subject, "outcome": outcome.value, "why": row.why if outcome is Outcome.CONSENT else ""}
