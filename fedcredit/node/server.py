@@ -40,6 +40,7 @@ from fedcredit.node.registry.beside import ModelsBeside
 from fedcredit.node.relay import frame_peers, link_limits, listen_address, relay_side
 from fedcredit.node.reports import ReportsDesk
 from fedcredit.node.rpc import ControlClient, ControlService
+from fedcredit.node.scoring.beside import Scores
 from fedcredit.node.serve.ending import DRAIN_S, LEFTOVER_S, Running, drain, leave_within
 from fedcredit.node.serve.figures import served
 from fedcredit.node.serve.health import Health, Look
@@ -136,10 +137,11 @@ async def _start_party(
     service, health = ControlService("Party", caller_of), Health()
     beside, consents = Beside(config, keyring, clock, stack), ConsentsBeside(config, clock, stack)
     witnesses, models = Witnesses(config, signing, clock, stack), ModelsBeside(config, clock, stack)
-    private = None
+    scores, private = Scores(config), None
     if config.verify is not None and config.verify.private:
         private = ControlService("Membership", caller_of)
     services = [service, health.service, witnesses.service, *beside.services, *consents.services, *models.services]
+    services += [*scores.services]
     services += [] if private is None else [private]
     transport, side = _transport(config, keyring, services)
     recorder = Recorder(stack.enter_context(_audit(config, signing, store, clock)), store)
@@ -177,7 +179,8 @@ async def _start_party(
     await _connect(transport, side, stack)
     await beside.start(transport, store, signing, transport.add_peer, recorder)
     held = await consents.start_holder(transport, signing)
-    await models.start_party(transport, store, signing, recorder, policy)
+    served_models = await models.start_party(transport, store, signing, recorder, policy)
+    await scores.start(served_models, held, keyring, signing, store, recorder, policy)
     stop, port = node.stop, 0
     if verification is not None:
         if held is not None:

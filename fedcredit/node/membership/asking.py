@@ -23,7 +23,7 @@ from fedcredit.node.filters.held import HeldFilter
 from fedcredit.node.membership.driving import Caller
 from fedcredit.node.membership.folder import private_folder
 from fedcredit.node.rpc import ControlClient
-from fedcredit.node.trust.keys import open_keyring, platform_address, trust_folder
+from fedcredit.node.trust.keys import node_address, open_keyring, platform_address
 from fedcredit.protocols.intersect.filters import MOST_ASKED, SharedFilter
 from fedcredit.protocols.membership import MembershipAsker
 from fedcredit.runtime.clock import SystemClock
@@ -36,7 +36,7 @@ from fedcredit.wire.intersect import FilterOffer, FilterPiece, FilterProgress
 from fedcredit.wire.membership import MAX_CONSENTS, FilterTerms
 from fedcredit.wire.message import Message
 
-__all__ = ["Sighting", "looked_up", "node_address"]
+__all__ = ["Sighting", "looked_up"]
 
 Pair = tuple[str, str]
 """A subject's code and its consent token."""
@@ -99,24 +99,6 @@ async def looked_up(
     return [found.get(pair, Sighting.REFUSED) for pair in pairs]
 
 
-def node_address(config: PartyFile, party: PartyId) -> str:
-    """Where the node of `party` is called: as party.toml has it, else as the platform's directory.
-
-    Raises: ConfigError (PEER_UNKNOWN, PRIVATE_RELAYED).
-    """
-    folder, platform = trust_folder(config), PartyId(config.trust.platform)
-    directory = None if folder is None else folder.directory(platform)
-    members = () if directory is None else directory.members
-    listed = next((member.address for member in members if member.party == party), None)
-    address = config.peers.get(party) or listed
-    if address is None:
-        raise ConfigError(Problem("PEER_UNKNOWN", str(party), "has no address here", "add it to [peers] of party.toml"))
-    if address.startswith(RELAYED):
-        what, fix = "is reached over the relay alone, which carries no private questions", "ask without --private"
-        raise ConfigError(Problem("PRIVATE_RELAYED", str(party), what, fix))
-    return address
-
-
 class _Way:
     """The way to a provider's and the platform's node, for one question."""
 
@@ -131,7 +113,7 @@ class _Way:
         self._item = shipped_predicates()[predicate].program.item
         keyring = open_keyring(config, SystemClock())
         self._connections = [
-            Connection(provider, node_address(config, provider), keyring, Limits()),
+            Connection(provider, _direct(config, provider), keyring, Limits()),
             Connection(self._platform, platform_at, keyring, Limits()),
         ]
 
@@ -173,6 +155,15 @@ class _Way:
                 current = await caller.drive(role.fetch(terms, kept.current(), room))
             kept.keep(current, room)
         return terms, current
+
+
+def _direct(config: PartyFile, provider: PartyId) -> str:
+    """Raises: ConfigError (PEER_UNKNOWN, PRIVATE_RELAYED)."""
+    address = node_address(config, provider)
+    if address.startswith(RELAYED):
+        what, fix = "is reached over the relay alone, which carries no private questions", "ask without --private"
+        raise ConfigError(Problem("PRIVATE_RELAYED", str(provider), what, fix))
+    return address
 
 
 def _claims(pair: Pair) -> Consent | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.node.pki import load_certificate, load_credentials
 from fedcredit.node.trust.folder import TrustFolder
@@ -15,7 +15,15 @@ from fedcredit.transport.grpc import Keyring
 from fedcredit.transport.identity import Credentials
 from fedcredit.transport.trust import Trust
 
-__all__ = ["following_keyring", "load_trust", "open_credentials", "open_keyring", "platform_address", "trust_folder"]
+__all__ = [
+    "following_keyring",
+    "load_trust",
+    "node_address",
+    "open_credentials",
+    "open_keyring",
+    "platform_address",
+    "trust_folder",
+]
 
 
 def open_keyring(config: PartyFile, clock: Clock, *, renew: bool = False) -> Keyring:
@@ -93,6 +101,21 @@ def platform_address(config: PartyFile) -> tuple[PartyId, str] | None:
     joined = None if folder is None else folder.joined()
     known = config.peers.get(platform) or (joined.address if joined is not None else None)
     return None if known is None else (platform, known)
+
+
+def node_address(config: PartyFile, party: PartyId) -> str:
+    """Where the node of `party` is called: as party.toml has it, else as the platform's directory.
+
+    Raises: ConfigError (PEER_UNKNOWN).
+    """
+    folder, platform = trust_folder(config), PartyId(config.trust.platform)
+    directory = None if folder is None else folder.directory(platform)
+    members = () if directory is None else directory.members
+    listed = next((member.address for member in members if member.party == party), None)
+    address = config.peers.get(party) or listed
+    if address is None:
+        raise ConfigError(Problem("PEER_UNKNOWN", str(party), "has no address here", "add it to [peers] of party.toml"))
+    return address
 
 
 def load_trust(config: PartyFile) -> Trust:

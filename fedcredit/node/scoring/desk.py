@@ -1,0 +1,295 @@
+"""A provider's desk for encrypted scores: a bank has its part of one where version, policy and consent say so.
+
+What is released is first decided in the store, together with what was released before, then written into the audit log,
+then encrypted and signed. A refusal of a whole request tells the caller a code; that of a subject, a mark in its row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives import hashes
+
+from fedcredit import failpoints
+from fedcredit.crypto.randomness import SystemRandomness
+from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
+from fedcredit.governance.audit import Event, Fact
+from fedcredit.governance.consent.decision import Premises
+from fedcredit.governance.registry.documents import Offer
+from fedcredit.governance.registry.rules import Act, Asked, ModelRule
+from fedcredit.governance.scoring.decisions import Outcome, ScoreRow, decide_rows
+from fedcredit.governance.scoring.keys import read_words, write_words
+from fedcredit.ids import PartyId
+from fedcredit.kernels import digest
+from fedcredit.node.policy.source import PolicySource
+from fedcredit.node.recorder import Recorder
+from fedcredit.node.registry.admitting import admitted
+from fedcredit.node.registry.held import HeldModels, Served
+from fedcredit.node.rpc import Method
+from fedcredit.node.scoring.consents import ConsentedRows
+from fedcredit.node.scoring.driving import answer_in_one
+from fedcredit.node.scoring.known_keys import KnownKeys
+from fedcredit.node.scoring.own_keys import OwnKeys
+from fedcredit.node.scoring.points import OwnPoints
+from fedcredit.node.signing import SigningIdentity
+from fedcredit.node.store import Store
+from fedcredit.node.store.scores import NONCE_S, ScoreUse
+from fedcredit.observe import logs
+from fedcredit.protocols.score import ScoreProvider, ScoreTerms, request_hash
+from fedcredit.runtime.score_file import ScoreSection
+from fedcredit.transport.trust import Trust
+from fedcredit.wire.score import ScoreRequest, ScoreSubjects
+from fedcredit.wire.scoring import ScoreCall, ScoreMeeting, ScoreMet, ScoreReply, pack, unpack
+
+__all__ = ["SCORE_PART", "SCORE_REFUSED", "ScoringDesk"]
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+_log = logs.get("score")
+
+SCORE_PART: Final = b"fedcredit/v1/score-part"
+"""The use of a provider's signature over its messages of a request."""
+
+SCORE_REFUSED: Final = "SCORE_REFUSED"
+"""What a caller is told that the policy does not admit, or that asks for a model of which there is no part here."""
+
+CALLS_AT_A_TIME: Final = 4
+"""Of one requester. Each holds a thread, and all cores while it encrypts."""
+
+_ASKED: Final = frozenset({ScoreRequest, ScoreSubjects})
+_BOUND_BYTES: Final = 16
+
+
+class _Anybody:
+    """Whoever has proved to TLS that it is a member: the policy decides on it, and refuses all others alike."""
+
+    def __contains__(self, party: object) -> bool:
+        return True
+
+
+@dataclass(slots=True, kw_only=True)
+class ScoringDesk:
+    """Answers for the parts that `models` says are served now.
+
+    `points` gives the table's points under a served part, kept; `premises` what is known of consents in a region;
+    `keys` this party's own; `log_key` that of subjects' tags.
+    """
+
+    me: PartyId
+    section: ScoreSection
+    models: HeldModels
+    points: Callable[[Served], OwnPoints]
+    premises: Callable[[str, str], Premises]
+    keys: Callable[[], OwnKeys] = field(repr=False)
+    log_key: bytes = field(repr=False)
+    signing: SigningIdentity
+    trust: Callable[[], Trust] = field(repr=False)
+    store: Store = field(repr=False)
+    recorder: Recorder = field(repr=False)
+    policy: PolicySource = field(repr=False)
+    _known: KnownKeys = field(default_factory=KnownKeys, repr=False)
+    _calls: Counter[PartyId] = field(default_factory=Counter, repr=False)
+
+    def methods(self) -> list[Method]:
+        """The calls of `fedcredit.v1.Scoring`."""
+        anybody = _Anybody()
+        return [
+            Method("Meet", ScoreMeeting, anybody, handle=self._meet),
+            Method("Score", ScoreCall, anybody, handle=self._score),
+        ]
+
+    async def _meet(self, caller: PartyId, request: ScoreMeeting) -> ScoreMet:
+        with self._one_of_few(caller):
+            return await asyncio.to_thread(self._met, caller, request)
+
+    async def _score(self, caller: PartyId, request: ScoreCall) -> ScoreReply:
+        with self._one_of_few(caller):
+            return await asyncio.to_thread(self._answered, caller, request)
+
+    def _met(self, caller: PartyId, request: ScoreMeeting) -> ScoreMet:
+        offer, _ = self._admitted(caller, request.model, request.version, request.purpose)
+        served = self.models.served(request.model, request.version)
+        words = [word.believed(self.signing.verify, caller) for word in read_words(request.words, caller)]
+        if words[0].party != caller or not {word.party for word in words[1:]} <= set(offer.parties):
+            raise PeerError(caller, "score keys", "shows words of others than itself and the providers", "KEY_INVALID")
+        for word in words:
+            self._known.learn(word)
+        self.points(served).current()  # the first score does not wait for the table
+        own = self.keys().newest
+        return ScoreMet(
+            word=write_words([own.signed(self.signing)]),
+            manifest=served.manifest,
+            kind=offer.kind,
+            role=served.role.value,
+            max_rows=self.section.max_rows,
+            min_providers=self.section.min_providers,
+        )
+
+    def _answered(self, caller: PartyId, call: ScoreCall) -> ScoreReply:
+        request: ScoreRequest | None = None
+        try:
+            came = unpack(call.messages, _ASKED)
+            request = next((message for message in came if isinstance(message, ScoreRequest)), None)
+            if request is None:
+                raise PeerError(caller, "score", "did not send a request", "STEP_UNEXPECTED")
+            if request.requester != caller:
+                raise PeerError(caller, "score", "asks in another party's name", "SCORE_REQUESTER")
+            answer = self._answer(caller, call, request)
+            role = ScoreProvider(self.me, caller, answer.terms, self.keys().pairs(answer.now))
+            sent, _ = answer_in_one(role.steps(answer.fresh, answer.rows, SystemRandomness()), caller, came)
+        except FedcreditError as error:
+            self._note(caller, call, error)
+            raise
+        messages = pack(sent)
+        failpoints.hit("score.answered", caller)
+        return ScoreReply(messages, self.signing.sign(SCORE_PART, messages), self.signing.certificate)
+
+    def _answer(self, caller: PartyId, call: ScoreCall, request: ScoreRequest) -> _Answer:
+        offer, rule = self._admitted(caller, call.model, call.version, request.purpose)
+        served = self.models.served(call.model, call.version)
+        providers = frozenset(offer.parties) - {caller}
+        missing = providers - set(request.names()) - rule.score.without
+        if missing or not set(request.names()) <= providers:
+            what = (
+                f"are not all of the model, but for those that the policy lets be missing: {' '.join(sorted(missing))}"
+            )
+            raise RefusedError(Problem("SCORE_PROVIDERS", "providers", what.rstrip(": "), "ask when all are up"))
+        moment = self.signing.clock.now()
+        now = int(moment.timestamp())
+        points = self.points(served)
+        terms = ScoreTerms(
+            model=served.manifest,
+            points=points.part.point_range,
+            bank_keys=self._known.score_keys(caller, now),
+            pair_keys=self._known.pair_keys({caller, *providers} - {self.me}, now),
+            min_providers=self.section.min_providers,
+            max_rows=self.section.max_rows,
+        )
+        rows = ConsentedRows(
+            requester=caller,
+            authorities=self._authorities(caller),
+            model=call.model,
+            purpose=request.purpose,
+            premises=self.premises(self.me, self.section.region),
+            key=self.log_key,
+        )
+        return _Answer(self, call, rule, terms, points, rows, moment)
+
+    def _admitted(self, caller: PartyId, model: str, version: int, purpose: str) -> tuple[Offer, ModelRule]:
+        """The version, and the rule that lets its scores be had. Raises: RefusedError (SCORE_REFUSED)."""
+        part = self.store.model_parts.of(model, version)
+        try:
+            if part is None:
+                raise RefusedError(Problem("MODEL_STATE", f"model {model[:32]} {version}", "was never approved here"))
+            if purpose != part.offer.purpose:
+                what = f"is for {part.offer.purpose}, and asked for {purpose[:32]}"
+                raise RefusedError(Problem("MODEL_PURPOSE", f"model {model} {version}", what))
+            asked = Asked(caller=caller, act=Act.SCORE, model=model, kind=part.offer.kind, purpose=purpose)
+            return part.offer, admitted(self.policy, asked)
+        except RefusedError as refused:
+            _log.warning("score.refused", peer=caller, code=refused.code, reason=str(refused.problems[0])[:200])
+            what, fix = "is not to be had here", "ask the provider's people"
+            raise RefusedError(Problem(SCORE_REFUSED, f"score of {model[:32]} {version}", what, fix)) from None
+
+    def _authorities(self, caller: PartyId) -> frozenset[bytes]:
+        pinned = self.trust().pin(caller).authorities
+        return frozenset(certificate.fingerprint(hashes.SHA256()) for certificate in pinned)
+
+    def _note(self, caller: PartyId, call: ScoreCall, error: FedcreditError) -> None:
+        """A request of which nothing was answered, in the audit log, without what the caller made up."""
+        known = self.store.model_parts.of(call.model, call.version) is not None
+        model, version = (call.model, call.version) if known else ("", 0)
+        facts: dict[str, Fact] = {"requester": caller, "model": model, "version": version, "code": error.code}
+        self.recorder.record(Event.SCORE_REFUSED, "", **facts)
+
+    @contextlib.contextmanager
+    def _one_of_few(self, caller: PartyId) -> Iterator[None]:
+        if self._calls[caller] >= CALLS_AT_A_TIME:
+            what = f"asks more than {CALLS_AT_A_TIME} times at once"
+            raise RefusedError(Problem("QUOTA", str(caller), what, "wait for an answer"))
+        self._calls[caller] += 1
+        try:
+            yield
+        finally:
+            self._calls[caller] -= 1
+
+
+@dataclass(slots=True)
+class _Answer:
+    """One request at the desk: what the role asks of its caller."""
+
+    desk: ScoringDesk
+    call: ScoreCall
+    rule: ModelRule
+    terms: ScoreTerms
+    points: OwnPoints
+    consented: ConsentedRows
+    moment: datetime
+
+    @property
+    def now(self) -> int:
+        """The time of the request here, in seconds since 1970."""
+        return int(self.moment.timestamp())
+
+    def fresh(self, request: ScoreRequest) -> bool:
+        """Whether it was made lately enough for its nonce to be remembered; that it is new, the store says."""
+        return abs(self.now - request.issued_at) <= NONCE_S
+
+    def rows(self, request: ScoreRequest, codes: U8, hashes_: U8) -> tuple[I64, Bools]:
+        """Points and what is released, after it is decided and written down."""
+        points, known = self.points.current().look(codes)
+        rows = self.consented.rows(codes, self.call.tokens(), hashes_, known, self.now)
+        outcomes = self._settled(request, rows)
+        released = np.fromiter((outcome is Outcome.ANSWERED for outcome in outcomes), np.bool_, len(outcomes))
+        self._record(request, rows, outcomes)
+        return np.where(released, points, 0), released
+
+    def _settled(self, request: ScoreRequest, rows: Sequence[ScoreRow]) -> Sequence[Outcome]:
+        zone = self.desk.policy.current().policy.zone
+        day = self.moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        bound = digest.derive("fedcredit v1 score list", request.model + request.providers.encode(), _BOUND_BYTES)
+        use = ScoreUse(
+            requester=self.consented.requester,
+            model=self.call.model,
+            version=self.call.version,
+            purpose=request.purpose,
+            nonce=request.nonce,
+            request=request_hash(request),
+            bound=bound,
+            at=self.now,
+            day=int(day.timestamp()),
+        )
+        grant = self.rule.score
+        return self.desk.store.scores.settle(use, rows, lambda prior: decide_rows(rows, bound, grant, prior, self.now))
+
+    def _record(self, request: ScoreRequest, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome]) -> None:
+        said = b"".join(
+            row.subject + row.consent.ljust(16, b"\0") + bytes([outcome.value])
+            for row, outcome in zip(rows, outcomes, strict=True)
+        )
+        self.desk.recorder.record(
+            Event.SCORE_ANSWERED,
+            "",
+            requester=self.consented.requester,
+            model=self.call.model,
+            version=self.call.version,
+            purpose=request.purpose,
+            providers=request.providers.replace("\n", " "),
+            request=request_hash(request).hex(),
+            asked=len(rows),
+            answered=sum(outcome is Outcome.ANSWERED for outcome in outcomes),
+            rows=hashlib.sha256(said).hexdigest(),
+            rule=self.rule.name,
+        )
+        failpoints.hit("score.recorded", self.consented.requester)

@@ -1,0 +1,95 @@
+"""A published version as the bank that asks for its scores has it: what all signed, its own part, its own table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fedcredit.credit.bands import ScoreBands
+from fedcredit.credit.points import PointScale
+from fedcredit.errors import DataError, PeerError, Problem, RefusedError, UsageError
+from fedcredit.estimators.scorecard_part import CardPart
+from fedcredit.governance.registry.documents import Manifest, Offer
+from fedcredit.ids import PartyId
+from fedcredit.node.registry.counter import ModelCounter
+from fedcredit.node.registry.parts import FOLDER
+from fedcredit.node.registry.sheets import Sheet
+from fedcredit.runtime.config import PartyFile
+
+__all__ = ["OwnVersion", "bands_of", "find_version"]
+
+_BANDS: Final = range(-6, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVersion:
+    """`providers`: all other parties of the version, in the order of its job. `part`: the own one, as it was approved.
+
+    `bands`: in which of them a total falls.
+    """
+
+    number: int
+    role: str
+    manifest: bytes
+    offer: Offer
+    ranges: dict[PartyId, tuple[int, int]] = field(repr=False)
+    part: CardPart = field(repr=False)
+    bands: ScoreBands
+
+    @property
+    def providers(self) -> tuple[PartyId, ...]:
+        """Whose parts a score has besides the own one."""
+        return tuple(party for party in self.offer.parties if party in self.ranges)
+
+
+def bands_of(scale: PointScale, cutoffs: Sequence[float] = ()) -> ScoreBands:
+    """Bands that are one `pdo` wide each, three above `base_score`; or those that `cutoffs` part. Raises: DataError."""
+    return ScoreBands(tuple(cutoffs) or tuple(scale.base_score + scale.pdo * k for k in _BANDS))
+
+
+async def find_version(
+    config: PartyFile, name: str, number: int | None = None, cutoffs: Sequence[float] = ()
+) -> OwnVersion:
+    """A version by its number, or the champion, as this party's node knows it.
+
+    Raises: UsageError (MODEL_UNKNOWN), RefusedError (MODEL_STATE), DataError (MODEL_PART_*), ConfigError (NODE_DOWN).
+    """
+    async with ModelCounter(config) as counter:
+        if number is None:
+            number = _champion(await counter.shown(name), name)
+        document = await counter.shown(name, number)
+    return _version(config, document, name, number, cutoffs)
+
+
+def _champion(document: dict[str, Any], name: str) -> int:
+    for row in document["models"]:
+        if row["name"] == name and row["role"] == "champion":
+            return int(row["version"])
+    what, fix = "has no version that counts", "fedcredit model list; --version N scores with a challenger"
+    raise UsageError(Problem("MODEL_UNKNOWN", f"model {name[:32]}", what, fix))
+
+
+def _version(
+    config: PartyFile, document: dict[str, Any], name: str, number: int, cutoffs: Sequence[float]
+) -> OwnVersion:
+    where, own = f"model {name} {number}", document.get("own")
+    if not own or not own["served"]:
+        what = own["why_not"] if own else "is not approved by this party"
+        raise RefusedError(Problem("MODEL_STATE", where, what, f"fedcredit model show {name} {number}"))
+    if document["unbelieved"]:
+        culprit = min(document["unbelieved"])
+        raise PeerError(culprit, "score", "has not signed its word on the version", document["unbelieved"][culprit])
+    manifest: Manifest = Sheet.read(document, PartyId(config.trust.platform), name, number).manifest
+    assert manifest.digest is not None, "what is served is approved by all"
+    if manifest.offer.kind != "scorecard":
+        what = f"is of kind {manifest.offer.kind}, and encrypted scores are of cards"
+        raise RefusedError(Problem("SCORE_KIND", where, what, "publish a scorecard"))
+    data = (config.folder / FOLDER / f"{own['content']}.json").read_bytes()
+    if hashlib.sha256(data).hexdigest() != own["content"]:
+        raise DataError(Problem("MODEL_PART_DIFFERS", f"part of {where}", "is not what was approved", "approve again"))
+    part = CardPart.from_bytes(data)
+    ranges = {party: (word.least or 0, word.most or 0) for party, word in manifest.words.items() if party != config.me}
+    role = str(own["served"])
+    return OwnVersion(number, role, manifest.digest, manifest.offer, ranges, part, bands_of(part.scale, cutoffs))
