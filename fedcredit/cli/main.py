@@ -30,6 +30,7 @@ from fedcredit.cli import (
     platform,
     policy,
     predicate,
+    score,
     simulate,
     table,
     usage,
@@ -75,6 +76,7 @@ app.add_typer(consent.app, name="consent")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(predicate.app, name="predicate")
 app.add_typer(usage.app, name="usage")
+app.command("score")(score.run)
 app.command("verify")(verify.run)
 app.command("bench")(bench.run)
 

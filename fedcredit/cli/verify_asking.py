@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 import os
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import IO, Any, Self
 
 import typer
 
+from fedcredit.cli.consented_subjects import ConsentedSubject, read_subjects, read_token
 from fedcredit.cli.predicate_trial import parameters_of
 from fedcredit.errors import ConfigError, DataError, PeerError, Problem, RefusedError, UsageError
 from fedcredit.governance.verification.proofs import MAX_PROOF_BYTES, ProofFile, read_proof
@@ -33,19 +33,11 @@ from fedcredit.wire.verified import Answer, BatchAnswer, Check
 
 __all__ = ["Asking", "check_file"]
 
-_MAX_TOKEN_FILE = 8192
-_MAX_SUBJECTS_BYTES = 1 << 30
 _EPOCH = date(1970, 1, 1)
 _COLUMNS = ("uscc", "predicate", "outcome", "recorded_on", "evaluated_on")
 _SIGNED = "signed answer"
 _SAID_HERE = {Sighting.ABSENT: "unknown", Sighting.REFUSED: "refused"}
 """What is said, without asking, of who was looked up privately."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    subject: str
-    consent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +75,7 @@ class Asking:
 
     def one(self, subject: str, name: str, consent: Path | None, proof: Path | None, *, as_json: bool) -> None:
         """Ask about one subject, and say what comes of it."""
-        answer, kept = asyncio.run(self._one(subject, name, _token(consent)))
+        answer, kept = asyncio.run(self._one(subject, name, read_token(consent)))
         if proof is not None:
             replace_file(proof, kept.encode())
         _say(_told(self.provider.party, self.kind.predicate, answer), as_json=as_json)
@@ -93,7 +85,7 @@ class Asking:
 
         `private`: the provider is asked only about those in its table, and learns of the others how many they are.
         """
-        rows = list(_rows(subjects))
+        rows = list(read_subjects(subjects))
         asyncio.run(self._many(rows, out, proof, batch, private=private, as_json=as_json))
 
     async def _one(self, subject: str, name: str, consent: str) -> tuple[Answer, ProofFile]:
@@ -101,7 +93,7 @@ class Asking:
             return await client.ask(Question(subject, self.kind, name), self.purpose, consent)
 
     async def _many(
-        self, rows: list[_Row], out: Path, proof: Path | None, batch: int, *, private: bool, as_json: bool
+        self, rows: list[ConsentedSubject], out: Path, proof: Path | None, batch: int, *, private: bool, as_json: bool
     ) -> None:
         seen = await self._looked_up(rows) if private else [Sighting.PRESENT] * len(rows)
         asked = [row for row, sighting in zip(rows, seen, strict=True) if sighting is Sighting.PRESENT]
@@ -128,7 +120,7 @@ class Asking:
         if counts["refused"] == len(rows):
             raise RefusedError(Problem(REFUSED, self.provider.party, "all of them were refused"))
 
-    async def _looked_up(self, rows: Sequence[_Row]) -> list[Sighting]:
+    async def _looked_up(self, rows: Sequence[ConsentedSubject]) -> list[Sighting]:
         def say(line: str) -> None:
             typer.echo(f"  {line}", err=True)
 
@@ -136,8 +128,8 @@ class Asking:
         return await looked_up(self.config, self.provider.party, self.kind.predicate, self.purpose, pairs, say)
 
     async def _batches(
-        self, rows: Sequence[_Row], batch: int
-    ) -> AsyncIterator[tuple[Sequence[_Row], BatchAnswer, ProofFile]]:
+        self, rows: Sequence[ConsentedSubject], batch: int
+    ) -> AsyncIterator[tuple[Sequence[ConsentedSubject], BatchAnswer, ProofFile]]:
         async with VerifyClient.of(self.config, self.provider) as client:
             for part in _batched(rows, batch):
                 tokens = list(dict.fromkeys(row.consent for row in part))
@@ -181,35 +173,7 @@ def _private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
-def _token(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAX_TOKEN_FILE).decode("ascii").strip()
-    except OSError as error:
-        raise ConfigError(Problem("CONSENT_FILE", str(path), f"cannot be read ({error.strerror})")) from None
-    except UnicodeDecodeError:
-        raise ConfigError(Problem("CONSENT_FILE", str(path), "holds no token")) from None
-
-
-def _rows(path: Path) -> Iterator[_Row]:
-    try:
-        if path.stat().st_size > _MAX_SUBJECTS_BYTES:
-            raise DataError(Problem("CSV_FILE", str(path), "is larger than 1 GiB", "split it"))
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            if "uscc" not in (reader.fieldnames or ()):
-                raise DataError(Problem("COLUMN_MISSING", f"{path}: uscc", "is not a column"))
-            for row in reader:
-                yield _Row(row["uscc"].strip(), (row.get("consent") or "").strip())
-    except OSError as error:
-        raise DataError(Problem("CSV_FILE", str(path), f"cannot be read ({error.strerror})")) from None
-    except (UnicodeDecodeError, csv.Error, AttributeError):
-        raise DataError(Problem("CSV_STRUCTURE", str(path), "is not CSV in UTF-8")) from None
-
-
-def _batched(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+def _batched(rows: Sequence[ConsentedSubject], size: int) -> Iterator[Sequence[ConsentedSubject]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 

@@ -22,7 +22,6 @@ from fedcredit.governance.consent.issuers import Issuer
 from fedcredit.governance.consent.token import encode, fresh_jti
 from fedcredit.ids import PartyId
 from fedcredit.node.consent.issuing import load_key
-from fedcredit.node.membership.asking import node_address
 from fedcredit.node.membership.driving import Caller
 from fedcredit.node.own_node import OwnNode
 from fedcredit.node.pki import load_certificate
@@ -30,7 +29,7 @@ from fedcredit.node.processes import Child, Children
 from fedcredit.node.rpc import ControlClient
 from fedcredit.node.trust.founding import NewParty, found
 from fedcredit.node.trust.joining import enrol
-from fedcredit.node.trust.keys import open_keyring, platform_address, trust_folder
+from fedcredit.node.trust.keys import node_address, open_keyring, platform_address, trust_folder
 from fedcredit.node.trust.members import make_token
 from fedcredit.node.trust.token import TokenFile
 from fedcredit.node.verification.client import Provider, VerifyClient, provider_at
