@@ -22,7 +22,7 @@ from fedcredit.governance.consent.refusal import Why
 from fedcredit.governance.consent.token import revocation_id
 from fedcredit.governance.scoring.decisions import ScoreRow
 from fedcredit.ids import PartyId
-from fedcredit.node.verification.log_key import subject_tag
+from fedcredit.node.verification.log_key import tag_of_code
 from fedcredit.protocols.score.binding import STEP
 
 __all__ = ["ConsentedRows", "consent_hashes"]
@@ -67,7 +67,8 @@ class ConsentedRows:
         ]
 
     def _row(self, subject: str, said: Consent | Why, known: bool, now: int) -> ScoreRow:
-        tag = bytes.fromhex(subject_tag(self.key, subject))
+        # What is in the table is there in normal form; what is not has no score, whatever its tag.
+        tag = tag_of_code(self.key, subject.encode())
         if isinstance(said, Why):
             return ScoreRow(subject=tag, consent=b"", known=known, why=said.lower())
         use = Use(

@@ -99,6 +99,9 @@ class ScoringDesk:
     recorder: Recorder = field(repr=False)
     policy: PolicySource = field(repr=False)
     _known: KnownKeys = field(default_factory=KnownKeys, repr=False)
+    _standing: dict[tuple[str, int], tuple[int, object, Served]] = field(default_factory=dict, repr=False)
+    """Of each version that was served: as of how many words of its own people, and of which bulletin."""
+
     _calls: Counter[PartyId] = field(default_factory=Counter, repr=False)
 
     def methods(self) -> list[Method]:
@@ -119,7 +122,7 @@ class ScoringDesk:
 
     def _met(self, caller: PartyId, request: ScoreMeeting) -> ScoreMet:
         offer, _ = self._admitted(caller, request.model, request.version, request.purpose)
-        served = self.models.served(request.model, request.version)
+        served = self._served(request.model, request.version)
         words = [word.believed(self.signing.verify, caller) for word in read_words(request.words, caller)]
         if words[0].party != caller or not {word.party for word in words[1:]} <= set(offer.parties):
             raise PeerError(caller, "score keys", "shows words of others than itself and the providers", "KEY_INVALID")
@@ -157,7 +160,7 @@ class ScoringDesk:
 
     def _answer(self, caller: PartyId, call: ScoreCall, request: ScoreRequest) -> _Answer:
         offer, rule = self._admitted(caller, call.model, call.version, request.purpose)
-        served = self.models.served(call.model, call.version)
+        served = self._served(call.model, call.version)
         providers = frozenset(offer.parties) - {caller}
         missing = providers - set(request.names()) - rule.score.without
         if missing or not set(request.names()) <= providers:
@@ -188,19 +191,43 @@ class ScoringDesk:
 
     def _admitted(self, caller: PartyId, model: str, version: int, purpose: str) -> tuple[Offer, ModelRule]:
         """The version, and the rule that lets its scores be had. Raises: RefusedError (SCORE_REFUSED)."""
-        part = self.store.model_parts.of(model, version)
+        offer = self._offer(model, version)
         try:
-            if part is None:
+            if offer is None:
                 raise RefusedError(Problem("MODEL_STATE", f"model {model[:32]} {version}", "was never approved here"))
-            if purpose != part.offer.purpose:
-                what = f"is for {part.offer.purpose}, and asked for {purpose[:32]}"
+            if purpose != offer.purpose:
+                what = f"is for {offer.purpose}, and asked for {purpose[:32]}"
                 raise RefusedError(Problem("MODEL_PURPOSE", f"model {model} {version}", what))
-            asked = Asked(caller=caller, act=Act.SCORE, model=model, kind=part.offer.kind, purpose=purpose)
-            return part.offer, admitted(self.policy, asked)
+            asked = Asked(caller=caller, act=Act.SCORE, model=model, kind=offer.kind, purpose=purpose)
+            return offer, admitted(self.policy, asked)
         except RefusedError as refused:
             _log.warning("score.refused", peer=caller, code=refused.code, reason=str(refused.problems[0])[:200])
             what, fix = "is not to be had here", "ask the provider's people"
             raise RefusedError(Problem(SCORE_REFUSED, f"score of {model[:32]} {version}", what, fix)) from None
+
+    def _offer(self, model: str, version: int) -> Offer | None:
+        """The offer of a version of which a part was approved here once."""
+        kept = self._standing.get((model, version))
+        if kept is not None and kept[0] == self.store.model_parts.changes:
+            return kept[2].offer
+        part = self.store.model_parts.of(model, version)
+        return None if part is None else part.offer
+
+    def _served(self, model: str, version: int) -> Served:
+        """The version as it is served now; looked up again when the platform or this party's people have said anything.
+
+        Raises: RefusedError (MODEL_STATE), DataError (MODEL_PART_*).
+        """
+        kept, changes, bulletin = (
+            self._standing.get((model, version)),
+            self.store.model_parts.changes,
+            self.models.bulletin,
+        )
+        if kept is not None and kept[0] == changes and kept[1] is bulletin:
+            return kept[2]
+        served = self.models.served(model, version)
+        self._standing[model, version] = changes, bulletin, served
+        return served
 
     def _authorities(self, caller: PartyId) -> frozenset[bytes]:
         pinned = self.trust().pin(caller).authorities
@@ -208,7 +235,7 @@ class ScoringDesk:
 
     def _note(self, caller: PartyId, call: ScoreCall, error: FedcreditError) -> None:
         """A request of which nothing was answered, in the audit log, without what the caller made up."""
-        known = self.store.model_parts.of(call.model, call.version) is not None
+        known = self._offer(call.model, call.version) is not None
         model, version = (call.model, call.version) if known else ("", 0)
         facts: dict[str, Fact] = {"requester": caller, "model": model, "version": version, "code": error.code}
         self.recorder.record(Event.SCORE_REFUSED, "", **facts)
@@ -256,7 +283,7 @@ class _Answer:
         return np.where(released, points, 0), released
 
     def _settled(self, request: ScoreRequest, rows: Sequence[ScoreRow]) -> Sequence[Outcome]:
-        zone = self.desk.policy.current().policy.zone
+        grant, zone = self.rule.score, self.desk.policy.current().policy.zone
         day = self.moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         bound = digest.derive("fedcredit v1 score list", request.model + request.providers.encode(), _BOUND_BYTES)
         use = ScoreUse(
@@ -268,9 +295,8 @@ class _Answer:
             request=request_hash(request),
             bound=bound,
             at=self.now,
-            day=int(day.timestamp()),
+            day=None if grant.per_day is None else int(day.timestamp()),
         )
-        grant = self.rule.score
         return self.desk.store.scores.settle(use, rows, lambda prior: decide_rows(rows, bound, grant, prior, self.now))
 
     def _record(self, request: ScoreRequest, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome]) -> None:

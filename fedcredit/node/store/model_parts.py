@@ -45,6 +45,8 @@ class ModelParts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.changes = 0
+        """How many words this process has kept; no other writes to the store while it lives."""
 
     def put(self, part: OwnPart, facts: Mapping[str, Fact]) -> None:
         """Keep a party's word in place of the one before. When it returns, the word is durable and not told yet."""
@@ -65,6 +67,7 @@ class ModelParts:
                 connection.execute(_parts.insert().values(name=name, version=version, **values, updated=now))
             note_change(connection, now, name, facts)
             failpoints.hit("store.part.written", name)
+        self.changes += 1
         failpoints.hit("store.part.committed", name)
 
     def told(self, word: Word, *, refused: bool = False) -> None:

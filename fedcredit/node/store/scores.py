@@ -34,7 +34,8 @@ _AT_ONCE: Final = 400
 class ScoreUse:
     """A request as the store knows it. `request`: its hash. `bound`: 16 bytes that name the list of providers.
 
-    Units: `at` and `day` in seconds since 1970, `day` when the day of the policy's zone began.
+    Units: `at` and `day` in seconds since 1970, `day` when the day of the policy's zone began; None: nothing depends on
+    how many there were today.
     """
 
     requester: str
@@ -45,7 +46,7 @@ class ScoreUse:
     request: bytes = field(repr=False)
     bound: bytes = field(repr=False)
     at: int
-    day: int
+    day: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class ScoreAnswers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._forgotten = 0
 
     def settle(
         self, use: ScoreUse, rows: Sequence[ScoreRow], decide: Callable[[Prior], Sequence[Outcome]]
@@ -76,20 +78,26 @@ class ScoreAnswers:
 
         Raises: RefusedError (SCORE_REPLAYED) for a nonce of this requester that came before: nothing is kept then.
         """
+        self._forget(use.at)
         with self._database.writing() as connection:
-            old = _requests.c.received < use.at - 4 * NONCE_S
-            connection.execute(_requests.delete().where(old))
-            mine = (_requests.c.requester == use.requester) & (_requests.c.nonce == use.nonce)
-            if connection.execute(sa.select(_requests.c.received).where(mine)).first() is not None:
+            if connection.execute(_SEEN, {"requester": use.requester, "nonce": use.nonce}).first() is not None:
                 what = "was answered before"
                 raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
             said = {"requester": use.requester, "nonce": use.nonce, "received": use.at, "request": use.request}
-            connection.execute(_requests.insert().values(said))
+            connection.execute(_NEW_REQUEST, said)
             outcomes = decide(_prior(connection, use, rows))
-            connection.execute(_rows.insert(), list(_written(use, rows, outcomes)))
+            connection.execute(_NEW_ROWS, list(_written(use, rows, outcomes)))
             failpoints.hit("store.scores.written", use.requester)
         failpoints.hit("store.scores.committed", use.requester)
         return outcomes
+
+    def _forget(self, now: int) -> None:
+        """Drop nonces of requests that are refused for their age alone, now and then."""
+        if self._forgotten <= now < self._forgotten + NONCE_S:
+            return
+        with self._database.writing() as connection:
+            connection.execute(_requests.delete().where(_requests.c.received < now - 4 * NONCE_S))
+        self._forgotten = now
 
     def about(self, subject: bytes) -> list[ScoreUsed]:
         """All that was asked for about a subject, by its tag, in the order of time."""
@@ -118,24 +126,40 @@ class ScoreAnswers:
             ]
 
 
+_ANSWERED = _rows.c.outcome == Outcome.ANSWERED.value
+_SOME: sa.BindParameter[list[bytes]] = sa.bindparam("some", expanding=True)
+_MINE = _ANSWERED & (_rows.c.requester == sa.bindparam("requester")) & (_rows.c.model == sa.bindparam("model"))
+
+# Made once: to put a statement together takes Python longer than the database to answer it.
+_SEEN = sa.select(_requests.c.received).where(
+    (_requests.c.requester == sa.bindparam("requester")) & (_requests.c.nonce == sa.bindparam("nonce"))
+)
+_USES = (
+    sa.select(_rows.c.consent, sa.func.count()).where(_rows.c.consent.in_(_SOME) & _ANSWERED).group_by(_rows.c.consent)
+)
+_LISTS = (
+    sa.select(_rows.c.subject, _rows.c.bound, sa.func.max(_rows.c.at))
+    .where(_rows.c.subject.in_(_SOME) & _MINE & (_rows.c.version == sa.bindparam("version")))
+    .group_by(_rows.c.subject, _rows.c.bound)
+)
+_TODAY = sa.select(sa.func.count()).where(_MINE & (_rows.c.at >= sa.bindparam("day")))
+_NEW_REQUEST, _NEW_ROWS = _requests.insert(), _rows.insert()
+
+
 def _prior(connection: sa.Connection, use: ScoreUse, rows: Sequence[ScoreRow]) -> Prior:
-    answered = _rows.c.outcome == Outcome.ANSWERED.value
     uses: dict[bytes, int] = {}
     for some in _some([row.consent for row in rows if row.consent]):
-        counted = sa.select(_rows.c.consent, sa.func.count()).where(_rows.c.consent.in_(some) & answered)
-        uses |= {bytes(consent): number for consent, number in connection.execute(counted.group_by(_rows.c.consent))}
+        uses |= {bytes(consent): number for consent, number in connection.execute(_USES, {"some": some})}
     lists: defaultdict[bytes, set[bytes]] = defaultdict(set)
     last: dict[bytes, int] = {}
-    mine = answered & (_rows.c.requester == use.requester) & (_rows.c.model == use.model)
-    same = mine & (_rows.c.version == use.version)
+    mine = {"requester": use.requester, "model": use.model}
     for some in _some([row.subject for row in rows]):
-        columns = _rows.c.subject, _rows.c.bound
-        wanted = sa.select(*columns, sa.func.max(_rows.c.at)).where(_rows.c.subject.in_(some) & same)
-        for subject, bound, at in connection.execute(wanted.group_by(*columns)):
+        for subject, bound, at in connection.execute(_LISTS, {**mine, "version": use.version, "some": some}):
             lists[bytes(subject)].add(bytes(bound))
             last[bytes(subject)] = max(at, last.get(bytes(subject), 0))
-    today = sa.select(sa.func.count()).where(mine & (_rows.c.at >= use.day))
-    return Prior(uses, lists, last, int(connection.execute(today).scalar() or 0))
+    if use.day is None:
+        return Prior(uses, lists, last)
+    return Prior(uses, lists, last, int(connection.execute(_TODAY, {**mine, "day": use.day}).scalar() or 0))
 
 
 def _some(values: Sequence[bytes]) -> Iterator[list[bytes]]:

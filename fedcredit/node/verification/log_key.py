@@ -13,7 +13,7 @@ from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.node.durable_files import create_file
 from fedcredit.tables.identifiers import subject_id
 
-__all__ = ["KEY_BYTES", "log_folder", "log_key", "subject_tag"]
+__all__ = ["KEY_BYTES", "log_folder", "log_key", "subject_tag", "tag_of_code"]
 
 KEY_BYTES, TAG_BYTES = 32, 16
 _FOLDER, _FILE = "verify", "log.key"
@@ -45,7 +45,12 @@ def log_key(node: Path) -> bytes:
 
 def subject_tag(key: bytes, subject: str) -> str:
     """What stands for a subject in the log, in hexadecimal."""
-    return hmac.digest(key, _normal(subject), "sha256")[:TAG_BYTES].hex()
+    return tag_of_code(key, _normal(subject)).hex()
+
+
+def tag_of_code(key: bytes, code: bytes) -> bytes:
+    """The same, as bytes, of a code that is in normal form already, as tables have it."""
+    return hmac.digest(key, code, "sha256")[:TAG_BYTES]
 
 
 def _normal(subject: str) -> bytes:
