@@ -18,7 +18,6 @@ from scorecard_sample import sample
 
 from fedcredit import uscc
 from fedcredit.errors import FedcreditError, PeerLost
-from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.governance.consent.claims import Consent, ConsentBy, Scope
 from fedcredit.governance.consent.decision import Premises
 from fedcredit.governance.consent.issuers import Issuer, Issuers
@@ -65,11 +64,10 @@ def codes(n: int) -> list[str]:
 class Points:
     """A table's points that are read already."""
 
-    part: CardPart
     read: PointsOfTable
 
     def current(self) -> PointsOfTable:
-        """See `KeptPoints`."""
+        """See `KeptTable`."""
         return self.read
 
 
@@ -226,11 +224,11 @@ class ScoreTown:
         columns = part.points_of(whole.columns[name], whole.label.size)[:N]
         ids = np.array([code.encode() for code in self.subjects], "S32")
         order = np.argsort(ids)
-        return PointsOfTable(part, ids[order], columns[order])
+        return PointsOfTable(ids[order], part, columns[order])
 
     def _desk(self, name: PartyId) -> ScoringDesk:
         at = self.models.parties[name]
-        read = Points(sample().parts[name], self.tables[name])
+        read = Points(self.tables[name])
         now = int(at.clock.now().timestamp())
         keys = own_keys(at.folder, name, now)
         return ScoringDesk(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from fedcredit.errors import Problem, RefusedError
@@ -17,7 +17,8 @@ from fedcredit.node.registry.held import HeldModels, Served
 from fedcredit.node.rpc import ControlService
 from fedcredit.node.scoring.desk import ScoringDesk
 from fedcredit.node.scoring.own_keys import OwnKeys, own_keys
-from fedcredit.node.scoring.points import KeptPoints
+from fedcredit.node.scoring.points import PointsOfTable, read_points
+from fedcredit.node.scoring.subject_rows import KeptTable
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import Store
@@ -66,12 +67,13 @@ class Scores:
         await asyncio.to_thread(keys)
 
         @lru_cache(maxsize=64)
-        def kept(manifest: bytes, part: bytes, job: str) -> KeptPoints:
+        def kept(manifest: bytes, data: bytes, job: str) -> KeptTable[PointsOfTable]:
             resources = Resources(memory_limit_bytes=config.limits.memory_mib << 20, threads=config.limits.threads or 2)
-            age = section.refresh_hours * _HOUR_S
-            return KeptPoints(CardPart.from_bytes(part), lambda: declared_table(config, store, job), resources, age)
+            part, age = CardPart.from_bytes(data), section.refresh_hours * _HOUR_S
+            declared = partial(declared_table, config, store, job)
+            return KeptTable(lambda spec: read_points(part, spec, resources), declared, age)
 
-        def points(served: Served) -> KeptPoints:
+        def points(served: Served) -> KeptTable[PointsOfTable]:
             if served.offer.kind != "scorecard":
                 what = f"is of kind {served.offer.kind}, and encrypted scores are of cards"
                 raise RefusedError(Problem("SCORE_KIND", f"model {served.offer.name}", what, "publish a scorecard"))

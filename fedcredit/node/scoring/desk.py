@@ -39,7 +39,8 @@ from fedcredit.node.scoring.consents import ConsentedRows
 from fedcredit.node.scoring.driving import answer_in_one
 from fedcredit.node.scoring.known_keys import KnownKeys
 from fedcredit.node.scoring.own_keys import OwnKeys
-from fedcredit.node.scoring.points import OwnPoints
+from fedcredit.node.scoring.points import PointsOfTable
+from fedcredit.node.scoring.subject_rows import OwnTable
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.store import Store
 from fedcredit.node.store.scores import NONCE_S, ScoreUse
@@ -82,14 +83,14 @@ class _Anybody:
 class ScoringDesk:
     """Answers for the parts that `models` says are served now.
 
-    `points` gives the table's points under a served part, kept; `premises` what is known of consents in a region;
+    `points` gives the table's points under a served part; `premises` what is known of consents in a region;
     `keys` this party's own; `log_key` that of subjects' tags.
     """
 
     me: PartyId
     section: ScoreSection
     models: HeldModels
-    points: Callable[[Served], OwnPoints]
+    points: Callable[[Served], OwnTable[PointsOfTable]]
     premises: Callable[[str, str], Premises]
     keys: Callable[[], OwnKeys] = field(repr=False)
     log_key: bytes = field(repr=False)
@@ -170,7 +171,7 @@ class ScoringDesk:
             raise RefusedError(Problem("SCORE_PROVIDERS", "providers", what.rstrip(": "), "ask when all are up"))
         moment = self.signing.clock.now()
         now = int(moment.timestamp())
-        points = self.points(served)
+        points = self.points(served).current()
         terms = ScoreTerms(
             model=served.manifest,
             points=points.part.point_range,
@@ -260,7 +261,7 @@ class _Answer:
     call: ScoreCall
     rule: ModelRule
     terms: ScoreTerms
-    points: OwnPoints
+    points: PointsOfTable
     consented: ConsentedRows
     moment: datetime
 
@@ -275,7 +276,7 @@ class _Answer:
 
     def rows(self, request: ScoreRequest, codes: U8, hashes_: U8) -> tuple[I64, Bools]:
         """Points and what is released, after it is decided and written down."""
-        points, known = self.points.current().look(codes)
+        points, known = self.points.look(codes)
         rows = self.consented.rows(codes, self.call.tokens(), hashes_, known, self.now)
         outcomes = self._settled(request, rows)
         released = np.fromiter((outcome is Outcome.ANSWERED for outcome in outcomes), np.bool_, len(outcomes))
