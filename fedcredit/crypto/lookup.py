@@ -50,13 +50,13 @@ class Choice:
 
 
 class Lookup:
-    """One computation, at either side. `values`: from 0 to values - 1 a table goes up in steps; 2 to 2^16 of them.
+    """One computation, at either side. `values`: how many a table goes up by steps of, 2 to 2^16 of them.
 
     Raises: ValueError.
     """
 
     def __init__(self, context: bytes, values: int) -> None:
-        self.values, self.cells = values, cells_for(values)
+        self.cells = cells_for(values)
         self._side, self._context = round(self.cells**0.5), digest.derive("fedcredit v1 lookup context", context)
         named = np.frombuffer(self._context, np.uint8)[None]
         self._base = group.hash_to_group(named, dst=_BASE_DST).tobytes()
@@ -69,17 +69,16 @@ class Lookup:
         return Choice(first, points, indices, scalars)
 
     def answer(
-        self, points: U8, offsets: U32, edges: Sequence[int], first: int, randomness: Randomness
+        self, points: U8, offsets: U32, edges: Sequence[int], last: int, first: int, randomness: Randomness
     ) -> tuple[bytes, U8]:
-        """A point and the tables of rows from `first` on. Each row is answered once.
+        """A point and the tables of rows from `first` on. Each row is answered once. `last`: the last value.
 
-        Range: offsets below `cells`; edges from 0 to `values`, less than 255. Raises: BadPoint; ValueError.
+        Range: offsets, edges and `last` below `cells`; less than 255 edges. Raises: BadPoint; ValueError.
         """
         secret = randomness.scalar()
         own = group.multiply_base(np.frombuffer(secret, np.uint8)[None]).tobytes()
         key = self._key(own)
-        tables = lookup.answer(self._base, secret, key, first, self._side, edges, self.values - 1, points, offsets)
-        return own, tables
+        return own, lookup.answer(self._base, secret, key, first, self._side, edges, last, points, offsets)
 
     def read(self, choice: Choice, point: bytes, tables: U8) -> U8:
         """The cell of each row that its index is of: (n,). Raises: BadPoint; ValueError."""

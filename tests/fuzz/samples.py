@@ -18,6 +18,7 @@ from fedcredit.wire.membership import FilterPart, PermitGiven
 from fedcredit.wire.message import Message, MessageInvalid
 from fedcredit.wire.registry import ModelChange, ModelOrder
 from fedcredit.wire.score import ScorePart, ScoreRequest
+from fedcredit.wire.score_bands import BandChoices, BandTables
 from fedcredit.wire.statistics import OpenedCells, SharedTable, TableGroups, text_of
 
 __all__ = ["messages", "sample"]
@@ -37,6 +38,10 @@ MADE: dict[type[Message], Callable[[], Message]] = {
     PermitGiven: lambda: PermitGiven(b"\x00\x01", b"{}", "00" * 16, bytes(64)),
     ModelChange: lambda: ModelChange("activate", "sme", 1, "ann"),
     ModelOrder: lambda: ModelOrder("publish", "sme", 0, "job-1", "scorecard.0", "ann"),
+    BandChoices: lambda: BandChoices(bytes(32), 0, np.arange(192, dtype=np.uint8).reshape(3, 64)),
+    BandTables: lambda: BandTables(
+        bytes(32), 0, POINT, np.arange(48, dtype=np.uint8).reshape(3, 16), np.arange(3, dtype="<u8")
+    ),
     ScorePart: lambda: ScorePart(
         bytes(32), 0, np.arange(192, dtype=np.uint8).reshape(3, 64), np.arange(3, dtype="<u8")
     ),

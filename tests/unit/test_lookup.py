@@ -86,7 +86,7 @@ def test_a_reader_learns_in_which_step_its_masked_number_is(values: int, seed: i
     n = 3 if values == MAX_CELLS else 20
     wanted, offsets = random.integers(0, values, n), random.integers(0, owner.cells, n).astype(np.uint32)
     choice = reader.choose(((wanted - offsets) % owner.cells).astype(np.uint32), 7, secret)
-    point, tables = owner.answer(choice.points, offsets, edges, 7, secret)
+    point, tables = owner.answer(choice.points, offsets, edges, values - 1, 7, secret)
     assert (reader.read(choice, point, tables) == np.searchsorted(edges, wanted, side="right")).all()
 
 
@@ -117,7 +117,9 @@ def test_cells_that_a_reader_did_not_choose_look_the_same_whatever_they_hold() -
     offsets = np.full(n, 3, np.uint32)
     reader, owner = Lookup(b"one", values), Lookup(b"one", values)
     choice = reader.choose(np.full(n, 40, np.uint32), 0, insecure_seeded(1))
-    answers = [owner.answer(choice.points, offsets, edges, 0, insecure_seeded(2)) for edges in ([1, 2, 3], [500])]
+    answers = [
+        owner.answer(choice.points, offsets, edges, values - 1, 0, insecure_seeded(2)) for edges in ([1, 2, 3], [500])
+    ]
     (point, tables), (same, others) = answers
     assert point == same
     assert (reader.read(choice, point, tables) == 3).all()
@@ -133,7 +135,7 @@ def test_points_of_a_reader_are_others_each_time_and_owners_answer_with_others()
     zeros = np.zeros(3, np.uint32)
     first, second = (lookups.choose(zeros, 0, drawn_twice) for _ in range(2))
     assert len({point.tobytes() for point in (*first.points, *second.points)}) == 6
-    one, two = (lookups.answer(first.points, zeros, [50], 0, drawn_twice) for _ in range(2))
+    one, two = (lookups.answer(first.points, zeros, [50], 99, 0, drawn_twice) for _ in range(2))
     assert one[0] != two[0]
     assert (one[1] != two[1]).mean() > 0.98
 
@@ -144,7 +146,7 @@ def test_an_answer_is_of_one_context_row_and_point(change: str) -> None:
     zeros, asker = np.zeros(n, np.uint32), Lookup(b"one", 1000)
     choice = asker.choose(zeros, 0, secret)
     owner = Lookup(b"two" if change == "context" else b"one", 1000)
-    point, tables = owner.answer(choice.points, zeros, [500], 1 if change == "row" else 0, secret)
+    point, tables = owner.answer(choice.points, zeros, [500], 999, 1 if change == "row" else 0, secret)
     if change == "point":
         point = POINT
     if change == "other rows":
@@ -160,7 +162,7 @@ def test_what_is_no_point_is_refused_by_number() -> None:
         points = choice.points.copy()
         points[3, 32:] = np.frombuffer(bad, np.uint8)
         with pytest.raises(lookup.BadPoint, match="element 7 "):
-            reader.answer(points, zeros, [50], 0, secret)
+            reader.answer(points, zeros, [50], 99, 0, secret)
         with pytest.raises(lookup.BadPoint):
             reader.read(choice, bad, np.zeros((10, 256), np.uint8))
 
@@ -173,10 +175,10 @@ def test_wrong_shapes_and_numbers_are_refused_before_anything_is_computed() -> N
     calls: list[Any] = [
         lambda: reader.choose(beyond, 0, secret),
         lambda: reader.choose(one.astype(np.int64), 0, secret),
-        lambda: reader.answer(choice.points, beyond, [50], 0, secret),
-        lambda: reader.answer(choice.points[:, :63], one, [50], 0, secret),
-        lambda: reader.answer(choice.points, one, [-1], 0, secret),
-        lambda: reader.answer(choice.points, one, [1] * 255, 0, secret),
+        lambda: reader.answer(choice.points, beyond, [50], 99, 0, secret),
+        lambda: reader.answer(choice.points[:, :63], one, [50], 99, 0, secret),
+        lambda: reader.answer(choice.points, one, [-1], 99, 0, secret),
+        lambda: reader.answer(choice.points, one, [1] * 255, 99, 0, secret),
         lambda: reader.read(choice, POINT, np.zeros((1, 255), np.uint8)),
         lambda: lookup.choose(BASE, 3, SECRETS, one),
         lambda: lookup.choose(BASE[1:], 2, SECRETS, one),

@@ -7,6 +7,10 @@ between the bank and all providers; consent tokens, TLS and audit are not in it.
 `scheme` is what one part takes under each cryptosystem, on kernels alone: `encrypt` at a provider, `open` at the bank
 with all parts, in processor microseconds a subject, and `bytes_each`, those of a part a subject. Packed, Paillier takes
 many subjects a ciphertext.
+`bands` is the protocol by which the bank learns the band of a total alone: single requests and batches, over 1,000
+totals in ten bands. `bands by elgamal` is the same by a ciphertext for each total: its difference from the subject's,
+times a random scalar, which `multiply` takes at the last provider and `open` at the bank, in microseconds a subject and
+total.
 Settings: providers, requests (single ones).
 """
 
@@ -28,8 +32,19 @@ from fedcredit.crypto.word_packing import WordPacking
 from fedcredit.crypto.zero_sum import Member, PairKey
 from fedcredit.errors import FedcreditError
 from fedcredit.ids import PartyId
+from fedcredit.kernels import elgamal, group
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.score import ScoreCard, ScoreProvider, ScoreRequester, Scores, ScoresAsked, ScoreTerms
+from fedcredit.protocols.score import (
+    BandedCard,
+    BandsProvider,
+    BandsRequester,
+    BandTerms,
+    ScoreCard,
+    ScoreProvider,
+    ScoreRequester,
+    ScoresAsked,
+    ScoreTerms,
+)
 from fedcredit.transport.memory import run_network
 
 __all__ = ["run"]
@@ -42,6 +57,7 @@ BATCH = 10_000
 _BANK, _NOW, _MODEL = PartyId("bank"), 1_800_000_000, bytes(32)
 _PART = (-100, 100)
 _OWN = (300, 900)
+_TOTALS, _BANDS = 1000, 10
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
@@ -74,20 +90,46 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         }
     for name, scheme in _SCHEMES.items():
         yield _measured(name, scheme, providers, options.repeat)
+    yield from _bands(options, providers, requests)
+    yield _bands_by_elgamal(options.repeat)
+
+
+def _bands(options: Options, providers: int, requests: int) -> Iterator[dict[str, Any]]:
+    town = _BandTown(providers)
+    runs = [town.score(1, apart=False) for _ in range(10 + requests)][10:]
+    walls = sorted(wall for wall, _, _ in runs)
+    shape = {"providers": providers, "totals": town.totals, "bands": town.banded.n_bands}
+    yield {
+        "case": {"case": "bands", "rows": 1, "requests": requests} | shape,
+        "seconds": {"p50": median(walls), "p99": round(walls[int(0.99 * len(walls))], 4)},
+        "bytes": runs[-1][2],
+    }
+    for rows in options.rows or (BATCH,):
+        runs = [town.score(rows, apart=True) for _ in range(options.repeat)]
+        wall, spent = median([wall for wall, _, _ in runs]), _medians([spent for _, spent, _ in runs])
+        micros = {name: round(1e6 * seconds / rows, 2) for name, seconds in spent.items()}
+        yield {
+            "case": {"case": "bands", "rows": rows} | shape,
+            "seconds": {"total": wall},
+            "processor_us": micros | {"last, a total": round(micros["last"] / town.totals, 4)},
+            "rate": round(rows / wall),
+            "bytes": runs[-1][2],
+            "bytes_each": round(runs[-1][2] / rows, 1),
+        }
 
 
 class _Town:
     """A bank and providers with keys, and points that are drawn."""
 
-    def __init__(self, providers: int) -> None:
-        source = SystemRandomness()
+    def __init__(self, providers: int, own: tuple[int, int] = _OWN) -> None:
+        source, self.own = SystemRandomness(), own
         self.names = tuple(PartyId(f"provider{place}") for place in range(providers))
         pairs = {name: PairKey.generate(source) for name in (_BANK, *self.names)}
         key = PrivateKey.generate(_BANK, "bench", Validity(_NOW - 1, _NOW + 1), source)
-        low, high = (own + providers * part for own, part in zip(_OWN, _PART, strict=True))
-        card = ScoreCard(_MODEL, low, high, *_OWN)
+        low, high = (most + providers * part for most, part in zip(own, _PART, strict=True))
+        self.card = ScoreCard(_MODEL, low, high, *own)
         members = tuple(Member(name, pairs[name].public) for name in self.names)
-        self.requester = ScoreRequester(_BANK, card, members, key, pairs[_BANK], card.table())
+        self.requester = ScoreRequester(_BANK, self.card, members, key, pairs[_BANK], self.card.table())
         terms = ScoreTerms(
             _MODEL,
             _PART,
@@ -105,29 +147,90 @@ class _Town:
         Asking for processor time takes most of a millisecond on some machines, so not where it is not told `apart`.
         """
         random = np.random.default_rng(n)
-        own, parts = random.integers(*_OWN, n), random.integers(*_PART, (len(self.names), n))
+        own, parts = random.integers(*self.own, n), random.integers(*_PART, (len(self.names), n))
         codes = np.array([b"9132%014d" % row for row in range(n)], "S18").view(np.uint8).reshape(n, 18)
         asked = ScoresAsked("financing", _NOW, codes, np.zeros((len(self.names), n, 32), np.uint8), own)
-        spent: Spent = {"bank": 0.0, "provider": 0.0}
-        roles: dict[PartyId, Steps[Any]] = {_BANK: self.requester.steps(asked, SystemRandomness())}
+        spent: Spent = dict.fromkeys(self.kinds.values(), 0.0) | {"bank": 0.0}
+        roles: dict[PartyId, Steps[Any]] = {_BANK: self._asking(asked)}
         for name, part in zip(self.names, parts, strict=True):
             roles[name] = self._answering(name, part)
         if apart:
-            roles = {
-                name: _timed(steps, "bank" if name == _BANK else "provider", spent) for name, steps in roles.items()
-            }
+            roles = {name: _timed(steps, self.kinds.get(name, "bank"), spent) for name, steps in roles.items()}
         begun = time.perf_counter()
         outcome = run_network(roles, insecure_in_process=True)
         wall = time.perf_counter() - begun
-        scores: Scores = outcome.results[_BANK]
-        if not (scores.scored.all() and (scores.totals == own + parts.sum(axis=0)).all()):
-            raise FedcreditError("bench score: totals are not the sums of points")
-        spent["provider"] /= len(self.names)
+        self._check(outcome.results[_BANK], own + parts.sum(axis=0))
+        for kind in spent:
+            spent[kind] /= max(1, list(self.kinds.values()).count(kind))
         return wall, spent, sum(size for *_, size in outcome.traffic)
+
+    @property
+    def kinds(self) -> dict[PartyId, str]:
+        """Whose processor time is told together."""
+        return dict.fromkeys(self.names, "provider")
+
+    def _check(self, scores: Any, totals: I64) -> None:
+        if not (scores.scored.all() and (scores.totals == totals).all()):
+            raise FedcreditError("bench score: totals are not the sums of points")
+
+    def _asking(self, asked: ScoresAsked) -> Steps[Any]:
+        return self.requester.steps(asked, SystemRandomness())
 
     def _answering(self, name: PartyId, part: I64) -> Steps[Any]:
         released = np.ones(len(part), np.bool_)
         return self.providers[name].steps(lambda _: True, lambda *_: (part, released), SystemRandomness())
+
+
+class _BandTown(_Town):
+    """The same, where the bank learns bands: those of equal width."""
+
+    def __init__(self, providers: int) -> None:
+        super().__init__(providers, (300, 300 + _TOTALS - 1 - providers * (_PART[1] - _PART[0])))
+        low, high = self.card.low, self.card.high
+        self.totals = high - low + 1
+        self.banded = BandedCard.of(self.card, tuple(low + self.totals * band // _BANDS for band in range(1, _BANDS)))
+
+    @property
+    def kinds(self) -> dict[PartyId, str]:
+        """Whose processor time is told together."""
+        return super().kinds | {self.names[-1]: "last"}
+
+    def _check(self, scores: Any, totals: I64) -> None:
+        bands = np.searchsorted(self.banded.bounds[1:-1], totals, side="right")
+        if not (scores.scored.all() and (scores.bands == bands).all()):
+            raise FedcreditError("bench score: bands are not those of the sums of points")
+
+    def _asking(self, asked: ScoresAsked) -> Steps[Any]:
+        of = self.requester
+        role = BandsRequester(_BANK, self.banded, of.providers, of.key.public, of.pair)
+        return role.steps(asked, SystemRandomness())
+
+    def _answering(self, name: PartyId, part: I64) -> Steps[Any]:
+        released, of = np.ones(len(part), np.bool_), self.providers[name]
+        role = BandsProvider(name, _BANK, of.terms, BandTerms((self.card.low, self.card.high)), of.keys)
+        return role.steps(lambda _: True, lambda *_: (part, released), SystemRandomness())
+
+
+def _bands_by_elgamal(repeat: int) -> dict[str, Any]:
+    source, wanted = SystemRandomness(), _TOTALS // 3
+    key = PrivateKey.generate(_BANK, "bench", Validity(0, 1), source)
+    differences = key.public.encrypt_numbers(wanted - np.arange(_TOTALS), source)
+    times: dict[str, list[float]] = {"multiply": [], "open": []}
+    for _ in range(repeat + 1):
+        begun = time.process_time()
+        scalars = np.repeat(source.scalars(_TOTALS), 2, axis=0)
+        blinded = group.multiply_each(differences.reshape(-1, group.POINT_BYTES), scalars).reshape(differences.shape)
+        middle = time.process_time()
+        opened = elgamal.open_sums(key.to_bytes(), blinded[None])
+        times["multiply"].append((middle - begun) / _TOTALS)
+        times["open"].append((time.process_time() - middle) / _TOTALS)
+        if np.flatnonzero(~opened.any(axis=1)).tolist() != [wanted]:
+            raise FedcreditError("bench score: the difference of zero is not found")
+    return {
+        "case": {"case": "scheme", "scheme": "bands by elgamal", "rows": 1, "totals": _TOTALS},
+        "processor_us": {what: round(1e6 * sorted(values[1:])[repeat // 2], 3) for what, values in times.items()},
+        "bytes_each": differences.size,
+    }
 
 
 def _timed(steps: Steps[Any], name: str, spent: Spent) -> Steps[Any]:

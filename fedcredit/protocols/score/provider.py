@@ -20,7 +20,7 @@ from fedcredit.protocols.score.asked import take_request
 from fedcredit.protocols.score.binding import STEP, chunks
 from fedcredit.wire.score import MAX_SUBJECTS, ScorePart, ScoreRequest
 
-__all__ = ["ScoreAnswered", "ScoreProvider", "ScoreTerms"]
+__all__ = ["Answer", "ScoreAnswered", "ScoreProvider", "ScoreTerms", "check_answer"]
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -103,7 +103,7 @@ class ScoreProvider:
             what = "was answered before, or made too long ago"
             raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
         points, released = answer(request, asked.codes, asked.consents)
-        self._check(points, released, request.rows)
+        check_answer(points, released, request.rows, self.terms.points)
         key = self.terms.bank_keys[request.key]
         for rows in chunks(request.rows):
             refused, first = ~released[rows], rows.start
@@ -115,9 +115,11 @@ class ScoreProvider:
             yield from send(self.requester, ScorePart(bound, first, ciphertexts, marks_mask.words(marks, first)))
         return ScoreAnswered(bound, request.rows, int(released.sum()))
 
-    def _check(self, points: I64, released: Bools, n: int) -> None:
-        if points.dtype != np.int64 or points.shape != (n,) or released.dtype != np.bool_ or released.shape != (n,):
-            raise ValueError(f"scores: points {points.shape} {points.dtype}, released {released.shape} of {n} rows")
-        low, high = self.terms.points
-        if (released & ((points < low) | (points > high))).any():
-            raise ValueError("scores: points are outside of the range of this party's part")
+
+def check_answer(points: I64, released: Bools, n: int, part: tuple[int, int]) -> None:
+    """Raise ValueError unless an `Answer` is one: points of `n` rows, in the part's range where they are released."""
+    if points.dtype != np.int64 or points.shape != (n,) or released.dtype != np.bool_ or released.shape != (n,):
+        raise ValueError(f"scores: points {points.shape} {points.dtype}, released {released.shape} of {n} rows")
+    low, high = part
+    if (released & ((points < low) | (points > high))).any():
+        raise ValueError("scores: points are outside of the range of this party's part")

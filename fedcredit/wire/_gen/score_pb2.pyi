@@ -69,3 +69,45 @@ class ScorePart(_message.Message):
     ciphertexts: _array_pb2.Array
     marks: _array_pb2.Array
     def __init__(self, request: _Optional[bytes] = ..., first: _Optional[int] = ..., ciphertexts: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., marks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class ScoreBands(_message.Message):
+    __slots__ = ("bounds",)
+    BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    bounds: _array_pb2.Array
+    def __init__(self, bounds: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class BandPart(_message.Message):
+    __slots__ = ("request", "first", "words", "marks")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    request: bytes
+    first: int
+    words: _array_pb2.Array
+    marks: _array_pb2.Array
+    def __init__(self, request: _Optional[bytes] = ..., first: _Optional[int] = ..., words: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., marks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class BandChoices(_message.Message):
+    __slots__ = ("request", "first", "points")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    request: bytes
+    first: int
+    points: _array_pb2.Array
+    def __init__(self, request: _Optional[bytes] = ..., first: _Optional[int] = ..., points: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class BandTables(_message.Message):
+    __slots__ = ("request", "first", "point", "tables", "marks")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    TABLES_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    request: bytes
+    first: int
+    point: bytes
+    tables: _array_pb2.Array
+    marks: _array_pb2.Array
+    def __init__(self, request: _Optional[bytes] = ..., first: _Optional[int] = ..., point: _Optional[bytes] = ..., tables: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., marks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
