@@ -43,16 +43,18 @@ def report(
     json_: AsJson = False,
     csv: AsCsv = None,
 ) -> None:
-    """Say how data were used: by requester, item, question, purpose and outcome.
+    """Say how data were used: by requester, item, question, purpose and outcome; of scores, by model and version.
 
-    At a provider it is read from its own audit log, which is checked on the way; at a platform it is what providers
-    have sent. A report has no subjects; --subject is for the provider's answer to "who asked what about me".
+    At a provider it is read from its own audit logs, which are checked on the way, and scores from its store, whose
+    rows have to be those that the log has hashes of; at a platform it is what providers have sent. A report has no
+    subjects; --subject is for the provider's answer to "who asked what about me".
 
         fedcredit usage report --node parties/tax --since 2026-05-01 --until 2026-05-31 --send
     """
     from fedcredit.cli.usage_display import show_report, show_uses
     from fedcredit.errors import Problem, UsageError
     from fedcredit.node.own_node import node_of
+    from fedcredit.node.scoring.ledger import scores_about
     from fedcredit.node.verification.reporting import platform_report, send_report
     from fedcredit.node.verification.uses import report_of_node, uses_about, zone_of
 
@@ -65,7 +67,8 @@ def report(
         raise UsageError(Problem("USAGE", option, "is for providers: a platform has reports without subjects"))
     if subject is not None:
         uses = [use for use in uses_about(config, subject) if first <= use.at.astimezone(zone).date() <= last]
-        show_uses(uses, json_, csv)
+        scores = [line for line in scores_about(config, subject) if first <= line.at.astimezone(zone).date() <= last]
+        show_uses(uses, scores, json_, csv)
         return
     found = platform_report(config, first, last) if is_platform else report_of_node(config, first, last)
     if send:

@@ -1,5 +1,6 @@
 """Whether a node's folder is whole: its store, its audit logs against the store and against what peers have signed of
-them, the heads that it has signed itself, its results on disk against the store.
+them, what it let have of scores against the log, the heads that it has signed itself, its results on disk against the
+store.
 
 Reads everything and changes nothing. Not while the node runs: what is between two writes then would look broken.
 """
@@ -19,9 +20,10 @@ from fedcredit.governance.audit_proof import check_signature
 from fedcredit.ids import PartyId
 from fedcredit.node.audit_checks import BatchChecks
 from fedcredit.node.audit_places import read_witnessed
-from fedcredit.node.audit_scan import WITNESSED, Verifier, scan_log
+from fedcredit.node.audit_scan import CHECKPOINT, WITNESSED, Verifier, scan_log
 from fedcredit.node.own_store import lock_folder, store_url
 from fedcredit.node.registry.parts import part_problems
+from fedcredit.node.scoring.ledger import LoggedScores, problems_of
 from fedcredit.node.signing import verify_audit_head
 from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState, Store
@@ -29,7 +31,16 @@ from fedcredit.node.store.witness import SeenHead
 from fedcredit.runtime.config import PartyFile
 from fedcredit.transport.identity import CERTIFICATE_ERRORS
 
-__all__ = ["Checked", "check_audit", "check_folder", "check_heads", "check_models", "check_results", "check_store"]
+__all__ = [
+    "Checked",
+    "check_audit",
+    "check_folder",
+    "check_heads",
+    "check_models",
+    "check_results",
+    "check_scores",
+    "check_store",
+]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -61,6 +72,7 @@ def check_folder(config: PartyFile, verifier: Callable[[], Verifier]) -> Checked
             for log, folder in (("", config.folder), (VERIFY_LOG, config.folder / VERIFY_LOG)):
                 found, wrong = check_audit(store, folder / "audit", origin_of(config.me, log), verifier)
                 entries, problems = entries + found, problems + wrong
+            problems = problems or check_scores(store, config.folder / "audit", config.me, verifier)
             heads, wrong = check_heads(store)
             problems += wrong + check_models(store, config.me, config.folder)
             if problems:
@@ -112,6 +124,19 @@ def check_heads(store: Store) -> tuple[int, list[Problem]]:
     except FedcreditError as error:
         problems += error.problems
     return seen, problems
+
+
+def check_scores(store: Store, folder: Path, origin: str, verifier: Callable[[], Verifier]) -> list[Problem]:
+    """Where what was let have of scores is another in the store than in the node's own audit log, in `folder`."""
+    logged = LoggedScores()
+    try:
+        if (folder / CHECKPOINT).exists():
+            scan_log(folder, origin, verifier(), see=logged.see)
+        return problems_of(store, logged)
+    except FedcreditError as error:
+        return list(error.problems)
+    except OSError as error:
+        return [Problem("AUDIT_UNAVAILABLE", str(folder), error.strerror or "cannot be read")]
 
 
 def check_models(store: Store, me: PartyId, folder: Path) -> list[Problem]:

@@ -18,7 +18,7 @@ class UsageReport(Message, tag=0x180, proto=usage_pb2.UsageReport):
     """How a provider's data were used from day to day.
 
     Reveals: to the platform, how many questions of which institution about which item, for which purpose, had which
-    outcome. No subject, and no single question.
+    outcome; of how many subjects it was given a part of which model's scores. No subject, and no single question.
     Assumes: mutual TLS, from the provider itself; that its counts are true rests on its word, and on its audit log.
     """
 

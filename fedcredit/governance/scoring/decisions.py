@@ -40,6 +40,10 @@ class ScoreRow:
     max_uses: int = 0
     why: str = ""
 
+    def why_of(self, outcome: Outcome) -> str:
+        """What is kept beside an outcome: which reason, where it is the consent's."""
+        return self.why if outcome is Outcome.CONSENT else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Prior:

@@ -1,7 +1,8 @@
 """The ledger: what was asked of a department, by whom, about what, what for, and what came of it.
 
-It is a view of the audit log and nothing beside it: what the log proves, the ledger says. Subjects stand in it as the
-department's own keyed tags, so only the department can tell what was asked about whom, and reports have no subjects.
+It is a view of the audit log: what the log proves, the ledger says; of scores the rows are in the store, and the log
+has their hashes. Subjects stand in it as the department's own keyed tags, so only the department can tell what was
+asked about whom, and reports have no subjects.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedcredit.errors import DataError, Problem
 from fedcredit.governance.audit import Entry
+from fedcredit.governance.scoring.ledger import ScoreCount, ScoreLine, counted, score_counts
 
 __all__ = [
     "ANSWERED",
@@ -53,12 +55,23 @@ class _SaidRow(_Entry):
     count: Annotated[int, Field(ge=1, le=2**53)]
 
 
+class _SaidScores(_Entry):
+    provider: _Name
+    requester: _Name
+    model: _Name
+    version: Annotated[int, Field(ge=0, le=1_000_000)]
+    purpose: _Name
+    outcome: Literal["scored", "unknown", "refused"]
+    count: Annotated[int, Field(ge=1, le=2**53)]
+
+
 class _Said(_Entry):
     schema_: Annotated[Literal["fedcredit-usage/1"], Field(alias="schema")]
     provider: _Name
     since: Annotated[date, Field(strict=False)]
     until: Annotated[date, Field(strict=False)]
     rows: Annotated[list[_SaidRow], Field(max_length=100_000)]
+    scores: Annotated[list[_SaidScores], Field(max_length=100_000)] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +111,20 @@ class UseRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was asked of one or several departments from day to day, both included. It names no subject."""
+    """What was asked of one or several departments from day to day, both included. It names no subject.
+
+    `rows`: questions; `scores`: subjects of requests for scores.
+    """
 
     provider: str
     since: date
     until: date
     rows: tuple[UseRow, ...]
+    scores: tuple[ScoreCount, ...] = ()
 
     def document(self) -> dict[str, object]:
-        """As JSON has it."""
-        return {
+        """As JSON has it; `scores` is there where there are any."""
+        said: dict[str, object] = {
             "schema": REPORT_SCHEMA,
             "provider": self.provider,
             "since": self.since.isoformat(),
@@ -125,6 +142,7 @@ class Report:
                 for row in self.rows
             ],
         }
+        return said | ({"scores": [row.row() for row in self.scores]} if self.scores else {})
 
 
 def use_of(entry: Entry) -> Use | None:
@@ -149,13 +167,15 @@ def use_of(entry: Entry) -> Use | None:
     )
 
 
-def report_of(provider: str, uses: Iterable[Use], since: date, until: date, zone: tzinfo) -> Report:
+def report_of(
+    provider: str, uses: Iterable[Use], since: date, until: date, zone: tzinfo, scores: Iterable[ScoreLine] = ()
+) -> Report:
     """What was asked of `provider` from `since` to `until`, by days of `zone`."""
     counts: Counter[UseRow] = Counter()
     for use in uses:
         if since <= use.at.astimezone(zone).date() <= until:
             counts[UseRow(provider, use.requester, use.item, use.predicate, use.purpose, use.outcome)] += 1
-    return Report(provider, since, until, _counted(counts))
+    return Report(provider, since, until, _counted(counts), score_counts(provider, scores, since, until, zone))
 
 
 def combined(name: str, reports: Iterable[Report]) -> Report:
@@ -164,11 +184,14 @@ def combined(name: str, reports: Iterable[Report]) -> Report:
     if not found:
         raise ValueError("no report")
     counts: Counter[UseRow] = Counter()
+    scores: Counter[ScoreCount] = Counter()
     for report in found:
         for row in report.rows:
             counts[replace(row, count=0)] += row.count
+        for scored in report.scores:
+            scores[replace(scored, count=0)] += scored.count
     since, until = min(one.since for one in found), max(one.until for one in found)
-    return Report(name, since, until, _counted(counts))
+    return Report(name, since, until, _counted(counts), counted(scores))
 
 
 def report_from(document: bytes, sender: str) -> Report:
@@ -182,11 +205,14 @@ def report_from(document: bytes, sender: str) -> Report:
     except ValidationError:
         raise problem from None
     rows = sorted(UseRow(**row.model_dump()) for row in said.rows)
-    if said.provider != sender or said.since > said.until or len(set(rows)) != len(rows):
+    scores = sorted(ScoreCount(**row.model_dump()) for row in said.scores)
+    if said.provider != sender or said.since > said.until:
         raise problem
-    if any(row.provider != sender for row in rows):
+    if len(set(rows)) != len(rows) or len(set(scores)) != len(scores):
         raise problem
-    return Report(sender, said.since, said.until, tuple(rows))
+    if not {row.provider for row in rows} | {row.provider for row in scores} <= {sender}:
+        raise problem
+    return Report(sender, said.since, said.until, tuple(rows), tuple(scores))
 
 
 def budget_used(

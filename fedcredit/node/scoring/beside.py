@@ -16,6 +16,7 @@ from fedcredit.node.recorder import Recorder
 from fedcredit.node.registry.held import HeldModels, Served
 from fedcredit.node.rpc import ControlService
 from fedcredit.node.scoring.desk import ScoringDesk
+from fedcredit.node.scoring.ledger import own_log, record_interrupted
 from fedcredit.node.scoring.own_keys import OwnKeys, own_keys
 from fedcredit.node.scoring.points import PointsOfTable, read_points
 from fedcredit.node.scoring.subject_rows import KeptTable
@@ -56,7 +57,7 @@ class Scores:
     ) -> None:
         """Answer, where there is a platform: without one there are neither models nor consents.
 
-        Raises: ConfigError (SECRET_INVALID) where its keys cannot be used.
+        Raises: ConfigError (SECRET_INVALID) where its keys cannot be used, (AUDIT_*) where its log cannot.
         """
         config, section = self._config, self._config.score
         if self._service is None or section is None:
@@ -65,6 +66,8 @@ class Scores:
         assert consents is not None, "and of its consents"
         keys = _Keys(config.folder, config.me, signing.clock)
         await asyncio.to_thread(keys)
+        if (log := own_log(config)) is not None:
+            await asyncio.to_thread(record_interrupted, store, recorder, log)
 
         @lru_cache(maxsize=64)
         def kept(manifest: bytes, data: bytes, job: str) -> KeptTable[PointsOfTable]:

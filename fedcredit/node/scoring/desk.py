@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from fedcredit.governance.registry.documents import Offer
 from fedcredit.governance.registry.rules import Act, Asked, ModelRule
 from fedcredit.governance.scoring.decisions import Outcome, ScoreRow, decide_rows
 from fedcredit.governance.scoring.keys import read_words, write_words
+from fedcredit.governance.scoring.ledger import hash_of_rows
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
 from fedcredit.node.policy.source import PolicySource
@@ -278,45 +278,50 @@ class _Answer:
         """Points and what is released, after it is decided and written down."""
         points, known = self.points.look(codes)
         rows = self.consented.rows(codes, self.call.tokens(), hashes_, known, self.now)
-        outcomes = self._settled(request, rows)
+        use = self._use(request)
+        outcomes = self._settled(use, rows)
         released = np.fromiter((outcome is Outcome.ANSWERED for outcome in outcomes), np.bool_, len(outcomes))
-        self._record(request, rows, outcomes)
+        self._record(request, use, rows, outcomes)
         return np.where(released, points, 0), released
 
-    def _settled(self, request: ScoreRequest, rows: Sequence[ScoreRow]) -> Sequence[Outcome]:
+    def _use(self, request: ScoreRequest) -> ScoreUse:
         grant, zone = self.rule.score, self.desk.policy.current().policy.zone
         day = self.moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        bound = digest.derive("fedcredit v1 score list", request.model + request.providers.encode(), _BOUND_BYTES)
-        use = ScoreUse(
+        return ScoreUse(
             requester=self.consented.requester,
             model=self.call.model,
             version=self.call.version,
             purpose=request.purpose,
             nonce=request.nonce,
             request=request_hash(request),
-            bound=bound,
+            bound=digest.derive("fedcredit v1 score list", request.model + request.providers.encode(), _BOUND_BYTES),
             at=self.now,
             day=None if grant.per_day is None else int(day.timestamp()),
         )
-        return self.desk.store.scores.settle(use, rows, lambda prior: decide_rows(rows, bound, grant, prior, self.now))
 
-    def _record(self, request: ScoreRequest, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome]) -> None:
-        said = b"".join(
-            row.subject + row.consent.ljust(16, b"\0") + bytes([outcome.value])
+    def _settled(self, use: ScoreUse, rows: Sequence[ScoreRow]) -> Sequence[Outcome]:
+        grant, bound, now = self.rule.score, use.bound, self.now
+        return self.desk.store.scores.settle(use, rows, lambda prior: decide_rows(rows, bound, grant, prior, now))
+
+    def _record(
+        self, request: ScoreRequest, use: ScoreUse, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome]
+    ) -> None:
+        settled = [
+            (row.subject, row.consent, outcome, row.why_of(outcome))
             for row, outcome in zip(rows, outcomes, strict=True)
-        )
+        ]
         self.desk.recorder.record(
             Event.SCORE_ANSWERED,
             "",
-            requester=self.consented.requester,
-            model=self.call.model,
-            version=self.call.version,
-            purpose=request.purpose,
+            requester=use.requester,
+            model=use.model,
+            version=use.version,
+            purpose=use.purpose,
             providers=request.providers.replace("\n", " "),
-            request=request_hash(request).hex(),
+            request=use.request.hex(),
             asked=len(rows),
             answered=sum(outcome is Outcome.ANSWERED for outcome in outcomes),
-            rows=hashlib.sha256(said).hexdigest(),
+            rows=hash_of_rows(use.at, use.bound, settled).hex(),
             rule=self.rule.name,
         )
-        failpoints.hit("score.recorded", self.consented.requester)
+        failpoints.hit("score.recorded", use.requester)

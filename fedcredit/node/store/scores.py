@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from fedcredit import failpoints
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.governance.scoring.decisions import Outcome, Prior, ScoreRow
+from fedcredit.governance.scoring.ledger import Settled
 from fedcredit.node.store import tables
 from fedcredit.node.store.engine import Database
 
-__all__ = ["NONCE_S", "ScoreAnswers", "ScoreUse", "ScoreUsed"]
+__all__ = ["NONCE_S", "KeptRequest", "ScoreAnswers", "ScoreUse", "ScoreUsed"]
 
 _requests, _rows = tables.score_requests, tables.score_rows
 
@@ -62,6 +63,22 @@ class ScoreUsed:
     why: str
     subject: bytes = field(repr=False)
     consent: bytes = field(repr=False)
+    bound: bytes = field(repr=False)
+
+    @property
+    def settled(self) -> Settled:
+        """The row as the log's hash of it takes it."""
+        return self.subject, self.consent, self.outcome, self.why
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRequest:
+    """A request of which there are rows, and how many. `at`, `bound`: those of its first row, by number."""
+
+    request: bytes = field(repr=False)
+    bound: bytes = field(repr=False)
+    at: int
+    rows: int
 
 
 class ScoreAnswers:
@@ -107,6 +124,26 @@ class ScoreAnswers:
         """All that was asked for from one second to another, the last left out, in the order of time."""
         return self._used((_rows.c.at >= since) & (_rows.c.at < until))
 
+    def of(self, request: bytes) -> list[ScoreUsed]:
+        """The rows of a request, by its hash, in their order."""
+        return self._used(_rows.c.request == request)
+
+    def requests(self) -> list[KeptRequest]:
+        """All requests that there are rows of, in the order of time."""
+        least = sa.select(_rows.c.request, sa.func.min(_rows.c.row).label("row"), sa.func.count().label("n"))
+        first = least.group_by(_rows.c.request).subquery()
+        same = (_rows.c.request == first.c.request) & (_rows.c.row == first.c.row)
+        columns = _rows.c.request, _rows.c.bound, _rows.c.at, first.c.n
+        wanted = sa.select(*columns).join(first, same).order_by(_rows.c.at, _rows.c.request)
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted)
+            return [KeptRequest(bytes(row.request), bytes(row.bound), row.at, row.n) for row in rows]
+
+    def remembered(self) -> set[bytes]:
+        """The hashes of requests so new that their nonces are remembered."""
+        with self._database.reading() as connection:
+            return {bytes(row.request) for row in connection.execute(sa.select(_requests.c.request))}
+
     def _used(self, which: sa.ColumnElement[bool]) -> list[ScoreUsed]:
         wanted = _rows.select().where(which).order_by(_rows.c.at, _rows.c.request, _rows.c.row)
         with self._database.reading() as connection:
@@ -121,6 +158,7 @@ class ScoreAnswers:
                     row.why,
                     bytes(row.subject),
                     bytes(row.consent),
+                    bytes(row.bound),
                 )
                 for row in connection.execute(wanted)
             ]
@@ -173,4 +211,4 @@ def _written(use: ScoreUse, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome
     same |= {"purpose": use.purpose, "bound": use.bound, "at": use.at}
     for number, (row, outcome) in enumerate(zip(rows, outcomes, strict=True)):
         subject = {"row": number, "subject": row.subject, "consent": row.consent}
-        yield {**same, **subject, "outcome": outcome.value, "why": row.why if outcome is Outcome.CONSENT else ""}
+        yield {**same, **subject, "outcome": outcome.value, "why": row.why_of(outcome)}

@@ -16,6 +16,7 @@ from fedcredit.governance.verification.decisions import Used
 from fedcredit.governance.verification.ledger import OUTCOMES, Report, Use, budget_used, report_of, use_of
 from fedcredit.governance.verification.rules import Asked, VerifyPolicy
 from fedcredit.node.audit_places import LogPlace, find_one
+from fedcredit.node.scoring.ledger import scores_of
 from fedcredit.node.verification.log_key import log_folder, log_key, subject_tag
 from fedcredit.runtime.config import PartyFile
 from fedcredit.runtime.policy_file import load_policy
@@ -109,8 +110,8 @@ def uses_of(config: PartyFile) -> Iterator[Use]:
 
 
 def report_of_node(config: PartyFile, since: date, until: date) -> Report:
-    """What was asked of the node from day to day. Raises: as `uses_of`."""
-    return report_of(config.me, uses_of(config), since, until, zone_of(config))
+    """What was asked of the node from day to day, questions and scores. Raises: as `uses_of` and `scores_of`."""
+    return report_of(config.me, uses_of(config), since, until, zone_of(config), scores_of(config))
 
 
 def zone_of(config: PartyFile) -> tzinfo:
