@@ -222,7 +222,7 @@ def load_party(
     if party is not None and relay is not None and peers is not None:
         check_relay(reader, relay, party.id, party.kind, peers.peers)
     verify = read_verify(reader, None if party is None else party.kind)
-    score = read_score(reader, None if party is None else party.kind)
+    score = read_score(reader, None if party is None else party.kind, tables)
     reader.finish()
     relay = _there(relay)
     return PartyFile(

@@ -88,6 +88,11 @@ def test_a_platform_has_no_table(folder: Path) -> None:
         ("[peers]", "[limits]\npeer_timeout_s = 0\n[peers]", "limits.peer_timeout_s", "CONFIG_VALUE"),
         ("[peers]", "[limits]\nmin_rows = 1\n[peers]", "limits.min_rows", "CONFIG_VALUE"),
         ("[peers]", "[limits]\npeer_timeout_ms = 5\n[peers]", "limits.peer_timeout_ms", "CONFIG_UNKNOWN_KEY"),
+        ("[peers]", "[score]\nmax_rows = 5\n[peers]", "score.region", "CONFIG_MISSING_KEY"),
+        ("[peers]", '[score]\nregion = "nanjin"\n[peers]', "score.region", "CONFIG_VALUE"),
+        ("[peers]", '[score]\nregion = "nanjing"\nmax_rows = 5000\n[peers]', "score.max_rows", "CONFIG_VALUE"),
+        ("[peers]", '[score]\nregion = "nanjing"\nmin_providers = 0\n[peers]', "score.min_providers", "CONFIG_VALUE"),
+        ("[peers]", '[score]\nregion = "nanjing"\ntable = "other"\n[peers]', "score.table", "CONFIG_CONFLICT"),
     ],
 )
 def test_a_bad_setting_is_refused_where_it_stands(folder: Path, old: str, new: str, where: str, code: str) -> None:

@@ -20,7 +20,7 @@ from fedcredit.errors import ConfigError, DataError, FedcreditError, PeerError, 
 from fedcredit.governance.consent import canonical
 from fedcredit.governance.registry.bulletin import MAX_LIVE, ModelBulletin, Standing, check_served
 from fedcredit.governance.registry.documents import GRAIN, CardFacts, Manifest, Offer, Word, keyed_hash, rounded_out
-from fedcredit.governance.registry.rules import Act, Asked, ModelPolicy, ModelRule, admit
+from fedcredit.governance.registry.rules import Act, Asked, ModelPolicy, ModelRule, ScoreGrant, admit
 from fedcredit.governance.registry.stability import Stability
 from fedcredit.governance.registry.states import MAX_PAST, Change, Role, Roles, State, decide, state_of, takes_word
 from fedcredit.ids import PartyId
@@ -337,6 +337,9 @@ def test_rules_are_read_from_the_policy(tmp_path: Path) -> None:
     assert (rule.admits, rule.acts, rule.kinds) == (True, {"publish", "activate"}, {"scorecard"})
     (rule,) = read(tmp_path, RULE.replace('["bank"]', '["*"]')).rules
     assert rule.callers is None
+    grant = 'acts = ["score"]\nper_day = 9\nagain_days = 20\nwithout = ["tax"]'
+    (rule,) = read(tmp_path, RULE.replace('acts = ["publish", "activate"]', grant)).rules
+    assert rule.score == ScoreGrant(9, 20, frozenset({"tax"}))
     assert read(tmp_path, "").rules == ()
     assert read(tmp_path, '[[model.rule]]\nname = "no"\naction = "refuse"\n').rules[0].misses(asked()) == []
 
@@ -357,6 +360,10 @@ def test_rules_are_read_from_the_policy(tmp_path: Path) -> None:
         ("[[model.rule]]", "[model.rule]", "CONFIG_TYPE: .*model.rule"),
         (RULE, RULE + RULE, "two rules are called 'sme'"),
         (RULE, "model = 3", "CONFIG_TYPE: .*model"),
+        (RULE, RULE + "per_day = 5\n", "CONFIG_CONFLICT: .*per_day: is for rules that admit to scores"),
+        (RULE, RULE + 'without = ["tax"]\n', "CONFIG_CONFLICT: .*without"),
+        ('"publish", "activate"]', '"score"]\nper_day = 0', "CONFIG_VALUE: .*per_day"),
+        ('"publish", "activate"]', '"score"]\nagain_days = -1', "CONFIG_VALUE: .*again_days"),
     ],
 )
 def test_mistakes_in_rules_are_errors_and_never_openings(tmp_path: Path, old: str, new: str, wanted: str) -> None:

@@ -118,11 +118,17 @@ class _Keys:
 
 
 def declared_table(config: PartyFile, store: Store, job: str) -> TableSpec:
-    """The table that a job read here, as party.toml declares it now. Raises: RefusedError (TABLE_UNKNOWN)."""
-    row = store.jobs.job(job)
-    if row is None:
-        raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "is not kept here any more", "publish a newer model"))
-    name = JobSpecification.parse(row.specification or row.proposal).party(config.me).table
+    """The table to score from, as party.toml declares it now: that of `[score]`, else the one that a job read here.
+
+    Raises: RefusedError (JOB_UNKNOWN, TABLE_UNKNOWN).
+    """
+    name = None if config.score is None else config.score.table
+    if name is None:
+        row = store.jobs.job(job)
+        if row is None:
+            fix = "name a table in [score], or publish a newer model"
+            raise RefusedError(Problem("JOB_UNKNOWN", f"job {job}", "is not kept here any more", fix))
+        name = JobSpecification.parse(row.specification or row.proposal).party(config.me).table
     if name not in config.tables:
         what, fix = "is not declared here", "declare it in party.toml as it was for the job"
         raise RefusedError(Problem("TABLE_UNKNOWN", f"table {name}", what, fix))
