@@ -46,6 +46,7 @@ __all__ = [
     "heads_in",
     "is_interrupted_batch",
     "line_of",
+    "listed",
     "origin_of",
     "stamp",
 ]
@@ -117,6 +118,16 @@ class Event(StrEnum):
 
 
 _EVENT_NAMES = tuple(event.value.encode() for event in Event)
+
+
+def listed(name: str, words: Iterable[str]) -> dict[str, str]:
+    """Facts that list words, none of which is long: `name`, then `name_2` and so on where one text is too short."""
+    texts = [""]
+    for word in words:
+        if texts[-1] and len(texts[-1]) + 1 + len(word) > _MAX_TEXT:
+            texts.append("")
+        texts[-1] = f"{texts[-1]} {word}".lstrip()
+    return {name if number == 1 else f"{name}_{number}": text for number, text in enumerate(texts, 1)}
 
 
 @dataclass(frozen=True, slots=True)

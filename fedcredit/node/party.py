@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
-from fedcredit.governance.audit import Event
+from fedcredit.governance.audit import Event, listed
 from fedcredit.ids import PartyId
 from fedcredit.node.admission import Admitted, admit, confirm, consider, keep_admitted, would_be_unbalanced
 from fedcredit.node.canonical_json import canonical, parse_canonical
@@ -183,7 +183,7 @@ class PartyNode:
             "specification": specification.hash.hex(),
             "purpose": specification.job.purpose,
             # What each party committed to: a later run with another set shows in the logs of all.
-            "subjects": " ".join(f"{entry.id}={entry.subjects}" for entry in specification.parties),
+            **listed("subjects", (f"{entry.id}={entry.subjects}" for entry in specification.parties)),
             "leakage": hashlib.sha256(canonical([row.model_dump() for row in specification.leakage])).hexdigest(),
         }
         await asyncio.to_thread(self._premises.recorder.record, Event.JOB_ACCEPTED, specification.id, **facts)

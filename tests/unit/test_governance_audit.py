@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcredit.errors import ConfigError
-from fedcredit.governance.audit import AuditBroken, Entry, Event, Head, SignedHead, check_log
+from fedcredit.governance.audit import AuditBroken, Draft, Entry, Event, Head, SignedHead, check_log, listed
 from fedcredit.governance.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from fedcredit.node.audit_file import AuditFile
 from fedcredit.node.audit_scan import read_log
@@ -261,3 +261,13 @@ def sign_again(folder: Path, key: Ed25519PrivateKey, origin: str = "tax") -> Non
     head = SignedHead.decode((folder / "checkpoint").read_bytes()).head
     head = Head(origin, head.size, head.root)
     (folder / "checkpoint").write_bytes(SignedHead(head, key.sign(head.body())).encode())
+
+
+def test_a_list_of_any_length_is_facts_that_an_entry_takes() -> None:
+    assert listed("subjects", []) == {"subjects": ""}
+    assert listed("subjects", ["tax=1", "bank=2"]) == {"subjects": "tax=1 bank=2"}
+    words = [f"{'party' * 6}-{number:02}={number:064x}" for number in range(16)]
+    facts = listed("subjects", words)
+    assert len(facts) == 8
+    assert " ".join(facts.values()).split() == words
+    Draft(Event.JOB_ACCEPTED, "job", facts)

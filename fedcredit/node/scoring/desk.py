@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from fedcredit import failpoints
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
-from fedcredit.governance.audit import Event, Fact
+from fedcredit.governance.audit import Event, Fact, listed
 from fedcredit.governance.consent.decision import Premises
 from fedcredit.governance.registry.documents import Offer
 from fedcredit.governance.registry.rules import Act, Asked, ModelRule
@@ -202,7 +202,7 @@ class ScoringDesk:
             asked = Asked(caller=caller, act=Act.SCORE, model=model, kind=offer.kind, purpose=purpose)
             return offer, admitted(self.policy, asked)
         except RefusedError as refused:
-            _log.warning("score.refused", peer=caller, code=refused.code, reason=str(refused.problems[0])[:200])
+            _log.warning("score.refused", peer=caller, code=refused.code)
             what, fix = "is not to be had here", "ask the provider's people"
             raise RefusedError(Problem(SCORE_REFUSED, f"score of {model[:32]} {version}", what, fix)) from None
 
@@ -317,7 +317,7 @@ class _Answer:
             model=use.model,
             version=use.version,
             purpose=use.purpose,
-            providers=request.providers.replace("\n", " "),
+            **listed("providers", request.names()),
             request=use.request.hex(),
             asked=len(rows),
             answered=sum(outcome is Outcome.ANSWERED for outcome in outcomes),
