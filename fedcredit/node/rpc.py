@@ -245,7 +245,8 @@ def remote_error(peer: PartyId, step: str, code: str, exit_status: int, culprit:
         kind.exit_status: kind for kind in (UsageError, DataError, ConfigError, RefusedError)
     }
     kind = kinds.get(exit_status, FedcreditError)
-    return kind(Problem(code, f"{peer} at {step}", "ended the job", f"see the log of {peer}"))
+    what = "refused" if kind is RefusedError else "could not do it"
+    return kind(Problem(code, f"{peer} at {step}", what, f"its people find more in the log of {peer}"))
 
 
 _AWAY = {

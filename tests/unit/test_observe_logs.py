@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -169,3 +170,16 @@ def test_nobody_logs_past_the_list() -> None:
         assert not re.search(r"^\s*(import logging|from logging)", text, re.M), file
         own = re.search(r"^(\w+) = logs\.get\(", text, re.M)
         assert own is None or not re.search(rf"(?<![.\w]){own[1]}\.\w+\((?!\s*\"[a-z_.]+\")", text), file
+
+
+def test_every_line_of_the_code_says_only_what_a_line_may_say() -> None:
+    """A field that is not on the list would be left out wherever the line is written."""
+    wrong = []
+    for file in (ROOT / "fedcredit").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "_log":
+                assert isinstance(node, ast.Call)
+                fields = {word.arg for word in node.keywords if word.arg is not None}
+                wrong += [f"{file.name}:{node.lineno} {name}" for name in fields - set(logs.FIELDS)]
+    assert not wrong

@@ -85,7 +85,7 @@ class LentFilter:
                     path.unlink()
             fresh = KeptKey(FilterKey.generate(self._receiver, self._me, randomness), now)
             replace_file(self._folder / "key.json", fresh.to_bytes())
-            _log.info("filter.key_made", peer=self._receiver, key=fresh.key.name.hex())
+            _log.info("filter.key_made", peer=self._receiver, hash=fresh.key.name.hex())
             return fresh.key
 
     def current(self) -> SharedFilter | None:

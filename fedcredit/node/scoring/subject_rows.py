@@ -104,7 +104,7 @@ class KeptTable(Generic[T]):
                     return self._kept
                 self._kept = self._read(spec)
                 self._seen, self._read_at = seen, self._clock()
-                _log.info("score.table_read", table=spec.title, subjects=len(self._kept.codes))
+                _log.info("score.table_read", rows=len(self._kept.codes))
             except FedcreditError as error:
                 if self._kept is None:
                     raise
