@@ -16,14 +16,9 @@ import typer
 from fedcredit.cli.consented_subjects import read_subjects, read_token
 from fedcredit.errors import DataError, FedcreditError, Problem, RefusedError
 from fedcredit.node.own_node import node_of
-from fedcredit.node.own_store import store_url
-from fedcredit.node.scoring.beside import declared_table
 from fedcredit.node.scoring.client import NotScored, Score, ScoreClient, Wanted
-from fedcredit.node.scoring.points import PointsOfTable, read_points
-from fedcredit.node.scoring.version import OwnVersion, find_version
-from fedcredit.node.store import Store
+from fedcredit.node.scoring.version import OwnVersion, find_version, own_points
 from fedcredit.runtime.config import PartyFile
-from fedcredit.tables import Resources
 from fedcredit.tables.export import write_csv
 
 __all__ = ["Asking"]
@@ -104,7 +99,7 @@ class Asking:
     ) -> tuple[OwnVersion, list[Score | NotScored], FedcreditError | None]:
         """The version, what came of each subject, and why the rest was given up, if it was."""
         version = await find_version(self.config, self.model, self.version, self.cutoffs)
-        own = await asyncio.to_thread(self._own_points, version)
+        own = await asyncio.to_thread(own_points, self.config, version)
         found: list[Score | NotScored] = [_NOT_ASKED] * len(wanted)
         failed: list[FedcreditError] = []
         async with ScoreClient.of(self.config, version, without=self.without) as client:
@@ -131,18 +126,6 @@ class Asking:
 
             await asyncio.gather(*(work() for _ in range(_AT_A_TIME)))
         return version, found, failed[0] if failed else None
-
-    def _own_points(self, version: OwnVersion) -> PointsOfTable | None:
-        if not version.part.columns:
-            return None
-        store = Store.look(store_url(self.config))
-        try:
-            spec = declared_table(self.config, store, version.offer.job)
-        finally:
-            store.close()
-        limits = self.config.limits
-        resources = Resources(memory_limit_bytes=limits.memory_mib << 20, threads=limits.threads or 2)
-        return read_points(version.part, spec, resources)
 
 
 def _told(score: Score) -> dict[str, Any]:

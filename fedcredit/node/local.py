@@ -120,13 +120,16 @@ class Consortium:
                 await self.operator.close()
         finally:
             await self.children.stop()
-            # Certificates stay: the signatures of the audit logs are checked with them.
-            keys = ("parties/*/keys/*.key", "parties/*/set.key", ".operator/*")
-            for key in (path for pattern in keys for path in self.out.glob(pattern)):
-                key.unlink(missing_ok=True)
-            for filters in self.out.glob("parties/*/filters"):
-                shutil.rmtree(filters, ignore_errors=True)  # their keys are in them
-            shutil.rmtree(self.out / ".operator", ignore_errors=True)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Remove what is secret. Certificates stay: the signatures of the audit logs are checked with them."""
+        keys = ("parties/*/keys/*.key", "parties/*/set.key", ".operator/*")
+        for key in (path for pattern in keys for path in self.out.glob(pattern)):
+            key.unlink(missing_ok=True)
+        for filters in self.out.glob("parties/*/filters"):
+            shutil.rmtree(filters, ignore_errors=True)  # their keys are in them
+        shutil.rmtree(self.out / ".operator", ignore_errors=True)
 
     async def _follow(self, name: str, watch: Watch | None) -> JobEvent:
         assert self.operator is not None, "the consortium has been entered"

@@ -67,8 +67,9 @@ def publish(job: JobFile, name: str, out: Path) -> dict[str, Any]:
     label = results[job.receiver]
     for party, result in results.items():
         shutil.copytree(out / "parties" / party / "audit", out / "audit" / party)
-        for certificate in ("signing.crt", "authorities.pem"):
-            shutil.copyfile(out / "parties" / party / "keys" / certificate, out / "audit" / party / certificate)
+        for certificate in ("signing.crt", "authorities.pem", "authority.crt"):
+            if (own := out / "parties" / party / "keys" / certificate).exists():
+                shutil.copyfile(own, out / "audit" / party / certificate)
         if (result / "model").is_dir():
             shutil.copytree(result / "model", out / "parties" / party / "model")
     for file in ("leakage.json", "specification.json", "aligned.csv"):

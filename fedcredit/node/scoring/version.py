@@ -13,12 +13,17 @@ from fedcredit.errors import DataError, PeerError, Problem, RefusedError, UsageE
 from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.governance.registry.documents import Manifest, Offer
 from fedcredit.ids import PartyId
+from fedcredit.node.own_store import store_url
 from fedcredit.node.registry.counter import ModelCounter
 from fedcredit.node.registry.parts import FOLDER
 from fedcredit.node.registry.sheets import Sheet
+from fedcredit.node.scoring.beside import declared_table
+from fedcredit.node.scoring.points import PointsOfTable, read_points
+from fedcredit.node.store import Store
 from fedcredit.runtime.config import PartyFile
+from fedcredit.tables import Resources
 
-__all__ = ["OwnVersion", "bands_of", "find_version"]
+__all__ = ["OwnVersion", "bands_of", "find_version", "own_points"]
 
 _BANDS: Final = range(-6, 3)
 
@@ -61,6 +66,23 @@ async def find_version(
             number = _champion(await counter.shown(name), name)
         document = await counter.shown(name, number)
     return _version(config, document, name, number, cutoffs)
+
+
+def own_points(config: PartyFile, version: OwnVersion) -> PointsOfTable | None:
+    """This party's own points of all subjects of its table; None where the version takes no column of its.
+
+    Raises: DataError with all that is wrong with the table; RefusedError (JOB_UNKNOWN, TABLE_UNKNOWN); ConfigError.
+    """
+    if not version.part.columns:
+        return None
+    store = Store.look(store_url(config))
+    try:
+        spec = declared_table(config, store, version.offer.job)
+    finally:
+        store.close()
+    limits = config.limits
+    resources = Resources(memory_limit_bytes=limits.memory_mib << 20, threads=limits.threads or 2)
+    return read_points(version.part, spec, resources)
 
 
 def _champion(document: dict[str, Any], name: str) -> int:
