@@ -187,6 +187,40 @@ def show(
         show_model(found)
 
 
+@app.command("keys")
+def keys(
+    node: Node = None,
+    renew: Annotated[bool, typer.Option("--renew", help="Make new keys, which count at once.")] = False,
+    json_: Json = False,
+) -> None:
+    """This party's own keys for encrypted scores: which count, and from when to when. Nothing of them that is secret.
+
+    The last one is shown to others from now on; those before it serve what was asked under them, until they end. Keys
+    are made when they are first needed and renewed a month before they end; --renew is for a folder that somebody else
+    may have seen. The node may run.
+
+        fedcredit model keys --node parties/bank
+        fedcredit model keys --node parties/bank --renew
+    """
+    from fedcredit.cli.model_display import key_row, show_keys
+    from fedcredit.errors import Problem, UsageError
+    from fedcredit.node.own_node import node_of
+    from fedcredit.node.scoring.own_keys import kept_keys, renewed_keys
+    from fedcredit.runtime.clock import SystemClock
+
+    config = node_of(node)
+    if config.party.kind == "platform":
+        what, fix = "is a platform, which takes no part in scores", "give --node DIR of a party"
+        raise UsageError(Problem("USAGE", str(config.folder), what, fix))
+    now = int(SystemClock().now().timestamp())
+    found = renewed_keys(config.folder, config.me, now).every if renew else kept_keys(config.folder, config.me, now)
+    rows = [key_row(one.word, newest=one is found[-1]) for one in found]
+    if json_:
+        typer.echo(json.dumps({"party": config.me, "keys": rows}, indent=2))
+    else:
+        show_keys(config.me, rows)
+
+
 def _change(change: str, name: str, version: int, node: Path | None, *, json_: bool) -> None:
     from fedcredit.wire.registry import ModelOrder
 

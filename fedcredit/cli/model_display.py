@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fedcredit.cli.job_display import PIPE_WIDTH
+from fedcredit.governance.scoring.keys import KeyWord
 
-__all__ = ["show_list", "show_model"]
+__all__ = ["key_row", "show_keys", "show_list", "show_model"]
 
 COLOURS = {
     "approved": "green",
@@ -80,6 +82,29 @@ def show_model(found: Mapping[str, Any]) -> None:
         out.print(Text.assemble(f"{month['month']}: stability index {month['index']:.4f}, ", says))
     for change in found["changes"]:
         out.print(_changed(change), markup=False)
+
+
+def key_row(word: KeyWord, *, newest: bool) -> dict[str, Any]:
+    """What may be seen of keys: their number, from when to when they hold, and their public halves by hashes."""
+    return {
+        "number": word.number,
+        "begins": datetime.fromtimestamp(word.begins, UTC).isoformat(timespec="seconds"),
+        "ends": datetime.fromtimestamp(word.ends, UTC).isoformat(timespec="seconds"),
+        "scores": None if word.score is None else word.score.fingerprint.hex(),
+        "masks": hashlib.sha256(word.pair).hexdigest(),
+        "counts": newest,
+    }
+
+
+def show_keys(party: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A party's keys for scores, the one that counts last."""
+    out = _console()
+    if not rows:
+        out.print(f"{party} has no keys for scores yet: they are made when they are first needed.", markup=False)
+    for row in rows:
+        says = ("counts", "green") if row["counts"] else ("before it", "dim")
+        out.print(Text.assemble((str(row["number"]), "bold"), f": {row['begins']} to {row['ends']}, ", says))
+        out.print(f"  for scores, {row['scores'] or 'none'}\n  for masks, {row['masks']}", markup=False)
 
 
 def _facts(found: Mapping[str, Any]) -> str:

@@ -67,8 +67,17 @@ def explain(
     param: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of the question; repeatable.", show_default=False)
     ] = None,
-    requester: Annotated[str | None, typer.Option(help="Who would ask the question.", show_default=False)] = None,
-    purpose: Annotated[str, typer.Option(help="What for.")] = "financing",
+    model: Annotated[
+        str | None, typer.Option(help="A published model instead of a job, by its name.", show_default=False)
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(help="With --model; else the last one known here.", min=1, show_default=False)
+    ] = None,
+    act: Annotated[str, typer.Option(help="With --model: what would be done, as in `acts` of a rule.")] = "score",
+    requester: Annotated[str | None, typer.Option(help="Who would ask.", show_default=False)] = None,
+    purpose: Annotated[
+        str | None, typer.Option(help="What for; else financing, or what the model is for.", show_default=False)
+    ] = None,
     subject: Annotated[
         str | None, typer.Option(help="About whom, to see what of the budget is used.", show_default=False)
     ] = None,
@@ -77,16 +86,36 @@ def explain(
 ) -> None:
     """Show what this node would say to JOB, the rule that decides, every reason, and what each rule in turn says.
 
-    With --predicate it is about a question of verification instead: explain --predicate water_in_arrears
-    --requester bank. Nothing is started, asked or spent. Exit status 0: let in, answered, or put off until a person
-    approves; 77: refused.
+    With --predicate it is about a question of verification instead, with --model about a published model: what a rule
+    for scores comes to, and what of it is used. Nothing is started, asked or spent. Exit status 0: let in, answered,
+    or put off until a person approves; 77: refused.
+
+        fedcredit policy explain job.toml --node parties/tax
+        fedcredit policy explain --predicate water_in_arrears --requester bank --subject CODE
+        fedcredit policy explain --model sme --act score --requester bank --subject CODE
     """
     import json
 
     from fedcredit.errors import Problem, RefusedError, UsageError
 
-    if (job is None) == (predicate is None):
-        raise UsageError(Problem("USAGE", "policy explain", "takes either a job or --predicate", "give one of the two"))
+    if sum(one is not None for one in (job, predicate, model)) != 1:
+        what = "takes a job, --predicate or --model"
+        raise UsageError(Problem("USAGE", "policy explain", what, "give one of the three"))
+    if model is not None:
+        from fedcredit.cli.model_rules import explain as explain_request
+
+        explain_request(
+            node,
+            model=model,
+            version=version,
+            act=act,
+            requester=requester,
+            purpose=purpose,
+            subject=subject,
+            at=at,
+            as_json=json_,
+        )
+        return
     if predicate is not None:
         from fedcredit.cli.question import explain as explain_question
 
@@ -95,13 +124,13 @@ def explain(
             predicate=predicate,
             params=param or [],
             requester=requester,
-            purpose=purpose,
+            purpose=purpose or "financing",
             subject=subject,
             at=at,
             as_json=json_,
         )
         return
-    assert job is not None, "one of the two is there"
+    assert job is not None, "one of the three is there"
     from fedcredit.ids import party_id
     from fedcredit.node.own_node import node_of
     from fedcredit.node.policy.explain import explain as explained

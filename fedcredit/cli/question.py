@@ -21,7 +21,7 @@ from fedcredit.node.verification.private import WORDS
 from fedcredit.runtime.clock import SystemClock
 from fedcredit.runtime.predicate_file import shipped_predicates
 
-__all__ = ["explain"]
+__all__ = ["explain", "moment_of"]
 
 
 def explain(
@@ -49,7 +49,7 @@ def explain(
         predicate=predicate,
         purpose=purpose,
         values=values,
-        at=_moment(at),
+        at=moment_of(at),
         subject=subject,
     )
     if as_json:
@@ -60,7 +60,8 @@ def explain(
         raise SystemExit(RefusedError.exit_status)
 
 
-def _moment(at: str | None) -> datetime:
+def moment_of(at: str | None) -> datetime:
+    """The moment of `--at`, by default now. Raises: UsageError."""
     if at is None:
         return SystemClock().now()
     try:

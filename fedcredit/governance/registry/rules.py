@@ -11,7 +11,18 @@ from typing import Final
 
 from fedcredit.errors import Problem, RefusedError
 
-__all__ = ["ACTS", "MODEL_REFUSED", "Act", "Asked", "ModelPolicy", "ModelRule", "ScoreGrant", "admit"]
+__all__ = [
+    "ACTS",
+    "MODEL_REFUSED",
+    "Act",
+    "Asked",
+    "ModelPolicy",
+    "ModelRule",
+    "RuleSaid",
+    "ScoreGrant",
+    "admit",
+    "said_of",
+]
 
 MODEL_REFUSED: Final = "MODEL_REFUSED"
 """What a peer is told, whatever the reason: a code for each would let it measure the policy."""
@@ -94,6 +105,24 @@ class ModelPolicy:
     """The rules of a policy about models, in their order."""
 
     rules: tuple[ModelRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSaid:
+    """What one rule says of a request: why it is not about it, or, with no reason, that it decides."""
+
+    rule: ModelRule
+    misses: tuple[str, ...]
+
+
+def said_of(policy: ModelPolicy, asked: Asked) -> list[RuleSaid]:
+    """What each rule says in turn, up to the one that decides, if one does."""
+    found: list[RuleSaid] = []
+    for rule in policy.rules:
+        found.append(RuleSaid(rule, tuple(rule.misses(asked))))
+        if not found[-1].misses:
+            break
+    return found
 
 
 def admit(policy: ModelPolicy, asked: Asked) -> ModelRule:

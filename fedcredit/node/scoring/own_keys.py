@@ -21,7 +21,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.durable_files import folder_locked, replace_file
 from fedcredit.node.signing import SigningIdentity
 
-__all__ = ["KEY_DAYS", "OwnKeys", "OwnScoreKeys", "own_keys", "renewed_keys"]
+__all__ = ["KEY_DAYS", "OwnKeys", "OwnScoreKeys", "kept_keys", "own_keys", "renewed_keys"]
 
 KEY_DAYS: Final = 180
 """How long keys hold."""
@@ -32,6 +32,8 @@ RENEWED_BEFORE_DAYS: Final = 30
 EARLY_S: Final = 300
 """Keys hold from a little before they were made on: clocks of others may be slow."""
 
+_FOLDER: Final = "keys"
+_FILE: Final = "scores.json"
 _DAY_S: Final = 86_400
 _MAX_KEPT: Final = 16
 _FORMAT: Final = 1
@@ -68,6 +70,14 @@ class OwnKeys:
         return {keys.pair.public: keys.pair for keys in self.every if keys.word.covers(second)}
 
 
+def kept_keys(folder: Path, me: PartyId, now: int) -> tuple[OwnScoreKeys, ...]:
+    """The keys in `folder` that have not ended, the newest last; none are made.
+
+    Raises: ConfigError (SECRET_INVALID).
+    """
+    return tuple(keys for keys in _read(folder / _FOLDER / _FILE, me) if keys.word.ends > now)
+
+
 def own_keys(folder: Path, me: PartyId, now: int) -> OwnKeys:
     """The keys of the party of `folder`, made or renewed where that is due.
 
@@ -99,7 +109,7 @@ def _with_new(folder: Path, me: PartyId, now: int, kept: list[OwnScoreKeys]) -> 
 
 
 def _place(folder: Path) -> Path:
-    place = folder / "keys" / "scores.json"
+    place = folder / _FOLDER / _FILE
     place.parent.mkdir(mode=0o700, exist_ok=True)
     return place
 

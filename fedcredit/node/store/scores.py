@@ -128,6 +128,13 @@ class ScoreAnswers:
         """The rows of a request, by its hash, in their order."""
         return self._used(_rows.c.request == request)
 
+    def answered(self, requester: str, model: str, since: int) -> int:
+        """How many scores of a model were answered to a requester since a second."""
+        mine = (_rows.c.requester == requester) & (_rows.c.model == model) & (_rows.c.at >= since)
+        counted = sa.select(sa.func.count()).where(mine & (_rows.c.outcome == Outcome.ANSWERED.value))
+        with self._database.reading() as connection:
+            return int(connection.execute(counted).scalar() or 0)
+
     def requests(self) -> list[KeptRequest]:
         """All requests that there are rows of, in the order of time."""
         least = sa.select(_rows.c.request, sa.func.min(_rows.c.row).label("row"), sa.func.count().label("n"))
