@@ -356,6 +356,39 @@ def rlwe_bunch_products(
     secret: bytes,
 ) -> npt.NDArray[np.uint64]: ...
 
+# A vector that passes from party to party: kernels/rlwe_chain.py.
+
+@final
+class RlweChainOwner:
+    def __new__(cls, degree: int, secret: bytes) -> RlweChainOwner: ...
+    def public(self, public: bytes, secret: bytes) -> npt.NDArray[np.uint8]: ...
+    def encrypt(
+        self, values: npt.NDArray[np.int64], blocks: int, primes: int, public: bytes, secret: bytes
+    ) -> npt.NDArray[np.uint8]: ...
+    def open(
+        self, answers: npt.NDArray[np.uint8], blocks: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]: ...
+
+@final
+class RlweChainPublic:
+    def __new__(cls, degree: int, public: bytes, b: npt.NDArray[np.uint8]) -> RlweChainPublic: ...
+    def keep(
+        self,
+        vectors: npt.NDArray[np.uint8],
+        fresh: bytes | None,
+        primes: int,
+        last: bool,
+        first: npt.NDArray[np.uint32],
+        bit: npt.NDArray[np.uint32],
+        value: npt.NDArray[np.uint8],
+        bits: npt.NDArray[np.uint8],
+        released: npt.NDArray[np.uint8],
+        blocks: int,
+        secret: bytes,
+    ) -> npt.NDArray[np.uint8]: ...
+
+def rlwe_chain_first_bad(degree: int, primes: int, polynomials: npt.NDArray[np.uint8]) -> int | None: ...
+
 # GF(2^128), VOLE: kernels/gf128.py, kernels/vole.py. An element is 16 bytes, or two words, low word first.
 
 def gf128_scale_add(values: npt.NDArray[np.uint8], factor: tuple[int, int], into: npt.NDArray[np.uint8]) -> None: ...

@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.crypto.elgamal_checks import BadKey, BadRange
+from fedcredit.crypto.elgamal_checks import BadKey, BadRange, check_names
 from fedcredit.crypto.randomness import Randomness
 from fedcredit.kernels import digest, elgamal, group
 from fedcredit.kernels.elgamal import CIPHERTEXT_BYTES, PROOF_BYTES, BadPoint, KeyKernel
@@ -49,7 +49,6 @@ MAX_VALUES: Final = 1 << 16
 """Numbers of a `PointTable`: 3 MiB, made in less than a tenth of a second."""
 
 FINGERPRINT_BYTES: Final = 32
-_MAX_NAME = 64
 _LAST_SECOND = 1 << 40
 
 
@@ -83,7 +82,7 @@ class PublicKey:
     _kernel: KeyKernel = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_names(self.owner, self.name)
+        check_names(self.owner, self.name)
         if len(self.point) != group.POINT_BYTES or len(self.proof) != PROOF_BYTES:
             raise BadKey("point or proof have another length than theirs")
         context = _context(self.owner, self.name, self.validity)
@@ -118,7 +117,7 @@ class PrivateKey:
     @classmethod
     def generate(cls, owner: str, name: str, validity: Validity, randomness: Randomness) -> PrivateKey:
         """A fresh key, with the proof for its record. Raises: BadKey for names that are none."""
-        _check_names(owner, name)
+        check_names(owner, name)
         secret, nonce = randomness.scalar(), randomness.scalar()
         point = group.multiply_base(np.frombuffer(secret, np.uint8).reshape(1, -1)).tobytes()
         proof = elgamal.prove(secret, nonce, _context(owner, name, validity))
@@ -193,12 +192,6 @@ def _halves(ciphertexts: U8) -> U8:
     if ciphertexts.dtype != np.uint8 or ciphertexts.ndim != 2 or ciphertexts.shape[1] != CIPHERTEXT_BYTES:
         raise ValueError(f"got {ciphertexts.shape} {ciphertexts.dtype}, not (n, {CIPHERTEXT_BYTES}) uint8")
     return np.ascontiguousarray(ciphertexts).reshape(-1, group.POINT_BYTES)
-
-
-def _check_names(*names: str) -> None:
-    for name in names:
-        if not 1 <= len(name) <= _MAX_NAME or not name.isascii() or not name.isprintable():
-            raise BadKey(f"owner or name are not 1 to {_MAX_NAME} printable ASCII characters")
 
 
 def _context(owner: str, name: str, validity: Validity) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fedcredit.errors import ConfigError, DataError, PeerError, Problem
 
-__all__ = ["BadKey", "BadRange"]
+__all__ = ["BadKey", "BadRange", "check_names"]
+
+_MAX_NAME = 64
 
 
 class BadKey(DataError):
@@ -30,3 +32,10 @@ class BadRange(ConfigError):
         what = f"from {low} to {high} there are not 1 to {most} numbers"
         fix = "round points more coarsely, or give the card's own least and most total"
         super().__init__(Problem(self.default_code, "range of totals", what, fix))
+
+
+def check_names(*names: str) -> None:
+    """Raise BadKey unless each may name a key or its owner."""
+    for name in names:
+        if not 1 <= len(name) <= _MAX_NAME or not name.isascii() or not name.isprintable():
+            raise BadKey(f"owner or name are not 1 to {_MAX_NAME} printable ASCII characters")

@@ -13,6 +13,11 @@ the place of a masked total, and A looks one up without telling which (`docs/pro
     P -> A    BandPart, but for Q                        points under masks of the providers
     A -> Q    BandChoices                                which place of each table, hidden
     Q -> A    BandTables                                 tables, hidden but for that place
+
+Scores of trees are asked for in the same way, of one provider after the other (`docs/protocols/score_trees.md`):
+
+    A -> P    TreesVector                   the weights of leaves under A's key, less those that others ruled out
+    P -> A    TreesPart                     what is left of them, sealed for the next one, or for A
 """
 
 from __future__ import annotations
@@ -21,8 +26,12 @@ from fedcredit.protocols.score.bands import BandedCard, BandTerms, bands_hash
 from fedcredit.protocols.score.bands_provider import BandsProvider
 from fedcredit.protocols.score.bands_requester import NO_BAND, BandsRequester, ScoresBanded
 from fedcredit.protocols.score.binding import ScoreCard, consents_digest, request_hash, subjects_digest
+from fedcredit.protocols.score.leaf_map import LeafMap, OwnCut
 from fedcredit.protocols.score.provider import ScoreAnswered, ScoreProvider, ScoreTerms
 from fedcredit.protocols.score.requester import ScoreRequester, Scores, ScoresAsked
+from fedcredit.protocols.score.trees import TreesModel
+from fedcredit.protocols.score.trees_provider import TreesProvider, TreesTerms
+from fedcredit.protocols.score.trees_requester import TreesAsked, TreesRequester, TreesScores
 
 __all__ = [
     "NO_BAND",
@@ -30,6 +39,8 @@ __all__ = [
     "BandedCard",
     "BandsProvider",
     "BandsRequester",
+    "LeafMap",
+    "OwnCut",
     "ScoreAnswered",
     "ScoreCard",
     "ScoreProvider",
@@ -38,6 +49,12 @@ __all__ = [
     "Scores",
     "ScoresAsked",
     "ScoresBanded",
+    "TreesAsked",
+    "TreesModel",
+    "TreesProvider",
+    "TreesRequester",
+    "TreesScores",
+    "TreesTerms",
     "bands_hash",
     "consents_digest",
     "request_hash",

@@ -20,7 +20,8 @@
 //! - [`rlwe_modulus`], [`rlwe_products`]: numbers and polynomials modulo a prime; `rlwe_eight`: eight at a time. [`rlwe_ring`],
 //!   [`rlwe_sample`]: those of ring-LWE, and what is drawn. [`rlwe`], [`rlwe_owner`]: linearly homomorphic encryption,
 //!   for those who have the public key and for those who have the secret one; [`rlwe_inner`], [`rlwe_limbs`]: inner
-//!   products; [`rlwe_bunch`]: those of many vectors at once.
+//!   products; [`rlwe_bunch`]: those of many vectors at once. [`rlwe_chain_ring`], [`rlwe_chain`], [`rlwe_chain_owner`]: a
+//!   vector that passes from party to party, each of which keeps some of its numbers.
 //! - [`filter`]: a compact set that one party publishes and another looks its own values up in; `bit_fields` packs it.
 //! - [`okvs`]: an oblivious key-value store; `okvs_place` and `okvs_solve` say which slots a key
 //!   reads and how they are set.
@@ -81,6 +82,9 @@ pub mod ristretto;
 mod ristretto8;
 pub mod rlwe;
 pub mod rlwe_bunch;
+pub mod rlwe_chain;
+pub mod rlwe_chain_owner;
+pub mod rlwe_chain_ring;
 #[cfg(target_arch = "x86_64")]
 mod rlwe_eight;
 pub mod rlwe_inner;

@@ -58,18 +58,19 @@ const PLACES: [Places; 3] = [
 
 /// Coefficients to values, in place. Numbers may come below 8q and leave below q.
 ///
+/// `node` is 1, or 2 and 3 for the halves of a transform of twice as many after its first level.
 /// Must run only where [`crate::field8::available`] is true.
-pub fn forward(q: u64, table: Table<'_>, x: &mut [u64]) {
+pub fn forward(q: u64, table: Table<'_>, node: usize, x: &mut [u64]) {
     // SAFETY: the instructions are there.
-    unsafe { forward_by_eight(q, table, x) }
+    unsafe { forward_by_eight(q, table, node, x) }
 }
 
-/// Values to coefficients, in place. Numbers may come below 4q and leave below q.
+/// Values to coefficients, in place. Numbers may come below 4q and leave below q. `node` as in [`forward`].
 ///
 /// Must run only where [`crate::field8::available`] is true.
-pub fn inverse(q: u64, table: Table<'_>, scale: Factor, x: &mut [u64]) {
+pub fn inverse(q: u64, table: Table<'_>, node: usize, scale: Factor, x: &mut [u64]) {
     // SAFETY: the instructions are there.
-    unsafe { inverse_by_eight(q, table, scale, x) }
+    unsafe { inverse_by_eight(q, table, node, scale, x) }
 }
 
 /// Adds products with factors to sums. Sums come and leave below 4q; lengths are multiples of eight.
@@ -210,12 +211,13 @@ fn quarters(block: &mut [u64]) -> impl Iterator<Item = [&mut [u64; 8]; 4]> {
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-fn forward_by_eight(q: u64, table: Table<'_>, x: &mut [u64]) {
+fn forward_by_eight(q: u64, table: Table<'_>, node: usize, x: &mut [u64]) {
     let q = prime(q);
     let mut count = 1;
     while DEGREE / count > GROUP {
         for (i, block) in x.chunks_exact_mut(DEGREE / count).enumerate() {
-            let (one, two, three) = (table.one(count + i), table.one(2 * (count + i)), table.one(2 * (count + i) + 1));
+            let at = node * count + i;
+            let (one, two, three) = (table.one(at), table.one(2 * at), table.one(2 * at + 1));
             for words in quarters(block) {
                 let [mut a, mut b, mut c, mut d] = [load(words[0]), load(words[1]), load(words[2]), load(words[3])];
                 down(q, &mut a, &mut c, one);
@@ -232,7 +234,7 @@ fn forward_by_eight(q: u64, table: Table<'_>, x: &mut [u64]) {
     for (i, group) in x.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
         let words = group.as_chunks_mut::<8>().0;
         let [mut a, mut b, mut c, mut d] = [load(&words[0]), load(&words[1]), load(&words[2]), load(&words[3])];
-        let at = count + i;
+        let at = node * count + i;
         let one = table.one(at);
         down(q, &mut a, &mut c, one);
         down(q, &mut b, &mut d, one);
@@ -253,13 +255,13 @@ fn forward_by_eight(q: u64, table: Table<'_>, x: &mut [u64]) {
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-fn inverse_by_eight(q: u64, table: Table<'_>, scale: Factor, x: &mut [u64]) {
+fn inverse_by_eight(q: u64, table: Table<'_>, node: usize, scale: Factor, x: &mut [u64]) {
     let q = prime(q);
     let mut count = DEGREE / GROUP;
     for (i, group) in x.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
         let words = group.as_chunks_mut::<8>().0;
         let [mut a, mut b, mut c, mut d] = [load(&words[0]), load(&words[1]), load(&words[2]), load(&words[3])];
-        let at = count + i;
+        let at = node * count + i;
         for level in (0..3).rev() {
             let (first, width) = ((4 * at) << level, 2 << level);
             for (pair, (x, y)) in [(&mut a, &mut b), (&mut c, &mut d)].into_iter().enumerate() {
@@ -281,7 +283,8 @@ fn inverse_by_eight(q: u64, table: Table<'_>, scale: Factor, x: &mut [u64]) {
     while count > 1 {
         count /= 4;
         for (i, block) in x.chunks_exact_mut(DEGREE / count).enumerate() {
-            let (one, two, three) = (table.one(count + i), table.one(2 * (count + i)), table.one(2 * (count + i) + 1));
+            let at = node * count + i;
+            let (one, two, three) = (table.one(at), table.one(2 * at), table.one(2 * at + 1));
             for words in quarters(block) {
                 let [mut a, mut b, mut c, mut d] = [load(words[0]), load(words[1]), load(words[2]), load(words[3])];
                 up(q, &mut a, &mut b, two);

@@ -12,7 +12,7 @@ use crate::arithmetic::Arithmetic;
 #[cfg(target_arch = "x86_64")]
 use crate::rlwe_eight;
 
-/// Coefficients of a polynomial, N.
+/// Coefficients of a polynomial, N. Transforms are of so many, or of twice as many.
 pub const DEGREE: usize = 8192;
 
 /// A prime modulus below 2^62.
@@ -150,17 +150,22 @@ impl Transform {
     }
 
     pub(crate) fn by(q: u64, arithmetic: Arithmetic) -> Self {
+        Self::of(q, DEGREE, arithmetic)
+    }
+
+    /// The same of `degree` coefficients, DEGREE or twice as many; q is 1 modulo twice of that.
+    pub(crate) fn of(q: u64, degree: usize, arithmetic: Arithmetic) -> Self {
         let modulus = Modulus::new(q);
-        let order = 2 * DEGREE as u64;
+        let order = 2 * degree as u64;
         let psi = (2..)
             .map(|g| modulus.power_vartime(g, (q - 1) / order))
-            .find(|&root| modulus.power_vartime(root, DEGREE as u64) == q - 1)
+            .find(|&root| modulus.power_vartime(root, degree as u64) == q - 1)
             .unwrap_or(1);
-        let bits = DEGREE.trailing_zeros();
+        let bits = degree.trailing_zeros();
         let table = |root: u64| -> (Vec<u64>, Vec<u64>) {
-            let mut powers = vec![0; DEGREE];
+            let mut powers = vec![0; degree];
             let mut power = 1u64;
-            for i in 0..DEGREE {
+            for i in 0..degree {
                 powers[i.reverse_bits() >> (usize::BITS - bits)] = power;
                 power = (u128::from(power) * u128::from(root) % u128::from(q)) as u64;
             }
@@ -169,7 +174,7 @@ impl Transform {
         };
         let (roots, root_quotients) = table(psi);
         let (inverses, inverse_quotients) = table(modulus.inverse_vartime(psi));
-        let scale = modulus.factor(modulus.inverse_vartime(DEGREE as u64));
+        let scale = modulus.factor(modulus.inverse_vartime(degree as u64));
         Self { modulus, roots, root_quotients, inverses, inverse_quotients, scale, arithmetic }
     }
 
@@ -180,7 +185,14 @@ impl Transform {
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Eight => {
                 let table = rlwe_eight::Table { powers: &self.roots, quotients: &self.root_quotients };
-                rlwe_eight::forward(self.modulus.value, table, x);
+                if x.len() == DEGREE {
+                    return rlwe_eight::forward(self.modulus.value, table, 1, x);
+                }
+                let factors = self.roots[1..2].iter().zip(&self.root_quotients[1..2]);
+                each_block(x, DEGREE, factors, |w, quotient, low, high| self.down(w, quotient, low, high));
+                for (half, x) in x.chunks_exact_mut(DEGREE).enumerate() {
+                    rlwe_eight::forward(self.modulus.value, table, 2 + half, x);
+                }
             }
         }
     }
@@ -192,23 +204,29 @@ impl Transform {
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Eight => {
                 let table = rlwe_eight::Table { powers: &self.inverses, quotients: &self.inverse_quotients };
-                rlwe_eight::inverse(self.modulus.value, table, self.scale, x);
+                if x.len() == DEGREE {
+                    return rlwe_eight::inverse(self.modulus.value, table, 1, self.scale, x);
+                }
+                for (half, x) in x.chunks_exact_mut(DEGREE).enumerate() {
+                    rlwe_eight::inverse(self.modulus.value, table, 2 + half, self.scale, x);
+                }
+                let factors = self.inverses[1..2].iter().zip(&self.inverse_quotients[1..2]);
+                each_block(x, DEGREE, factors, |w, quotient, low, high| {
+                    self.up(w, quotient, low, high);
+                    *low = once(*low, self.modulus.value);
+                    *high = once(*high, self.modulus.value);
+                });
             }
         }
     }
 
     fn forward_by_one(&self, x: &mut [u64]) {
         let q = self.modulus;
-        let mut half = DEGREE / 2;
+        let mut half = x.len() / 2;
         let mut first = 1;
-        while first < DEGREE {
+        while first < x.len() {
             let factors = self.roots[first..2 * first].iter().zip(&self.root_quotients[first..2 * first]);
-            let butterfly = |w: u64, quotient: u64, low: &mut u64, high: &mut u64| {
-                let (a, b) = (once(*low, 2 * q.value), q.lazy(*high, w, quotient));
-                *low = a.wrapping_add(b);
-                *high = a.wrapping_sub(b).wrapping_add(2 * q.value);
-            };
-            each_block(x, half, factors, butterfly);
+            each_block(x, half, factors, |w, quotient, low, high| self.down(w, quotient, low, high));
             first *= 2;
             half /= 2;
         }
@@ -218,23 +236,40 @@ impl Transform {
     }
 
     fn inverse_by_one(&self, x: &mut [u64]) {
-        let q = self.modulus;
         let mut half = 1;
-        let mut first = DEGREE / 2;
+        let mut first = x.len() / 2;
         while first > 0 {
             let factors = self.inverses[first..2 * first].iter().zip(&self.inverse_quotients[first..2 * first]);
-            let butterfly = |w: u64, quotient: u64, low: &mut u64, high: &mut u64| {
-                let (a, b) = (*low, *high);
-                *low = once(a.wrapping_add(b), 2 * q.value);
-                *high = q.lazy(a.wrapping_sub(b).wrapping_add(2 * q.value), w, quotient);
-            };
-            each_block(x, half, factors, butterfly);
+            each_block(x, half, factors, |w, quotient, low, high| self.up(w, quotient, low, high));
             half *= 2;
             first /= 2;
         }
         for value in x.iter_mut() {
-            *value = q.times(*value, self.scale);
+            *value = self.modulus.times(*value, self.scale);
         }
+    }
+
+    /// One step towards values: numbers below 4q stay below 4q.
+    #[inline(always)]
+    fn down(&self, w: u64, quotient: u64, low: &mut u64, high: &mut u64) {
+        let q = &self.modulus;
+        let (a, b) = (once(*low, 2 * q.value), q.lazy(*high, w, quotient));
+        *low = a.wrapping_add(b);
+        *high = a.wrapping_sub(b).wrapping_add(2 * q.value);
+    }
+
+    /// One step towards coefficients: numbers below 2q stay below 2q.
+    #[inline(always)]
+    fn up(&self, w: u64, quotient: u64, low: &mut u64, high: &mut u64) {
+        let q = &self.modulus;
+        let (a, b) = (*low, *high);
+        *low = once(a.wrapping_add(b), 2 * q.value);
+        *high = q.lazy(a.wrapping_sub(b).wrapping_add(2 * q.value), w, quotient);
+    }
+
+    /// Psi, the root of order 2N.
+    pub(crate) fn root(&self) -> u64 {
+        self.roots[self.roots.len() / 2]
     }
 
     /// 1 / N, which the inverse transform multiplies by.

@@ -17,8 +17,6 @@ pub const ERROR_BITS: u32 = 21;
 /// Flooding is uniform in [-2^FLOOD_BITS, 2^FLOOD_BITS).
 pub const FLOOD_BITS: u32 = 122;
 
-const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
-
 /// What a stream is for.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
@@ -55,11 +53,17 @@ impl Seed<'_> {
 
     /// Uniform residues modulo `modulus`, of LIMB_BITS bits: words whose low bits are not below it are passed over.
     pub fn uniform(self, number: u64, limb: usize, modulus: &Modulus, out: &mut [u64]) {
+        self.uniform_of(LIMB_BITS, number, limb, modulus, out);
+    }
+
+    /// The same of so many bits.
+    pub fn uniform_of(self, bits: u32, number: u64, limb: usize, modulus: &Modulus, out: &mut [u64]) {
+        let mask = (1 << bits) - 1;
         let mut stream = self.stream(Use::Uniform, limb, number);
         let mut filled = 0;
         while filled < out.len() {
             stream.refill();
-            let words = stream.bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes) & LIMB_MASK);
+            let words = stream.bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes) & mask);
             let room = &mut out[filled..];
             let mut above = 0;
             for (out, word) in room.iter_mut().zip(words.clone()) {
@@ -69,7 +73,7 @@ impl Seed<'_> {
             if above >> 63 == 0 {
                 filled += room.len().min(CHUNK / 8);
             } else {
-                // One in 2^40 is not below: then those that are get taken one by one.
+                // Some are not below, where primes are just below 2^bits one in 2^40: those that are get taken one by one.
                 for word in words.filter(|&word| word < modulus.value).take(out.len() - filled) {
                     out[filled] = word;
                     filled += 1;
@@ -93,11 +97,16 @@ impl Seed<'_> {
 
     /// What floods noise, plus 2^FLOOD_BITS.
     pub fn flood(self, number: u64, out: &mut [u128]) {
+        self.flood_of(FLOOD_BITS, number, out);
+    }
+
+    /// Uniform in [-2^bits, 2^bits), plus 2^bits.
+    pub fn flood_of(self, bits: u32, number: u64, out: &mut [u128]) {
         let mut stream = self.stream(Use::Flood, 0, number);
         for chunk in out.chunks_mut(CHUNK / 16) {
             stream.refill();
             for (out, bytes) in chunk.iter_mut().zip(stream.bytes.as_chunks::<16>().0) {
-                *out = u128::from_le_bytes(*bytes) & ((1 << (FLOOD_BITS + 1)) - 1);
+                *out = u128::from_le_bytes(*bytes) & ((1 << (bits + 1)) - 1);
             }
         }
     }

@@ -15,6 +15,7 @@ mod lookup;
 mod onehot;
 mod paillier;
 mod rlwe;
+mod rlwe_chain;
 mod rlwe_limbs;
 mod serve;
 mod vole;
@@ -62,6 +63,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     onehot::register(m)?;
     paillier::register(m)?;
     rlwe::register(m)?;
+    rlwe_chain::register(m)?;
     rlwe_limbs::register(m)?;
     serve::register(m)?;
     vole::register(m)?;
