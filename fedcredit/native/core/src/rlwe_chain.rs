@@ -11,7 +11,6 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::error::KernelError;
-use crate::rlwe::wide;
 use crate::rlwe_chain_ring::{KEPT, PRIMES, Ring, WORD_BYTES, bits_of, pack, ring, unpack};
 use crate::rlwe_modulus::centred;
 use crate::rlwe_ring::expect;
@@ -194,9 +193,7 @@ impl Public {
             let u = ring.small_values(limb, &u);
             let key = limb * degree..(limb + 1) * degree;
             for (c, key) in [(c0, &self.b[key.clone()]), (c1, &self.a[key])] {
-                for ((c, &key), (&x, &u)) in c.iter_mut().zip(key).zip(factor.iter().zip(u.iter())) {
-                    *c = q.reduce_wide(wide(*c, x) + wide(key, u));
-                }
+                transform.multiply_add(c, &factor, key, &u);
             }
         });
         [first, second]

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::error::KernelError;
-use crate::rlwe::wide;
 use crate::rlwe_chain::uniform;
 use crate::rlwe_chain_ring::{PLAIN, Ring, WORD_BITS, WORD_BYTES, pack, ring};
 use crate::rlwe_modulus::centred;
@@ -18,7 +17,7 @@ use crate::rlwe_sample::{Numbers, SEED_BYTES, Seed, zeros};
 pub struct Owner {
     ring: &'static Ring,
     small: Zeroizing<Vec<i64>>,
-    /// Modulo all primes, as values.
+    /// -s modulo all primes, as values.
     values: Vec<Numbers>,
 }
 
@@ -28,7 +27,8 @@ impl Owner {
         let ring = ring(degree)?;
         let mut small = Zeroizing::new(vec![0; degree]);
         Seed(seed).ternary(0, &mut small);
-        let values = (0..ring.limbs.len()).map(|limb| ring.small_values(limb, &small)).collect();
+        let negative: Zeroizing<Vec<i64>> = Zeroizing::new(small.iter().map(|&x| -x).collect());
+        let values = (0..ring.limbs.len()).map(|limb| ring.small_values(limb, &negative)).collect();
         Ok(Self { ring, small, values })
     }
 
@@ -92,9 +92,8 @@ impl Owner {
                     *c0 = ring.scaled_up(limbs, limb, plain).wrapping_add(q.signed(error));
                 }
                 transform.forward(&mut c0);
-                for (c0, (&a, &s)) in c0.iter_mut().zip(a.iter().zip(self.values[limb].iter())) {
-                    *c0 = q.sub(*c0, q.reduce_wide(wide(a, s)));
-                }
+                let ones = vec![1; degree];
+                transform.multiply_add(&mut c0, &ones, &a, &self.values[limb]);
                 let mut out = vec![0; ring.limb_bytes(limb)];
                 pack(limb, &c0, &mut out);
                 out

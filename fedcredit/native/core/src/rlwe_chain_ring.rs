@@ -245,43 +245,48 @@ pub fn bits_of(limb: usize) -> u32 {
 
 /// Residues modulo a prime, side by side: eight of b bits fill b bytes.
 pub fn pack(limb: usize, residues: &[u64], out: &mut [u8]) {
-    let bits = bits_of(limb);
-    for (eight, out) in residues.as_chunks::<8>().0.iter().zip(out.chunks_exact_mut(bits as usize)) {
-        let (mut word, mut have, mut words) = (0u128, 0, out.chunks_mut(8));
-        for &x in eight {
-            word |= u128::from(x) << have;
-            have += bits;
-            if have >= 64 {
-                if let Some(out) = words.next() {
-                    out.copy_from_slice(&(word as u64).to_le_bytes());
-                }
-                word >>= 64;
-                have -= 64;
-            }
-        }
-        if let Some(out) = words.next() {
-            let length = out.len();
-            out.copy_from_slice(&word.to_le_bytes()[..length]);
-        }
+    match bits_of(limb) {
+        45 => pack_of::<45>(residues, out),
+        _ => pack_of::<42>(residues, out),
     }
 }
 
 /// The way back.
 pub fn unpack(limb: usize, bytes: &[u8], out: &mut [u64]) {
-    let bits = bits_of(limb);
-    for (eight, bytes) in out.as_chunks_mut::<8>().0.iter_mut().zip(bytes.chunks_exact(bits as usize)) {
-        let (mut word, mut have, mut words) = (0u128, 0, bytes.chunks(8));
-        for x in eight {
-            if have < bits {
-                let mut next = [0; 8];
-                let more = words.next().unwrap_or_default();
-                next[..more.len()].copy_from_slice(more);
-                word |= u128::from(u64::from_le_bytes(next)) << have;
-                have += 64;
+    match bits_of(limb) {
+        45 => unpack_of::<45>(bytes, out),
+        _ => unpack_of::<42>(bytes, out),
+    }
+}
+
+fn pack_of<const BITS: usize>(residues: &[u64], out: &mut [u8]) {
+    for (eight, out) in residues.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<BITS>().0) {
+        let mut words = [0u64; 6];
+        for (i, &x) in eight.iter().enumerate() {
+            let (word, shift) = (i * BITS / 64, i * BITS % 64);
+            words[word] |= x << shift;
+            if shift + BITS > 64 {
+                words[word + 1] |= x >> (64 - shift);
             }
-            *x = word as u64 & ((1 << bits) - 1);
-            word >>= bits;
-            have -= bits;
+        }
+        for (out, word) in out.chunks_mut(8).zip(words) {
+            out.copy_from_slice(&word.to_le_bytes()[..out.len()]);
+        }
+    }
+}
+
+fn unpack_of<const BITS: usize>(bytes: &[u8], out: &mut [u64]) {
+    for (eight, bytes) in out.as_chunks_mut::<8>().0.iter_mut().zip(bytes.as_chunks::<BITS>().0) {
+        let mut words = [0u64; 6];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks(8)) {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(eight);
+        }
+        for (i, x) in eight.iter_mut().enumerate() {
+            let (word, shift) = (i * BITS / 64, i * BITS % 64);
+            let above = if shift + BITS > 64 { words[word + 1] << (64 - shift) } else { 0 };
+            *x = (words[word] >> shift | above) & ((1 << BITS) - 1);
         }
     }
 }
@@ -314,6 +319,14 @@ mod tests {
                 let point = fast.modulus.factor(fast.modulus.power_vartime(fast.root(), 2 * reversed as u64 + 1));
                 let value = x.iter().rev().fold(0, |sum, &c| fast.modulus.add(fast.modulus.times(sum, point), c));
                 assert_eq!(y[place], value);
+                for (mut a, c) in
+                    [(y.clone(), vec![PRIMES[limb] - 1; degree]), (vec![PRIMES[limb] - 1; degree], x.clone())]
+                {
+                    let mut other = a.clone();
+                    fast.multiply_add(&mut a, &x, &c, &c);
+                    portable.multiply_add(&mut other, &x, &c, &c);
+                    assert_eq!(a, other);
+                }
                 fast.inverse(&mut y);
                 portable.inverse(&mut z);
                 assert_eq!(y, x);

@@ -1,6 +1,7 @@
 //! What a vector that passes through parties has for noise, and what comes out of it.
 
 use super::*;
+use crate::rlwe::wide;
 use crate::rlwe_chain_owner::Owner;
 use crate::rlwe_chain_ring::{PLAIN, WORD_BITS};
 use crate::rlwe_modulus::DEGREE;

@@ -3,6 +3,7 @@
 //! What a ciphertext of another party is multiplied with is secret, what is in it is not. Constant time in the former.
 
 use crate::arithmetic::Arithmetic;
+use crate::rlwe::wide;
 #[cfg(target_arch = "x86_64")]
 use crate::rlwe_eight;
 use crate::rlwe_modulus::{Transform, once};
@@ -44,6 +45,19 @@ impl Transform {
             Arithmetic::Eight => rlwe_eight::along(self.modulus.value, factors.table(), x)
                 .iter()
                 .fold(0, |sum, &part| self.modulus.add(sum, self.modulus.reduce(part))),
+        }
+    }
+
+    /// `a[i] b[i] + c[i] d[i]` modulo q, into `a`. Numbers below q, of at least 2^28 and below 2^48.
+    pub fn multiply_add(&self, a: &mut [u64], b: &[u64], c: &[u64], d: &[u64]) {
+        match self.arithmetic {
+            Arithmetic::Portable => {
+                for ((a, &b), (&c, &d)) in a.iter_mut().zip(b).zip(c.iter().zip(d)) {
+                    *a = self.modulus.reduce_wide(wide(*a, b) + wide(c, d));
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Eight => rlwe_eight::multiply_add(self.modulus.value, a, b, c, d),
         }
     }
 

@@ -73,10 +73,12 @@ impl Seed<'_> {
             if above >> 63 == 0 {
                 filled += room.len().min(CHUNK / 8);
             } else {
-                // Some are not below, where primes are just below 2^bits one in 2^40: those that are get taken one by one.
-                for word in words.filter(|&word| word < modulus.value).take(out.len() - filled) {
-                    out[filled] = word;
-                    filled += 1;
+                // Some are not below, where primes are just below 2^bits one in 2^40: each is written, and kept if it is.
+                for word in words {
+                    if let Some(out) = out.get_mut(filled) {
+                        *out = word;
+                        filled += usize::from(word < modulus.value);
+                    }
                 }
             }
         }
