@@ -13,7 +13,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fedcredit.errors import FedcreditError, PeerError, PeerLost
 from fedcredit.ids import PartyId
@@ -59,7 +59,7 @@ class Consortium:
         self.operator: Operator | None = None
         self._stages: dict[PartyId, str] = {}
 
-    async def __aenter__(self) -> Consortium:
+    async def __aenter__(self) -> Self:
         try:
             await self._start()
         except BaseException:

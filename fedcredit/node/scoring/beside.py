@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from fedcredit.errors import Problem, RefusedError
@@ -73,7 +73,8 @@ class Scores:
         def kept(manifest: bytes, data: bytes, job: str) -> KeptTable[PointsOfTable]:
             resources = Resources(memory_limit_bytes=config.limits.memory_mib << 20, threads=config.limits.threads or 2)
             part, age = CardPart.from_bytes(data), section.refresh_hours * _HOUR_S
-            declared = partial(declared_table, config, store, job)
+            # Of a job that was agreed nothing changes, nor does party.toml while the node runs.
+            declared = cache(partial(declared_table, config, store, job))
             return KeptTable(lambda spec: read_points(part, spec, resources), declared, age)
 
         def points(served: Served) -> KeptTable[PointsOfTable]:

@@ -58,8 +58,12 @@ class AuditHeads:
         self._database = database
 
     def put(self, log: str, size: int, root: bytes) -> None:
-        """Keep the head of an audit log. Raises FedcreditError (AUDIT_ROLLBACK) when it would shrink."""
-        with self._database.writing() as connection:
+        """Keep the head of an audit log. Raises FedcreditError (AUDIT_ROLLBACK) when it would shrink.
+
+        The log itself is durable already. A head that is lost with the machine leaves the one before it, which a log
+        that was not rolled back continues as well.
+        """
+        with self._database.noting() as connection:
             old = connection.execute(sa.select(_heads.c.size).where(_heads.c.log == log)).scalar()
             if old is not None and size < old:
                 raise FedcreditError(Problem("AUDIT_ROLLBACK", f"audit log {log}", "is shorter than it was"))

@@ -76,7 +76,13 @@ def _make_durable(connection: Any, _record: Any) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     # A writer takes its lock first: two that read and then write could otherwise write on what the other has changed.
-    writes = connection.get_execution_options().get("fedcredit_writes", False)
+    options = connection.get_execution_options()
+    writes = options.get("fedcredit_writes", False)
+    if writes:
+        # Without waiting for the disk, what is committed outlives the process, and the machine as soon as anything else
+        # is waited for: it is in the same journal, before that.
+        waits = "NORMAL" if options.get("fedcredit_unwaited", False) else "FULL"
+        connection.exec_driver_sql(f"PRAGMA synchronous={waits}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

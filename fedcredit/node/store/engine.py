@@ -37,6 +37,7 @@ class Database:
         with typed():
             self._engine = make_engine(url, make=make)
         self._writer = self._engine.execution_options(fedcredit_writes=True)
+        self._unwaited = self._engine.execution_options(fedcredit_writes=True, fedcredit_unwaited=True)
         # SQLite lets writers poll for its lock, and one may starve; here they wait in line.
         self._line = threading.Lock()
 
@@ -63,6 +64,17 @@ class Database:
             yield connection
 
     @contextmanager
+    def noting(self) -> Iterator[sa.Connection]:
+        """One transaction that outlives this process, and nearly always the machine: nobody waits for the disk.
+
+        For what is only ever compared with something that is durable already. Raises: LeaseLost.
+        """
+        with self._transaction(self.guard, self._unwaited) as connection:
+            if self.shared:
+                connection.execute(sa.text("SET LOCAL synchronous_commit = off"))
+            yield connection
+
+    @contextmanager
     def opening(self) -> Iterator[sa.Connection]:
         """One transaction without a lease, to take it; only one is in here at a time, in whatever process."""
         with self._transaction(self._alone) as connection:
@@ -78,11 +90,11 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self, guard: Guard) -> Iterator[sa.Connection]:
+    def _transaction(self, guard: Guard, engine: sa.Engine | None = None) -> Iterator[sa.Connection]:
         if not self._line.acquire(timeout=WAIT_S):
             raise busy()
         try:
-            with metrics.STORE_SECONDS.labels("write").time(), typed(), self._writer.begin() as connection:
+            with metrics.STORE_SECONDS.labels("write").time(), typed(), (engine or self._writer).begin() as connection:
                 guard(connection)
                 yield connection
         finally:

@@ -1,0 +1,229 @@
+"""Encrypted scores through nodes: a bank's client, and three departments' nodes, each a process, over TLS.
+
+The town is made up, joined, trained and published as any other; consents are signed with its platform's key. Every
+score is compared with the sum of all parties' points, read from their folders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from fedcredit.cli.benches.jobs import median
+from fedcredit.errors import FedcreditError
+from fedcredit.estimators.scorecard_part import CardPart
+from fedcredit.ids import PartyId
+from fedcredit.node.scoring.client import Line, Lines, Score, ScoreClient, Wanted, Ways
+from fedcredit.node.scoring.points import PointsOfTable, read_points
+from fedcredit.node.scoring.version import OwnVersion, find_version, own_points
+from fedcredit.node.signing import load_signing
+from fedcredit.node.town.consents import signed_at_once
+from fedcredit.node.town.models import activate, publish
+from fedcredit.node.town.town import Services, Town
+from fedcredit.node.trust.keys import open_keyring
+from fedcredit.runtime.clock import SystemClock
+from fedcredit.runtime.config import load_job
+from fedcredit.synth import LABEL, generate
+from fedcredit.tables import Resources
+from fedcredit.wire.message import Message
+
+__all__ = ["measured"]
+
+M = TypeVar("M", bound=Message)
+
+PARTIES: Final = ("bank", "tax", "social_insurance", "housing_fund")
+NAME: Final = "bench"
+AT_A_TIME: Final = 2
+"""Requests of a batch under way, as `fedcredit score --file` has them."""
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_JOB: Final = """\
+[job]
+name = "bench"
+purpose = "financing"
+seed = 7
+{parties}
+[split]
+holdout = 0.2
+[[model]]
+kind = "scorecard"
+max_bin = 6
+max_features = 15
+"""
+
+
+def measured(requests: int, rows: Sequence[int], repeat: int) -> Iterator[dict[str, Any]]:
+    """A row for single subjects, one after the other, and one for each size of a batch."""
+    with tempfile.TemporaryDirectory(prefix="fedcredit-bench-") as folder:
+        yield from asyncio.run(_in(Path(folder), requests, rows, repeat))
+
+
+async def _in(folder: Path, requests: int, rows: Sequence[int], repeat: int) -> list[dict[str, Any]]:
+    most = max((*rows, requests))
+    consortium = generate(max(12_000, 3 * most), seed=7, default_rate=0.08, parties=PARTIES)
+    ids = functools.reduce(np.intersect1d, [consortium.holdings[party].ids for party in PARTIES])
+    subjects = [bytes(code).decode() for code in ids[:most]]
+    if len(subjects) < most:
+        raise FedcreditError(f"bench score: {len(subjects)} enterprises are at all parties, not {most}")
+    paths = consortium.write(folder / "data")
+    text = "".join(_party(party, paths[party]) for party in PARTIES)
+    (folder / "data" / "JOB.toml").write_text(_JOB.format(parties=text))
+    async with Town(load_job(folder / "data" / "JOB.toml"), folder / "town", Services()) as town:
+        job = await town.run(None)
+        await activate(town, NAME, await publish(town, job, "scorecard.0", NAME))
+        tokens = signed_at_once(town, subjects, models=(NAME,), purpose="financing", max_uses=1_000_000)
+        wanted = [Wanted(*pair) for pair in zip(subjects, tokens, strict=True)]
+        bench = await _Bench.of(town, wanted)
+        try:
+            found = [await bench.singles(requests)]
+            for n in rows:
+                found.append(await bench.batch(n, repeat))
+        finally:
+            await bench.lines.close()
+        return found
+
+
+def _party(party: str, table: Path) -> str:
+    text = f'[parties.{party}]\ntable = "{table.name}"\nid = "uscc"\n'
+    return text + (f'label = "{LABEL}"\ndrop = ["observation_month"]\n' if party == "bank" else "")
+
+
+class _Counted:
+    """A line that counts what goes over it."""
+
+    def __init__(self, line: Line, lines: _CountedLines) -> None:
+        self._line, self._lines = line, lines
+
+    async def call(self, method: str, request: Message, reply: type[M], *, timeout_s: float, attempts: int = 3) -> M:
+        """As the line's."""
+        answer = await self._line.call(method, request, reply, timeout_s=timeout_s, attempts=attempts)
+        self._lines.sent += len(request.encode()) + len(answer.encode())
+        return answer
+
+
+@dataclass
+class _CountedLines:
+    """All lines, and bytes both ways."""
+
+    lines: Lines
+    sent: int = 0
+
+    def to(self, provider: PartyId) -> Line:
+        """See `Lines`."""
+        return _Counted(self.lines.to(provider), self)
+
+    async def close(self) -> None:
+        """See `Lines`."""
+        await self.lines.close()
+
+
+@dataclass
+class _Bench:
+    """The bank's side. `due`: the points of every subject, as who has all parts reckons them."""
+
+    town: Town
+    wanted: list[Wanted] = field(repr=False)
+    client: ScoreClient
+    lines: _CountedLines
+    own: PointsOfTable | None = field(repr=False)
+    due: list[int] = field(repr=False)
+
+    @classmethod
+    async def of(cls, town: Town, wanted: list[Wanted]) -> _Bench:
+        """Ready to ask."""
+        config, clock = town.config(town.bank), SystemClock()
+        version: OwnVersion = await find_version(config, NAME)
+        keyring = open_keyring(config, clock)
+        lines = _CountedLines(Ways(config, keyring))
+        signing = load_signing(config, clock, lambda: keyring.trust)
+        client = ScoreClient(config.folder, signing, version, lines)
+        await client.meet()
+        return cls(town, wanted, client, lines, own_points(config, version), _due(town, wanted))
+
+    async def singles(self, requests: int) -> dict[str, Any]:
+        """One subject after the other."""
+        for k in range(20):
+            await self._score(k, k + 1)
+        spent, sent = self._spent(), self.lines.sent
+        walls = []
+        for k in range(requests):
+            begun = time.perf_counter()
+            await self._score(k, k + 1)
+            walls.append(time.perf_counter() - begun)
+        spent = {party: (now - spent[party]) / requests for party, now in self._spent().items()}
+        walls.sort()
+        return {
+            "case": {"case": "nodes", "rows": 1, "providers": len(self.town.departments), "requests": requests},
+            "seconds": {"p50": median(walls), "p99": round(walls[int(0.99 * len(walls))], 4)},
+            "processor": {party: round(seconds, 5) for party, seconds in spent.items()},
+            "bytes": round((self.lines.sent - sent) / requests),
+        }
+
+    async def batch(self, n: int, repeat: int) -> dict[str, Any]:
+        """Many, in requests of as many as all take."""
+        walls, spents, sent = [], [], 0
+        for _ in range(repeat):
+            before, sent, begun = self._spent(), self.lines.sent, time.perf_counter()
+            size = self.client.rows_a_call
+            starts = iter(range(0, n, size))
+
+            async def work(starts: Iterator[int] = starts, size: int = size) -> None:
+                for start in starts:
+                    await self._score(start, min(start + size, n))
+
+            await asyncio.gather(*(work() for _ in range(AT_A_TIME)))
+            walls.append(time.perf_counter() - begun)
+            spents.append({party: now - before[party] for party, now in self._spent().items()})
+            sent = self.lines.sent - sent
+        wall = median(walls)
+        return {
+            "case": {"case": "nodes", "rows": n, "providers": len(self.town.departments)},
+            "seconds": {"total": wall},
+            "processor": {party: median([one[party] for one in spents]) for party in spents[0]},
+            "rate": round(n / wall),
+            "bytes": sent,
+            "bytes_each": round(sent / n, 1),
+        }
+
+    async def _score(self, start: int, stop: int) -> None:
+        found = await self.client.score(self.wanted[start:stop], self.own)
+        if [score.points if isinstance(score, Score) else None for score in found] != self.due[start:stop]:
+            raise FedcreditError("bench score: scores are not the sums of points")
+
+    def _spent(self) -> dict[str, float]:
+        """Processor seconds of this process and of each node."""
+        spent = {"bank": time.process_time()}
+        for party in self.town.departments:
+            pid = self.town.children[party].process.pid
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            spent[party] = (int(fields[11]) + int(fields[12])) / _TICKS
+        return spent
+
+
+def _due(town: Town, wanted: Sequence[Wanted]) -> list[int]:
+    """The sums of all parties' points, from the folders of all."""
+    codes = np.array([one.subject.encode() for one in wanted], "S18").view(np.uint8).reshape(len(wanted), 18)
+    total = np.zeros(len(wanted), np.int64)
+    for party in town.job.parties:
+        config = town.config(party)
+        (path,) = (config.folder / "models").glob("*.json")
+        part = CardPart.from_bytes(path.read_bytes())
+        if not part.columns:
+            total += part.base_points or 0
+            continue
+        (table,) = config.tables.values()
+        points, known = read_points(part, table.spec(config.folder), Resources()).look(codes)
+        if not known.all():
+            raise FedcreditError(f"bench score: {party} lacks enterprises")
+        total += points
+    found: list[int] = total.tolist()
+    return found
