@@ -1,6 +1,6 @@
 """Run all attacks and print what each one finds.
 
-    PYTHONPATH=tests python -m attacks.run > benchmarks/results/attacks.json
+    PYTHONPATH=tests python -m attacks.run [scores] > benchmarks/results/attacks.json
 
 One JSON object a line: the `row` of docs/threat-model.md, what is attacked (`asset`), by whom, in which `mode`, how
 (`attack`), the `metric`, the `rows`; `guess`, `success` and `advantage`, and of a view that leaks `control`. Seeds are
@@ -10,8 +10,10 @@ fixed, so a run gives the same numbers again.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
+from attacks.banding import HOW, bins_from_scores, card_from_scores, sums_from_repeats
 from attacks.bins import (
     SHAPES,
     TOLD,
@@ -25,6 +27,7 @@ from attacks.cards import labels_by_a_card
 from attacks.identifiers import MODES, Town, dictionary
 from attacks.measures import Finding
 from attacks.nodes import choices, labels_from_nodes
+from attacks.paths import Forest, bins_from_paths
 from attacks.regression import (
     Fit,
     columns_from_correlations,
@@ -80,6 +83,7 @@ def findings() -> Iterator[Finding]:
     for hidden in (True, False):
         for trees in (1, 5, 20, 100):
             yield from bins_from_sides(3000, trees, hide_nodes=hidden)
+    yield from findings_of_scores()
     for mode in MODES:
         town = Town(20_000, mode)
         for adversary in ("receiver", "holder"):
@@ -105,9 +109,27 @@ def findings() -> Iterator[Finding]:
     yield rows_of_a_rare_value()
 
 
+def findings_of_scores() -> Iterator[Finding]:
+    """Those on scores of single subjects: totals, bands, and raw scores of trees."""
+    for columns in (1, 2, 5):
+        for how in HOW:
+            yield bins_from_scores(3000, columns, how)
+    for how in HOW[1:3]:
+        for answers in (1, 2, 4, 6, 8):
+            yield sums_from_repeats(answers, how)
+    for known, counts in ((1.0, (50, 100, 200, 400, 800)), (0.7, (400, 2000))):
+        for how in HOW:
+            for answers in counts:
+                yield from card_from_scores(answers, 5, how, known)
+    for trees in (5, 20, 100):
+        forest = Forest(trees, 200)
+        for bands in (0, 20, 10, 2):
+            yield from bins_from_paths(forest, bands)
+
+
 def main() -> None:
-    """Print every finding."""
-    for finding in findings():
+    """Print every finding, or with the argument `scores` those on scores alone."""
+    for finding in findings_of_scores() if sys.argv[1:] == ["scores"] else findings():
         print(json.dumps(finding.to_json()), flush=True)
 
 

@@ -17,7 +17,7 @@ from fedcredit.crypto.randomness import insecure_seeded
 from fedcredit.ids import PartyId
 from fedcredit.protocols.totals import TotalsFeature, TotalsLabel, TotalsPartner, TotalsShape
 
-__all__ = ["bins_from_totals"]
+__all__ = ["BINS", "bins_from_totals", "found_bins"]
 
 BANK, TAX, WATER = PARTIES = tuple(map(PartyId, ("bank", "tax", "water")))
 BINS = 5
@@ -41,31 +41,36 @@ def bins_from_totals(n: int, columns: int, parties: int = 2, seed: int = 0) -> F
     }
     views, _ = recorded({party: roles[party] for party in PARTIES[:parties]})
     others = views[BANK].replay() - own
-    right = [_found(codes, tables, y, sums) for sums in (None, others)]
+    right = [found_bins(codes, tables, y, bounds) for bounds in (None, (others, others))]
     return Finding(
         5, "bins", "label party", f"totals, {parties} parties, {columns} columns each", "solving totals for bins",
         "exact bin", n, *right,
     )  # fmt: skip
 
 
-def _found(codes: Any, tables: Any, y: Any, sums: Any | None) -> float:
-    """The share of bins that the likeliest bin is, given the sum of points of a row, or without."""
+def found_bins(codes: Any, tables: Any, y: Any, bounds: tuple[Any, Any] | None) -> float:
+    """The share of bins that the likeliest bin is, given bounds of the sum of points of a row, or without.
+
+    Shapes: codes (F, n); tables (F, BINS), points of each bin; y (n,), a class that is known; bounds (n,) each.
+    """
     right = np.zeros(codes.shape)
-    low = int(tables.min(axis=1).sum())
-    width = int(tables.max(axis=1).sum()) - low + 1
     for label in (False, True):
         rows = np.flatnonzero(y == label)
+        if not rows.size:
+            continue
         shares = np.stack([np.bincount(of[rows], minlength=BINS) for of in codes]) / rows.size
         for f in range(len(codes)):
             likely = np.repeat(shares[f][None], rows.size, axis=0)
-            if sums is not None:
-                spread = np.ones(1)
+            if bounds is not None:
+                spread, least = np.ones(1), 0
                 for other in (g for g in range(len(codes)) if g != f):
                     steps = np.zeros(int(np.ptp(tables[other])) + 1)
                     np.add.at(steps, tables[other] - tables[other].min(), shares[other])
-                    spread = np.convolve(spread, steps)
-                rest = sums[rows, None] - tables[f] - (low - tables[f].min())
-                inside = (rest >= 0) & (rest < spread.size) & (rest < width)
-                likely = likely * np.where(inside, spread[np.clip(rest, 0, spread.size - 1)], 0.0)
+                    spread, least = np.convolve(spread, steps), least + int(tables[other].min())
+                # How likely the rest is at most so much: the difference at both bounds is what lies between.
+                up_to = np.concatenate([[0.0], np.cumsum(spread)])
+                low, high = (of[rows, None] - tables[f] - least for of in bounds)
+                at = [up_to[np.clip(of, 0, spread.size)] for of in (low, high + 1)]
+                likely = likely * (at[1] - at[0])
             right[f, rows] = likely.argmax(axis=1) == codes[f, rows]
     return float(right.mean())
