@@ -122,6 +122,7 @@ NAMES: dict[str, str] = {
     "model.bulletin.kept": "A party has kept a newer bulletin of models; it does not act on it yet.",
     "score.recorded": "The audit log has what came of a request for scores; nothing is encrypted yet.",
     "score.answered": "The parts of scores are encrypted; the bank does not have them yet.",
+    "watch.batch.kept": "The scores of one request for borrowers are on disk; the next is not asked for yet.",
     "policy.change.recorded": "The audit log has a changed policy; the node does not know yet that it has.",
     "policy.decision.written": "A decision on a job is on disk under another name.",
     "policy.approval.recorded": "The audit log has a person's yes; the store does not know yet.",

@@ -35,6 +35,7 @@ from fedcredit.cli import (
     table,
     usage,
     verify,
+    watch,
 )
 from fedcredit.errors import FedcreditError, Problem
 
@@ -77,6 +78,7 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(predicate.app, name="predicate")
 app.add_typer(usage.app, name="usage")
 app.command("score")(score.run)
+app.add_typer(watch.app, name="watch")
 app.command("verify")(verify.run)
 app.command("bench")(bench.run)
 
