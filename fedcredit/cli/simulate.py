@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
     from fedcredit.runtime.config import JobFile
+    from fedcredit.wire.control import JobEvent
 
-__all__ = ["run", "run_job"]
+__all__ = ["Run", "run", "run_job"]
+
+Run: TypeAlias = "Callable[[JobFile, Path, Callable[[JobEvent], None]], Coroutine[Any, Any, dict[str, Any]]]"
+"""Runs a job on this machine and puts its result into a folder; the last hears every event."""
 
 
 def run(
@@ -30,8 +35,8 @@ def run(
     run_job(loaded, out or Path("runs") / loaded.job.name, quiet=quiet)
 
 
-def run_job(job: JobFile, out: Path, *, quiet: bool = False) -> dict[str, Any]:
-    """Run `job`, show what happens, and leave the result in `out`; metrics.json's content."""
+def run_job(job: JobFile, out: Path, *, quiet: bool = False, how: Run | None = None) -> dict[str, Any]:
+    """Run `job`, show what happens, and leave the result in `out`; metrics.json's content. `how`: else `simulate`."""
     import asyncio
     import signal
 
@@ -43,7 +48,7 @@ def run_job(job: JobFile, out: Path, *, quiet: bool = False) -> dict[str, Any]:
     display.leakage(make_proposal(job.shared(), PLATFORM).leakage)
     with display.progress([*job.parties, PLATFORM]) as progress:
         try:
-            metrics: dict[str, Any] = asyncio.run(_until_told(simulate(job, out, progress.show)))
+            metrics: dict[str, Any] = asyncio.run(_until_told((how or simulate)(job, out, progress.show)))
         except asyncio.CancelledError:
             raise SystemExit(128 + signal.SIGTERM) from None
     display.result(metrics, out)

@@ -3,6 +3,7 @@
 metrics.json report.html leakage.json specification.json aligned.csv (of an intersection)
 audit/NAME/           every party's audit log
 parties/NAME/model/   that party's part of the models
+asked/                of the demonstration: a signed answer
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _OURS = frozenset(
     {
         ".operator",
         "aligned.csv",
+        "asked",
         "audit",
         "leakage.json",
         "logs",
