@@ -27,6 +27,7 @@ from fedcredit.node.registry.sheets import Sheet
 from fedcredit.node.rpc import remote_error
 from fedcredit.node.scoring.client import NotScored, Score, ScoreClient, Wanted
 from fedcredit.node.scoring.desk import ScoringDesk
+from fedcredit.node.scoring.lent_trees import LentTrees
 from fedcredit.node.scoring.own_keys import own_keys
 from fedcredit.node.scoring.points import PointsOfTable
 from fedcredit.node.scoring.version import OwnVersion, bands_of
@@ -235,7 +236,8 @@ class ScoreTown:
             me=name,
             section=ScoreSection(region=REGION),
             models=at.held,
-            points=lambda served: read,
+            tables=lambda served: read,
+            lent=LentTrees(at.folder),
             premises=self._premises,
             keys=lambda: keys,
             log_key=hashlib.sha256(name.encode()).digest(),

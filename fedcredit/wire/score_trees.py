@@ -33,7 +33,7 @@ __all__ = [
 MAX_ROWS: Final = 1024
 """Subjects of one request: while it runs, the bank holds what they are to pass on, up to 150 KiB of each."""
 
-CONTENT_BYTES: Final = 12 << 20
+CONTENT_BYTES: Final = 6 << 20
 """Of what is sealed in one message, at most."""
 
 MAX_SPLITS: Final = 1 << 16

@@ -30,6 +30,8 @@ _MAX_NAME: Final = 64
 _MAX_VERSION: Final = 1_000_000
 _MAX_WORDS: Final = 256 << 10
 _MAX_WORD: Final = 16 << 10
+_MAX_LENT: Final = 7 << 20
+"""A key for vectors, half a MiB, and a map of as many conditions as a model of 16,384 slots has."""
 _MAX_CERTIFICATE: Final = 3072
 _MAX_MESSAGES: Final = 64
 _HEAD: Final = struct.Struct(">II")
@@ -38,7 +40,7 @@ _HEAD: Final = struct.Struct(">II")
 @dataclass(frozen=True, slots=True, repr=False)
 class ScoreMeeting(Message, tag=0x1E0, proto=pb.ScoreMeeting):
     """A bank means to have scores. Reveals: to the provider, of which version, and what for; the keys of the bank and
-    of the other providers, which are public.
+    of the other providers, which are public; of trees what `TreesMap` says.
 
     Assumes: mutual TLS; that each word is believed with its party's signature alone.
     """
@@ -47,6 +49,7 @@ class ScoreMeeting(Message, tag=0x1E0, proto=pb.ScoreMeeting):
     version: int = count(_MAX_VERSION, 1)
     purpose: str = text(_MAX_NAME)
     words: bytes = blob(2, _MAX_WORDS)
+    lent: bytes = blob(0, _MAX_LENT)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -144,12 +144,12 @@ def test_refusals_of_one_provider_are_the_banks_alone_to_see(town: ScoreTown) ->
     gone = town.subjects[80].encode()
     kept = whole.codes != gone
     lacking = replace(whole, codes=whole.codes[kept], columns=whole.columns[kept])
-    town.desks[SOCIAL].points(None).read = lacking  # type: ignore[arg-type,attr-defined]
+    town.desks[SOCIAL].tables(None).read = lacking  # type: ignore[arg-type,attr-defined]
     before = len(town.kept(TAX)), len(town.kept(SOCIAL))
     try:
         found = town.score(town.wanted(80, 81))
     finally:
-        town.desks[SOCIAL].points(None).read = whole  # type: ignore[arg-type,attr-defined]
+        town.desks[SOCIAL].tables(None).read = whole  # type: ignore[arg-type,attr-defined]
     assert (found[0], isinstance(found[1], Score)) == ("refused", True)
     assert [one for one, _ in outcomes(town, TAX, before[0])] == [Outcome.ANSWERED] * 2
     assert [one for one, _ in outcomes(town, SOCIAL, before[1])] == [Outcome.NO_RECORD, Outcome.ANSWERED]

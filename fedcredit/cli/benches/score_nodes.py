@@ -23,7 +23,8 @@ from fedcredit.errors import FedcreditError
 from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.ids import PartyId
 from fedcredit.node.scoring.client import Line, Lines, Score, ScoreClient, Wanted, Ways
-from fedcredit.node.scoring.points import PointsOfTable, read_points
+from fedcredit.node.scoring.points import read_points
+from fedcredit.node.scoring.subject_rows import SubjectRows
 from fedcredit.node.scoring.version import OwnVersion, find_version, own_points
 from fedcredit.node.signing import load_signing
 from fedcredit.node.town.consents import signed_at_once
@@ -134,7 +135,7 @@ class _Bench:
     wanted: list[Wanted] = field(repr=False)
     client: ScoreClient
     lines: _CountedLines
-    own: PointsOfTable | None = field(repr=False)
+    own: SubjectRows | None = field(repr=False)
     due: list[int] = field(repr=False)
 
     @classmethod

@@ -8,6 +8,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from fedcredit.errors import Problem, RefusedError
+from fedcredit.estimators.parts import LabelPart, part_from_bytes
 from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.ids import PartyId
 from fedcredit.node.consent.held import HeldConsents
@@ -17,8 +18,10 @@ from fedcredit.node.registry.held import HeldModels, Served
 from fedcredit.node.rpc import ControlService
 from fedcredit.node.scoring.desk import ScoringDesk
 from fedcredit.node.scoring.ledger import own_log, record_interrupted
+from fedcredit.node.scoring.lent_trees import LentTrees
 from fedcredit.node.scoring.own_keys import OwnKeys, own_keys
 from fedcredit.node.scoring.points import PointsOfTable, read_points
+from fedcredit.node.scoring.sides import SidesOfTable, read_sides
 from fedcredit.node.scoring.subject_rows import KeptTable
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.specification import JobSpecification
@@ -30,7 +33,7 @@ from fedcredit.runtime.config import PartyFile
 from fedcredit.tables import Resources, TableSpec
 from fedcredit.transport.grpc import Keyring, caller_of
 
-__all__ = ["Scores", "declared_table"]
+__all__ = ["Scores", "declared_table", "resources_of"]
 
 _HOUR_S = 3600.0
 _MINUTE_S = 60.0
@@ -70,24 +73,31 @@ class Scores:
             await asyncio.to_thread(record_interrupted, store, recorder, log)
 
         @lru_cache(maxsize=64)
-        def kept(manifest: bytes, data: bytes, job: str) -> KeptTable[PointsOfTable]:
-            resources = Resources(memory_limit_bytes=config.limits.memory_mib << 20, threads=config.limits.threads or 2)
-            part, age = CardPart.from_bytes(data), section.refresh_hours * _HOUR_S
+        def kept(
+            kind: str, manifest: bytes, data: bytes, job: str
+        ) -> KeptTable[PointsOfTable] | KeptTable[SidesOfTable]:
+            resources, age = resources_of(config), section.refresh_hours * _HOUR_S
             # Of a job that was agreed nothing changes, nor does party.toml while the node runs.
             declared = cache(partial(declared_table, config, store, job))
-            return KeptTable(lambda spec: read_points(part, spec, resources), declared, age)
+            if kind == "scorecard":
+                card = CardPart.from_bytes(data)
+                return KeptTable(lambda spec: read_points(card, spec, resources), declared, age)
+            trees = part_from_bytes(data)
+            if isinstance(trees, LabelPart):
+                what, fix = "has its trees here, and others have scores of them from here alone", "ask for a card"
+                raise RefusedError(Problem("SCORE_KIND", "model of trees", what, fix))
+            cuts = [(split.feature, split.bin, split.missing_left) for split in trees.splits]
+            return KeptTable(lambda spec: read_sides(trees.columns, cuts, spec, resources), declared, age)
 
-        def points(served: Served) -> KeptTable[PointsOfTable]:
-            if served.offer.kind != "scorecard":
-                what = f"is of kind {served.offer.kind}, and encrypted scores are of cards"
-                raise RefusedError(Problem("SCORE_KIND", f"model {served.offer.name}", what, "publish a scorecard"))
-            return kept(served.manifest, served.part, served.offer.job)
+        def tables(served: Served) -> KeptTable[PointsOfTable] | KeptTable[SidesOfTable]:
+            return kept(served.offer.kind, served.manifest, served.part, served.offer.job)
 
         desk = ScoringDesk(
             me=config.me,
             section=section,
             models=models,
-            points=points,
+            tables=tables,
+            lent=LentTrees(config.folder),
             premises=consents.premises,
             keys=keys,
             log_key=log_key(config.folder),
@@ -116,6 +126,11 @@ class _Keys:
                 keys = own_keys(self._folder, self._me, int(self._clock.now().timestamp()))
                 self._kept = now, path.stat().st_mtime_ns, keys
             return self._kept[2]
+
+
+def resources_of(config: PartyFile) -> Resources:
+    """What reading a table for scores may use."""
+    return Resources(memory_limit_bytes=config.limits.memory_mib << 20, threads=config.limits.threads or 2)
 
 
 def declared_table(config: PartyFile, store: Store, job: str) -> TableSpec:

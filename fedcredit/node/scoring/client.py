@@ -16,22 +16,20 @@ from typing import Final, Protocol, Self, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.crypto.elgamal import PointTable
-from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.crypto.zero_sum import Member
 from fedcredit.errors import DataError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.governance.scoring.keys import KeyWord, SignedWord, read_words, write_words
 from fedcredit.ids import PartyId
 from fedcredit.node.rpc import ControlClient
+from fedcredit.node.scoring.asking import Asking, Found, Rows
 from fedcredit.node.scoring.consents import consent_hashes
 from fedcredit.node.scoring.desk import SCORE_PART
 from fedcredit.node.scoring.driving import ask_all
 from fedcredit.node.scoring.own_keys import own_keys
-from fedcredit.node.scoring.points import PointsOfTable
+from fedcredit.node.scoring.subject_rows import SubjectRows
 from fedcredit.node.scoring.version import OwnVersion
 from fedcredit.node.signing import SigningIdentity, load_signing
 from fedcredit.node.trust.keys import node_address, open_keyring
-from fedcredit.protocols.score import ScoreCard, ScoreRequester, ScoresAsked
 from fedcredit.runtime.clock import Clock, SystemClock
 from fedcredit.runtime.config import PartyFile
 from fedcredit.tables.identifiers import subject_id
@@ -40,12 +38,11 @@ from fedcredit.transport.connections import Connection
 from fedcredit.transport.keyring import Keyring
 from fedcredit.transport.limits import Limits
 from fedcredit.wire.message import Message
-from fedcredit.wire.score import MAX_CODE_BYTES, ScorePart
+from fedcredit.wire.score import MAX_CODE_BYTES
 from fedcredit.wire.scoring import MAX_CALL_ROWS, ScoreCall, ScoreMeeting, ScoreMet, ScoreReply, pack, unpack
 
 __all__ = ["Line", "Lines", "NotScored", "Score", "ScoreClient", "Wanted", "Ways"]
 
-Bools: TypeAlias = npt.NDArray[np.bool_]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
@@ -72,9 +69,8 @@ NotScored: TypeAlias = str
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A subject's score. `reasons`: those of this bank's own columns in which it falls shortest, as column and bin.
-
-    `without`: providers whose part it lacks, since they were down.
+    """A subject's score. `points`: of trees the log-odds on the scale that cards have. `reasons`: those of this bank's
+    own columns in which it falls shortest; of trees none. `without`: providers that were down, whose part it lacks.
     """
 
     subject: str
@@ -157,8 +153,7 @@ class ScoreClient:
         self._may_lack = frozenset(without)
         self._met: list[_Met] = []
         self.lacking: tuple[PartyId, ...] = ()
-        self._card: ScoreCard | None = None
-        self._table: PointTable | None = None
+        self._asking: Asking | None = None
 
     @classmethod
     def of(
@@ -186,13 +181,14 @@ class ScoreClient:
     @property
     def rows_a_call(self) -> int:
         """Subjects of one request, by what all providers take."""
-        return min(MAX_CALL_ROWS, *(met.terms.max_rows for met in self._met))
+        assert self._asking is not None, "the providers were met"
+        return min(MAX_CALL_ROWS, self._asking.max_rows, *(met.terms.max_rows for met in self._met))
 
     async def meet(self) -> None:
         """Show the own keys to all providers, and each provider's to the others; learn what they go by.
 
         Raises: PeerLost for one that is down and not in `without`; PeerError (MODEL_DIFFERS, KEY_INVALID, SIGN*);
-        RefusedError (SCORE_REFUSED, MODEL_STATE).
+        RefusedError (SCORE_REFUSED, MODEL_STATE); ConfigError (SCORE_RANGE, SCORE_PASSAGE).
         """
         own = own_keys(self._folder, self._signing.me, self._now()).newest
         mine = own.signed(self._signing)
@@ -201,59 +197,54 @@ class ScoreClient:
         self.lacking = tuple(name for name, met in zip(self.version.providers, found, strict=True) if met is None)
         if not self._met:
             raise PeerLost(", ".join(self.version.providers), "score", "cannot be reached, none of them")
+        members = [met.member for met in self._met]
+        asking = await asyncio.to_thread(self.version.asking, self._folder, members, own, self._now())
         words = [mine, *(met.signed for met in self._met)]
-        await asyncio.gather(*(self._call_meet(met.client, words) for met in self._met))
-        low, high = self.version.part.point_range
-        reach = [self.version.ranges[PartyId(met.member.name)] for met in self._met]
-        least, most = sum(one for one, _ in reach), sum(one for _, one in reach)
-        self._card = ScoreCard(self.version.manifest, low + least, high + most, low, high)
-        self._table = await asyncio.to_thread(self._card.table)
-        self._own = own
+        lent = [asking.lent.get(PartyId(met.member.name), b"") for met in self._met]
+        await asyncio.gather(
+            *(self._call_meet(met.client, words, data) for met, data in zip(self._met, lent, strict=True))
+        )
+        self._asking = asking
 
-    async def score(self, wanted: Sequence[Wanted], own: PointsOfTable | None) -> list[Score | NotScored]:
+    async def score(self, wanted: Sequence[Wanted], own: SubjectRows | None) -> list[Score | NotScored]:
         """The score of each subject, or why there is none; all in one request, so as many as `rows_a_call`.
 
-        `own`: the bank's own points; None where the version takes no column of its.
+        `own`: the bank's own table; None where the version takes no column of its.
         Raises: DataError (ID_DUPLICATE, ID_*), PeerLost, PeerError, RefusedError; then nothing is released of any.
         """
         codes = _codes([one.subject for one in wanted])
-        known = np.ones(len(codes), np.bool_)
-        columns = np.zeros((len(codes), 0), np.int64)
+        rows, known = np.zeros(len(codes), np.int64), np.ones(len(codes), np.bool_)
         if own is not None:
             rows, known = own.rows_of(codes)
             if not known.any():
                 return ["not in the own table"] * len(wanted)
-            columns = own.columns[rows[known]]
         asked = [one for one, there in zip(wanted, known.tolist(), strict=True) if there]
-        totals, scored = await self._asked(codes[known], asked, self.version.part.totals(columns))
-        found = iter(self._scores(asked, totals, scored, columns))
+        found = iter(self._scores(asked, await self._found(asked, codes[known], rows[known], own)))
         return [next(found) if there else "not in the own table" for there in known.tolist()]
 
-    async def _asked(self, codes: U8, asked: Sequence[Wanted], points: I64) -> tuple[I64, Bools]:
-        assert self._card is not None, "the providers were met"
-        assert self._table is not None, "the providers were met"
+    async def _found(self, asked: Sequence[Wanted], codes: U8, rows: I64, own: SubjectRows | None) -> Found:
+        assert self._asking is not None, "the providers were met"
         tokens = [one.consent for one in asked]
         consents = np.broadcast_to(consent_hashes(tokens), (len(self._met), len(asked), 32))
-        wanted = ScoresAsked(self.version.offer.purpose, self._now(), codes, consents, points)
-        members = tuple(met.member for met in self._met)
-        role = ScoreRequester(self._signing.me, self._card, members, self._own.score, self._own.pair, self._table)
         by_name = {met.member.name: met for met in self._met}
-        lines = "\n".join(tokens).encode()
+        lines, answers = "\n".join(tokens).encode(), self._asking.answers
 
         async def ask(provider: PartyId, messages: list[Message]) -> list[Message]:
-            return await self._call(by_name[provider], messages, lines)
+            return await self._call(by_name[provider], messages, lines, answers)
 
-        result = await ask_all(role.steps(wanted, SystemRandomness()), ask)
-        return result.totals, result.scored
+        subjects = Rows(self.version.offer.purpose, self._now(), codes, consents, rows)
+        return await ask_all(self._asking.steps(subjects, own), ask)
 
-    async def _call(self, met: _Met, messages: list[Message], tokens: bytes) -> list[Message]:
+    async def _call(
+        self, met: _Met, messages: list[Message], tokens: bytes, answers: frozenset[type[Message]]
+    ) -> list[Message]:
         name = PartyId(met.member.name)
         call = ScoreCall(self.version.offer.name, self.version.number, pack(messages), tokens)
         # A request is answered once: a call that was cut off is not made again.
         reply = await met.client.call("Score", call, ScoreReply, timeout_s=CALL_TIMEOUT_S, attempts=1)
         self._signing.verify(name, reply.certificate, SCORE_PART, reply.signature, reply.messages)
         try:
-            return unpack(reply.messages, frozenset({ScorePart}))
+            return unpack(reply.messages, answers)
         except FedcreditError as error:
             raise PeerError(name, "score", "sends no part of a score", error.code) from None
 
@@ -275,33 +266,26 @@ class ScoreClient:
             raise PeerError(name, "score", what, "MODEL_DIFFERS")
         return _Met(client, Member(name, word.pair), signed, terms)
 
-    async def _call_meet(self, client: Line, words: Sequence[SignedWord]) -> ScoreMet:
-        meeting = ScoreMeeting(
-            self.version.offer.name, self.version.number, self.version.offer.purpose, write_words(words)
-        )
+    async def _call_meet(self, client: Line, words: Sequence[SignedWord], lent: bytes = b"") -> ScoreMet:
+        offer = self.version.offer
+        meeting = ScoreMeeting(offer.name, self.version.number, offer.purpose, write_words(words), lent)
         return await client.call("Meet", meeting, ScoreMet, timeout_s=MEET_TIMEOUT_S, attempts=2)
 
     def _now(self) -> int:
         return int(self._signing.clock.now().timestamp())
 
-    def _scores(self, asked: Sequence[Wanted], totals: I64, scored: Bools, columns: I64) -> list[Score | NotScored]:
-        part, scale = self.version.part, self.version.part.scale
-        probabilities = scale.probability(totals.astype(np.float64))
-        bands = self.version.bands.bands(totals.astype(np.float64))
-        reasons = part.reasons(columns)
+    def _scores(self, asked: Sequence[Wanted], found: Found) -> list[Score | NotScored]:
+        bands = self.version.bands.bands(found.points)
         return [
-            Score(
-                one.subject,
-                int(total),
-                float(probability),
-                int(band) + 1,
-                tuple(part.columns[number].name for number in codes.tolist() if number >= 0),
-                self.lacking,
-            )
-            if has
-            else "refused"
-            for one, total, probability, band, codes, has in zip(
-                asked, totals, probabilities, bands, reasons, scored.tolist(), strict=True
+            Score(one.subject, round(points), probability, band + 1, reasons, self.lacking) if scored else "refused"
+            for one, scored, points, probability, band, reasons in zip(
+                asked,
+                found.scored.tolist(),
+                found.points.tolist(),
+                found.probability.tolist(),
+                bands.tolist(),
+                found.reasons,
+                strict=True,
             )
         ]
 

@@ -9,53 +9,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 from cryptography.hazmat.primitives import hashes
 
 from fedcredit import failpoints
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
-from fedcredit.governance.audit import Event, Fact, listed
+from fedcredit.governance.audit import Event, Fact
 from fedcredit.governance.consent.decision import Premises
 from fedcredit.governance.registry.documents import Offer
 from fedcredit.governance.registry.rules import Act, Asked, ModelRule
-from fedcredit.governance.scoring.decisions import Outcome, ScoreRow, decide_rows
 from fedcredit.governance.scoring.keys import read_words, write_words
-from fedcredit.governance.scoring.ledger import hash_of_rows
 from fedcredit.ids import PartyId
-from fedcredit.kernels import digest
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.registry.admitting import admitted
 from fedcredit.node.registry.held import HeldModels, Served
 from fedcredit.node.rpc import Method
+from fedcredit.node.scoring.answering import Answering
 from fedcredit.node.scoring.consents import ConsentedRows
 from fedcredit.node.scoring.driving import answer_in_one
 from fedcredit.node.scoring.known_keys import KnownKeys
+from fedcredit.node.scoring.lent_trees import LentTrees
 from fedcredit.node.scoring.own_keys import OwnKeys
 from fedcredit.node.scoring.points import PointsOfTable
+from fedcredit.node.scoring.sides import SidesOfTable
 from fedcredit.node.scoring.subject_rows import OwnTable
 from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.store import Store
-from fedcredit.node.store.scores import NONCE_S, ScoreUse
 from fedcredit.observe import logs
-from fedcredit.protocols.score import ScoreProvider, ScoreTerms, request_hash
+from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.score import ScoreProvider, ScoreTerms, TreesProvider, TreesTerms
 from fedcredit.runtime.score_file import ScoreSection
 from fedcredit.transport.trust import Trust
+from fedcredit.wire.message import Message
 from fedcredit.wire.score import ScoreRequest, ScoreSubjects
+from fedcredit.wire.score_trees import MAX_ROWS, TreesVector
 from fedcredit.wire.scoring import ScoreCall, ScoreMeeting, ScoreMet, ScoreReply, pack, unpack
 
 __all__ = ["SCORE_PART", "SCORE_REFUSED", "ScoringDesk"]
-
-Bools: TypeAlias = npt.NDArray[np.bool_]
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
 
 _log = logs.get("score")
 
@@ -68,8 +64,7 @@ SCORE_REFUSED: Final = "SCORE_REFUSED"
 CALLS_AT_A_TIME: Final = 4
 """Of one requester. Each holds a thread, and all cores while it encrypts."""
 
-_ASKED: Final = frozenset({ScoreRequest, ScoreSubjects})
-_BOUND_BYTES: Final = 16
+_ASKED: Final[frozenset[type[Message]]] = frozenset({ScoreRequest, ScoreSubjects, TreesVector})
 
 
 class _Anybody:
@@ -83,14 +78,15 @@ class _Anybody:
 class ScoringDesk:
     """Answers for the parts that `models` says are served now.
 
-    `points` gives the table's points under a served part; `premises` what is known of consents in a region;
+    `tables` gives the table as a served part needs it; `premises` what is known of consents in a region;
     `keys` this party's own; `log_key` that of subjects' tags.
     """
 
     me: PartyId
     section: ScoreSection
     models: HeldModels
-    points: Callable[[Served], OwnTable[PointsOfTable]]
+    tables: Callable[[Served], OwnTable[PointsOfTable] | OwnTable[SidesOfTable]]
+    lent: LentTrees
     premises: Callable[[str, str], Premises]
     keys: Callable[[], OwnKeys] = field(repr=False)
     log_key: bytes = field(repr=False)
@@ -129,7 +125,9 @@ class ScoringDesk:
             raise PeerError(caller, "score keys", "shows words of others than itself and the providers", "KEY_INVALID")
         for word in words:
             self._known.learn(word)
-        self.points(served).current()  # the first score does not wait for the table
+        table = self.tables(served).current()  # the first score does not wait for it
+        if isinstance(table, SidesOfTable) and request.lent:
+            self.lent.learn(caller, served.manifest, len(table.cuts), request.lent)
         own = self.keys().newest
         return ScoreMet(
             word=write_words([own.signed(self.signing)]),
@@ -149,9 +147,7 @@ class ScoringDesk:
                 raise PeerError(caller, "score", "did not send a request", "STEP_UNEXPECTED")
             if request.requester != caller:
                 raise PeerError(caller, "score", "asks in another party's name", "SCORE_REQUESTER")
-            answer = self._answer(caller, call, request)
-            role = ScoreProvider(self.me, caller, answer.terms, self.keys().pairs(answer.now))
-            sent, _ = answer_in_one(role.steps(answer.fresh, answer.rows, SystemRandomness()), caller, came)
+            sent, _ = answer_in_one(self._steps(caller, call, request), caller, came)
         except FedcreditError as error:
             self._note(caller, call, error)
             raise
@@ -159,28 +155,35 @@ class ScoringDesk:
         failpoints.hit("score.answered", caller)
         return ScoreReply(messages, self.signing.sign(SCORE_PART, messages), self.signing.certificate)
 
-    def _answer(self, caller: PartyId, call: ScoreCall, request: ScoreRequest) -> _Answer:
+    def _steps(self, caller: PartyId, call: ScoreCall, request: ScoreRequest) -> Steps[Any]:
+        """The role that answers, with what it may go by. Raises: RefusedError."""
         offer, rule = self._admitted(caller, call.model, call.version, request.purpose)
         served = self._served(call.model, call.version)
         providers = frozenset(offer.parties) - {caller}
-        missing = providers - set(request.names()) - rule.score.without
+        # Of trees nothing is left without a party whose splits lie on their paths.
+        missing = providers - set(request.names()) - (rule.score.without if offer.kind == "scorecard" else set())
         if missing or not set(request.names()) <= providers:
             what = (
-                f"are not all of the model, but for those that the policy lets be missing: {' '.join(sorted(missing))}"
+                f"are not all of the model, and the policy lets none of these be missing: {' '.join(sorted(missing))}"
             )
-            raise RefusedError(Problem("SCORE_PROVIDERS", "providers", what.rstrip(": "), "ask when all are up"))
-        moment = self.signing.clock.now()
-        now = int(moment.timestamp())
-        points = self.points(served).current()
-        terms = ScoreTerms(
-            model=served.manifest,
-            points=points.part.point_range,
-            bank_keys=self._known.score_keys(caller, now),
-            pair_keys=self._known.pair_keys({caller, *providers} - {self.me}, now),
-            min_providers=self.section.min_providers,
-            max_rows=self.section.max_rows,
-        )
-        rows = ConsentedRows(
+            raise RefusedError(Problem("SCORE_PROVIDERS", "providers", what, "ask when all are up"))
+        answering = self._answering(caller, call, request, rule)
+        table, pairs = self.tables(served).current(), self.keys().pairs(answering.now)
+        known = self._known.pair_keys({caller, *providers} - {self.me}, answering.now)
+        fewest, most = self.section.min_providers, self.section.max_rows
+        if isinstance(table, PointsOfTable):
+            keys, reach = self._known.score_keys(caller, answering.now), table.part.point_range
+            terms = ScoreTerms(served.manifest, reach, keys, known, fewest, most)
+            role = ScoreProvider(self.me, caller, terms, pairs)
+            return role.steps(answering.fresh, partial(answering.points, table), SystemRandomness())
+        lent, conditions = self.lent.keys(caller), self.lent.conditions(caller, served.manifest)
+        most = min(most, MAX_ROWS)
+        with_trees = TreesTerms(served.manifest, len(table.cuts), conditions, lent, known, fewest, most)
+        of_trees = TreesProvider(self.me, caller, with_trees, pairs)
+        return of_trees.steps(answering.fresh, partial(answering.sides, table), SystemRandomness())
+
+    def _answering(self, caller: PartyId, call: ScoreCall, request: ScoreRequest, rule: ModelRule) -> Answering:
+        consented = ConsentedRows(
             requester=caller,
             authorities=self._authorities(caller),
             model=call.model,
@@ -188,7 +191,15 @@ class ScoringDesk:
             premises=self.premises(self.me, self.section.region),
             key=self.log_key,
         )
-        return _Answer(self, call, rule, terms, points, rows, moment)
+        return Answering(
+            call=call,
+            rule=rule,
+            consented=consented,
+            moment=self.signing.clock.now(),
+            zone=self.policy.current().policy.zone,
+            store=self.store,
+            recorder=self.recorder,
+        )
 
     def _admitted(self, caller: PartyId, model: str, version: int, purpose: str) -> tuple[Offer, ModelRule]:
         """The version, and the rule that lets its scores be had. Raises: RefusedError (SCORE_REFUSED)."""
@@ -251,77 +262,3 @@ class ScoringDesk:
             yield
         finally:
             self._calls[caller] -= 1
-
-
-@dataclass(slots=True)
-class _Answer:
-    """One request at the desk: what the role asks of its caller."""
-
-    desk: ScoringDesk
-    call: ScoreCall
-    rule: ModelRule
-    terms: ScoreTerms
-    points: PointsOfTable
-    consented: ConsentedRows
-    moment: datetime
-
-    @property
-    def now(self) -> int:
-        """The time of the request here, in seconds since 1970."""
-        return int(self.moment.timestamp())
-
-    def fresh(self, request: ScoreRequest) -> bool:
-        """Whether it was made lately enough for its nonce to be remembered; that it is new, the store says."""
-        return abs(self.now - request.issued_at) <= NONCE_S
-
-    def rows(self, request: ScoreRequest, codes: U8, hashes_: U8) -> tuple[I64, Bools]:
-        """Points and what is released, after it is decided and written down."""
-        points, known = self.points.look(codes)
-        rows = self.consented.rows(codes, self.call.tokens(), hashes_, known, self.now)
-        use = self._use(request)
-        outcomes = self._settled(use, rows)
-        released = np.fromiter((outcome is Outcome.ANSWERED for outcome in outcomes), np.bool_, len(outcomes))
-        self._record(request, use, rows, outcomes)
-        return np.where(released, points, 0), released
-
-    def _use(self, request: ScoreRequest) -> ScoreUse:
-        grant, zone = self.rule.score, self.desk.policy.current().policy.zone
-        day = self.moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        return ScoreUse(
-            requester=self.consented.requester,
-            model=self.call.model,
-            version=self.call.version,
-            purpose=request.purpose,
-            nonce=request.nonce,
-            request=request_hash(request),
-            bound=digest.derive("fedcredit v1 score list", request.model + request.providers.encode(), _BOUND_BYTES),
-            at=self.now,
-            day=None if grant.per_day is None else int(day.timestamp()),
-        )
-
-    def _settled(self, use: ScoreUse, rows: Sequence[ScoreRow]) -> Sequence[Outcome]:
-        grant, bound, now = self.rule.score, use.bound, self.now
-        return self.desk.store.scores.settle(use, rows, lambda prior: decide_rows(rows, bound, grant, prior, now))
-
-    def _record(
-        self, request: ScoreRequest, use: ScoreUse, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome]
-    ) -> None:
-        settled = [
-            (row.subject, row.consent, outcome, row.why_of(outcome))
-            for row, outcome in zip(rows, outcomes, strict=True)
-        ]
-        self.desk.recorder.record(
-            Event.SCORE_ANSWERED,
-            "",
-            requester=use.requester,
-            model=use.model,
-            version=use.version,
-            purpose=use.purpose,
-            **listed("providers", request.names()),
-            request=use.request.hex(),
-            asked=len(rows),
-            answered=sum(outcome is Outcome.ANSWERED for outcome in outcomes),
-            rows=hash_of_rows(use.at, use.bound, settled).hex(),
-            rule=self.rule.name,
-        )
-        failpoints.hit("score.recorded", use.requester)

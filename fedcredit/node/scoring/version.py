@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from fedcredit.credit.bands import ScoreBands
 from fedcredit.credit.points import PointScale
-from fedcredit.errors import DataError, PeerError, Problem, RefusedError, UsageError
+from fedcredit.crypto.zero_sum import Member
+from fedcredit.errors import DataError, PeerError, PeerLost, Problem, RefusedError, UsageError
+from fedcredit.estimators.parts import FeaturePart, LabelPart, part_from_bytes
 from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.governance.registry.documents import Manifest, Offer
 from fedcredit.ids import PartyId
@@ -17,11 +20,16 @@ from fedcredit.node.own_store import store_url
 from fedcredit.node.registry.counter import ModelCounter
 from fedcredit.node.registry.parts import FOLDER
 from fedcredit.node.registry.sheets import Sheet
-from fedcredit.node.scoring.beside import declared_table
-from fedcredit.node.scoring.points import PointsOfTable, read_points
+from fedcredit.node.scoring.asking import Asking
+from fedcredit.node.scoring.asking_card import AskingCard
+from fedcredit.node.scoring.asking_trees import AskingTrees, cuts_of, leaf_map
+from fedcredit.node.scoring.beside import declared_table, resources_of
+from fedcredit.node.scoring.own_keys import OwnScoreKeys
+from fedcredit.node.scoring.points import read_points
+from fedcredit.node.scoring.sides import read_sides
+from fedcredit.node.scoring.subject_rows import SubjectRows
 from fedcredit.node.store import Store
 from fedcredit.runtime.config import PartyFile
-from fedcredit.tables import Resources
 
 __all__ = ["OwnVersion", "bands_of", "find_version", "own_points"]
 
@@ -40,13 +48,25 @@ class OwnVersion:
     manifest: bytes
     offer: Offer
     ranges: dict[PartyId, tuple[int, int]] = field(repr=False)
-    part: CardPart = field(repr=False)
+    part: CardPart | LabelPart = field(repr=False)
     bands: ScoreBands
 
     @property
     def providers(self) -> tuple[PartyId, ...]:
         """Whose parts a score has besides the own one."""
+        if isinstance(self.part, LabelPart):
+            return self.part.parties[1:]  # the order in which its trees number them
         return tuple(party for party in self.offer.parties if party in self.ranges)
+
+    def asking(self, folder: Path, members: Sequence[Member], keys: OwnScoreKeys, now: int) -> Asking:
+        """How it is asked of these providers. Raises: ConfigError (SCORE_RANGE, SCORE_PASSAGE, SECRET_INVALID)."""
+        me, part = keys.word.party, self.part
+        if isinstance(part, CardPart):
+            return AskingCard(me, part, self.manifest, members, self.ranges, keys)
+        if len(members) < len(self.providers):
+            down = set(self.providers) - {member.name for member in members}
+            raise PeerLost(", ".join(sorted(down)), "score", "is down, and scores of trees take all parties")
+        return AskingTrees(me, part, self.manifest, members, keys, leaf_map(folder, part, self.manifest), now)
 
 
 def bands_of(scale: PointScale, cutoffs: Sequence[float] = ()) -> ScoreBands:
@@ -68,21 +88,23 @@ async def find_version(
     return _version(config, document, name, number, cutoffs)
 
 
-def own_points(config: PartyFile, version: OwnVersion) -> PointsOfTable | None:
-    """This party's own points of all subjects of its table; None where the version takes no column of its.
+def own_points(config: PartyFile, version: OwnVersion) -> SubjectRows | None:
+    """This party's own table as the version needs it; None where that takes no column of its.
 
     Raises: DataError with all that is wrong with the table; RefusedError (JOB_UNKNOWN, TABLE_UNKNOWN); ConfigError.
     """
-    if not version.part.columns:
+    part = version.part
+    cuts = [] if isinstance(part, CardPart) else cuts_of(leaf_map(config.folder, part, version.manifest))
+    if not (part.columns if isinstance(part, CardPart) else cuts):
         return None
     store = Store.look(store_url(config))
     try:
         spec = declared_table(config, store, version.offer.job)
     finally:
         store.close()
-    limits = config.limits
-    resources = Resources(memory_limit_bytes=limits.memory_mib << 20, threads=limits.threads or 2)
-    return read_points(version.part, spec, resources)
+    if isinstance(part, CardPart):
+        return read_points(part, spec, resources_of(config))
+    return read_sides(part.columns, cuts, spec, resources_of(config))
 
 
 def _champion(document: dict[str, Any], name: str) -> int:
@@ -105,13 +127,14 @@ def _version(
         raise PeerError(culprit, "score", "has not signed its word on the version", document["unbelieved"][culprit])
     manifest: Manifest = Sheet.read(document, PartyId(config.trust.platform), name, number).manifest
     assert manifest.digest is not None, "what is served is approved by all"
-    if manifest.offer.kind != "scorecard":
-        what = f"is of kind {manifest.offer.kind}, and encrypted scores are of cards"
-        raise RefusedError(Problem("SCORE_KIND", where, what, "publish a scorecard"))
     data = (config.folder / FOLDER / f"{own['content']}.json").read_bytes()
     if hashlib.sha256(data).hexdigest() != own["content"]:
         raise DataError(Problem("MODEL_PART_DIFFERS", f"part of {where}", "is not what was approved", "approve again"))
-    part = CardPart.from_bytes(data)
+    part = CardPart.from_bytes(data) if manifest.offer.kind == "scorecard" else part_from_bytes(data)
+    if isinstance(part, FeaturePart):
+        what, fix = "is the part of a department", "scores are asked for by the party that brought the label"
+        raise RefusedError(Problem("NOT_LABEL_PARTY", where, what, fix))
+    scale = part.scale if isinstance(part, CardPart) else PointScale()
     ranges = {party: (word.least or 0, word.most or 0) for party, word in manifest.words.items() if party != config.me}
     role = str(own["served"])
-    return OwnVersion(number, role, manifest.digest, manifest.offer, ranges, part, bands_of(part.scale, cutoffs))
+    return OwnVersion(number, role, manifest.digest, manifest.offer, ranges, part, bands_of(scale, cutoffs))

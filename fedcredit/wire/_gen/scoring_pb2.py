@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x63redit/v1/scoring.proto\x12\x0c\x66\x65\x64\x63redit.v1\"N\n\x0cScoreMeeting\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\r\n\x05words\x18\x04 \x01(\x0c\"o\n\x08ScoreMet\x12\x0c\n\x04word\x18\x01 \x01(\x0c\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x10\n\x08max_rows\x18\x05 \x01(\r\x12\x15\n\rmin_providers\x18\x06 \x01(\r\"O\n\tScoreCall\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x10\n\x08messages\x18\x03 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x04 \x01(\x0c\"F\n\nScoreReply\x12\x10\n\x08messages\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x32\x81\x01\n\x07Scoring\x12:\n\x04Meet\x12\x1a.fedcredit.v1.ScoreMeeting\x1a\x16.fedcredit.v1.ScoreMet\x12:\n\x05Score\x12\x17.fedcredit.v1.ScoreCall\x1a\x18.fedcredit.v1.ScoreReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66\x65\x64\x63redit/v1/scoring.proto\x12\x0c\x66\x65\x64\x63redit.v1\"\\\n\x0cScoreMeeting\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\r\n\x05words\x18\x04 \x01(\x0c\x12\x0c\n\x04lent\x18\x05 \x01(\x0c\"o\n\x08ScoreMet\x12\x0c\n\x04word\x18\x01 \x01(\x0c\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x10\n\x08max_rows\x18\x05 \x01(\r\x12\x15\n\rmin_providers\x18\x06 \x01(\r\"O\n\tScoreCall\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x10\n\x08messages\x18\x03 \x01(\x0c\x12\x10\n\x08\x63onsents\x18\x04 \x01(\x0c\"F\n\nScoreReply\x12\x10\n\x08messages\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x32\x81\x01\n\x07Scoring\x12:\n\x04Meet\x12\x1a.fedcredit.v1.ScoreMeeting\x1a\x16.fedcredit.v1.ScoreMet\x12:\n\x05Score\x12\x17.fedcredit.v1.ScoreCall\x1a\x18.fedcredit.v1.ScoreReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fedcredit.v1.scoring_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCOREMEETING']._serialized_start=44
-  _globals['_SCOREMEETING']._serialized_end=122
-  _globals['_SCOREMET']._serialized_start=124
-  _globals['_SCOREMET']._serialized_end=235
-  _globals['_SCORECALL']._serialized_start=237
-  _globals['_SCORECALL']._serialized_end=316
-  _globals['_SCOREREPLY']._serialized_start=318
-  _globals['_SCOREREPLY']._serialized_end=388
-  _globals['_SCORING']._serialized_start=391
-  _globals['_SCORING']._serialized_end=520
+  _globals['_SCOREMEETING']._serialized_end=136
+  _globals['_SCOREMET']._serialized_start=138
+  _globals['_SCOREMET']._serialized_end=249
+  _globals['_SCORECALL']._serialized_start=251
+  _globals['_SCORECALL']._serialized_end=330
+  _globals['_SCOREREPLY']._serialized_start=332
+  _globals['_SCOREREPLY']._serialized_end=402
+  _globals['_SCORING']._serialized_start=405
+  _globals['_SCORING']._serialized_end=534
 # @@protoc_insertion_point(module_scope)

@@ -5,16 +5,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ScoreMeeting(_message.Message):
-    __slots__ = ("model", "version", "purpose", "words")
+    __slots__ = ("model", "version", "purpose", "words", "lent")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
+    LENT_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     purpose: str
     words: bytes
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., purpose: _Optional[str] = ..., words: _Optional[bytes] = ...) -> None: ...
+    lent: bytes
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., purpose: _Optional[str] = ..., words: _Optional[bytes] = ..., lent: _Optional[bytes] = ...) -> None: ...
 
 class ScoreMet(_message.Message):
     __slots__ = ("word", "manifest", "kind", "role", "max_rows", "min_providers")
