@@ -188,15 +188,18 @@ class ScoreTown:
     def score(self, wanted: Sequence[Wanted], without: Sequence[str] = ()) -> list[Score | NotScored]:
         """Meet the providers, then ask for scores."""
 
-        # Rows are told in the order of time, and the clocks here stand still.
-        for node in (self.models.platform, *self.models.parties.values()):
-            node.clock.advance(1)
+        self.tick()
 
         async def work() -> list[Score | NotScored]:
             async with self.client(without=without) as client:
                 return await client.score(wanted, self.tables[BANK])
 
         return run(work())
+
+    def tick(self) -> None:
+        """Let a second pass: rows are told in the order of time, and the clocks here stand still."""
+        for node in (self.models.platform, *self.models.parties.values()):
+            node.clock.advance(1)
 
     def kept(self, name: PartyId) -> list[Any]:
         """What a provider's store has of what it let have."""

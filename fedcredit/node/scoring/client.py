@@ -53,6 +53,8 @@ MEET_TIMEOUT_S: Final = 60.0
 
 CALL_TIMEOUT_S: Final = 60.0
 SERVICE: Final = "Scoring"
+_FORGOTTEN: Final = frozenset({"SCORE_KEY", "SCORE_PROVIDERS", "SCORE_MAP"})
+"""What a provider refuses a request with, before it looks at any subject, that does not know the keys in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class ScoreClient:
         self._met: list[_Met] = []
         self.lacking: tuple[PartyId, ...] = ()
         self._asking: Asking | None = None
+        self._meeting = asyncio.Lock()
 
     @classmethod
     def of(
@@ -219,8 +222,21 @@ class ScoreClient:
             if not known.any():
                 return ["not in the own table"] * len(wanted)
         asked = [one for one, there in zip(wanted, known.tolist(), strict=True) if there]
-        found = iter(self._scores(asked, await self._found(asked, codes[known], rows[known], own)))
+        found = iter(self._scores(asked, await self._asked(asked, codes[known], rows[known], own)))
         return [next(found) if there else "not in the own table" for there in known.tolist()]
+
+    async def _asked(self, asked: Sequence[Wanted], codes: U8, rows: I64, own: SubjectRows | None) -> Found:
+        """Asked again, once, where a provider has forgotten whom it met, or somebody's keys are new."""
+        before = self._asking
+        try:
+            return await self._found(asked, codes, rows, own)
+        except RefusedError as error:
+            if error.code not in _FORGOTTEN:
+                raise
+        async with self._meeting:
+            if self._asking is before:
+                await self.meet()
+        return await self._found(asked, codes, rows, own)
 
     async def _found(self, asked: Sequence[Wanted], codes: U8, rows: I64, own: SubjectRows | None) -> Found:
         assert self._asking is not None, "the providers were met"
