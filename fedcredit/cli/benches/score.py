@@ -11,7 +11,9 @@ many subjects a ciphertext.
 totals in ten bands. `bands by elgamal` is the same by a ciphertext for each total: its difference from the subject's,
 times a random scalar, which `multiply` takes at the last provider and `open` at the bank, in microseconds a subject and
 total.
-Settings: providers, requests (single ones).
+`nodes` is the service: a bank's client and three departments' nodes, each a process of its own, with TLS, consents,
+store and audit log, for a card and for boosted trees; `processor` is that of each process, `bytes` what its calls hold.
+Settings: providers, requests (single ones), nodes (0: none), trees and depth (of the nodes' model).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import numpy.typing as npt
 
 from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.jobs import median
+from fedcredit.cli.benches.score_nodes import Wish, measured
 from fedcredit.crypto import paillier
 from fedcredit.crypto.elgamal import PointTable, PrivateKey, Validity
 from fedcredit.crypto.randomness import KeyedRandomness, SystemRandomness
@@ -53,7 +56,8 @@ I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 Spent: TypeAlias = dict[str, float]
 
-BATCH = 10_000
+BATCH, NODES_BATCH = 10_000, 20_000
+_TREES = ("trees", 50), ("depth", 5)
 _BANK, _NOW, _MODEL = PartyId("bank"), 1_800_000_000, bytes(32)
 _PART = (-100, 100)
 _OWN = (300, 900)
@@ -92,6 +96,9 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         yield _measured(name, scheme, providers, options.repeat)
     yield from _bands(options, providers, requests)
     yield _bands_by_elgamal(options.repeat)
+    if options.number("nodes", 1):
+        rows = options.rows or (NODES_BATCH,)
+        yield from measured(Wish(requests, rows, options.repeat, *(int(options.number(*of)) for of in _TREES)))
 
 
 def _bands(options: Options, providers: int, requests: int) -> Iterator[dict[str, Any]]:
