@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedcredit.errors import ConfigError, PeerError, Problem
+from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.governance.consent.terms import Terms
 from fedcredit.ids import PartyId
 from fedcredit.node.durable_files import replace_file
@@ -99,6 +100,7 @@ class Story:
             (found,) = await client.score([Wanted(self.subject, token)], own)
         if not isinstance(found, Score):
             raise PeerError(version.providers[0], "score", f"did not score an enterprise that agrees: {found}")
+        assert isinstance(version.part, CardPart), "a card was published"
         low, high = version.part.point_range
         return (
             f"{found.points} points, the sum of {len(version.offer.parties)} parts of which its own is from {low} to "

@@ -97,8 +97,8 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     yield from _bands(options, providers, requests)
     yield _bands_by_elgamal(options.repeat)
     if options.number("nodes", 1):
-        rows = options.rows or (NODES_BATCH,)
-        yield from measured(Wish(requests, rows, options.repeat, *(int(options.number(*of)) for of in _TREES)))
+        sizes = options.rows or (NODES_BATCH,)
+        yield from measured(Wish(requests, sizes, options.repeat, *(int(options.number(*of)) for of in _TREES)))
 
 
 def _bands(options: Options, providers: int, requests: int) -> Iterator[dict[str, Any]]:
