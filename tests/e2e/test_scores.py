@@ -186,7 +186,7 @@ async def test_a_department_that_is_killed_loses_no_use_of_a_consent(office: Off
         await town.dying(REGISTRY, f"{plan}=kill@1")
         with pytest.raises(PeerLost, match="registry"):
             await town.scores([one])
-        assert await town.end(REGISTRY) == -signal.SIGKILL
+        assert await town.ended(REGISTRY) == -signal.SIGKILL
     await town.up(REGISTRY)
     uses = Counter(town.answered(REGISTRY))
     assert all(uses[consent] == times for consent, times in acknowledged.items())

@@ -9,6 +9,7 @@ owns every table.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -159,8 +160,14 @@ class Town(Consortium):
         """End a node's process; its exit status."""
         process = self.children[party].process
         if process.returncode is None:
-            process.send_signal(number)
-        return await asyncio.wait_for(process.wait(), PATIENCE_S)
+            # The process' own method would look whether it has ended, and take its status from who waits for that.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        return await self.ended(party)
+
+    async def ended(self, party: PartyId) -> int:
+        """Wait until a node's process has ended by itself; its exit status. Raises: TimeoutError."""
+        return await asyncio.wait_for(self.children[party].process.wait(), PATIENCE_S)
 
     async def settled(self, party: PartyId) -> None:
         """Wait until a node takes work, its questions among it, and believes all others. Raises: TimeoutError."""
