@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from fedcredit.cli import model_drift
 from fedcredit.cli.job import Json, Node, user_name
 
 if TYPE_CHECKING:
@@ -219,6 +220,10 @@ def keys(
         typer.echo(json.dumps({"party": config.me, "keys": rows}, indent=2))
     else:
         show_keys(config.me, rows)
+
+
+app.command("drift")(model_drift.drift)
+app.command("compare")(model_drift.compare)
 
 
 def _change(change: str, name: str, version: int, node: Path | None, *, json_: bool) -> None:

@@ -79,7 +79,8 @@ def show_model(found: Mapping[str, Any]) -> None:
             out.print(f"  {own['why_not']}", markup=False, style="yellow")
     for month in found["stability"]:
         says = Text(month["says"], COLOURS.get(month["says"], ""))
-        out.print(Text.assemble(f"{month['month']}: stability index {month['index']:.4f}, ", says))
+        of = f" of {month['scores']:,} scores"
+        out.print(Text.assemble(f"{month['month']}: stability index {month['index']:.4f}{of}, ", says))
     for change in found["changes"]:
         out.print(_changed(change), markup=False)
 

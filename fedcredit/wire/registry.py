@@ -10,10 +10,12 @@ from fedcredit.wire.message import Message, MessageInvalid, blob, count, text
 __all__ = [
     "CHANGES",
     "ORDERS",
+    "DriftOrder",
     "FollowModels",
     "ModelBulletin",
     "ModelChange",
     "ModelDocument",
+    "ModelDrift",
     "ModelOffer",
     "ModelOrder",
     "ModelWord",
@@ -29,6 +31,9 @@ MAX_BY = 128
 MAX_VERSION = 1_000_000
 MAX_OFFER = 4 << 10
 MAX_WORD = 1 << 10
+MAX_MONTH = 7
+MAX_INDEX = 100_000_000
+MAX_SCORES = 10**12
 MAX_CERTIFICATE = 3072
 MAX_DOCUMENT = 2 << 20
 """A thousand versions, a line each; or one with everything that its parties have signed."""
@@ -147,5 +152,38 @@ class ModelBulletin(Message, tag=0x1B7, proto=registry_pb2.ModelBulletin):
     """
 
     body: bytes = blob(2, MAX_BULLETIN)
+    signature: bytes = blob(_SIGNATURE)
+    certificate: bytes = blob(1, MAX_CERTIFICATE)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DriftOrder(Message, tag=0x1B8, proto=registry_pb2.DriftOrder):
+    """A person of the party that has published a version has its node tell the platform how far its scores have
+    drifted. Reveals: who, to the node's audit log. Assumes: mutual TLS, from the node's own operator.
+    """
+
+    name: str = text(MAX_NAME)
+    version: int = count(MAX_VERSION, 1)
+    month: str = text(MAX_MONTH)
+    index: int = count(MAX_INDEX)
+    scores: int = count(MAX_SCORES, 1)
+    by: str = text(MAX_BY)
+
+    def validate(self) -> None:
+        """A month of a version of a name."""
+        if not self.name or len(self.month) != MAX_MONTH:
+            raise MessageInvalid("DriftOrder", "names no month of a version")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ModelDrift(Message, tag=0x1B9, proto=registry_pb2.ModelDrift):
+    """How far a version's scores have drifted in a month.
+
+    Reveals: to the platform, the model's parties and whoever its policy shows it to: the stability index of the
+    publisher's scores of a month, and in whole hundreds how many there were. No score, no band's count, no subject.
+    Assumes: mutual TLS, from the version's publisher; its Ed25519 signing key. That the index is true is its word.
+    """
+
+    word: bytes = blob(2, MAX_WORD)
     signature: bytes = blob(_SIGNATURE)
     certificate: bytes = blob(1, MAX_CERTIFICATE)

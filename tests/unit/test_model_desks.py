@@ -99,7 +99,7 @@ def test_every_method_of_the_contract_is_answered(town: ModelTown) -> None:
         assert {method.name for method in methods} == service_methods(service)
         ControlService(service, caller_of).bind(methods)
     own = [method.callers for method in town.parties[TAX].desk.methods()]
-    assert own == [frozenset({TAX})] * 2
+    assert own == [frozenset({TAX})] * 3
 
 
 def test_an_offer_is_taken_from_who_had_the_label_and_of_what_all_have_signed(town: ModelTown) -> None:
@@ -585,7 +585,7 @@ def test_people_see_who_is_awaited_who_withdrew_and_what_was_changed(
     tax.order("approve", version=1)
     town.parties[SOCIAL].order("approve", version=1)
     bank.order("activate", version=1)
-    town.platform.store.models.note_stability("sme", 1, Stability("2026-04", 0.3, 1200))
+    town.platform.store.models.note_stability("sme", 1, Stability("2026-04", 0.3, 1200), {"change": "drift"})
     tax.hear()
     show_model(tax.shown("sme", 1))
     said = capsys.readouterr().out
@@ -594,7 +594,7 @@ def test_people_see_who_is_awaited_who_withdrew_and_what_was_changed(
         "600 points at 20 good to one bad, 20 double the odds; 3 reasons a party; every score lies between",
         "tax: approves",
         "served as champion",
-        "2026-04: stability index 0.3000, shifted",
+        "2026-04: stability index 0.3000 of 1,200 scores, shifted",
         "activate 1 by bank (ann)",
         "withdraw 1 by tax",
     ):

@@ -595,10 +595,16 @@ def test_what_was_changed_by_hand_is_found(store: Store, store_url: str) -> None
 
 def test_a_months_stability_has_its_place(store: Store) -> None:
     publish(store)
-    for month, index in (("2026-05", 0.05), ("2026-04", 0.3), ("2026-05", 0.12)):
-        store.models.note_stability("sme", 1, Stability(month, index, 1200))
+
+    def note(version: int, month: str, index: float, scores: int = 1200) -> bool:
+        return store.models.note_stability("sme", version, Stability(month, index, scores), {"change": "drift"})
+
+    begun = store.model_changes.number
+    assert [note(1, "2026-05", 0.12), note(1, "2026-04", 0.3), note(1, "2026-05", 0.12)] == [True, True, False]
+    assert code(lambda: note(1, "2026-05", 0.05)) == code(lambda: note(1, "2026-05", 0.12, 1300)) == "DRIFT_SAID"
     assert store.models.stability("sme", 1) == [Stability("2026-04", 0.3, 1200), Stability("2026-05", 0.12, 1200)]
-    assert code(lambda: store.models.note_stability("sme", 2, Stability("2026-05", 0.1, 100))) == "MODEL_UNKNOWN"
+    assert code(lambda: note(2, "2026-05", 0.1)) == "MODEL_UNKNOWN"
+    assert store.model_changes.number == begun + 2
 
 
 def own(said: Word, content: bytes = bytes(32), key: bytes = bytes(32)) -> OwnPart:

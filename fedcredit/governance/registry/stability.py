@@ -22,7 +22,7 @@ _STEP: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """The index of the scores of `month` beside those that the version was trained on.
+    """The index of the scores of `month` beside earlier ones of the version.
 
     Range: `index` from 0; `scores` in whole hundreds. Raises: DataError (STABILITY_INVALID).
     """

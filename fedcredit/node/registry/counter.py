@@ -10,7 +10,7 @@ from fedcredit.node.registry.answers import read_answer
 from fedcredit.node.trust.keys import platform_address, trust_folder
 from fedcredit.runtime.config import PartyFile
 from fedcredit.wire.message import Message
-from fedcredit.wire.registry import CHANGES, ModelChange, ModelDocument, ModelOrder, ShowModels
+from fedcredit.wire.registry import CHANGES, DriftOrder, ModelChange, ModelDocument, ModelOrder, ShowModels
 
 __all__ = ["ModelCounter"]
 
@@ -37,6 +37,13 @@ class ModelCounter(OwnCounter):
             raise UsageError(Problem("USAGE", str(self.config.folder), what, fix))
         change = ModelChange(order.order, order.name, order.version, order.by)
         return await self._ask("Registry", "Change", change)
+
+    async def drift(self, order: DriftOrder) -> dict[str, Any]:
+        """Tell the platform of a version's drift. Raises what it is refused with; UsageError at a platform."""
+        if self.is_platform:
+            what, fix = "is the platform's; drift is told by who has published", "give --node DIR of that party"
+            raise UsageError(Problem("USAGE", str(self.config.folder), what, fix))
+        return await self._ask("Models", "Drift", order)
 
     async def shown(self, name: str = "", version: int = 0) -> dict[str, Any]:
         """A version with all that is known of it; without one, a list. Raises what it is refused with."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Container, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from fedcredit.errors import PeerError, Problem, RefusedError
 from fedcredit.governance.registry.bulletin import REGISTRY, Standing
 from fedcredit.governance.registry.bulletin import ModelBulletin as Bulletin
 from fedcredit.governance.registry.documents import OFFER, WORD, Offer, Word
+from fedcredit.governance.registry.drift import DRIFT, DriftWord, check_month
 from fedcredit.governance.registry.rules import MODEL_REFUSED, Act, Asked, ModelRule
 from fedcredit.governance.registry.states import Change
 from fedcredit.ids import PartyId
@@ -36,6 +38,7 @@ from fedcredit.wire.registry import (
     ModelBulletin,
     ModelChange,
     ModelDocument,
+    ModelDrift,
     ModelOffer,
     ModelWord,
     ShowModels,
@@ -78,6 +81,7 @@ class RegistryDesk:
             Method("Publish", ModelOffer, members, handle=self._publish),
             Method("State", ModelWord, members, handle=self._state),
             Method("Change", ModelChange, all_, handle=self._change),
+            Method("Drift", ModelDrift, members, handle=self._drift),
             Method("Models", ShowModels, all_, handle=self._models),
             Method("Follow", FollowModels, members, handle=self._follow),
         ]
@@ -95,6 +99,9 @@ class RegistryDesk:
 
     async def _change(self, caller: PartyId, request: ModelChange) -> ModelDocument:
         return await self._written(caller, lambda: self._changed(caller, request))
+
+    async def _drift(self, caller: PartyId, request: ModelDrift) -> ModelDocument:
+        return await self._written(caller, lambda: self._drifted(caller, request))
 
     async def _models(self, caller: PartyId, request: ShowModels) -> ModelDocument:
         return await answered(self._is_own(caller), lambda: asyncio.to_thread(self._shown, caller, request))
@@ -187,6 +194,20 @@ class RegistryDesk:
         self._record.catch_up()
         roles = {"champion": decision.roles.champion, "challenger": decision.roles.challenger}
         return {"name": request.name, "version": request.version, "changed": decision.changed, **roles}
+
+    def _drifted(self, caller: PartyId, request: ModelDrift) -> Mapping[str, Any]:
+        word = DriftWord.parse(request.word, caller)
+        self._signing.verify(caller, request.certificate, DRIFT, request.signature, request.word)
+        kept = self._seen(caller, word.name, word.version)
+        word.check_for(kept.manifest.offer, self._signing.me, caller)
+        check_month(word.month, datetime.fromisoformat(kept.published), self._clock.now())
+        found = word.stability()
+        facts: dict[str, str | int] = {"change": "drift", "version": word.version, "party": caller}
+        facts |= {"month": word.month, "index": word.index, "scores": word.scores, "word": _sha256(request.word)}
+        new = self._store.models.note_stability(word.name, word.version, found, facts)
+        self._record.catch_up()
+        said = {"name": word.name, "version": word.version, "month": word.month, "new": new}
+        return said | {"index": found.index, "scores": found.scores, "says": found.says}
 
     def _shown(self, caller: PartyId, request: ShowModels) -> Mapping[str, Any]:
         if not request.version:

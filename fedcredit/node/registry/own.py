@@ -16,7 +16,9 @@ from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.governance.audit import Fact
 from fedcredit.governance.registry.documents import OFFER, Offer, Word, keyed_hash
+from fedcredit.governance.registry.drift import DRIFT, MILLIONTHS, DriftWord
 from fedcredit.governance.registry.rules import Act, Asked
+from fedcredit.governance.registry.stability import Stability
 from fedcredit.governance.registry.states import State
 from fedcredit.ids import PartyId
 from fedcredit.node.policy.source import PolicySource
@@ -32,8 +34,10 @@ from fedcredit.node.store import Store
 from fedcredit.node.store.model_parts import OwnPart
 from fedcredit.wire.registry import (
     CHANGES,
+    DriftOrder,
     ModelChange,
     ModelDocument,
+    ModelDrift,
     ModelOffer,
     ModelOrder,
     ShowModels,
@@ -69,6 +73,7 @@ class OwnModels:
         own = frozenset({self._me})
         return [
             Method("Order", ModelOrder, own, handle=self._order),
+            Method("Drift", DriftOrder, own, handle=self._drift),
             Method("Shown", ShowModels, own, handle=self._shown),
         ]
 
@@ -117,6 +122,40 @@ class OwnModels:
         async with self._lock:
             part = await asyncio.to_thread(self._withdrawn, sheet, request)
         return await self._told(part)
+
+    async def _drift(self, caller: PartyId, request: DriftOrder) -> ModelDocument:
+        async def work() -> Mapping[str, Any]:
+            word = await asyncio.to_thread(self._drift_word, request)
+            data = word.to_bytes()
+            message = ModelDrift(data, self._signing.sign(DRIFT, data), self._signing.certificate)
+            reply = await self._client.call("Drift", message, ModelDocument, timeout_s=CALL_S)
+            made = read_answer(self._client.peer, reply.document)
+            facts: dict[str, Fact] = {"change": "drift", "version": word.version, "month": word.month}
+            facts |= {"index": word.index, "scores": word.scores, "by": request.by}
+            await asyncio.to_thread(self._record.note, word.name, **facts)
+            return made
+
+        return await answered(True, work)
+
+    def _drift_word(self, request: DriftOrder) -> DriftWord:
+        """Raises: RefusedError (MODEL_UNKNOWN, DRIFT_PUBLISHER), DataError (STABILITY_INVALID)."""
+        kept, where = self._store.model_parts.of(request.name, request.version), f"{request.name} {request.version}"
+        if kept is None:
+            raise RefusedError(Problem("MODEL_UNKNOWN", where, "was never approved here", "fedcredit model list"))
+        Stability(request.month, request.index / MILLIONTHS, request.scores)
+        word = DriftWord(
+            platform=kept.offer.platform,
+            party=self._me,
+            name=request.name,
+            version=request.version,
+            offer=kept.offer.digest,
+            month=request.month,
+            index=request.index,
+            scores=request.scores,
+            time=int(self._signing.clock.now().timestamp()),
+        )
+        word.check_for(kept.offer, self._client.peer, self._me)
+        return word
 
     def _approved(self, sheet: Sheet, request: ModelOrder) -> OwnPart:
         """Compare, keep the part, say yes. Again: the word that was given. Raises: FedcreditError with every reason."""

@@ -187,17 +187,28 @@ class ModelRegistry:
                 if last_change(connection) == before:
                     return before, found
 
-    def note_stability(self, name: str, version: int, found: Stability) -> None:
-        """Keep a version's index of a month in place of the one before. Raises: RefusedError (MODEL_UNKNOWN)."""
+    def note_stability(self, name: str, version: int, found: Stability, facts: Mapping[str, Fact]) -> bool:
+        """Keep a version's index of a month; whether it is new. A month is told once.
+
+        Raises: RefusedError (MODEL_UNKNOWN; DRIFT_SAID where another was told of it).
+        """
         mine = (_stability.c.name == name) & (_stability.c.version == version) & (_stability.c.month == found.month)
         values = {"stability": found.index, "scores": found.scores}
         with self._database.writing() as connection:
             known = (_versions.c.name == name) & (_versions.c.version == version)
             if connection.execute(sa.select(_versions.c.version).where(known)).first() is None:
                 raise _unknown(name, version)
-            if connection.execute(_stability.update().where(mine).values(**values)).rowcount == 0:
-                keys = {"name": name, "version": version, "month": found.month}
-                connection.execute(_stability.insert().values(**keys, **values))
+            if (kept := connection.execute(_stability.select().where(mine)).first()) is not None:
+                if (float(kept.stability), int(kept.scores)) == (found.index, found.scores):
+                    return False
+                what, fix = "was told already, and otherwise", "what was told of a month stays"
+                raise RefusedError(Problem("DRIFT_SAID", f"drift of {name} {version} in {found.month}", what, fix))
+            keys = {"name": name, "version": version, "month": found.month}
+            connection.execute(_stability.insert().values(**keys, **values))
+            note_change(connection, self._database.now(), name, facts)
+            failpoints.hit("store.model.written", "drift")
+        failpoints.hit("store.model.committed", "drift")
+        return True
 
     def stability(self, name: str, version: int) -> list[Stability]:
         """A version's indices, month by month."""

@@ -162,18 +162,13 @@ class WatchState:
         create_file(place / f"{last + 1:06}.json", batch.to_bytes())
         failpoints.hit("watch.batch.kept", self.model)
 
-    def points(self, month: str) -> tuple[I64, ScoreBands, set[int]]:
-        """A month's scores, the bands they fall in, and the versions they are of.
-
-        Raises: DataError (WATCH_STATE; WATCH_BANDS where they are not all by the same bands).
-        """
-        found = [(row, batch) for row, batch in self.rows(month).values() if row.scored]
-        cutoffs = {batch.cutoffs for _, batch in found}
-        if len(cutoffs) != 1:
-            what = "has no score" if not cutoffs else "has scores by different bands"
-            raise DataError(Problem("WATCH_BANDS", f"month {month} of {self.model}", what))
-        points = np.array([row.points for row, _ in found], np.int64)
-        return points, ScoreBands(cutoffs.pop()), {batch.version for _, batch in found}
+    def scores(self, month: str) -> dict[int, I64]:
+        """A month's scores, in whole points, by the version that they are of. Raises: DataError (WATCH_STATE)."""
+        found: dict[int, list[int]] = {}
+        for row, batch in self.rows(month).values():
+            if row.points is not None:
+                found.setdefault(batch.version, []).append(row.points)
+        return {version: np.array(points, np.int64) for version, points in sorted(found.items())}
 
     def _files(self, month: str) -> Sequence[Path]:
         place = self.folder / month

@@ -83,3 +83,29 @@ class ModelBulletin(_message.Message):
     signature: bytes
     certificate: bytes
     def __init__(self, body: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., certificate: _Optional[bytes] = ...) -> None: ...
+
+class DriftOrder(_message.Message):
+    __slots__ = ("name", "version", "month", "index", "scores", "by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MONTH_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    month: str
+    index: int
+    scores: int
+    by: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., month: _Optional[str] = ..., index: _Optional[int] = ..., scores: _Optional[int] = ..., by: _Optional[str] = ...) -> None: ...
+
+class ModelDrift(_message.Message):
+    __slots__ = ("word", "signature", "certificate")
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    word: bytes
+    signature: bytes
+    certificate: bytes
+    def __init__(self, word: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., certificate: _Optional[bytes] = ...) -> None: ...

@@ -51,6 +51,11 @@ class RegistryStub:
                 request_serializer=fedcredit_dot_v1_dot_registry__pb2.ModelChange.SerializeToString,
                 response_deserializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.FromString,
                 _registered_method=True)
+        self.Drift = channel.unary_unary(
+                '/fedcredit.v1.Registry/Drift',
+                request_serializer=fedcredit_dot_v1_dot_registry__pb2.ModelDrift.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.FromString,
+                _registered_method=True)
         self.Models = channel.unary_unary(
                 '/fedcredit.v1.Registry/Models',
                 request_serializer=fedcredit_dot_v1_dot_registry__pb2.ShowModels.SerializeToString,
@@ -89,6 +94,13 @@ class RegistryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drift(self, request, context):
+        """How far a version's scores have drifted in a month. Callers: who has published it; a month is told once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Models(self, request, context):
         """One version with all that was signed about it, or a list of all that the caller may see.
         """
@@ -119,6 +131,11 @@ def add_RegistryServicer_to_server(servicer, server):
             'Change': grpc.unary_unary_rpc_method_handler(
                     servicer.Change,
                     request_deserializer=fedcredit_dot_v1_dot_registry__pb2.ModelChange.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.SerializeToString,
+            ),
+            'Drift': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drift,
+                    request_deserializer=fedcredit_dot_v1_dot_registry__pb2.ModelDrift.FromString,
                     response_serializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.SerializeToString,
             ),
             'Models': grpc.unary_unary_rpc_method_handler(
@@ -226,6 +243,33 @@ class Registry:
             _registered_method=True)
 
     @staticmethod
+    def Drift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Registry/Drift',
+            fedcredit_dot_v1_dot_registry__pb2.ModelDrift.SerializeToString,
+            fedcredit_dot_v1_dot_registry__pb2.ModelDocument.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Models(request,
             target,
             options=(),
@@ -295,6 +339,11 @@ class ModelsStub:
                 request_serializer=fedcredit_dot_v1_dot_registry__pb2.ModelOrder.SerializeToString,
                 response_deserializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.FromString,
                 _registered_method=True)
+        self.Drift = channel.unary_unary(
+                '/fedcredit.v1.Models/Drift',
+                request_serializer=fedcredit_dot_v1_dot_registry__pb2.DriftOrder.SerializeToString,
+                response_deserializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.FromString,
+                _registered_method=True)
         self.Shown = channel.unary_unary(
                 '/fedcredit.v1.Models/Shown',
                 request_serializer=fedcredit_dot_v1_dot_registry__pb2.ShowModels.SerializeToString,
@@ -313,6 +362,13 @@ class ModelsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drift(self, request, context):
+        """The drift of a version that this party has published, signed here and told to the platform.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shown(self, request, context):
         """As at the platform, checked here, and beside it what this party keeps and serves.
         """
@@ -326,6 +382,11 @@ def add_ModelsServicer_to_server(servicer, server):
             'Order': grpc.unary_unary_rpc_method_handler(
                     servicer.Order,
                     request_deserializer=fedcredit_dot_v1_dot_registry__pb2.ModelOrder.FromString,
+                    response_serializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.SerializeToString,
+            ),
+            'Drift': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drift,
+                    request_deserializer=fedcredit_dot_v1_dot_registry__pb2.DriftOrder.FromString,
                     response_serializer=fedcredit_dot_v1_dot_registry__pb2.ModelDocument.SerializeToString,
             ),
             'Shown': grpc.unary_unary_rpc_method_handler(
@@ -361,6 +422,33 @@ class Models:
             target,
             '/fedcredit.v1.Models/Order',
             fedcredit_dot_v1_dot_registry__pb2.ModelOrder.SerializeToString,
+            fedcredit_dot_v1_dot_registry__pb2.ModelDocument.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedcredit.v1.Models/Drift',
+            fedcredit_dot_v1_dot_registry__pb2.DriftOrder.SerializeToString,
             fedcredit_dot_v1_dot_registry__pb2.ModelDocument.FromString,
             options,
             channel_credentials,

@@ -41,6 +41,8 @@ class RegistryStub:
     """A party's own word on a version: it approves, or does not any more. Callers: the version's parties, each for itself."""
     Change: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ModelChange, _registry_pb2.ModelDocument]
     """Activate, challenge, roll back, retire. Callers: members and operators; the platform's policy decides."""
+    Drift: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ModelDrift, _registry_pb2.ModelDocument]
+    """How far a version's scores have drifted in a month. Callers: who has published it; a month is told once."""
     Models: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ShowModels, _registry_pb2.ModelDocument]
     """One version with all that was signed about it, or a list of all that the caller may see."""
     Follow: _grpc.UnaryUnaryMultiCallable[_registry_pb2.FollowModels, _registry_pb2.ModelBulletin]
@@ -59,6 +61,8 @@ class RegistryAsyncStub(RegistryStub):
     """A party's own word on a version: it approves, or does not any more. Callers: the version's parties, each for itself."""
     Change: _aio.UnaryUnaryMultiCallable[_registry_pb2.ModelChange, _registry_pb2.ModelDocument]  # type: ignore[assignment]
     """Activate, challenge, roll back, retire. Callers: members and operators; the platform's policy decides."""
+    Drift: _aio.UnaryUnaryMultiCallable[_registry_pb2.ModelDrift, _registry_pb2.ModelDocument]  # type: ignore[assignment]
+    """How far a version's scores have drifted in a month. Callers: who has published it; a month is told once."""
     Models: _aio.UnaryUnaryMultiCallable[_registry_pb2.ShowModels, _registry_pb2.ModelDocument]  # type: ignore[assignment]
     """One version with all that was signed about it, or a list of all that the caller may see."""
     Follow: _aio.UnaryUnaryMultiCallable[_registry_pb2.FollowModels, _registry_pb2.ModelBulletin]  # type: ignore[assignment]
@@ -94,6 +98,14 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         """Activate, challenge, roll back, retire. Callers: members and operators; the platform's policy decides."""
 
     @_abc_1.abstractmethod
+    def Drift(
+        self,
+        request: _registry_pb2.ModelDrift,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ModelDocument, _abc.Awaitable[_registry_pb2.ModelDocument]]:
+        """How far a version's scores have drifted in a month. Callers: who has published it; a month is told once."""
+
+    @_abc_1.abstractmethod
     def Models(
         self,
         request: _registry_pb2.ShowModels,
@@ -120,6 +132,8 @@ class ModelsStub:
     def __new__(cls, channel: _aio.Channel) -> ModelsAsyncStub: ...
     Order: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ModelOrder, _registry_pb2.ModelDocument]
     """What a person of this party orders: publish, approve, withdraw, or a change that the platform decides on."""
+    Drift: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DriftOrder, _registry_pb2.ModelDocument]
+    """The drift of a version that this party has published, signed here and told to the platform."""
     Shown: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ShowModels, _registry_pb2.ModelDocument]
     """As at the platform, checked here, and beside it what this party keeps and serves."""
 
@@ -130,6 +144,8 @@ class ModelsAsyncStub(ModelsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Order: _aio.UnaryUnaryMultiCallable[_registry_pb2.ModelOrder, _registry_pb2.ModelDocument]  # type: ignore[assignment]
     """What a person of this party orders: publish, approve, withdraw, or a change that the platform decides on."""
+    Drift: _aio.UnaryUnaryMultiCallable[_registry_pb2.DriftOrder, _registry_pb2.ModelDocument]  # type: ignore[assignment]
+    """The drift of a version that this party has published, signed here and told to the platform."""
     Shown: _aio.UnaryUnaryMultiCallable[_registry_pb2.ShowModels, _registry_pb2.ModelDocument]  # type: ignore[assignment]
     """As at the platform, checked here, and beside it what this party keeps and serves."""
 
@@ -143,6 +159,14 @@ class ModelsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ModelDocument, _abc.Awaitable[_registry_pb2.ModelDocument]]:
         """What a person of this party orders: publish, approve, withdraw, or a change that the platform decides on."""
+
+    @_abc_1.abstractmethod
+    def Drift(
+        self,
+        request: _registry_pb2.DriftOrder,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ModelDocument, _abc.Awaitable[_registry_pb2.ModelDocument]]:
+        """The drift of a version that this party has published, signed here and told to the platform."""
 
     @_abc_1.abstractmethod
     def Shown(
