@@ -98,7 +98,7 @@ def moved(town: ScoreTown, rows: Sequence[int], other: Sequence[int]) -> None:
     at = {code.decode(): number for number, code in enumerate(table.codes.tolist())}
     columns = table.columns.copy()
     columns[[at[town.subjects[row]] for row in rows]] = table.columns[[at[town.subjects[row]] for row in other]]
-    town.desks[TAX].points(None).read = replace(table, columns=columns)  # type: ignore[arg-type,attr-defined]
+    town.desks[TAX].tables(None).read = replace(table, columns=columns)  # type: ignore[arg-type,attr-defined]
 
 
 def goes_down(after: int) -> Callable[[PartyId, str, bytes], bytes]:
