@@ -60,6 +60,7 @@ __all__ = [
     "Passage",
     "PublicKey",
     "SecretKey",
+    "Vectors",
 ]
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -150,15 +151,29 @@ class Passage:
         most = max(self.ciphertext_bytes(place) for place in range(self.parties + 1))
         return max(1, (limit - SEED_BYTES) // most) * self.blocks
 
-    def read(self, place: int, rows: int, content: bytes) -> U8:
-        """The ciphertexts of so many rows, checked: (c, bytes). Raises: BadCiphertext."""
+    def read(self, place: int, rows: int, content: bytes | memoryview) -> Vectors:
+        """The ciphertexts of so many rows, checked. Raises: BadCiphertext."""
         if len(content) != self.size(place, rows):
             raise BadCiphertext(None, f"{len(content)} bytes, where {self.size(place, rows)} are due")
         flat = np.frombuffer(content, np.uint8)[0 if place else SEED_BYTES :]
         width = self.ciphertext_bytes(place)
         if place < self.parties and (bad := first_bad(self.parameters.degree, self.primes(place), flat)) is not None:
             raise BadCiphertext(bad // (2 if place else 1), "a residue is not below its modulus")
-        return flat.reshape(-1, width)
+        return Vectors(self, place, rows, None if place else bytes(content[:SEED_BYTES]), flat.reshape(-1, width))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """Ciphertexts as they came to the party at `place`, or to the owner, checked. Made by `Passage.read`.
+
+    Shapes: ciphertexts (c, bytes). `fresh`: the seed of second parts, where they are the owner's own.
+    """
+
+    passage: Passage
+    place: int
+    rows: int
+    fresh: bytes | None = field(repr=False)
+    ciphertexts: U8 = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,24 +211,20 @@ class PublicKey:
         return repr((self.parameters.name, moduli, self.validity.begins, self.validity.ends)).encode()
 
     def keep(
-        self,
-        passage: Passage,
-        place: int,
-        content: bytes,
-        conditions: Conditions,
-        bits: U8,
-        released: Bools,
-        randomness: Randomness,
-    ) -> bytes:
-        """What the party at `place` makes of what came to it: of each row, what its conditions keep if it is released.
+        self, vectors: Vectors, conditions: Conditions, bits: U8, released: Bools, randomness: Randomness
+    ) -> memoryview:
+        """What a party makes of what came to it: of each row, what its conditions keep if it is released.
 
-        Shapes: bits (r, n), 0 or 1; released (r,). Raises: BadCiphertext; ValueError.
+        Shapes: bits (r, n), 0 or 1; released (r,). Raises: ValueError.
         """
-        if passage.parameters != self.parameters or len(conditions) != passage.width:
-            raise ValueError("rlwe chain: the passage is of another key, or of other conditions")
+        passage, place = vectors.passage, vectors.place
+        if passage.parameters != self.parameters or len(conditions) != passage.width or place >= passage.parties:
+            raise ValueError("rlwe chain: the passage is of another key, of other conditions, or at its end")
+        if len(released) != vectors.rows:
+            raise ValueError(f"rlwe chain: {len(released)} rows of {vectors.rows}")
         kept = self._kernel.keep(
-            passage.read(place, len(released), content),
-            None if place else content[:SEED_BYTES],
+            vectors.ciphertexts,
+            vectors.fresh,
             passage.primes(place),
             conditions,
             bits,
@@ -222,7 +233,7 @@ class PublicKey:
             last=place == passage.parties - 1,
             secret=randomness.bytes(SEED_BYTES),
         )
-        return kept.tobytes()
+        return kept.reshape(-1).data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,7 +265,7 @@ class SecretKey:
         conditions = Conditions(np.array([0, 0], np.uint32), np.empty(0, np.uint32), np.empty(0, np.uint8))
         probe = SystemRandomness()
         content = key.encrypt(passage, np.ones((1, 1), np.int64), probe)
-        answer = public.keep(passage, 0, content, conditions, one, np.ones(1, np.bool_), probe)
+        answer = public.keep(passage.read(0, 1, content), conditions, one, np.ones(1, np.bool_), probe)
         sums, sound = key.open(passage, 1, answer)
         if not sound.all() or sums.tolist() != [1]:
             raise BadKey("the secret is of another record")
@@ -273,10 +284,10 @@ class SecretKey:
             seed + self._kernel.encrypt(values, passage.blocks, passage.primes(0), public=seed, secret=secret).tobytes()
         )
 
-    def open(self, passage: Passage, rows: int, content: bytes) -> tuple[I64, Bools]:
+    def open(self, passage: Passage, rows: int, content: bytes | memoryview) -> tuple[I64, Bools]:
         """Of each row the sum of what all parties kept, and whether its noise is that of an answer. Shapes: (r,) each.
 
         Raises: BadCiphertext.
         """
-        sums, sound = self._kernel.open(passage.read(passage.parties, rows, content), passage.blocks)
+        sums, sound = self._kernel.open(passage.read(passage.parties, rows, content).ciphertexts, passage.blocks)
         return sums.reshape(-1)[:rows], np.repeat(sound, passage.blocks)[:rows]

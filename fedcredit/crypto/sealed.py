@@ -44,11 +44,11 @@ class Seal:
         hkdf = HKDF(hashes.SHA512(), length=32, salt=None, info=info)
         self._cipher, self._sender = AESGCM(hkdf.derive(key.shared_with(other.public))), sender.name
 
-    def seal(self, place: int, content: bytes) -> bytes:
+    def seal(self, place: int, content: bytes | memoryview) -> bytes:
         """`content` as the message at `place`, which is sealed once and never with another content."""
         return self._cipher.encrypt(_nonce(place), content, None)
 
-    def open(self, place: int, sealed: bytes, step: str) -> bytes:
+    def open(self, place: int, sealed: bytes | memoryview, step: str) -> bytes:
         """The content. Raises: PeerError (SEAL_INVALID) that names the sender, though the carrier may be to blame."""
         try:
             return self._cipher.decrypt(_nonce(place), sealed, None)

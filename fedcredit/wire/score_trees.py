@@ -21,6 +21,7 @@ from fedcredit.wire.score import HASH_BYTES, NONCE_BYTES
 
 __all__ = [
     "CONTENT_BYTES",
+    "HELD_BYTES",
     "MAX_CONDITIONS",
     "MAX_ROWS",
     "MAX_SPLITS",
@@ -31,7 +32,10 @@ __all__ = [
 ]
 
 MAX_ROWS: Final = 1024
-"""Subjects of one request: while it runs, the bank holds what they are to pass on, up to 150 KiB of each."""
+"""Subjects of one request."""
+
+HELD_BYTES: Final = 256 << 20
+"""What the bank holds of a request while it runs, at most: what providers are to pass on."""
 
 CONTENT_BYTES: Final = 6 << 20
 """Of what is sealed in one message, at most."""

@@ -376,7 +376,9 @@ def test_under_another_key_nothing_is_an_answer() -> None:
     values = np.arange(200, dtype=np.int64).reshape(5, 40)
     bits, released = np.zeros((5, 1), np.uint8), np.ones(5, bool)
     answers = [
-        key.public.keep(passage, 0, SMALL.encrypt(passage, values, source()), everything, bits, released, source())
+        key.public.keep(
+            passage.read(0, 5, SMALL.encrypt(passage, values, source())), everything, bits, released, source()
+        )
         for key in (SMALL, other)
     ]
     sums, sound = SMALL.open(passage, 5, answers[0])
@@ -392,7 +394,9 @@ def test_an_answer_to_the_same_is_another_each_time_and_as_large_whatever_is_kep
     content = SMALL.encrypt(passage, np.zeros((32, 256), np.int64), source())
     for kept in (np.zeros((32, 256), np.uint8), np.ones((32, 256), np.uint8)):
         answers = [
-            SMALL.public.keep(passage, 0, content, every, kept, np.ones(32, bool), insecure_seeded(seed))
+            bytes(
+                SMALL.public.keep(passage.read(0, 32, content), every, kept, np.ones(32, bool), insecure_seeded(seed))
+            )
             for seed in (1, 2)
         ]
         words = [np.frombuffer(answer, np.uint8).reshape(-1, 6) for answer in answers]

@@ -39,3 +39,15 @@ def test_every_scheme_gives_the_same_sums() -> None:
     rows = [row for row in found if row["case"]["case"] == "scheme"]
     assert [row["case"]["scheme"] for row in rows] == [*score._SCHEMES, "bands by elgamal"]
     assert all(min(row["processor_us"].values()) > 0 and row["bytes_each"] >= 8 for row in rows)
+
+
+def test_scores_of_trees_are_measured_in_place_of_those_of_cards() -> None:
+    sizes = {"kind": "trees", "requests": "2", "providers": "2", "trees": "4", "depth": "3", "chunk": "20"}
+    single, batch = score.run(Options((50,), 1, sizes))
+    assert (single["case"]["rows"], batch["case"]["rows"]) == (1, 50)
+    assert single["case"]["degree"] == 8192
+    assert 0 < single["seconds"]["p50"] <= single["seconds"]["p99"]
+    assert batch["rate"] > 0
+    assert 0 < batch["error"] < 1e-6
+    # Both ways of a vector from the bank to two providers and back, and answers: 177, twice 2 x 135 bits, and 48.
+    assert batch["bytes"] > 3 * 1024 * (177 + 2 * 2 * 135 + 48)

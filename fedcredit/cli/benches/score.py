@@ -13,7 +13,8 @@ times a random scalar, which `multiply` takes at the last provider and `open` at
 total.
 `nodes` is the service: a bank's client and three departments' nodes, each a process of its own, with TLS, consents,
 store and audit log, for a card and for boosted trees; `processor` is that of each process, `bytes` what its calls hold.
-Settings: providers, requests (single ones), nodes (0: none), trees and depth (of the nodes' model).
+With `--set kind=trees` all of it is scores of boosted trees (`benches.score_trees`).
+Settings: kind, providers, requests (single ones), nodes (0: none), trees and depth (of the nodes' model).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcredit.cli.bench import Options
+from fedcredit.cli.benches import score_trees
 from fedcredit.cli.benches.jobs import median
+from fedcredit.cli.benches.roles import timed
 from fedcredit.cli.benches.score_nodes import Wish, measured
 from fedcredit.crypto import paillier
 from fedcredit.crypto.elgamal import PointTable, PrivateKey, Validity
@@ -66,6 +69,9 @@ _TOTALS, _BANDS = 1000, 10
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
     """Yield one row a case."""
+    if options.settings.get("kind") == "trees":
+        yield from score_trees.run(options)
+        return
     providers, requests = int(options.number("providers", 3)), int(options.number("requests", 300))
     town = _Town(providers)
     for _ in range(10):
@@ -162,7 +168,7 @@ class _Town:
         for name, part in zip(self.names, parts, strict=True):
             roles[name] = self._answering(name, part)
         if apart:
-            roles = {name: _timed(steps, self.kinds.get(name, "bank"), spent) for name, steps in roles.items()}
+            roles = {name: timed(steps, self.kinds.get(name, "bank"), spent) for name, steps in roles.items()}
         begun = time.perf_counter()
         outcome = run_network(roles, insecure_in_process=True)
         wall = time.perf_counter() - begun
@@ -238,20 +244,6 @@ def _bands_by_elgamal(repeat: int) -> dict[str, Any]:
         "processor_us": {what: round(1e6 * sorted(values[1:])[repeat // 2], 3) for what, values in times.items()},
         "bytes_each": differences.size,
     }
-
-
-def _timed(steps: Steps[Any], name: str, spent: Spent) -> Steps[Any]:
-    """Run `steps`, adding up processor time inside them alone."""
-    reply = None
-    while True:
-        begun = time.process_time()
-        try:
-            effect = steps.send(reply)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            spent[name] += time.process_time() - begun
-        reply = yield effect
 
 
 def _medians(spent: list[Spent]) -> Spent:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fedcredit.crypto.elgamal_checks import BadKey
 from fedcredit.crypto.randomness import Randomness
-from fedcredit.crypto.rlwe_chain import BadPassage, Conditions, Passage, PublicKey
+from fedcredit.crypto.rlwe_chain import BadPassage, Conditions, Passage, PublicKey, Vectors
 from fedcredit.crypto.rlwe_checks import BadCiphertext
 from fedcredit.crypto.sealed import Seal
 from fedcredit.crypto.zero_sum import PairKey, ZeroSum
@@ -103,7 +103,7 @@ class TreesProvider:
             raise bad.of_peer(self.requester, STEP) from None
         bits = released = None
         for rows in trees_chunks(passage, request.rows):
-            content = yield from self._content(asked, passage, rows, *before)
+            vectors = yield from self._vectors(asked, passage, rows, *before)
             if bits is None or released is None:
                 if not fresh(request):
                     what = "was answered before, or made too long ago"
@@ -112,7 +112,7 @@ class TreesProvider:
                 self._check(sides, released, request.rows)
                 bits = np.ascontiguousarray(sides.T).astype(np.uint8)
             of = released[rows]
-            kept = key.keep(passage, asked.place, content, self.terms.conditions, bits[rows], of, randomness)
+            kept = key.keep(vectors, self.terms.conditions, bits[rows], of, randomness)
             # Drawn for every row, so that time does not tell how many are refused.
             marks = randomness.words(of.size) * ~of
             sealed = np.frombuffer(after.seal(rows.start, kept), np.uint8)
@@ -128,19 +128,18 @@ class TreesProvider:
         except BadPassage as bad:
             raise RefusedError(bad.problems) from None
 
-    def _content(self, asked: Asked, passage: Passage, rows: slice, sender: str, seal: Seal) -> Steps[bytes]:
+    def _vectors(self, asked: Asked, passage: Passage, rows: slice, sender: str, seal: Seal) -> Steps[Vectors]:
         """Vectors of some rows, opened and checked."""
         got = yield from recv(self.requester, TreesVector)
         if got.request != asked.bound:
             raise PeerError(self.requester, STEP, "sent vectors of another request", "SCORE_OTHER_REQUEST")
         if got.first != rows.start:
             raise PeerError(self.requester, STEP, "sent vectors of other rows than are due", "SHAPE")
-        content = seal.open(rows.start, got.sealed.tobytes(), STEP)
+        content = seal.open(rows.start, got.sealed.data, STEP)
         try:
-            passage.read(asked.place, rows.stop - rows.start, content)
+            return passage.read(asked.place, rows.stop - rows.start, content)
         except BadCiphertext as bad:
             raise bad.of_peer(sender, STEP) from None
-        return content
 
     def _check(self, sides: Bools, released: Bools, n: int) -> None:
         due = (self.terms.splits, n)

@@ -20,7 +20,7 @@ from fedcredit.protocols.score.asking import ask, check_subjects, request_of
 from fedcredit.protocols.score.binding import STEP, request_hash
 from fedcredit.protocols.score.trees import TreesModel, seal_between, trees_chunks
 from fedcredit.wire.score import NONCE_BYTES
-from fedcredit.wire.score_trees import MAX_ROWS, TreesPart, TreesVector
+from fedcredit.wire.score_trees import HELD_BYTES, MAX_ROWS, TreesPart, TreesVector
 
 __all__ = ["TreesAsked", "TreesRequester", "TreesScores"]
 
@@ -82,8 +82,8 @@ class TreesRequester:
     Assumes: ring-LWE; semi-honest providers as to what they keep: one that lies moves scores within the model's range
     unseen; of masks, what `crypto.zero_sum` does; authenticated links, or parts signed by who made them.
     Raises: PeerError (SHAPE, SCORE_OTHER_REQUEST, SEAL_INVALID, CIPHERTEXT_INVALID) that names who sent what is wrong;
-    SCORE_OUT_OF_RANGE, which names all providers, since a sum does not tell whose part is wrong; BadPassage; BadKey for
-    a provider's key that is none.
+    SCORE_OUT_OF_RANGE, which names all providers, since a sum does not tell whose part is wrong; BadPassage; DataError
+    SET_SIZE for more subjects than it can hold; BadKey for a provider's key that is none.
     """
 
     me: PartyId
@@ -100,6 +100,8 @@ class TreesRequester:
         """Ask, carry, open. Nothing is returned unless every row is either scored or refused."""
         model, providers, n = self.model, self.providers, len(asked.codes)
         passage = Passage(self.key.public.parameters, len(providers), len(model.leaves))
+        if n > (most := passage.rows_within(HELD_BYTES)):
+            raise DataError(Problem("SET_SIZE", "subjects", f"{n} of them", f"ask for {most} at once at most"))
         bank = Member(self.me, self.pair.public)
         request = request_of(
             bank,
@@ -134,7 +136,7 @@ class TreesRequester:
                 marks[rows] += part.marks
         raw, scored = np.zeros(n), marks == 0
         for rows, answer in zip(chunks, sealed, strict=True):
-            content = last.open(rows.start, answer.tobytes(), STEP)
+            content = last.open(rows.start, answer.data, STEP)
             sums = self._opened(passage, content, scored[rows])
             raw[rows] = np.where(scored[rows], model.initial + own[rows] + sums / model.scale, 0)
         return TreesScores(bound, raw, scored)

@@ -85,6 +85,18 @@ impl Conditions<'_> {
     }
 }
 
+/// What one ciphertext is worked on in: a plaintext, and both parts.
+struct Room {
+    plain: Numbers,
+    parts: [Numbers; 2],
+}
+
+impl Room {
+    fn new(degree: usize, limbs: usize) -> Self {
+        Self { plain: zeros(degree), parts: [zeros(limbs * degree), zeros(limbs * degree)] }
+    }
+}
+
 impl Public {
     /// The key of a seed and the bytes of b, which are residues below their primes.
     pub fn new(degree: usize, seed: &[u8; SEED_BYTES], bytes: &[u8]) -> Result<Self, KernelError> {
@@ -114,12 +126,12 @@ impl Public {
         ring.expect_limbs(limbs.wrapping_sub(1))?;
         let size = ring.bytes(limbs - 1);
         let mut out = vec![0; count * 2 * size];
-        out.par_chunks_exact_mut(2 * size).enumerate().for_each(|(number, out)| {
-            let mut slots = zeros(ring.degree);
-            conditions.slots(number, &mut slots);
-            let parts = self.kept(vectors, number, slots, Seed(seed));
-            out.par_chunks_exact_mut(size).zip(parts).enumerate().for_each(|(part, (out, mut values))| {
-                self.drop_prime(&mut values, limbs, Seed(seed), (2 * number + part) as u64);
+        let room = || Room::new(ring.degree, limbs);
+        out.par_chunks_exact_mut(2 * size).enumerate().for_each_init(room, |room, (number, out)| {
+            self.keep(vectors, conditions, number, Seed(seed), room);
+            let parts = out.par_chunks_exact_mut(size).zip(&mut room.parts);
+            parts.enumerate().for_each(|(part, (out, values))| {
+                self.drop_prime(values, limbs, Seed(seed), (2 * number + part) as u64);
                 for limb in 0..limbs - 1 {
                     let bytes = &mut out[ring.limb_start(limb)..][..ring.limb_bytes(limb)];
                     pack(limb, &values[limb * ring.degree..][..ring.degree], bytes);
@@ -141,11 +153,10 @@ impl Public {
         expect("primes", KEPT, vectors.limbs)?;
         let size = WORD_BYTES * (blocks + ring.degree);
         let mut out = vec![0; count * size];
-        out.par_chunks_exact_mut(size).enumerate().for_each(|(number, out)| {
-            let mut slots = zeros(ring.degree);
-            conditions.slots(number, &mut slots);
-            let parts = self.kept(vectors, number, slots, Seed(seed));
-            self.flooded(parts, blocks, Seed(seed), number as u64, out);
+        let room = || Room::new(ring.degree, KEPT);
+        out.par_chunks_exact_mut(size).enumerate().for_each_init(room, |room, (number, out)| {
+            self.keep(vectors, conditions, number, Seed(seed), room);
+            self.flooded(&mut room.parts, blocks, Seed(seed), number as u64, out);
         });
         Ok(out)
     }
@@ -159,18 +170,19 @@ impl Public {
         Ok(count)
     }
 
-    /// A ciphertext times what is in the slots, and an encryption of zero, but for its errors. Both parts.
-    fn kept(&self, vectors: Vectors<'_>, number: usize, mut slots: Numbers, seed: Seed<'_>) -> [Numbers; 2] {
-        self.ring.plain.inverse(&mut slots);
-        self.times(vectors, number, &slots, seed)
+    /// A ciphertext times what its conditions keep, and an encryption of zero, but for its errors. Both parts.
+    fn keep(&self, vectors: Vectors<'_>, conditions: Conditions<'_>, number: usize, seed: Seed<'_>, room: &mut Room) {
+        conditions.slots(number, &mut room.plain);
+        self.ring.plain.inverse(&mut room.plain);
+        self.times(vectors, number, seed, room);
     }
 
-    /// The same of a plaintext's coefficients.
-    fn times(&self, vectors: Vectors<'_>, number: usize, plain: &[u64], seed: Seed<'_>) -> [Numbers; 2] {
+    /// The same of the plaintext that is in the room.
+    fn times(&self, vectors: Vectors<'_>, number: usize, seed: Seed<'_>, room: &mut Room) {
         let (ring, degree, size) = (self.ring, self.ring.degree, self.ring.bytes(vectors.limbs));
         let mut u = Zeroizing::new(vec![0; degree]);
         seed.ternary(number as u64, &mut u);
-        let [mut first, mut second] = [zeros(vectors.limbs * degree), zeros(vectors.limbs * degree)];
+        let (plain, [first, second]) = (&room.plain, &mut room.parts);
         let parts = first.par_chunks_exact_mut(degree).zip(second.par_chunks_exact_mut(degree));
         parts.enumerate().for_each(|(limb, (c0, c1))| {
             let (transform, at) = (&ring.limbs[limb], ring.limb_start(limb));
@@ -186,7 +198,7 @@ impl Public {
                 }
             }
             let mut factor = zeros(degree);
-            for (factor, &x) in factor.iter_mut().zip(plain) {
+            for (factor, &x) in factor.iter_mut().zip(plain.iter()) {
                 *factor = q.signed(centred(x, ring.plain.modulus.value));
             }
             transform.forward(&mut factor);
@@ -196,7 +208,6 @@ impl Public {
                 transform.multiply_add(c, &factor, key, &u);
             }
         });
-        [first, second]
     }
 
     /// Adds an error and divides by the last prime, whose residues are then of no use.
@@ -218,13 +229,13 @@ impl Public {
     }
 
     /// The coefficients of the first part that are due, flooded, and the second part with an error; both scaled down.
-    fn flooded(&self, parts: [Numbers; 2], blocks: usize, seed: Seed<'_>, number: u64, out: &mut [u8]) {
+    fn flooded(&self, parts: &mut [Numbers; 2], blocks: usize, seed: Seed<'_>, number: u64, out: &mut [u8]) {
         let (ring, degree) = (self.ring, self.ring.degree);
-        let [mut first, mut second] = parts;
-        for part in [&mut first, &mut second] {
+        for part in parts.iter_mut() {
             let limbs = part.par_chunks_exact_mut(degree).zip(&ring.limbs);
             limbs.for_each(|(part, transform)| transform.inverse(part));
         }
+        let [first, second] = parts;
         let mut flood = Zeroizing::new(vec![0u128; blocks]);
         seed.flood_of(ring.flood, number, &mut flood);
         let mut error = Zeroizing::new(vec![0; degree]);

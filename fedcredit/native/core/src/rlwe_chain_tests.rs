@@ -155,7 +155,10 @@ fn noise_of_the_worst_factors_is_what_was_reckoned_and_floods_cover_it() {
                         (0..degree).map(|j| signed((before[(degree - j) % degree] > 0) == (j > 0))).collect()
                     }
                 };
-                let mut parts = public.times(vectors, 0, &factor, Seed(&own));
+                let mut room = Room::new(degree, limbs);
+                room.plain.copy_from_slice(&factor);
+                public.times(vectors, 0, Seed(&own), &mut room);
+                let mut parts = room.parts;
                 if party + 1 == parties {
                     let found = phase(ring, &parts, owner.secret());
                     noise = found.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0) as f64;
