@@ -1,6 +1,6 @@
 """The messages of encrypted scores of boosted trees; `docs/protocols/score_trees.md` has them in a table.
 
-They are asked for with the messages of `wire.score`. Shapes: n subjects of one message.
+They are asked for with the messages of `wire.score`. Shapes: n subjects of one request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from fedcredit.wire.score import HASH_BYTES, NONCE_BYTES
 
 __all__ = [
     "CONTENT_BYTES",
-    "HELD_BYTES",
     "MAX_CONDITIONS",
     "MAX_ROWS",
     "MAX_SPLITS",
@@ -32,10 +31,7 @@ __all__ = [
 ]
 
 MAX_ROWS: Final = 1024
-"""Subjects of one request."""
-
-HELD_BYTES: Final = 256 << 20
-"""What the bank holds of a request while it runs, at most: what providers are to pass on."""
+"""Subjects of one request, at most; fewer where they would not go into one message."""
 
 CONTENT_BYTES: Final = 6 << 20
 """Of what is sealed in one message, at most."""
@@ -118,14 +114,13 @@ class TreesMap(Message, tag=0x1D9, proto=pb.TreesMap):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TreesVector(Message, tag=0x1DA, proto=pb.TreesVector):
-    """The vectors of the subjects from `first` on, as who was before the provider left them, sealed for it.
+    """The vectors of all subjects as who was before the provider left them, sealed for it.
 
     Reveals: nothing; the provider's answer is made of it. To others, sizes.
     Assumes: ring-LWE; a registry that names keys truly.
     """
 
     request: bytes = blob(HASH_BYTES)
-    first: int = count(MAX_ROWS)
     sealed: U8 = array(np.uint8, 1, CONTENT_BYTES + SEAL_BYTES)
 
 
@@ -139,6 +134,5 @@ class TreesPart(Message, tag=0x1DB, proto=pb.TreesPart):
     """
 
     request: bytes = blob(HASH_BYTES)
-    first: int = count(MAX_ROWS)
     sealed: U8 = array(np.uint8, 1, CONTENT_BYTES + SEAL_BYTES)
     marks: U64 = array(np.uint64, 1, MAX_ROWS)

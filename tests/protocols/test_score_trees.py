@@ -90,13 +90,15 @@ def test_a_row_that_a_provider_refuses_has_no_score_and_the_bank_is_not_told_who
         assert np.abs(scores.raw - town.in_the_clear())[scores.scored].max() <= 4 * MAX_ERROR
 
 
-def test_many_subjects_go_in_several_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedcredit.protocols.score.trees.CONTENT_BYTES", 1 << 20)
-    town = Town.random(2, 200, trees=3)
-    parts: list[TreesPart] = []
-    scores = scores_of(town, tamper=changing(TreesPart, lambda part: parts.append(part) or part))
-    assert len(parts) > 4
-    assert np.abs(scores.raw - town.in_the_clear()).max() <= 4 * MAX_ERROR
+def test_more_subjects_than_go_into_a_message_are_refused_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedcredit.protocols.score.trees.CONTENT_BYTES", 1 << 19)
+    town = Town.random(3, 64, trees=3)
+    assert town.requester().most_rows == 32
+    with pytest.raises(DataError, match="ask for 32 at once"):
+        town.run()
+    monkeypatch.setattr("fedcredit.protocols.score.trees_requester.most_rows", lambda passage: 64)
+    with pytest.raises(RefusedError, match="SCORE_ROWS"):
+        town.run()
 
 
 def test_messages_stay_below_sixteen_mebibytes_for_any_passage() -> None:
@@ -142,13 +144,11 @@ def test_what_is_changed_on_its_way_does_not_open_and_who_sealed_it_is_named() -
 
 
 def test_vectors_and_parts_of_another_request_or_other_rows_are_refused() -> None:
-    other, elsewhere = with_fields(request=bytes(32)), with_fields(first=1)
+    other = with_fields(request=bytes(32))
     short = with_fields(marks=np.zeros(3, np.uint64))
     cases: list[tuple[Any, Any, str, str]] = [
         (TreesVector, other, "SCORE_OTHER_REQUEST", BANK),
-        (TreesVector, elsewhere, "SHAPE", BANK),
         (TreesPart, other, "SCORE_OTHER_REQUEST", NAMES[1]),
-        (TreesPart, elsewhere, "SHAPE", NAMES[1]),
         (TreesPart, short, "SHAPE", NAMES[1]),
     ]
     for kind, change, code, culprit in cases:
@@ -176,7 +176,7 @@ def resealed(content: Callable[[bytes], bytes], place: int, town: Town) -> Any:
         if tag == TreesPart.tag and town.names[place] in link:
             part = TreesPart.decode(body)
             seal = Seal(ring[place], ring[place + 1], PAIRS[town.names[place]], request_hash(requests[0]))
-            made = seal.seal(part.first, content(seal.open(part.first, part.sealed.tobytes(), "test")))
+            made = seal.seal(0, content(seal.open(0, part.sealed.tobytes(), "test")))
             return tag, dataclasses.replace(part, sealed=np.frombuffer(made, np.uint8)).encode()
         return tag, body
 

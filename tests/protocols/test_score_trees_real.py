@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.shared]
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "sba"
 PARAMS = TreeParams(num_trees=50, max_depth=5, max_bin=32, learning_rate=0.1)
 LEFT_OUT = {"default", "approval_year"}
-SCORED = 400
+SCORED = 120
 
 
 def pooled() -> tuple[list[npt.NDArray[np.float64]], list[int | None], list[int], npt.NDArray[np.uint8]]:

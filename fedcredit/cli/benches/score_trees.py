@@ -50,7 +50,7 @@ F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 Spent: TypeAlias = dict[str, float]
 
-BATCH, CHUNK = 1_000, 200
+BATCH, CHUNK = 1_024, 128
 _BANK, _NOW, _MODEL = PartyId("bank"), 1_800_000_000, bytes(32)
 _INITIAL, _SPREAD = -1.5, 0.1
 
@@ -70,6 +70,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     numbers = {"providers": 3, "requests": 50, "trees": 50, "depth": 5, "chunk": CHUNK}
     given = {name: int(options.number(name, default)) for name, default in numbers.items()}
     town = _Town(given["providers"], given["trees"], given["depth"])
+    given["chunk"] = min(given["chunk"], town.requester.most_rows)
     shape = {name: given[name] for name in ("providers", "trees", "depth")} | {"slots": len(town.model.leaves)}
     shape["degree"] = town.model.parameters.degree
     for _ in range(3):

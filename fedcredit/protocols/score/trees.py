@@ -1,11 +1,11 @@
-"""What both sides of scores of trees go by: the bank's view of a model, and how rows are put into messages.
+"""What both sides of scores of trees go by: the bank's view of a model, and who seals what for whom.
 
 No role of its own. Reveals: nothing. Assumes: nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,12 +15,15 @@ from fedcredit.crypto.zero_sum import Member, PairKey
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.protocols.score.leaf_map import LeafMap
 from fedcredit.wire.score import HASH_BYTES
-from fedcredit.wire.score_trees import CONTENT_BYTES
+from fedcredit.wire.score_trees import CONTENT_BYTES, MAX_ROWS
 
-__all__ = ["MAX_ERROR", "TreesModel", "seal_between", "trees_chunks"]
+__all__ = ["MAX_ERROR", "PLACE", "TreesModel", "most_rows", "seal_between"]
 
 MAX_ERROR: Final = 1e-6
 """Of a probability, at most, by fixed point."""
+
+PLACE: Final = 0
+"""Of what is sealed: one message each way, in a request."""
 
 _FINEST: Final = 1 << 20
 """Units of a weight, for each tree: an error of 2^-24 of a probability, where there is room for it."""
@@ -74,11 +77,9 @@ class TreesModel:
         return Parameters.least(len(self.leaves.conditions), len(self.leaves))
 
 
-def trees_chunks(passage: Passage, rows: int) -> Iterator[slice]:
-    """The rows of each message, in order: the same at all parties, since seals and masks go by them."""
-    step = passage.rows_within(CONTENT_BYTES)
-    for first in range(0, rows, step):
-        yield slice(first, min(first + step, rows))
+def most_rows(passage: Passage) -> int:
+    """Subjects of one request: as many as go into one message wherever they are."""
+    return min(MAX_ROWS, passage.rows_within(CONTENT_BYTES))
 
 
 def seal_between(bank: Member, providers: Sequence[Member], place: int, key: PairKey, bound: bytes) -> tuple[str, Seal]:

@@ -21,7 +21,7 @@ from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.score.asked import Asked, take_request
 from fedcredit.protocols.score.binding import STEP
 from fedcredit.protocols.score.provider import ScoreAnswered
-from fedcredit.protocols.score.trees import seal_between, trees_chunks
+from fedcredit.protocols.score.trees import PLACE, most_rows, seal_between
 from fedcredit.wire.score import ScoreRequest
 from fedcredit.wire.score_trees import MAX_ROWS, TreesPart, TreesVector
 
@@ -89,55 +89,48 @@ class TreesProvider:
     ) -> Steps[ScoreAnswered]:
         """Take a request, and answer it if it is one to answer; `fresh` as in `ScoreProvider.steps`.
 
-        What came first is opened and checked before `fresh` and `answer` are asked; each message is answered before the
-        next one is taken.
+        Everything is taken, opened and checked before `fresh` and `answer` are asked.
         """
         asked = yield from take_request(self.me, self.requester, self.terms, self.keys)
         request, key = asked.request, self.terms.bank_keys[asked.request.key]
-        passage = self._passage(key, len(asked.providers))
+        passage = self._passage(key, asked)
         try:
             before = seal_between(asked.bank, asked.providers, asked.place, asked.own, asked.bound)
             _, after = seal_between(asked.bank, asked.providers, asked.place + 1, asked.own, asked.bound)
             masks = ZeroSum([asked.bank, *asked.providers], asked.place + 1, asked.own, asked.bound)
         except BadKey as bad:
             raise bad.of_peer(self.requester, STEP) from None
-        bits = released = None
-        for rows in trees_chunks(passage, request.rows):
-            vectors = yield from self._vectors(asked, passage, rows, *before)
-            if bits is None or released is None:
-                if not fresh(request):
-                    what = "was answered before, or made too long ago"
-                    raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
-                sides, released = answer(request, asked.codes, asked.consents)
-                self._check(sides, released, request.rows)
-                bits = np.ascontiguousarray(sides.T).astype(np.uint8)
-            of = released[rows]
-            kept = key.keep(vectors, self.terms.conditions, bits[rows], of, randomness)
-            # Drawn for every row, so that time does not tell how many are refused.
-            marks = randomness.words(of.size) * ~of
-            sealed = np.frombuffer(after.seal(rows.start, kept), np.uint8)
-            part = TreesPart(asked.bound, rows.start, sealed, masks.words(marks, rows.start))
-            yield from send(self.requester, part)
-        if released is None:
-            raise AssertionError("a request of no rows")
+        vectors = yield from self._vectors(asked, passage, *before)
+        if not fresh(request):
+            what = "was answered before, or made too long ago"
+            raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
+        sides, released = answer(request, asked.codes, asked.consents)
+        self._check(sides, released, request.rows)
+        bits = np.ascontiguousarray(sides.T).astype(np.uint8)
+        kept = key.keep(vectors, self.terms.conditions, bits, released, randomness)
+        # Drawn for every row, so that time does not tell how many are refused.
+        marks = masks.words(randomness.words(released.size) * ~released, 0)
+        sealed = np.frombuffer(after.seal(PLACE, kept), np.uint8)
+        yield from send(self.requester, TreesPart(asked.bound, sealed, marks))
         return ScoreAnswered(asked.bound, request.rows, int(released.sum()))
 
-    def _passage(self, key: PublicKey, parties: int) -> Passage:
+    def _passage(self, key: PublicKey, asked: Asked) -> Passage:
         try:
-            return Passage(key.parameters, parties, len(self.terms.conditions))
+            passage = Passage(key.parameters, len(asked.providers), len(self.terms.conditions))
         except BadPassage as bad:
             raise RefusedError(bad.problems) from None
+        if asked.request.rows > (most := most_rows(passage)):
+            raise RefusedError(Problem("SCORE_ROWS", "rows", f"are more than {most}", "ask in several requests"))
+        return passage
 
-    def _vectors(self, asked: Asked, passage: Passage, rows: slice, sender: str, seal: Seal) -> Steps[Vectors]:
-        """Vectors of some rows, opened and checked."""
+    def _vectors(self, asked: Asked, passage: Passage, sender: str, seal: Seal) -> Steps[Vectors]:
+        """What who was before left of all rows, opened and checked."""
         got = yield from recv(self.requester, TreesVector)
         if got.request != asked.bound:
             raise PeerError(self.requester, STEP, "sent vectors of another request", "SCORE_OTHER_REQUEST")
-        if got.first != rows.start:
-            raise PeerError(self.requester, STEP, "sent vectors of other rows than are due", "SHAPE")
-        content = seal.open(rows.start, got.sealed.data, STEP)
+        content = seal.open(PLACE, got.sealed.data, STEP)
         try:
-            return passage.read(asked.place, rows.stop - rows.start, content)
+            return passage.read(asked.place, asked.request.rows, content)
         except BadCiphertext as bad:
             raise bad.of_peer(sender, STEP) from None
 

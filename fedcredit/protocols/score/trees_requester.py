@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,9 +17,9 @@ from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.score.asking import ask, check_subjects, request_of
 from fedcredit.protocols.score.binding import STEP, request_hash
-from fedcredit.protocols.score.trees import TreesModel, seal_between, trees_chunks
+from fedcredit.protocols.score.trees import PLACE, TreesModel, most_rows, seal_between
 from fedcredit.wire.score import NONCE_BYTES
-from fedcredit.wire.score_trees import HELD_BYTES, MAX_ROWS, TreesPart, TreesVector
+from fedcredit.wire.score_trees import MAX_ROWS, TreesPart, TreesVector
 
 __all__ = ["TreesAsked", "TreesRequester", "TreesScores"]
 
@@ -28,7 +27,6 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
-U64: TypeAlias = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +35,7 @@ class TreesAsked:
 
     Shapes: codes (n, w), padded with zeros, w to 32; consents (k, n, 32), for each provider the hash of the consent
     that each subject gave for it; sides (own splits, n), true for left, in the order of `LeafMap.cuts`.
-    Units: issued_at in seconds since 1970. Range: n from 1 to 1,024.
+    Units: issued_at in seconds since 1970. Range: n from 1 to 1,024, and to `TreesRequester.most_rows`.
     Raises: DataError (SET_EMPTY, SET_SIZE, ID_DUPLICATE); ValueError for other shapes.
     """
 
@@ -83,7 +81,7 @@ class TreesRequester:
     unseen; of masks, what `crypto.zero_sum` does; authenticated links, or parts signed by who made them.
     Raises: PeerError (SHAPE, SCORE_OTHER_REQUEST, SEAL_INVALID, CIPHERTEXT_INVALID) that names who sent what is wrong;
     SCORE_OUT_OF_RANGE, which names all providers, since a sum does not tell whose part is wrong; BadPassage; DataError
-    SET_SIZE for more subjects than it can hold; BadKey for a provider's key that is none.
+    SET_SIZE for more subjects than `most_rows`; BadKey for a provider's key that is none.
     """
 
     me: PartyId
@@ -100,7 +98,7 @@ class TreesRequester:
         """Ask, carry, open. Nothing is returned unless every row is either scored or refused."""
         model, providers, n = self.model, self.providers, len(asked.codes)
         passage = Passage(self.key.public.parameters, len(providers), len(model.leaves))
-        if n > (most := passage.rows_within(HELD_BYTES)):
+        if n > (most := most_rows(passage)):
             raise DataError(Problem("SET_SIZE", "subjects", f"{n} of them", f"ask for {most} at once at most"))
         bank = Member(self.me, self.pair.public)
         request = request_of(
@@ -119,27 +117,25 @@ class TreesRequester:
         masks = ZeroSum([bank, *providers], 0, self.pair, bound)
         _, first = seal_between(bank, providers, 0, self.pair, bound)
         _, last = seal_between(bank, providers, len(providers), self.pair, bound)
-        chunks, sealed, own = list(trees_chunks(passage, n)), list[U8](), np.zeros(n)
-        for rows in chunks:
-            weights, own[rows] = model.leaves.weights(asked.sides[:, rows], model.scale)
-            content = self.key.encrypt(passage, weights, randomness)
-            sealed.append(np.frombuffer(first.seal(rows.start, content), np.uint8))
-        marks: U64 = _own_marks(masks, chunks)
+        weights, own = model.leaves.weights(asked.sides, model.scale)
+        sealed = np.frombuffer(first.seal(PLACE, self.key.encrypt(passage, weights, randomness)), np.uint8)
+        marks = masks.words(np.zeros(n, np.uint64), 0)
         for place, provider in enumerate(providers):
             name = PartyId(provider.name)
             yield from ask(name, request, asked.codes, asked.consents[place])
-            for rows, vector in zip(chunks, sealed, strict=True):
-                yield from send(name, TreesVector(bound, rows.start, vector))
-            for number, rows in enumerate(chunks):
-                part = yield from _part(name, bound, rows)
-                sealed[number] = part.sealed
-                marks[rows] += part.marks
-        raw, scored = np.zeros(n), marks == 0
-        for rows, answer in zip(chunks, sealed, strict=True):
-            content = last.open(rows.start, answer.data, STEP)
-            sums = self._opened(passage, content, scored[rows])
-            raw[rows] = np.where(scored[rows], model.initial + own[rows] + sums / model.scale, 0)
-        return TreesScores(bound, raw, scored)
+            yield from send(name, TreesVector(bound, sealed))
+            part = yield from _part(name, bound, n)
+            sealed = part.sealed
+            marks += part.marks
+        scored = marks == 0
+        sums = self._opened(passage, last.open(PLACE, sealed.data, STEP), scored)
+        return TreesScores(bound, np.where(scored, model.initial + own + sums / model.scale, 0), scored)
+
+    @property
+    def most_rows(self) -> int:
+        """Subjects of one request. Raises: BadPassage."""
+        leaves = self.model.leaves
+        return most_rows(Passage(self.key.public.parameters, len(self.providers), len(leaves)))
 
     def _opened(self, passage: Passage, content: bytes, answered: Bools) -> I64:
         """The sums of some rows. Shapes: (n,)."""
@@ -154,16 +150,10 @@ class TreesRequester:
         return sums
 
 
-def _own_marks(masks: ZeroSum, chunks: Sequence[slice]) -> U64:
-    """The bank's own masks of all rows, to which the providers' marks are added."""
-    none = [(np.zeros(rows.stop - rows.start, np.uint64), rows.start) for rows in chunks]
-    return np.concatenate([masks.words(*of) for of in none])
-
-
-def _part(provider: PartyId, bound: bytes, rows: slice) -> Steps[TreesPart]:
+def _part(provider: PartyId, bound: bytes, rows: int) -> Steps[TreesPart]:
     part = yield from recv(provider, TreesPart)
     if part.request != bound:
         raise PeerError(provider, STEP, "sent a part for another request", "SCORE_OTHER_REQUEST")
-    if part.first != rows.start or part.marks.size != rows.stop - rows.start:
+    if part.marks.size != rows:
         raise PeerError(provider, STEP, "sent a part of other rows than are due", "SHAPE")
     return part

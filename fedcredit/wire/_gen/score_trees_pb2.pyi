@@ -37,23 +37,19 @@ class TreesMap(_message.Message):
     def __init__(self, model: _Optional[bytes] = ..., counts: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., splits: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., left: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class TreesVector(_message.Message):
-    __slots__ = ("request", "first", "sealed")
+    __slots__ = ("request", "sealed")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
-    FIRST_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
     request: bytes
-    first: int
     sealed: _array_pb2.Array
-    def __init__(self, request: _Optional[bytes] = ..., first: _Optional[int] = ..., sealed: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+    def __init__(self, request: _Optional[bytes] = ..., sealed: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class TreesPart(_message.Message):
-    __slots__ = ("request", "first", "sealed", "marks")
+    __slots__ = ("request", "sealed", "marks")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
-    FIRST_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
     MARKS_FIELD_NUMBER: _ClassVar[int]
     request: bytes
-    first: int
     sealed: _array_pb2.Array
     marks: _array_pb2.Array
-    def __init__(self, request: _Optional[bytes] = ..., first: _Optional[int] = ..., sealed: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., marks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+    def __init__(self, request: _Optional[bytes] = ..., sealed: _Optional[_Union[_array_pb2.Array, _Mapping]] = ..., marks: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
