@@ -26,7 +26,7 @@ import numpy.typing as npt
 from alignment import describe
 
 from fedcredit.crypto.randomness import insecure_seeded
-from fedcredit.kernels import elgamal, group, lookup, rlwe
+from fedcredit.kernels import elgamal, group, lookup, rlwe, rlwe_chain
 from fedcredit.kernels.paillier import OwnerKernel, PublicKernel
 from fedcredit.kernels.rlwe_limbs import Limbs
 
@@ -66,6 +66,7 @@ def cases() -> Iterator[Case]:
     yield from lookup_cases()
     yield from paillier_cases()
     yield from rlwe_cases()
+    yield from chain_cases()
 
 
 def elgamal_cases() -> Iterator[Case]:
@@ -180,6 +181,35 @@ def rlwe_cases() -> Iterator[Case]:
         fine,
         lambda s: Limbs(s, 1, 14).prepare().products(public, seeds[3], c, whole, one, secret=seeds[5]),
     )
+
+
+def chain_cases() -> Iterator[Case]:
+    """What of a vector is encrypted, kept, handed on and answered, and whether a row is released."""
+    seeds, width, blocks = [bytes([i]) * rlwe_chain.SEED_BYTES for i in range(6)], 2_000, 4
+    owner = rlwe_chain.OwnerKernel(rlwe.SLOTS, seeds[0])
+    public = rlwe_chain.PublicKernel(rlwe.SLOTS, seeds[1], owner.public(seeds[1], seeds[2]))
+    half, rng = rlwe_chain.PLAIN_MODULUS // 2, np.random.default_rng(15)
+    weights = rng.integers(-half, half, (RANDOM_SECRETS + 1, blocks, width))
+    weights[0] = 0
+    bits = rng.integers(0, 2, (RANDOM_SECRETS + 1, blocks, width)).astype(np.uint8)
+    bits[0] = 0
+    released = rng.integers(0, 2, (RANDOM_SECRETS + 1, blocks)).astype(np.uint8)
+    released[0] = 0
+    places = np.arange(width + 1, dtype=np.uint32)
+    each = rlwe_chain.Conditions(places, places[:-1], np.ones(width, np.uint8))
+
+    def encrypt(secret: Any, primes: int = 4) -> Any:
+        return owner.encrypt(secret, blocks, primes, public=seeds[3], secret=seeds[4])
+
+    def keep(vectors: Any, of: Any, rows: Any, primes: int) -> Any:
+        last = primes == rlwe_chain.KEPT_PRIMES
+        return public.keep(vectors, seeds[3], primes, each, of, rows, blocks=blocks, last=last, secret=seeds[5])
+
+    yield "chain encrypt, weights", weights, encrypt
+    for ending, primes in (("handed on", 4), ("answered", 3)):
+        c = encrypt(weights[1], primes)
+        yield f"chain {ending}, bits", bits, lambda s, c=c, p=primes: keep(c, s, released[1] | 1, p)
+        yield f"chain {ending}, released", released, lambda s, c=c, p=primes: keep(c, bits[1], s, p)
 
 
 def paillier_cases() -> Iterator[Case]:

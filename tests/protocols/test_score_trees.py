@@ -242,6 +242,21 @@ def test_a_request_that_is_not_to_be_answered_is_refused() -> None:
         Town.random(3, 4).run(tamper=other_subjects)
 
 
+def test_a_provider_says_who_may_be_asked_after_it() -> None:
+    """Who comes later could decrypt what it made, with the bank: so the order is not the bank's alone."""
+    for after, refuses in (((), True), (("social",), True), (("social", "water"), False)):
+        town = Town.random(3, 2, changes={"after": frozenset(after)})
+        first = town.provider(0)
+        town.changes = {}
+        roles = {name: town.provider(place) for place, name in enumerate(town.names)} | {NAMES[0]: first}
+        roles[BANK] = town.requester().steps(town.asked(), source())
+        if refuses:
+            with pytest.raises(RefusedError, match="SCORE_ORDER"):
+                run_network(roles, insecure_in_process=True)
+        else:
+            assert run_network(roles, insecure_in_process=True).results[BANK].scored.all()
+
+
 def test_more_providers_or_leaves_than_a_key_has_room_for_are_refused() -> None:
     with pytest.raises(BadPassage, match="SCORE_PASSAGE"):
         Town.random(4, 2, key=SMALL).run()

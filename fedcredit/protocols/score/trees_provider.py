@@ -40,7 +40,8 @@ class TreesTerms:
     """What a provider goes by while it answers; its caller makes them anew when keys or versions change.
 
     `model`: the version that its part is of; `splits`: how many it has in that; `conditions`: what the bank told of its
-    slots (`TreesMap`). The rest as in `ScoreTerms`.
+    slots (`TreesMap`). `after`: which providers may be asked after this one; None for any that are of the version. The
+    rest as in `ScoreTerms`.
 
     Raises: ConfigError CONFIG_VALUE; RefusedError SCORE_MAP for conditions on splits that it has not.
     """
@@ -52,6 +53,7 @@ class TreesTerms:
     pair_keys: Mapping[PartyId, frozenset[bytes]] = field(repr=False)
     min_providers: int = 2
     max_rows: int = MAX_ROWS
+    after: frozenset[PartyId] | None = None
 
     def __post_init__(self) -> None:
         if self.min_providers < 1 or not 1 <= self.max_rows <= MAX_ROWS or self.splits < 0:
@@ -72,11 +74,12 @@ class TreesProvider:
     the leaves that all providers keep. **To the bank in league with who comes after this party, which slots this one
     and those before it keep, of every subject.** With itself as the only provider the bank has one number that follows
     from this party's splits alone. To others, sizes.
-    Assumes: ring-LWE; one provider after this one that is not in league with the bank, if it is not the last; a
-    registry that names providers and their keys truly. Of the bank nothing, but what `answer` lets it have: weights
-    are its own to choose, and with each answer it has one number of at most 40 bits of a subject's leaves.
+    Assumes: ring-LWE; that no provider after this one is in league with the bank (`TreesTerms.after`); a registry that
+    names providers and their keys truly. Of the bank nothing, but what `answer` lets it have: weights are its own to
+    choose, and with each answer it has one number of at most 40 bits of a subject's leaves.
     Raises: PeerError that names the bank, or who sealed what does not open or is no ciphertext; RefusedError
-    (SCORE_MODEL, SCORE_KEY, SCORE_PROVIDERS, SCORE_ROWS, SCORE_REPLAYED, SCORE_PASSAGE); whatever `answer` raises.
+    (SCORE_MODEL, SCORE_KEY, SCORE_PROVIDERS, SCORE_ORDER, SCORE_ROWS, SCORE_REPLAYED, SCORE_PASSAGE); whatever `answer`
+    raises.
     """
 
     me: PartyId
@@ -119,6 +122,10 @@ class TreesProvider:
             passage = Passage(key.parameters, len(asked.providers), len(self.terms.conditions))
         except BadPassage as bad:
             raise RefusedError(bad.problems) from None
+        after, later = self.terms.after, [member.name for member in asked.providers[asked.place + 1 :]]
+        if after is not None and not after.issuperset(map(PartyId, later)):
+            what = "come after this party, who has not said of all of them that they may"
+            raise RefusedError(Problem("SCORE_ORDER", "providers", what, "ask this party later, or last"))
         if asked.request.rows > (most := most_rows(passage)):
             raise RefusedError(Problem("SCORE_ROWS", "rows", f"are more than {most}", "ask in several requests"))
         return passage
