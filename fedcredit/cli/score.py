@@ -39,6 +39,9 @@ def run(
         list[float] | None,
         typer.Option(help="A score at which a band begins; repeatable. Else bands of one pdo.", show_default=False),
     ] = None,
+    only_band: Annotated[
+        bool, typer.Option("--only-band", help="Learn the band alone: some providers tell no more of a card.")
+    ] = False,
     batch: Annotated[int, typer.Option(help="Subjects in one request.", min=1, max=4096)] = 2048,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     node: Node = None,
@@ -57,7 +60,9 @@ def run(
 
     if (subject is None) == (file is None):
         raise UsageError(Problem("USAGE", "score", "takes --subject or --file", "fedcredit score --help"))
-    asked = asking.Asking.of(node, model, version, tuple(without or ()), tuple(sorted(cutoff or ())))
+    asked = asking.Asking.of(
+        node, model, version, tuple(without or ()), tuple(sorted(cutoff or ())), only_band=only_band
+    )
     if subject is not None:
         if consent is None or out is not None:
             what = "needs --consent, and writes no file"

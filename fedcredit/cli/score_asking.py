@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -40,13 +40,21 @@ class Asking:
     version: int | None
     without: tuple[str, ...]
     cutoffs: tuple[float, ...]
+    only_band: bool = False
 
     @classmethod
     def of(
-        cls, node: Path | None, model: str, version: int | None, without: tuple[str, ...], cutoffs: tuple[float, ...]
+        cls,
+        node: Path | None,
+        model: str,
+        version: int | None,
+        without: tuple[str, ...],
+        cutoffs: tuple[float, ...],
+        *,
+        only_band: bool = False,
     ) -> Self:
         """Raises: UsageError, ConfigError where the folder is no node's."""
-        return cls(node_of(node), model, version, without, cutoffs)
+        return cls(node_of(node), model, version, without, cutoffs, only_band)
 
     def one(self, subject: str, consent: Path, *, as_json: bool) -> None:
         """Score one subject. Raises: RefusedError (SCORE_REFUSED), and what the way to a score raises."""
@@ -60,9 +68,10 @@ class Asking:
         if as_json:
             typer.echo(json.dumps(told))
             return
+        points = "" if found.points is None else f"{found.points} points, "
+        risk = "" if found.probability is None else f", {found.probability:.2%} probability of default"
         typer.echo(
-            f"{found.subject}: {found.points} points, band {found.band} of {version.bands.n_bands} (the higher the "
-            f"better), {found.probability:.2%} probability of default\n"
+            f"{found.subject}: {points}band {found.band} of {version.bands.n_bands} (the higher the better){risk}\n"
             f"{version.offer.name} {version.number} ({version.role}), parts of {', '.join(version.providers)}"
         )
         if found.reasons:
@@ -98,7 +107,8 @@ class Asking:
         self, wanted: Sequence[Wanted], batch: int
     ) -> tuple[OwnVersion, list[Score | NotScored], FedcreditError | None]:
         """The version, what came of each subject, and why the rest was given up, if it was."""
-        version = await find_version(self.config, self.model, self.version, self.cutoffs)
+        found_version = await find_version(self.config, self.model, self.version, self.cutoffs)
+        version = replace(found_version, only_bands=self.only_band)
         own = await asyncio.to_thread(own_points, self.config, version)
         found: list[Score | NotScored] = [_NOT_ASKED] * len(wanted)
         failed: list[FedcreditError] = []
@@ -129,12 +139,14 @@ class Asking:
 
 
 def _told(score: Score) -> dict[str, Any]:
-    told = {"subject": score.subject, "score": score.points, "probability": round(score.probability, 6)}
+    risk = None if score.probability is None else round(score.probability, 6)
+    told = {"subject": score.subject, "score": score.points, "probability": risk}
     return told | {"band": score.band, "reasons": list(score.reasons), "without": list(score.without)}
 
 
 def _row(wanted: Wanted, score: Score | NotScored) -> tuple[object, ...]:
     if not isinstance(score, Score):
         return wanted.subject, score, "", "", "", "", ""
-    said = score.points, f"{score.probability:.6f}", score.band, " ".join(score.reasons), " ".join(score.without)
+    points, risk = ("", "") if score.probability is None else (score.points, f"{score.probability:.6f}")
+    said = points, risk, score.band, " ".join(score.reasons), " ".join(score.without)
     return wanted.subject, "scored", *said

@@ -217,6 +217,24 @@ def test_a_rule_bounds_how_many_and_how_often(town: ScoreTown) -> None:
     ]
 
 
+def test_where_the_rule_says_so_a_bank_learns_the_band_alone(town: ScoreTown) -> None:
+    banded = replace(town.made, only_bands=True)
+    due = [int(band) + 1 for band in town.made.bands.bands(town.totals()[140:170].astype(float))]
+    wanted = town.wanted(*range(140, 170))
+    with ruled(town, RULE + "only_bands = true\n"):
+        assert code_of(town, town.wanted(139)) == "SCORE_BANDS_ONLY"
+
+        async def work() -> list[Any]:
+            async with town.client(banded) as client:
+                return await client.score([*wanted, *town.wanted(171, models=("other",))], town.tables[BANK])
+
+        found = run(work())
+    assert [score.band for score in found[:30]] == due
+    assert {(score.points, score.probability) for score in found[:30]} == {(None, None)}
+    assert found[30] == "refused"
+    assert len(set(due)) > 2
+
+
 # -- providers that are down ------------------------------------------------------------------------------------------
 
 

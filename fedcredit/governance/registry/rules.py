@@ -63,12 +63,14 @@ class ScoreGrant:
 
     `per_day`: how many subjects of one model in a day of the policy's zone; None: any number. `again_days`: after how
     many days one may be scored again; 0: at once, as often as its consent says. `without`: providers whose part a score
-    may lack, when they are down; of any other a score without it is refused.
+    may lack, when they are down; of any other a score without it is refused. `only_bands`: a
+    requester is told the band of a card's total alone, and nothing of trees.
     """
 
     per_day: int | None = None
     again_days: int = 0
     without: frozenset[str] = frozenset()
+    only_bands: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

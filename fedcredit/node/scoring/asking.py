@@ -46,6 +46,8 @@ class Found:
     points: F64 = field(repr=False)
     probability: F64 = field(repr=False)
     reasons: list[tuple[str, ...]] = field(repr=False)
+    bands: I64 | None = field(default=None, repr=False)
+    """Where nothing else is known, points and probabilities being NaN: the band, from 0 on."""
 
 
 class Asking(Protocol):
@@ -58,6 +60,10 @@ class Asking(Protocol):
     @property
     def lent(self) -> Mapping[PartyId, bytes]:
         """What each provider is shown before it is asked, if anything."""
+
+    @property
+    def last(self) -> PartyId | None:
+        """A provider that is told in one call what the others answer, and so after them; if there is one."""
 
     @property
     def max_rows(self) -> int:

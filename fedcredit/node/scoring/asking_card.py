@@ -21,9 +21,24 @@ from fedcredit.protocols.score import ScoreCard, ScoreRequester, ScoresAsked
 from fedcredit.wire.message import Message
 from fedcredit.wire.score import ScorePart
 
-__all__ = ["AskingCard"]
+__all__ = ["AskingCard", "card_of", "own_columns"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
+
+
+def card_of(
+    part: CardPart, manifest: bytes, members: Sequence[Member], ranges: Mapping[PartyId, tuple[int, int]]
+) -> ScoreCard:
+    """A version with these providers, by what each has signed of its part. Raises: BadRange (SCORE_RANGE)."""
+    low, high = part.point_range
+    reach = [ranges[PartyId(member.name)] for member in members]
+    least, most = sum(one for one, _ in reach), sum(one for _, one in reach)
+    return ScoreCard(manifest, low + least, high + most, low, high)
+
+
+def own_columns(asked: Rows, table: SubjectRows | None) -> I64:
+    """The points of the bank's own columns. Shapes: (n, f)."""
+    return table.columns[asked.rows] if isinstance(table, PointsOfTable) else np.zeros((asked.n, 0), np.int64)
 
 
 class AskingCard:
@@ -32,6 +47,7 @@ class AskingCard:
     answers: frozenset[type[Message]] = frozenset({ScorePart})
     lent: Mapping[PartyId, bytes] = {}
     max_rows = 1 << 20
+    last: PartyId | None = None
 
     def __init__(
         self,
@@ -43,16 +59,13 @@ class AskingCard:
         keys: OwnScoreKeys,
     ) -> None:
         """Raises: BadRange (SCORE_RANGE) for a card with more totals than are looked up."""
-        low, high = part.point_range
-        reach = [ranges[PartyId(member.name)] for member in members]
-        least, most = sum(one for one, _ in reach), sum(one for _, one in reach)
         self._part = part
-        card = ScoreCard(manifest, low + least, high + most, low, high)
+        card = card_of(part, manifest, members, ranges)
         self._role = ScoreRequester(me, card, tuple(members), keys.score, keys.pair, card.table())
 
     def steps(self, asked: Rows, table: SubjectRows | None) -> Steps[Found]:
         """See `Asking`."""
-        columns = table.columns[asked.rows] if isinstance(table, PointsOfTable) else np.zeros((asked.n, 0), np.int64)
+        columns = own_columns(asked, table)
         points = self._part.totals(columns)
         wanted = ScoresAsked(asked.purpose, asked.issued_at, asked.codes, asked.consents, points)
         found = yield from self._role.steps(wanted, SystemRandomness())

@@ -65,6 +65,7 @@ class AskingTrees:
     """Asks for scores of one version of trees. `members`: all providers, in the order of the model."""
 
     answers: frozenset[type[Message]] = frozenset({TreesPart})
+    last: PartyId | None = None
 
     def __init__(
         self,

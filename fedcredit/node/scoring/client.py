@@ -73,11 +73,12 @@ NotScored: TypeAlias = str
 class Score:
     """A subject's score. `points`: of trees the log-odds on the scale that cards have. `reasons`: those of this bank's
     own columns in which it falls shortest; of trees none. `without`: providers that were down, whose part it lacks.
+    Where the band alone was asked for, points and probability are None.
     """
 
     subject: str
-    points: int
-    probability: float
+    points: int | None
+    probability: float | None
     band: int
     reasons: tuple[str, ...] = ()
     without: tuple[PartyId, ...] = ()
@@ -249,7 +250,7 @@ class ScoreClient:
             return await self._call(by_name[provider], messages, lines, answers)
 
         subjects = Rows(self.version.offer.purpose, self._now(), codes, consents, rows)
-        return await ask_all(self._asking.steps(subjects, own), ask)
+        return await ask_all(self._asking.steps(subjects, own), ask, self._asking.last)
 
     async def _call(
         self, met: _Met, messages: list[Message], tokens: bytes, answers: frozenset[type[Message]]
@@ -291,6 +292,12 @@ class ScoreClient:
         return int(self._signing.clock.now().timestamp())
 
     def _scores(self, asked: Sequence[Wanted], found: Found) -> list[Score | NotScored]:
+        if found.bands is not None:
+            pairs = zip(asked, found.scored.tolist(), found.bands.tolist(), strict=True)
+            of_band = [Score(one.subject, None, None, band + 1, (), self.lacking) for one, _, band in pairs]
+            return [
+                score if scored else "refused" for score, scored in zip(of_band, found.scored.tolist(), strict=True)
+            ]
         bands = self.version.bands.bands(found.points)
         return [
             Score(one.subject, round(points), probability, band + 1, reasons, self.lacking) if scored else "refused"

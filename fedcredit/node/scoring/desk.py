@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -43,11 +43,12 @@ from fedcredit.node.signing import SigningIdentity
 from fedcredit.node.store import Store
 from fedcredit.observe import logs
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.score import ScoreProvider, ScoreTerms, TreesProvider, TreesTerms
+from fedcredit.protocols.score import BandsProvider, BandTerms, ScoreProvider, ScoreTerms, TreesProvider, TreesTerms
 from fedcredit.runtime.score_file import ScoreSection
 from fedcredit.transport.trust import Trust
 from fedcredit.wire.message import Message
 from fedcredit.wire.score import ScoreRequest, ScoreSubjects
+from fedcredit.wire.score_bands import BandChoices, ScoreBands
 from fedcredit.wire.score_trees import MAX_ROWS, TreesVector
 from fedcredit.wire.scoring import ScoreCall, ScoreMeeting, ScoreMet, ScoreReply, pack, unpack
 
@@ -64,7 +65,7 @@ SCORE_REFUSED: Final = "SCORE_REFUSED"
 CALLS_AT_A_TIME: Final = 4
 """Of one requester. Each holds a thread, and all cores while it encrypts."""
 
-_ASKED: Final[frozenset[type[Message]]] = frozenset({ScoreRequest, ScoreSubjects, TreesVector})
+_ASKED: Final[frozenset[type[Message]]] = frozenset({ScoreRequest, ScoreSubjects, ScoreBands, BandChoices, TreesVector})
 
 
 class _Anybody:
@@ -147,7 +148,7 @@ class ScoringDesk:
                 raise PeerError(caller, "score", "did not send a request", "STEP_UNEXPECTED")
             if request.requester != caller:
                 raise PeerError(caller, "score", "asks in another party's name", "SCORE_REQUESTER")
-            sent, _ = answer_in_one(self._steps(caller, call, request), caller, came)
+            sent, _ = answer_in_one(self._steps(caller, call, request, came), caller, came)
         except FedcreditError as error:
             self._note(caller, call, error)
             raise
@@ -155,7 +156,7 @@ class ScoringDesk:
         failpoints.hit("score.answered", caller)
         return ScoreReply(messages, self.signing.sign(SCORE_PART, messages), self.signing.certificate)
 
-    def _steps(self, caller: PartyId, call: ScoreCall, request: ScoreRequest) -> Steps[Any]:
+    def _steps(self, caller: PartyId, call: ScoreCall, request: ScoreRequest, came: Sequence[Message]) -> Steps[Any]:
         """The role that answers, with what it may go by. Raises: RefusedError."""
         offer, rule = self._admitted(caller, call.model, call.version, request.purpose)
         served = self._served(call.model, call.version)
@@ -167,6 +168,10 @@ class ScoringDesk:
                 f"are not all of the model, and the policy lets none of these be missing: {' '.join(sorted(missing))}"
             )
             raise RefusedError(Problem("SCORE_PROVIDERS", "providers", what, "ask when all are up"))
+        bands = next((message for message in came if isinstance(message, ScoreBands)), None)
+        if rule.score.only_bands and (bands is None or offer.kind != "scorecard"):
+            what, fix = "is not told of this model, its band alone is", "fedcredit score --only-band"
+            raise RefusedError(Problem("SCORE_BANDS_ONLY", "total", what, fix))
         answering = self._answering(caller, call, request, rule)
         table, pairs = self.tables(served).current(), self.keys().pairs(answering.now)
         known = self._known.pair_keys({caller, *providers} - {self.me}, answering.now)
@@ -174,7 +179,12 @@ class ScoringDesk:
         if isinstance(table, PointsOfTable):
             keys, reach = self._known.score_keys(caller, answering.now), table.part.point_range
             terms = ScoreTerms(served.manifest, reach, keys, known, fewest, most)
-            role = ScoreProvider(self.me, caller, terms, pairs)
+            role: ScoreProvider | BandsProvider = ScoreProvider(self.me, caller, terms, pairs)
+            if bands is not None:
+                # Of which totals there are nobody here knows but of its own part: another range than the card's makes a
+                # bank's answer useless, or of a threshold of its choice, which its own points make it anyway.
+                within = BandTerms((int(bands.bounds[0]), int(bands.bounds[-1]) - 1))
+                role = BandsProvider(self.me, caller, terms, within, pairs)
             return role.steps(answering.fresh, partial(answering.points, table), SystemRandomness())
         lent, conditions = self.lent.keys(caller), self.lent.conditions(caller, served.manifest)
         most = min(most, MAX_ROWS)

@@ -43,8 +43,9 @@ def answer_in_one(steps: Steps[T], requester: PartyId, came: Sequence[Message]) 
     return sent, effect.value
 
 
-async def ask_all(steps: Steps[T], ask: Ask) -> T:
-    """The result of a bank's role. Calls that do not wait for each other are made at once.
+async def ask_all(steps: Steps[T], ask: Ask, last: PartyId | None = None) -> T:
+    """The result of a bank's role. Calls that do not wait for each other are made at once; `last` is called when the
+    role waits for it, with all that it was sent until then.
 
     Its computing is done in a thread: other requests go on meanwhile. Raises: what `ask` and the role raise; when one
     call fails, the others are given up.
@@ -52,14 +53,15 @@ async def ask_all(steps: Steps[T], ask: Ask) -> T:
     calls: dict[PartyId, asyncio.Task[list[Message]]] = {}
     came: dict[PartyId, deque[Message]] = {}
     value: Message | None = None
+    unsent: defaultdict[PartyId, list[Message]] = defaultdict(list)
     try:
         while True:
-            unsent, effect = await asyncio.to_thread(_until_it_waits, steps, value)
+            effect = await asyncio.to_thread(_until_it_waits, steps, value, unsent)
             if not isinstance(effect, Recv):
                 result: T = effect.value
                 return result
-            for provider, messages in unsent.items():
-                calls[provider] = asyncio.create_task(_asked(ask, provider, messages))
+            for provider in [provider for provider in unsent if provider != last or effect.sender == last]:
+                calls[provider] = asyncio.create_task(_asked(ask, provider, unsent.pop(provider)))
             value = await _due(effect, calls, came)
     finally:
         for call in calls.values():
@@ -88,14 +90,13 @@ async def _due(
     return message
 
 
-def _until_it_waits(steps: Steps[Any], value: Message | None) -> tuple[dict[PartyId, list[Message]], Any]:
-    """All that the role sends to each provider until it waits for one or ends, and for what it waits."""
-    unsent: defaultdict[PartyId, list[Message]] = defaultdict(list)
+def _until_it_waits(steps: Steps[Any], value: Message | None, unsent: defaultdict[PartyId, list[Message]]) -> Any:
+    """What the role waits for, or its end; all that it sends to each provider before goes to `unsent`."""
     effect = _next(steps, value)
     while isinstance(effect, Send):
         unsent[effect.to].append(effect.message)
         effect = _next(steps, None)
-    return unsent, effect
+    return effect
 
 
 class _Ended:

@@ -21,6 +21,7 @@ from fedcredit.node.registry.counter import ModelCounter
 from fedcredit.node.registry.parts import FOLDER
 from fedcredit.node.registry.sheets import Sheet
 from fedcredit.node.scoring.asking import Asking
+from fedcredit.node.scoring.asking_bands import AskingBands
 from fedcredit.node.scoring.asking_card import AskingCard
 from fedcredit.node.scoring.asking_trees import AskingTrees, cuts_of, leaf_map
 from fedcredit.node.scoring.beside import declared_table, resources_of
@@ -50,6 +51,8 @@ class OwnVersion:
     ranges: dict[PartyId, tuple[int, int]] = field(repr=False)
     part: CardPart | LabelPart = field(repr=False)
     bands: ScoreBands
+    only_bands: bool = False
+    """Whether bands alone are asked for, and no total is learned."""
 
     @property
     def providers(self) -> tuple[PartyId, ...]:
@@ -61,8 +64,13 @@ class OwnVersion:
     def asking(self, folder: Path, members: Sequence[Member], keys: OwnScoreKeys, now: int) -> Asking:
         """How it is asked of these providers. Raises: ConfigError (SCORE_RANGE, SCORE_PASSAGE, SECRET_INVALID)."""
         me, part = keys.word.party, self.part
+        if isinstance(part, CardPart) and self.only_bands:
+            return AskingBands(me, part, self.manifest, members, self.ranges, keys, self.bands)
         if isinstance(part, CardPart):
             return AskingCard(me, part, self.manifest, members, self.ranges, keys)
+        if self.only_bands:
+            what, fix = "is of trees, of which there is no band alone", "ask for a card"
+            raise RefusedError(Problem("SCORE_KIND", f"model {self.offer.name}", what, fix))
         if len(members) < len(self.providers):
             down = set(self.providers) - {member.name for member in members}
             raise PeerLost(", ".join(sorted(down)), "score", "is down, and scores of trees take all parties")

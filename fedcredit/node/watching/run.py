@@ -168,7 +168,7 @@ def _watched(one: Wanted, found: Score | NotScored) -> Watched:
         outcome=SCORED,
         consent=_mark(one),
         points=found.points,
-        probability=float(found.probability),
+        probability=None if found.probability is None else float(found.probability),
         band=found.band,
         reasons=found.reasons,
     )
