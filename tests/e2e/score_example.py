@@ -52,11 +52,16 @@ class ScoreExample(Town):
         return [Wanted(subject, token) for subject, token in zip(subjects, made, strict=True)]
 
     async def scores(
-        self, wanted: Sequence[Wanted], *, without: Sequence[str] = (), version: int | None = None
+        self,
+        wanted: Sequence[Wanted],
+        *,
+        without: Sequence[str] = (),
+        version: int | None = None,
+        model: str = MODEL,
     ) -> list[Score | NotScored]:
         """What the bank is told, in one request."""
         config = self.config(BANK)
-        found = await find_version(config, MODEL, version)
+        found = await find_version(config, model, version)
         own = await asyncio.to_thread(own_points, config, found)
         async with ScoreClient.of(config, found, without=without) as client:
             return await client.score(wanted, own)

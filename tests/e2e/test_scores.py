@@ -11,22 +11,28 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from card_readers import score_json
 from e2e.conftest import run_cli
 from e2e.score_example import BANK, EMPLOYMENT, GUARANTEE, MODEL, REGISTRY, ScoreExample, score_example
 
+from fedcredit.credit.binary import probability
+from fedcredit.credit.trees import goes_left
 from fedcredit.errors import FedcreditError, PeerLost
+from fedcredit.estimators.parts import FeaturePart, LabelPart, part_from_bytes
 from fedcredit.governance.consent.terms import Terms
+from fedcredit.ids import PartyId
 from fedcredit.node.local import PLATFORM
 from fedcredit.node.scoring.client import Score, Wanted
 from fedcredit.node.town import models
 from fedcredit.node.town.consents import Representative
+from fedcredit.tables import open_table
 from fedcredit.wire.registry import ModelOrder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.shared]
 
-PATIENCE_S = 240.0
+TREES = "sme-trees"
 PARTIES = (BANK, REGISTRY, EMPLOYMENT, GUARANTEE)
 
 
@@ -201,6 +207,18 @@ async def test_a_department_that_is_killed_loses_no_use_of_a_consent(office: Off
     assert "score_interrupted" in await _uses(town, codes[1])
 
 
+async def test_trees_of_the_job_are_scored_as_in_one_piece(office: Office) -> None:
+    town, codes = office.town, office.codes(200)
+    job = (town.out / "data" / "job").read_text().strip()
+    await models.activate(town, TREES, await models.publish(town, job, "gbdt.1", TREES))
+    found = await town.scores(town.tokens(codes, model=TREES), model=TREES)
+    due = _ensemble(town, codes)
+    told = [one.probability if isinstance(one, Score) else np.nan for one in found]
+    assert told == pytest.approx(due, abs=1e-6)
+    assert len(set(told)) > 20
+    assert await town.scores(town.tokens(codes[:2]), model=TREES) == ["refused"] * 2  # consents to the card
+
+
 async def test_a_version_that_is_retired_is_scored_with_no_more(office: Office) -> None:
     town, codes = office.town, office.codes(1)
     await models.order(town, PLATFORM, ModelOrder("retire", MODEL, 1, "", "", models.WHO))
@@ -228,10 +246,9 @@ async def _uses(town: ScoreExample, subject: str) -> str:
     return done.stdout
 
 
-def _part_files(town: ScoreExample) -> list[Path]:
+def _part_files(town: ScoreExample, file: str = "scorecard.0/scorecard.json") -> dict[PartyId, Path]:
     job = (town.out / "data" / "job").read_text().strip()
-    place = Path("jobs") / job / "result" / "model" / "scorecard.0" / "scorecard.json"
-    return [town.folder(party) / place for party in PARTIES]
+    return {party: town.folder(party) / "jobs" / job / "result" / "model" / file for party in PARTIES}
 
 
 def _rows(town: ScoreExample) -> dict[str, dict[str, str]]:
@@ -244,11 +261,39 @@ def _rows(town: ScoreExample) -> dict[str, dict[str, str]]:
     return {code: {k: v for table in tables for k, v in table[code].items()} for code in common}
 
 
+def _ensemble(town: ScoreExample, codes: list[str]) -> list[float]:
+    """The probabilities that the trees give of all tables in one place, split by split."""
+    parts = {
+        party: part_from_bytes(file.read_bytes()) for party, file in _part_files(town, "gbdt.1/model.json").items()
+    }
+    label = parts[BANK]
+    assert isinstance(label, LabelPart)
+    coded = {}
+    for party, part in parts.items():
+        with open_table(town.job.file_table(party).spec(town.job.path.parent, None)) as table:
+            place = {code: row for row, code in enumerate(np.asarray(table.ids()).astype("U18").tolist())}
+            rows = table.read(np.array([place[code] for code in codes], np.int64))
+        coded[party] = part.columns.code(rows.columns, len(codes))
+    raw = np.full(len(codes), label.initial)
+    for tree, numbers in zip(label.trees, label.foreign, strict=True):
+        sides = np.empty((tree.n_splits, len(codes)), np.bool_)
+        for split in range(tree.n_splits):
+            owner = label.parties[tree.owner[split]]
+            feature, at_bin, missing_left = tree.feature[split], tree.bin[split], tree.missing_left[split]
+            if isinstance(part := parts[owner], FeaturePart):
+                own = part.splits[numbers[split]]
+                feature, at_bin, missing_left = own.feature, own.bin, own.missing_left
+            missing = coded[owner].missing[feature]
+            sides[split] = goes_left(coded[owner].codes[feature], int(at_bin), bool(missing_left), missing)
+        raw += tree.leaf_value[tree.leaf_of(sides)]
+    return [float(one) for one in probability(raw)]
+
+
 def _centralised(town: ScoreExample, without: str = "") -> dict[str, int]:
     """The scores that another program gives by the exported card, from all tables in one place."""
     out = town.out / "data" / "card.json"
     if not out.exists():
-        done = run_cli("card", "export", *_part_files(town), "--out", out)
+        done = run_cli("card", "export", *_part_files(town).values(), "--out", out)
         assert done.returncode == 0, done.stderr
     card = json.loads(out.read_bytes())
     assert len({one["party"] for one in card["variables"]}) >= 3, "most parties have a column of the card"
