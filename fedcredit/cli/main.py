@@ -36,6 +36,7 @@ from fedcredit.cli import (
     usage,
     verify,
     watch,
+    whitelist,
 )
 from fedcredit.errors import FedcreditError, Problem
 
@@ -79,6 +80,7 @@ app.add_typer(predicate.app, name="predicate")
 app.add_typer(usage.app, name="usage")
 app.command("score")(score.run)
 app.add_typer(watch.app, name="watch")
+app.add_typer(whitelist.app, name="whitelist")
 app.command("verify")(verify.run)
 app.command("bench")(bench.run)
 

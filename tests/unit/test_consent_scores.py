@@ -85,6 +85,23 @@ def test_models_are_published_ones_of_the_institution(desk: ConsentOffice) -> No
     assert desk.grant(terms=replace(SCORE_TERMS, models=("sme",)))["token"]
 
 
+def test_who_has_published_a_model_may_be_let_pass_word_of_its_scores_on(desk: ConsentOffice) -> None:
+    passed = replace(SCORE_TERMS, models=("sme",), requester="insurer", providers=("bank",))
+    token = desk.grant(terms=passed)["token"]
+    consent = Envelope.read(token).claims()
+    assert (consent.providers, consent.scope.requester, consent.scope.models) == (("bank",), "insurer", ("sme",))
+    for change in (
+        {"providers": ("tax",)},  # the model is another institution's
+        {"models": ("unheard-of",)},
+        {"models": (), "predicates": TERMS.predicates},
+        {"requester": "tax"},
+    ):
+        with pytest.raises(FedcreditError) as refused:
+            desk.grant(terms=replace(passed, **change), request="other")  # type: ignore[arg-type]
+        assert refused.value.code in ("CONSENT_TERMS", "CONSENT_MEMBER")
+    assert len(desk.store.consents.newest(10)) == 1
+
+
 def test_the_text_says_what_is_computed_in_both_languages(desk: ConsentOffice) -> None:
     for language, words in (
         ("zh", ("信用评分授权书", "只能解密各单位结果之和", "原始数据均不出本单位", "最多3次", "可随时免费撤回")),

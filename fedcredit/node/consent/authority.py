@@ -24,6 +24,7 @@ from fedcredit.governance.consent.issuers import Issuer, Issuers
 from fedcredit.governance.consent.receipt import make_receipt
 from fedcredit.governance.consent.terms import DAY_S, Terms, disclosure_hash
 from fedcredit.governance.consent.token import Envelope, fresh_jti, issue, moment, revocation_id
+from fedcredit.governance.registry.documents import Offer
 from fedcredit.node.consent.identity import Identity
 from fedcredit.node.consent.issuing import FAR, IssuingKeys
 from fedcredit.node.consent.wording import check_terms, notice_of
@@ -243,21 +244,30 @@ class ConsentAuthority:
     def _members(self, terms: Terms) -> MemberRecord:
         """The requester, after seeing that all are members of the right kind. Raises: RefusedError (CONSENT_MEMBER)."""
         members = {str(member.party): member for member in self._directory().members if member.state == ACTIVE}
-        wanted = [(terms.requester, "institution"), *((provider, "provider") for provider in terms.providers)]
-        for name, kind in wanted:
-            if name not in members or members[name].kind != kind:
-                raise RefusedError(Problem("CONSENT_MEMBER", name, f"is no {kind} of this platform"))
+        # Who has published a model has its scores, and may be let pass word of them on.
+        passes = {offer.publisher for name in terms.models for offer in self._offers(name)}
+        wanted = [(terms.requester, {"institution"})]
+        wanted += [(name, {"provider", "institution"} if name in passes else {"provider"}) for name in terms.providers]
+        for name, kinds in wanted:
+            if name not in members or members[name].kind not in kinds:
+                raise RefusedError(Problem("CONSENT_MEMBER", name, f"is no {max(kinds)} of this platform"))
         return members[terms.requester]
 
+    def _offers(self, model: str) -> list[Offer]:
+        return [version.manifest.offer for version in self._store.models.all(model, live=True)]
+
     def _check_models(self, terms: Terms) -> None:
-        """See that each model is published, and the requester one of its parties. Raises: UsageError (CONSENT_TERMS).
+        """See that each model is published, and the requester one of its parties, or its publisher a provider: one that
+        passes on to the requester what comes of it. Raises: UsageError (CONSENT_TERMS).
 
         A model of others is none, so that nobody learns of it by asking.
         """
         problems = []
+        institutions = {member.party for member in self._directory().members if member.kind == "institution"}
+        passing = institutions & set(terms.providers)
         for name in terms.models:
-            versions = self._store.models.all(name, live=True)
-            if not any(terms.requester in version.manifest.offer.parties for version in versions):
+            offers = self._offers(name)
+            if not any(terms.requester in offer.parties or offer.publisher in passing for offer in offers):
                 what, fix = "is no published model of that institution", "ask it for the name"
                 problems.append(Problem("CONSENT_TERMS", f"terms: model {name}", what, fix))
         if problems:
