@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from model_town import OPEN
 from score_town import BANK, SOCIAL, TAX, ScoreTown
 
+from fedcredit.cli.main import main
 from fedcredit.cli.usage_display import show_report, show_uses
 from fedcredit.errors import DataError
 from fedcredit.governance.scoring.decisions import Outcome
@@ -27,6 +31,7 @@ from fedcredit.node.fsck import check_scores
 from fedcredit.node.scoring.client import Score
 from fedcredit.node.scoring.ledger import LoggedScores, lines_of, record_interrupted
 from fedcredit.node.store import tables
+from fedcredit.node.trust.founding import NewParty, found
 from fedcredit.node.verification.log_key import subject_tag
 
 DAY = date(2026, 5, 4)
@@ -212,3 +217,69 @@ def test_the_hash_of_rows_is_of_every_field_and_of_their_order() -> None:
     # A reason's length stands before it, so no row runs into the next.
     longer = (bytes(16), b"", Outcome.CONSENT, "consent_missing" + (b"s" * 16).decode())
     assert hash_of_rows(1, bytes(16), [longer]) != said
+
+
+# -- the commands -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def node(town: ScoreTown, tmp_path: Path) -> Path:
+    """Tax's folder as a stopped node leaves it, after scores were answered and refused."""
+    town.score([*town.wanted(1, 2), *town.wanted(3, requester="rival")])
+    town.score(town.wanted(1))
+    made, at = tmp_path / "stopped", town.models.parties[TAX]
+    table = tmp_path / "tax.csv"
+    table.write_text(f"uscc,x\n{town.subjects[0]},1\n", encoding="utf-8")
+    kind = (TAX, "provider", "127.0.0.1", 7443, (), table, "uscc", None, PartyId("platform"), None, False)
+    found(made, NewParty(*kind))
+    certificate = x509.load_der_x509_certificate(at.signing.certificate)
+    (made / "keys" / "signing.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (made / "verify").mkdir(mode=0o700, exist_ok=True)
+    (made / "verify" / "log.key").write_bytes(town.desks[TAX].log_key)
+    (made / "verify" / "log.key").chmod(0o600)
+    at.close()
+    shutil.copytree(at.folder / "audit", made / "audit")
+    shutil.copy(at.folder / "store.sqlite", made / "store.sqlite")
+    return made
+
+
+@pytest.fixture
+def command(node: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """`fedcredit usage report` at that node."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        days = ("--since", "2026-05-01", "--until", "2026-05-31")
+        status = 0
+        try:
+            status = main(["usage", "report", "--node", str(node), *days, *map(str, arguments)])
+        except SystemExit as left:
+            status = int(left.code or 0)
+        out, err = capsys.readouterr()
+        return status, out or err
+
+    return call
+
+
+def test_a_provider_reports_its_scores_and_answers_who_asked_about_me(
+    command: Callable[..., tuple[int, str]], town: ScoreTown
+) -> None:
+    status, said = command("--json")
+    told = json.loads(said)
+    assert (status, told["rows"]) == (0, [])
+    assert [(row["outcome"], row["count"]) for row in told["scores"]] == [("refused", 1), ("scored", 3)]
+    status, said = command("--subject", town.subjects[1], "--json")
+    mine = json.loads(said)
+    assert (status, mine["uses"]) == (0, [])
+    assert [(row["requester"], row["outcome"]) for row in mine["scores"]] == [("bank", "scored")] * 2
+    (refused,) = json.loads(command("--subject", town.subjects[3], "--json")[1])["scores"]
+    assert (refused["outcome"], refused["reason"]) == ("refused", "consent_requester")
+    assert json.loads(command("--subject", town.subjects[9], "--json")[1])["scores"] == []
+
+
+def test_a_report_of_a_store_that_was_changed_is_none(command: Callable[..., tuple[int, str]], node: Path) -> None:
+    with sqlite3.connect(node / "store.sqlite") as connection:
+        connection.execute("UPDATE score_rows SET outcome = 2 WHERE row = 0")
+    connection.close()
+    for more in ((), ("--json",), ("--subject", "x"), ("--send",)):
+        status, said = command(*more)
+        assert (status, said.count("AUDIT_SCORES")) == (65, 2)
