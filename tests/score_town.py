@@ -30,6 +30,7 @@ from fedcredit.node.scoring.desk import ScoringDesk
 from fedcredit.node.scoring.lent_trees import LentTrees
 from fedcredit.node.scoring.own_keys import own_keys
 from fedcredit.node.scoring.points import PointsOfTable
+from fedcredit.node.scoring.shown_words import show_words
 from fedcredit.node.scoring.version import OwnVersion, bands_of
 from fedcredit.runtime.score_file import ScoreSection
 from fedcredit.transport.trust import Trust
@@ -136,11 +137,13 @@ class ScoreTown:
     def own_version(self, **changes: Any) -> OwnVersion:
         """The version as the bank has it."""
         document = self.models.parties[BANK].shown("sme", self.version)
-        manifest = Sheet.read(document, PLATFORM, "sme", self.version).manifest
+        sheet = Sheet.read(document, PLATFORM, "sme", self.version)
+        manifest = sheet.manifest
         assert manifest.digest is not None
         part = sample().parts[BANK]
         ranges = {p: (w.least or 0, w.most or 0) for p, w in manifest.words.items() if p != BANK}
         fields: dict[str, Any] = {"number": self.version, "role": "champion", "manifest": manifest.digest}
+        fields["words"] = show_words(sheet.words)
         fields |= {"offer": manifest.offer, "ranges": ranges, "part": part, "bands": bands_of(part.scale)}
         return OwnVersion(**fields | changes)
 

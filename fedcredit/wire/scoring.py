@@ -40,7 +40,8 @@ _HEAD: Final = struct.Struct(">II")
 @dataclass(frozen=True, slots=True, repr=False)
 class ScoreMeeting(Message, tag=0x1E0, proto=pb.ScoreMeeting):
     """A bank means to have scores. Reveals: to the provider, of which version, and what for; the keys of the bank and
-    of the other providers, which are public; of trees what `TreesMap` says.
+    of the other providers, which are public; of trees what `TreesMap` says; for bands, what each party of the version
+    has signed of its part, the least and the most of it among that.
 
     Assumes: mutual TLS; that each word is believed with its party's signature alone.
     """

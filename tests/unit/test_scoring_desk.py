@@ -14,7 +14,9 @@ from model_town import OPEN, run
 from score_town import BANK, RIVAL, RULE, SOCIAL, TAX, ScoreTown
 
 from fedcredit.errors import DataError, FedcreditError, PeerError, PeerLost, RefusedError
+from fedcredit.governance.consent import canonical
 from fedcredit.governance.consent.claims import ConsentBy
+from fedcredit.governance.registry.documents import GRAIN
 from fedcredit.governance.scoring.decisions import Outcome
 from fedcredit.ids import PartyId
 from fedcredit.node.scoring.client import Score, Wanted
@@ -233,6 +235,28 @@ def test_where_the_rule_says_so_a_bank_learns_the_band_alone(town: ScoreTown) ->
     assert {(score.points, score.probability) for score in found[:30]} == {(None, None)}
     assert found[30] == "refused"
     assert len(set(due)) > 2
+
+
+def test_how_far_totals_reach_is_said_by_all_parties_or_not_believed(town: ScoreTown) -> None:
+    def words(change: Any) -> bytes:
+        shown = canonical.read(town.made.words)
+        return canonical.write(change(shown))
+
+    def wider(shown: dict[str, list[str]]) -> dict[str, list[str]]:
+        said = canonical.read(bytes.fromhex(shown[SOCIAL][0]))
+        body = canonical.write(said | {"least": said["least"] - GRAIN})
+        return shown | {SOCIAL: [body.hex(), *shown[SOCIAL][1:]]}
+
+    lies = [wider, lambda shown: {TAX: shown[TAX]}, lambda shown: shown | {SOCIAL: shown[TAX]}]
+    for lie, code in zip(lies, ("SIGNATURE_INVALID", "WORD_INVALID", "WORD_INVALID"), strict=True):
+
+        async def work(lie: Any = lie) -> None:
+            async with town.client(replace(town.made, only_bands=True, words=words(lie))):
+                raise AssertionError("met")
+
+        with pytest.raises(PeerError) as found:
+            run(work())
+        assert found.value.code == code
 
 
 # -- providers that are down ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from fedcredit.credit.bands import ScoreBands
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.crypto.zero_sum import Member
 from fedcredit.estimators.scorecard_part import CardPart
+from fedcredit.governance.registry.documents import rounded_out
 from fedcredit.ids import PartyId
 from fedcredit.node.scoring.asking import Found, Rows
 from fedcredit.node.scoring.asking_card import card_of, own_columns
@@ -30,7 +31,6 @@ class AskingBands:
     """Asks for bands of one version of a card, of all providers together; the last one has the tables."""
 
     answers: frozenset[type[Message]] = frozenset({BandPart, BandTables})
-    lent: Mapping[PartyId, bytes] = {}
 
     def __init__(
         self,
@@ -41,10 +41,13 @@ class AskingBands:
         ranges: Mapping[PartyId, tuple[int, int]],
         keys: OwnScoreKeys,
         bands: ScoreBands,
+        words: bytes,
     ) -> None:
         """Raises: BadRange (SCORE_RANGE); ConfigError (SCORE_BANDS) where bands leave one or too many of the card."""
         self._part = part
-        card = card_of(part, manifest, members, ranges)
+        self.lent: Mapping[PartyId, bytes] = {PartyId(member.name): words for member in members}
+        # By the words of all, this party's own among them: so departments know the range, too.
+        card = card_of(rounded_out(*part.point_range), manifest, members, ranges)
         self._below, edges = _edges(card, bands)
         banded = BandedCard.of(card, edges)
         self.last: PartyId | None = PartyId(members[-1].name)

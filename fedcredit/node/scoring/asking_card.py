@@ -27,10 +27,13 @@ I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def card_of(
-    part: CardPart, manifest: bytes, members: Sequence[Member], ranges: Mapping[PartyId, tuple[int, int]]
+    own: tuple[int, int], manifest: bytes, members: Sequence[Member], ranges: Mapping[PartyId, tuple[int, int]]
 ) -> ScoreCard:
-    """A version with these providers, by what each has signed of its part. Raises: BadRange (SCORE_RANGE)."""
-    low, high = part.point_range
+    """A version with these providers, by what each has signed of its part; `own`: the least and the most of the bank's.
+
+    Raises: BadRange (SCORE_RANGE).
+    """
+    low, high = own
     reach = [ranges[PartyId(member.name)] for member in members]
     least, most = sum(one for one, _ in reach), sum(one for _, one in reach)
     return ScoreCard(manifest, low + least, high + most, low, high)
@@ -60,7 +63,7 @@ class AskingCard:
     ) -> None:
         """Raises: BadRange (SCORE_RANGE) for a card with more totals than are looked up."""
         self._part = part
-        card = card_of(part, manifest, members, ranges)
+        card = card_of(part.point_range, manifest, members, ranges)
         self._role = ScoreRequester(me, card, tuple(members), keys.score, keys.pair, card.table())
 
     def steps(self, asked: Rows, table: SubjectRows | None) -> Steps[Found]:

@@ -37,6 +37,7 @@ from fedcredit.node.scoring.known_keys import KnownKeys
 from fedcredit.node.scoring.lent_trees import LentTrees
 from fedcredit.node.scoring.own_keys import OwnKeys
 from fedcredit.node.scoring.points import PointsOfTable
+from fedcredit.node.scoring.shown_words import Ranges, ranges_shown
 from fedcredit.node.scoring.sides import SidesOfTable
 from fedcredit.node.scoring.subject_rows import OwnTable
 from fedcredit.node.signing import SigningIdentity
@@ -100,6 +101,9 @@ class ScoringDesk:
     _standing: dict[tuple[str, int], tuple[int, object, Served]] = field(default_factory=dict, repr=False)
     """Of each version that was served: as of how many words of its own people, and of which bulletin."""
 
+    _ranges: dict[bytes, Ranges] = field(default_factory=dict, repr=False)
+    """Of versions, by their digests, what their parties have signed of their parts."""
+
     _calls: Counter[PartyId] = field(default_factory=Counter, repr=False)
 
     def methods(self) -> list[Method]:
@@ -129,6 +133,10 @@ class ScoringDesk:
         table = self.tables(served).current()  # the first score does not wait for it
         if isinstance(table, SidesOfTable) and request.lent:
             self.lent.learn(caller, served.manifest, len(table.cuts), request.lent)
+        elif request.lent:
+            verify, version = self.signing.verify, request.version
+            shown = ranges_shown(request.lent, offer, version, served.manifest, verify, caller)
+            self._ranges[served.manifest] = shown
         own = self.keys().newest
         return ScoreMet(
             word=write_words([own.signed(self.signing)]),
@@ -181,9 +189,7 @@ class ScoringDesk:
             terms = ScoreTerms(served.manifest, reach, keys, known, fewest, most)
             role: ScoreProvider | BandsProvider = ScoreProvider(self.me, caller, terms, pairs)
             if bands is not None:
-                # Of which totals there are nobody here knows but of its own part: another range than the card's makes a
-                # bank's answer useless, or of a threshold of its choice, which its own points make it anyway.
-                within = BandTerms((int(bands.bounds[0]), int(bands.bounds[-1]) - 1))
+                within = BandTerms(self._totals(served.manifest, {caller, *request.names()}))
                 role = BandsProvider(self.me, caller, terms, within, pairs)
             return role.steps(answering.fresh, partial(answering.points, table), SystemRandomness())
         lent, conditions = self.lent.keys(caller), self.lent.conditions(caller, served.manifest)
@@ -191,6 +197,15 @@ class ScoringDesk:
         with_trees = TreesTerms(served.manifest, len(table.cuts), conditions, lent, known, fewest, most)
         of_trees = TreesProvider(self.me, caller, with_trees, pairs)
         return of_trees.steps(answering.fresh, partial(answering.sides, table), SystemRandomness())
+
+    def _totals(self, manifest: bytes, parties: set[PartyId]) -> tuple[int, int]:
+        """The least and the most that these parties' parts add up to. Raises: RefusedError (SCORE_MAP)."""
+        ranges = self._ranges.get(manifest)
+        if ranges is None:
+            what = "are of a version of which this node was not shown how far totals reach"
+            raise RefusedError(Problem("SCORE_MAP", "bands", what, "meet, then ask anew"))
+        reach = [ranges[party] for party in parties]
+        return sum(least for least, _ in reach), sum(most for _, most in reach)
 
     def _answering(self, caller: PartyId, call: ScoreCall, request: ScoreRequest, rule: ModelRule) -> Answering:
         consented = ConsentedRows(

@@ -27,6 +27,7 @@ from fedcredit.node.scoring.asking_trees import AskingTrees, cuts_of, leaf_map
 from fedcredit.node.scoring.beside import declared_table, resources_of
 from fedcredit.node.scoring.own_keys import OwnScoreKeys
 from fedcredit.node.scoring.points import read_points
+from fedcredit.node.scoring.shown_words import show_words
 from fedcredit.node.scoring.sides import read_sides
 from fedcredit.node.scoring.subject_rows import SubjectRows
 from fedcredit.node.store import Store
@@ -51,6 +52,9 @@ class OwnVersion:
     ranges: dict[PartyId, tuple[int, int]] = field(repr=False)
     part: CardPart | LabelPart = field(repr=False)
     bands: ScoreBands
+    words: bytes = field(default=b"", repr=False)
+    """What all parties have signed of their parts, as a provider is shown it."""
+
     only_bands: bool = False
     """Whether bands alone are asked for, and no total is learned."""
 
@@ -65,7 +69,7 @@ class OwnVersion:
         """How it is asked of these providers. Raises: ConfigError (SCORE_RANGE, SCORE_PASSAGE, SECRET_INVALID)."""
         me, part = keys.word.party, self.part
         if isinstance(part, CardPart) and self.only_bands:
-            return AskingBands(me, part, self.manifest, members, self.ranges, keys, self.bands)
+            return AskingBands(me, part, self.manifest, members, self.ranges, keys, self.bands, self.words)
         if isinstance(part, CardPart):
             return AskingCard(me, part, self.manifest, members, self.ranges, keys)
         if self.only_bands:
@@ -133,7 +137,8 @@ def _version(
     if document["unbelieved"]:
         culprit = min(document["unbelieved"])
         raise PeerError(culprit, "score", "has not signed its word on the version", document["unbelieved"][culprit])
-    manifest: Manifest = Sheet.read(document, PartyId(config.trust.platform), name, number).manifest
+    sheet = Sheet.read(document, PartyId(config.trust.platform), name, number)
+    manifest: Manifest = sheet.manifest
     assert manifest.digest is not None, "what is served is approved by all"
     data = (config.folder / FOLDER / f"{own['content']}.json").read_bytes()
     if hashlib.sha256(data).hexdigest() != own["content"]:
@@ -145,4 +150,13 @@ def _version(
     scale = part.scale if isinstance(part, CardPart) else PointScale()
     ranges = {party: (word.least or 0, word.most or 0) for party, word in manifest.words.items() if party != config.me}
     role = str(own["served"])
-    return OwnVersion(number, role, manifest.digest, manifest.offer, ranges, part, bands_of(scale, cutoffs))
+    return OwnVersion(
+        number,
+        role,
+        manifest.digest,
+        manifest.offer,
+        ranges,
+        part,
+        bands_of(scale, cutoffs),
+        show_words(sheet.words),
+    )
