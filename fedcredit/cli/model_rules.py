@@ -75,7 +75,8 @@ def _document(found: ModelExplained) -> dict[str, Any]:
         "purpose": asked.purpose,
         "grant": None
         if grant is None
-        else {"per_day": grant.per_day, "again_days": grant.again_days, "without": sorted(grant.without)},
+        else {"per_day": grant.per_day, "again_days": grant.again_days, "without": sorted(grant.without)}
+        | {"only_bands": grant.only_bands},
         "used": None if found.used is None else _used_document(found.used),
         "notes": list(found.notes),
         "policy": found.policy.digest,
@@ -116,6 +117,7 @@ def _grant_lines(grant: ScoreGrant, used: ScoresUsed) -> Iterator[str]:
     again = f"after {grant.again_days} days at the soonest" if grant.again_days else "as often as its consent says"
     yield f"A subject again: {again}, and always with the same providers"
     yield f"May be missing while they are down: {', '.join(sorted(grant.without)) or 'nobody'}"
+    yield f"Is told: {'the band of a card alone, and nothing of trees' if grant.only_bands else 'the score'}"
     if used.scored is None:
         yield "Give --subject to see what was had of one"
         return

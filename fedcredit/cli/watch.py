@@ -50,6 +50,9 @@ def run(
         list[float] | None,
         typer.Option(help="A score at which a band begins; repeatable, and the same each month.", show_default=False),
     ] = None,
+    only_band: Annotated[
+        bool, typer.Option("--only-band", help="Learn bands alone: some providers tell no more of a card.")
+    ] = False,
     least_change: Annotated[int, typer.Option(help="Bands by which a score has to change to be told.", min=1)] = 1,
     again: Annotated[
         bool, typer.Option("--again", help="Ask anew for those refused this month, with the same consent.")
@@ -79,6 +82,7 @@ def run(
         version=version,
         month=month,
         cutoffs=tuple(sorted(cutoff or ())),
+        only_band=only_band,
         least_change=least_change,
         again=again,
         batch=batch,

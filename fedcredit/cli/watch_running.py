@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -68,6 +68,7 @@ class Watching:
         version: int | None,
         month: str | None,
         cutoffs: tuple[float, ...],
+        only_band: bool,
         least_change: int,
         again: bool,
         batch: int,
@@ -83,7 +84,8 @@ class Watching:
         at, began = month_of(self.config, month), time.monotonic()
         state = WatchState.open(self.folder, self.model, make=True)
         with folder_locked(self.folder):
-            asked, failed = asyncio.run(self._asked(state, wanted, at, version, cutoffs, again=again, batch=batch))
+            work = self._asked(state, wanted, at, version, cutoffs, only_band=only_band, again=again, batch=batch)
+            asked, failed = asyncio.run(work)
             if failed is not None:
                 kept = sum(row.scored for row, _ in state.rows(at).values())
                 typer.echo(f"  {kept:,} borrowers have scores of {at}; run it again, it goes on from there", err=True)
@@ -115,10 +117,11 @@ class Watching:
         number: int | None,
         cutoffs: tuple[float, ...],
         *,
+        only_band: bool,
         again: bool,
         batch: int,
     ) -> tuple[int, FedcreditError | None]:
-        version = await find_version(self.config, self.model, number, cutoffs)
+        version = replace(await find_version(self.config, self.model, number, cutoffs), only_bands=only_band)
         now = int(SystemClock().now().timestamp())
         work = Round(state=state, version=version, me=self.config.me, month=month, now=now, batch=batch, again=again)
         total, done = len(work.due(wanted)), 0

@@ -109,7 +109,7 @@ class Making:
         except ValueError:
             what, fix = "is no rule", "--region of up to six digits, --industry as in your file"
             raise UsageError(Problem("USAGE", "whitelist make", what, fix)) from None
-        maker, found, candidates = self.maker, read_scores(scores), list(_candidates(consents))
+        maker, found, candidates = self.maker, read_scores(scores, only_bands=True), list(_candidates(consents))
         words = [believed_word(_bytes(path, _MOST_KEY_BYTES), maker.signing, maker.now) for path in to]
         if len({word.party for word in words}) != len(words) or maker.signing.me in {word.party for word in words}:
             raise UsageError(Problem("USAGE", "--to", "names an institution twice, or yourself", "each once"))

@@ -295,6 +295,9 @@ def test_a_file_of_scores_is_read_as_it_was_written_and_nothing_else_for_one(tmp
         with pytest.raises(DataError, match=r"SCORE_FILE.*line 3") as caught:
             read_scores(write(tmp_path / "w.csv", {"a": (600, 5)}, line))
         assert "600" not in str(caught.value)
+    bands = write(tmp_path / "o.csv", {"a": (600, 5)}, "e,scored,,,3,,")
+    assert read_scores(bands, only_bands=True) == {"a": FileScore(600, 5), "e": FileScore(None, 3)}
+    assert code(lambda: read_scores(bands)) == "SCORE_FILE"
     (tmp_path / "n.csv").write_text("uscc,outcome\n")
     assert code(lambda: read_scores(tmp_path / "n.csv")) == "COLUMN_MISSING"
     assert code(lambda: read_scores(tmp_path / "none.csv")) == "CSV_FILE"

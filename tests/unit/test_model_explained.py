@@ -92,7 +92,8 @@ def test_what_a_grant_comes_to_and_what_of_it_was_used(run: Run, tax: Department
     (refuses, admits) = told["rules"]
     assert (refuses["name"], refuses["action"], admits["misses"]) == ("no-rivals", "refuse", [])
     assert "the request has bank" in refuses["misses"][0]
-    assert told["grant"] == {"per_day": 5, "again_days": 20, "without": ["social_insurance"]}
+    grant = {"per_day": 5, "again_days": 20, "without": ["social_insurance"], "only_bands": False}
+    assert told["grant"] == grant
     # Two scores of one subject under a consent each, and two of others.
     used = told["used"]
     assert used["today"] == 4
@@ -129,6 +130,9 @@ def test_it_is_said_in_words(run: Run, tax: Department) -> None:
     assert "any number of subjects" in said
     assert "as often as its consent says" in said
     assert "down: nobody" in said
+    assert "Is told: the score" in said
+    tax.rule(RULE + "only_bands = true\n")
+    assert "Is told: the band of a card alone" in run(*asked)[1]
 
 
 @pytest.mark.parametrize(

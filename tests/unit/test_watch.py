@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from model_town import OPEN, run
-from score_town import BANK, SOCIAL, TAX, ScoreTown
+from score_town import BANK, RULE, SOCIAL, TAX, ScoreTown
 
 from fedcredit.cli import watch_running
 from fedcredit.cli.main import main
@@ -277,6 +277,24 @@ def test_scores_by_other_bands_are_not_compared(watch: Watch) -> None:
     assert (found.uncompared, found.alerts, found.scored) == (2, (), 2)
     assert watch.state.scores("2026-06")[town.version].tolist() == town.totals()[1:3].tolist()
     assert watch.state.scores("2026-07") == {}
+
+
+def test_bands_alone_are_watched_as_well(watch: Watch) -> None:
+    town = watch.town
+    watch.version = replace(town.made, only_bands=True)
+    for name in (TAX, SOCIAL):
+        town.rule(name, RULE + "only_bands = true\n")
+    watch.run(town.wanted(*range(12)), batch=12)
+    rows = [row for row, _ in watch.state.rows("2026-05").values()]
+    bands = town.made.bands.bands(town.totals()[:12].astype(np.float64)).astype(int) + 1
+    assert [row.band for row in rows] == bands.tolist()
+    assert {(row.points, row.probability) for row in rows} == {(None, None)}
+    assert watch.state.scores("2026-05") == {}
+    moved(town, range(12), range(40, 52))
+    watch.run(town.wanted(*range(12)), "2026-06", batch=12)
+    alerts = watch.alerts("2026-06")
+    assert alerts
+    assert all(alert.change and alert.score_from is alert.score_to is None for alert in alerts.values())
 
 
 def test_a_code_that_is_none_or_stands_twice_is_told_before_anybody_is_asked(watch: Watch) -> None:

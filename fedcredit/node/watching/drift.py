@@ -133,7 +133,8 @@ class Compared:
 
 
 def compared(champion: Mapping[str, FileScore], challenger: Mapping[str, FileScore]) -> Compared:
-    """What two versions say of the subjects that both have scored. Raises: DataError (COMPARE_NONE)."""
+    """What two versions say of the subjects that both have scored. Raises: DataError (COMPARE_NONE); ValueError for
+    bands without scores."""
     both = sorted(champion.keys() & challenger.keys())
     if not both:
         fix = "score the same clients with either version"
@@ -157,4 +158,6 @@ def _pairs(
 ) -> Iterator[tuple[str, int, int, int, int]]:
     for subject in both:
         one, other = champion[subject], challenger[subject]
+        if one.points is None or other.points is None:
+            raise ValueError("compared: bands without scores")
         yield subject, one.points, one.band, other.points, other.band

@@ -20,14 +20,15 @@ _MOST_POINTS: Final = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class FileScore:
-    """A subject's score, in whole points, and its band, from 1."""
+    """A subject's score, in whole points, and its band, from 1. Where the band alone was asked for, no points."""
 
-    points: int
+    points: int | None
     band: int
 
 
-def read_scores(path: Path) -> dict[str, FileScore]:
-    """The scored subjects of a file, by code; who was not scored is left out. Scores that lack a part are refused.
+def read_scores(path: Path, *, only_bands: bool = False) -> dict[str, FileScore]:
+    """The scored subjects of a file, by code; who was not scored is left out. Scores that lack a part are refused, and
+    bands without scores, but for `only_bands`.
 
     Raises: DataError (CSV_*, COLUMN_MISSING; SCORE_FILE with every line that is wrong, never with its values).
     """
@@ -45,7 +46,7 @@ def read_scores(path: Path) -> dict[str, FileScore]:
                     continue
                 try:
                     score, subject = _score(row), row["uscc"].strip()
-                    if not subject or subject in found:
+                    if not subject or subject in found or (score.points is None and not only_bands):
                         raise ValueError("subject")
                     found[subject] = score
                 except (ValueError, TypeError, AttributeError):
@@ -65,7 +66,8 @@ def read_scores(path: Path) -> dict[str, FileScore]:
 def _score(row: Mapping[str, str | None]) -> FileScore:
     if row.get("without"):
         raise ValueError("lacks a part")
-    points, band = int(str(row["score"])), int(str(row["band"]))
-    if abs(points) > _MOST_POINTS or not 1 <= band <= 256:
+    band = int(str(row["band"]))
+    points = None if row["score"] == "" else int(str(row["score"]))
+    if abs(points or 0) > _MOST_POINTS or not 1 <= band <= 256:
         raise ValueError("range")
     return FileScore(points, band)

@@ -41,7 +41,8 @@ _MOST_FILES: Final = 999_999
 class Watched:
     """A borrower in a month. `outcome`: "scored", or why it is not.
 
-    `consent`: what tells its consent from others, a hash; empty for none. `band` is from 1, the worst.
+    `consent`: what tells its consent from others, a hash; empty for none. `band` is from 1, the worst. Where the band
+    alone was asked for, there are neither points nor probability.
     """
 
     subject: str
@@ -67,9 +68,10 @@ class Watched:
         """What `row` gave. Raises: ValueError, TypeError."""
         subject, outcome, consent, points, probability, band, reasons = row
         texts = (subject, outcome, consent, *reasons)
-        score = (points, probability, band)
-        whole = type(points) is int and type(probability) is float and type(band) is int and band >= 1
-        if not all(type(text) is str for text in texts) or not (whole if outcome == SCORED else score == (None,) * 3):
+        total = (type(points) is int and type(probability) is float) or (points, probability) == (None, None)
+        whole = total and type(band) is int and band >= 1
+        none = (points, probability, band) == (None,) * 3
+        if not all(type(text) is str for text in texts) or not (whole if outcome == SCORED else none):
             raise ValueError("row")
         return cls(
             subject=subject,
@@ -163,7 +165,10 @@ class WatchState:
         failpoints.hit("watch.batch.kept", self.model)
 
     def scores(self, month: str) -> dict[int, I64]:
-        """A month's scores, in whole points, by the version that they are of. Raises: DataError (WATCH_STATE)."""
+        """A month's scores, in whole points, by the version that they are of; bands alone are none.
+
+        Raises: DataError (WATCH_STATE).
+        """
         found: dict[int, list[int]] = {}
         for row, batch in self.rows(month).values():
             if row.points is not None:
