@@ -16,6 +16,13 @@ __all__ = ["AuditHeads", "Calls"]
 
 _calls, _heads = tables.calls, tables.audit_heads
 
+_OF_LOG = _heads.c.log == sa.bindparam("known")
+# Every entry of the audit log writes its head: these are put together once.
+_GROWN = _heads.update().where(_OF_LOG & (_heads.c.size <= sa.bindparam("size"))).values(size=sa.bindparam("size"))
+_GROWN = _GROWN.values(root=sa.bindparam("root"))
+_SIZE = sa.select(_heads.c.size).where(_OF_LOG)
+_NEW = _heads.insert()
+
 
 class Calls:
     """The replies of a node."""
@@ -64,11 +71,11 @@ class AuditHeads:
         that was not rolled back continues as well.
         """
         with self._database.noting() as connection:
-            old = connection.execute(sa.select(_heads.c.size).where(_heads.c.log == log)).scalar()
-            if old is not None and size < old:
-                raise FedcreditError(Problem("AUDIT_ROLLBACK", f"audit log {log}", "is shorter than it was"))
-            connection.execute(_heads.delete().where(_heads.c.log == log))
-            connection.execute(_heads.insert().values(log=log, size=size, root=root))
+            known = {"known": log, "size": size, "root": root}
+            if connection.execute(_GROWN, known).rowcount == 0:
+                if connection.execute(_SIZE, {"known": log}).scalar() is not None:
+                    raise FedcreditError(Problem("AUDIT_ROLLBACK", f"audit log {log}", "is shorter than it was"))
+                connection.execute(_NEW, {"log": log, "size": size, "root": root})
             failpoints.hit("store.head.written", log)
         failpoints.hit("store.head.committed", log)
 

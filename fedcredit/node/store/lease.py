@@ -36,6 +36,8 @@ HEARTBEAT_S = 4.0
 
 _NAME = "node"
 _leases = tables.leases
+_FENCE = sa.select(_leases.c.fence).where(_leases.c.name == _NAME).with_for_update()
+"""Looked at in every write, so it is put together once."""
 _log = logs.get("store")
 
 
@@ -131,8 +133,7 @@ class Lease:
         # FOR UPDATE (SQLite holds its only lock already): a take-over waits until this transaction has ended, so what
         # was checked here is still true when it commits. It also puts writers in line, as SQLite does.
         if not self._gone:
-            wanted = sa.select(_leases.c.fence).where(_leases.c.name == _NAME)
-            self._gone = connection.execute(wanted.with_for_update()).scalar() != self._fence
+            self._gone = connection.execute(_FENCE).scalar() != self._fence
         if self._gone:
             self._wake.set()
         self.check()
