@@ -22,6 +22,7 @@ per_day = 1000                          # subjects of one model in a day; left o
 again_days = 20                         # a subject at most once in so many days; 0: as its consent says
 without = ["water"]                     # a score may lack the part of these while they are down
 only_bands = true                       # of a card the band of a total is told, and never the total
+after = ["water"]                       # of trees: who may be asked after this party; left out: any department
 ```
 
 A rule that admits says something for each of the first five: a key left out is an error there and never an opening.
@@ -44,7 +45,7 @@ __all__ = ["ModelRuleSection", "read_model_rules"]
 ANY = "*"
 _SCOPE = ("callers", "acts", "models", "kinds", "purposes")
 _KNOWN = {"acts": ACTS, "kinds": KINDS, "purposes": tuple(purpose.value for purpose in Purpose)}
-_GRANT = ("per_day", "again_days", "without", "only_bands")
+_GRANT = ("per_day", "again_days", "without", "only_bands", "after")
 _MAX_RULES = 1000
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
@@ -67,11 +68,18 @@ class ModelRuleSection(Section):
     again_days: Annotated[int, Field(ge=0, le=3660)] | None = None
     without: Names | None = None
     only_bands: bool | None = None
+    after: Names | None = None
 
     def rule(self) -> ModelRule:
         """The rule as it is decided by."""
         scope = {key: _set(getattr(self, key)) for key in _SCOPE}
-        grant = ScoreGrant(self.per_day, self.again_days or 0, frozenset(self.without or ()), bool(self.only_bands))
+        grant = ScoreGrant(
+            self.per_day,
+            self.again_days or 0,
+            frozenset(self.without or ()),
+            bool(self.only_bands),
+            _set(self.after) if self.after is not None else None,
+        )
         return ModelRule(name=self.name, admits=self.action == "admit", score=grant, **scope)
 
 

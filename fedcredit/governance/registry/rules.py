@@ -64,13 +64,15 @@ class ScoreGrant:
     `per_day`: how many subjects of one model in a day of the policy's zone; None: any number. `again_days`: after how
     many days one may be scored again; 0: at once, as often as its consent says. `without`: providers whose part a score
     may lack, when they are down; of any other a score without it is refused. `only_bands`: a
-    requester is told the band of a card's total alone, and nothing of trees.
+    requester is told the band of a card's total alone, and nothing of trees. `after`: of trees, which providers may be
+    asked after this one, since one that is in league with the requester sees what this one keeps; None: any.
     """
 
     per_day: int | None = None
     again_days: int = 0
     without: frozenset[str] = frozenset()
     only_bands: bool = False
+    after: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,7 +194,8 @@ class ScoringDesk:
             return role.steps(answering.fresh, partial(answering.points, table), SystemRandomness())
         lent, conditions = self.lent.keys(caller), self.lent.conditions(caller, served.manifest)
         most = min(most, MAX_ROWS)
-        with_trees = TreesTerms(served.manifest, len(table.cuts), conditions, lent, known, fewest, most)
+        after = None if rule.score.after is None else frozenset(map(PartyId, rule.score.after))
+        with_trees = TreesTerms(served.manifest, len(table.cuts), conditions, lent, known, fewest, most, after)
         of_trees = TreesProvider(self.me, caller, with_trees, pairs)
         return of_trees.steps(answering.fresh, partial(answering.sides, table), SystemRandomness())
 
