@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "${TOWN:-runs/scores}"
 
-for log in platform bank registry employment guarantee employment/verify; do
-    fedcredit audit verify "parties/$log"
+for party in platform bank registry employment guarantee; do
+    fedcredit audit verify "parties/$party"
 done
 fedcredit audit show parties/registry --event score_answered
