@@ -57,7 +57,7 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="Ask anew for those refused this month, with the same consent.")
     ] = False,
-    batch: Annotated[int, typer.Option(help="Subjects in one request.", min=1, max=4096)] = 512,
+    batch: Annotated[int, typer.Option(help="Subjects in one request.", min=1, max=4096)] = 256,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit status 1 where a band fell or a score was lost.")
     ] = False,
@@ -66,9 +66,9 @@ def run(
 ) -> None:
     """Score all borrowers of this month that are not scored yet, then write alerts.csv and alerts.json of the month.
 
-    A run that was cut short goes on where it stopped when it is started again: each request is on disk before the next
-    but one is made, so at most two requests' uses of consents are spent in vain. Borrowers with the same consent are
-    not asked for twice in a month; one that was refused is when its consent is a new one. Exit status 0: all were
+    A run that was cut short goes on where it stopped when it is started again: what came of a request is on disk before
+    the next one is made, so one request's uses of consents are spent in vain at most. Borrowers with the same consent
+    are not asked for twice in a month; one that was refused is when its consent is a new one. Exit status 0: all were
     asked for; else what ended it, and what was scored is kept.
 
         fedcredit watch run --node parties/bank --model sme --file borrowers.csv

@@ -82,6 +82,8 @@ class Watching:
         if not wanted:
             raise DataError(Problem("SET_EMPTY", str(file), "has no row", "name one borrower at least"))
         at, began = month_of(self.config, month), time.monotonic()
+        if at > month_of(self.config, None):
+            raise UsageError(Problem("USAGE", "--month", "has not begun yet", "leave it out: the present one"))
         state = WatchState.open(self.folder, self.model, make=True)
         with folder_locked(self.folder):
             work = self._asked(state, wanted, at, version, cutoffs, only_band=only_band, again=again, batch=batch)

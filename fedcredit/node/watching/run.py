@@ -5,7 +5,6 @@ Consents that cannot hold are told apart here, before anybody is asked: a provid
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ CONSENT_ENDED: Final = "consent ended"
 CONSENT_OTHER: Final = "consent for something else"
 CONSENT_UNREADABLE: Final = "consent unreadable"
 
-_AT_A_TIME: Final = 2
 _HASH: Final = 16
 
 
@@ -88,29 +86,18 @@ class Round:
             else:
                 ask.append(one)
         self._keep(known)
-        failed: list[FedcreditError] = []
-        starts = iter(range(0, len(ask), self.batch))
-
-        async def take() -> None:
-            nonlocal done
-            for start in starts:
-                if failed:
-                    return
-                part = ask[start : start + self.batch]
-                try:
-                    found = await score(part)
-                except FedcreditError as error:
-                    failed.append(error)
-                    return
-                # Kept in this thread: a file each, one after the other, before anything else is asked for.
-                self._keep([_watched(one, what) for one, what in zip(part, found, strict=True)])
-                done += len(part)
-                told(done)
-
-        await asyncio.gather(*(take() for _ in range(_AT_A_TIME)))
-        if not failed:
-            self._keep(list(self._left({one.subject for one in _checked(wanted)})))
-        return failed[0] if failed else None
+        # One request after the other: what is under way when a run dies is used up in vain.
+        for start in range(0, len(ask), self.batch):
+            part = ask[start : start + self.batch]
+            try:
+                found = await score(part)
+            except FedcreditError as error:
+                return error
+            self._keep([_watched(one, what) for one, what in zip(part, found, strict=True)])
+            done += len(part)
+            told(done)
+        self._keep(list(self._left({one.subject for one in _checked(wanted)})))
+        return None
 
     def _is_due(self, one: Wanted, known: tuple[Watched, Batch] | None) -> bool:
         if known is None or known[0].outcome == LEFT:
