@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -58,10 +59,11 @@ class ScoreExample(Town):
         without: Sequence[str] = (),
         version: int | None = None,
         model: str = MODEL,
+        only_bands: bool = False,
     ) -> list[Score | NotScored]:
         """What the bank is told, in one request."""
         config = self.config(BANK)
-        found = await find_version(config, model, version)
+        found = replace(await find_version(config, model, version), only_bands=only_bands)
         own = await asyncio.to_thread(own_points, config, found)
         async with ScoreClient.of(config, found, without=without) as client:
             return await client.score(wanted, own)

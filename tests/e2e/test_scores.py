@@ -206,6 +206,16 @@ async def test_a_department_that_is_killed_loses_no_use_of_a_consent(office: Off
     assert "score_interrupted" in await _uses(town, codes[1])
 
 
+async def test_a_band_is_that_of_the_total_and_comes_without_it(office: Office) -> None:
+    town, codes = office.town, office.codes(100)
+    found = await town.scores(town.tokens(codes), only_bands=True)
+    scale = json.loads((town.out / "data" / "card.json").read_bytes())["scale"]
+    cuts = [scale["base_score"] + scale["pdo"] * k for k in range(-6, 3)]
+    told = [one.band if isinstance(one, Score) else None for one in found]
+    assert told == [1 + sum(office.due[code] >= cut for cut in cuts) for code in codes]
+    assert all(isinstance(one, Score) and one.points is None for one in found)
+
+
 async def test_trees_of_the_job_are_scored_as_in_one_piece(office: Office) -> None:
     town, codes = office.town, office.codes(200)
     job = (town.out / "data" / "job").read_text().strip()

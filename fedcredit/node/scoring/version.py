@@ -91,12 +91,13 @@ async def find_version(
 ) -> OwnVersion:
     """A version by its number, or the champion, as this party's node knows it.
 
-    Raises: UsageError (MODEL_UNKNOWN), RefusedError (MODEL_STATE), DataError (MODEL_PART_*), ConfigError (NODE_DOWN).
+    Raises: UsageError (MODEL_UNKNOWN), RefusedError (MODEL_STATE), DataError (MODEL_PART_*), ConfigError (NODE_DOWN),
+    PeerLost for a platform that is away: what others have signed of a version it has.
     """
     async with ModelCounter(config) as counter:
         if number is None:
-            number = _champion(await counter.shown(name), name)
-        document = await counter.shown(name, number)
+            number = _champion(_heard(await counter.shown(name)), name)
+        document = _heard(await counter.shown(name, number))
     return _version(config, document, name, number, cutoffs)
 
 
@@ -117,6 +118,13 @@ def own_points(config: PartyFile, version: OwnVersion) -> SubjectRows | None:
     if isinstance(part, CardPart):
         return read_points(part, spec, resources_of(config))
     return read_sides(part.columns, cuts, spec, resources_of(config))
+
+
+def _heard(document: dict[str, Any]) -> dict[str, Any]:
+    """What the node answers, where its platform has told it."""
+    if away := document.get("away"):
+        raise PeerLost(PartyId(away), "score", "cannot be reached, and has the words of all parties on the version")
+    return document
 
 
 def _champion(document: dict[str, Any], name: str) -> int:
