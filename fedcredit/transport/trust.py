@@ -157,6 +157,7 @@ def _check_dates(certificate: x509.Certificate, party: PartyId, now: datetime) -
         raise TrustRefused("TLS_NOT_YET_VALID", party, "its certificate is not valid yet")
 
 
+@lru_cache(maxsize=4096)
 def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(authority)

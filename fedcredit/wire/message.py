@@ -180,10 +180,16 @@ def message_type(tag: int) -> type[Message]:
         raise MessageInvalid(f"tag {tag:#x}", "no such message") from None
 
 
+_SPECS: dict[type[Message], list[tuple[str, _Spec]]] = {}
+
+
 def _specs(cls: type[Message]) -> list[tuple[str, _Spec]]:
-    as_dataclass: Any = cls  # every subclass is one
-    fields = dataclasses.fields(as_dataclass)
-    return [(f.name, f.metadata["wire"]) for f in fields]
+    """The fields of a message, found once: every message is checked when it is made."""
+    if (known := _SPECS.get(cls)) is None:
+        as_dataclass: Any = cls  # every subclass is one
+        fields = dataclasses.fields(as_dataclass)
+        known = _SPECS[cls] = [(f.name, f.metadata["wire"]) for f in fields]
+    return known
 
 
 def _check(message: str, name: str, spec: _Spec, value: Any) -> None:

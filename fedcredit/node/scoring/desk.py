@@ -11,9 +11,10 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from fedcredit import failpoints
@@ -268,8 +269,7 @@ class ScoringDesk:
         return served
 
     def _authorities(self, caller: PartyId) -> frozenset[bytes]:
-        pinned = self.trust().pin(caller).authorities
-        return frozenset(certificate.fingerprint(hashes.SHA256()) for certificate in pinned)
+        return frozenset(map(_fingerprint, self.trust().pin(caller).authorities))
 
     def _note(self, caller: PartyId, call: ScoreCall, error: FedcreditError) -> None:
         """A request of which nothing was answered, in the audit log, without what the caller made up."""
@@ -288,3 +288,8 @@ class ScoringDesk:
             yield
         finally:
             self._calls[caller] -= 1
+
+
+@lru_cache(maxsize=1024)
+def _fingerprint(certificate: x509.Certificate) -> bytes:
+    return certificate.fingerprint(hashes.SHA256())
