@@ -5,7 +5,7 @@ What a crash left between the two is told to the log at the next start: it was d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from fedcredit.errors import DataError, Problem
@@ -15,7 +15,7 @@ from fedcredit.node.audit_places import LogPlace, find_one
 from fedcredit.node.own_store import store_url
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.store import Store
-from fedcredit.node.store.scores import KeptRequest
+from fedcredit.node.store.scores import KeptRequest, ScoreUsed
 from fedcredit.node.verification.log_key import log_key, subject_tag
 from fedcredit.runtime.config import PartyFile
 
@@ -63,7 +63,7 @@ def scores_of(config: PartyFile) -> list[ScoreLine]:
     logged = LoggedScores.of(log)  # before the store: what is in the log has been in the store by then
     store = Store.look(store_url(config))
     try:
-        return list(lines_of(store, logged))
+        return lines_of(store, logged)
     finally:
         store.close()
 
@@ -75,34 +75,24 @@ def scores_about(config: PartyFile, subject: str) -> list[ScoreLine]:
     return [line for line in found if line.subject == tag]
 
 
-def lines_of(store: Store, logged: LoggedScores) -> Iterator[ScoreLine]:
-    """The ledger's lines. Raises: DataError (AUDIT_SCORES) with every difference, before the first."""
-    if problems := problems_of(store, logged):
-        raise DataError(problems)
+def lines_of(store: Store, logged: LoggedScores) -> list[ScoreLine]:
+    """The ledger's lines, in the order of time. Raises: DataError (AUDIT_SCORES) with every difference."""
+    lines: list[ScoreLine] = []
+    kept: dict[str, ScoreEntry] = {}
     for request in store.scores.requests():
-        said = logged.entries.get(request.request.hex())
-        code = INTERRUPTED if said is None else said.code
-        at = datetime.fromtimestamp(request.at, UTC)
-        for row in store.scores.of(request.request):
-            outcome, reason = ScoreLine.outcome_of(row.outcome, row.why, code)
-            yield ScoreLine(
-                at=at,
-                requester=row.requester,
-                model=row.model,
-                version=row.version,
-                purpose=row.purpose,
-                outcome=outcome,
-                reason=reason,
-                subject=row.subject.hex(),
-                consent=row.consent.hex(),
-            )
+        name, rows = request.request.hex(), store.scores.of(request.request)
+        kept[name] = _entry(request, rows)
+        said = logged.entries.get(name)
+        lines += _lines(request, rows, INTERRUPTED if said is None else said.code)
+    if problems := _differences(store, kept, logged):
+        raise DataError(problems)
+    return lines
 
 
 def problems_of(store: Store, logged: LoggedScores) -> list[Problem]:
     """Where the store's rows are not those of the log. Raises: ConfigError (STORE_*)."""
-    kept = {request.request.hex(): _entry(store, request) for request in store.scores.requests()}
-    fresh = {request.hex() for request in store.scores.remembered()}
-    return row_problems(kept, logged.entries, fresh) + _twice(logged)
+    kept = {one.request.hex(): _entry(one, store.scores.of(one.request)) for one in store.scores.requests()}
+    return _differences(store, kept, logged)
 
 
 def record_interrupted(store: Store, recorder: Recorder, log: LogPlace) -> int:
@@ -116,7 +106,7 @@ def record_interrupted(store: Store, recorder: Recorder, log: LogPlace) -> int:
     logged = LoggedScores.of(log).entries
     lost = [one for one in store.scores.requests() if one.request in fresh and one.request.hex() not in logged]
     for request in lost:
-        said = _entry(store, request)
+        said = _entry(request, store.scores.of(request.request))
         recorder.record(
             Event.SCORE_REFUSED,
             "",
@@ -132,9 +122,30 @@ def record_interrupted(store: Store, recorder: Recorder, log: LogPlace) -> int:
     return len(lost)
 
 
-def _entry(store: Store, request: KeptRequest) -> ScoreEntry:
+def _differences(store: Store, kept: Mapping[str, ScoreEntry], logged: LoggedScores) -> list[Problem]:
+    fresh = {request.hex() for request in store.scores.remembered()}
+    return row_problems(kept, logged.entries, fresh) + _twice(logged)
+
+
+def _lines(request: KeptRequest, rows: Sequence[ScoreUsed], code: str) -> Iterator[ScoreLine]:
+    at = datetime.fromtimestamp(request.at, UTC)
+    for row in rows:
+        outcome, reason = ScoreLine.outcome_of(row.outcome, row.why, code)
+        yield ScoreLine(
+            at=at,
+            requester=row.requester,
+            model=row.model,
+            version=row.version,
+            purpose=row.purpose,
+            outcome=outcome,
+            reason=reason,
+            subject=row.subject.hex(),
+            consent=row.consent.hex(),
+        )
+
+
+def _entry(request: KeptRequest, rows: Sequence[ScoreUsed]) -> ScoreEntry:
     """What the log has to say of a request by the store's rows of it; rows that are of no one request differ."""
-    rows = store.scores.of(request.request)
     first, digest = rows[0], hash_of_rows(request.at, request.bound, (row.settled for row in rows)).hex()
     same = {(row.requester, row.model, row.version, row.purpose, row.at, row.bound) for row in rows}
     return ScoreEntry(
