@@ -52,6 +52,9 @@ MEET_TIMEOUT_S: Final = 60.0
 """A provider that meets its first bank reads its table before it answers."""
 
 CALL_TIMEOUT_S: Final = 60.0
+FEW: Final = 4
+"""Subjects whose score computes in a millisecond or two."""
+
 SERVICE: Final = "Scoring"
 _FORGOTTEN: Final = frozenset({"SCORE_KEY", "SCORE_PROVIDERS", "SCORE_MAP"})
 """What a provider refuses a request with, before it looks at any subject, that does not know the keys in it."""
@@ -250,7 +253,7 @@ class ScoreClient:
             return await self._call(by_name[provider], messages, lines, answers)
 
         subjects = Rows(self.version.offer.purpose, self._now(), codes, consents, rows)
-        return await ask_all(self._asking.steps(subjects, own), ask, self._asking.last)
+        return await ask_all(self._asking.steps(subjects, own), ask, self._asking.last, few=len(asked) <= FEW)
 
     async def _call(
         self, met: _Met, messages: list[Message], tokens: bytes, answers: frozenset[type[Message]]
