@@ -129,6 +129,19 @@ def test_a_department_that_was_started_again_is_met_again(town: TreesTown) -> No
     assert abs(found.probability - town.in_the_clear()[37]) < 1e-6
 
 
+def test_two_sessions_of_a_bank_do_not_end_each_other(town: TreesTown) -> None:
+    async def work() -> list[NotScored | Score]:
+        found: list[NotScored | Score] = []
+        async with town.client(town.own_version()) as first, town.client(town.own_version()) as second:
+            meetings = town.calls.count((TAX, "Meet"))
+            for row, client in ((39, first), (40, second), (41, first)):
+                found += await client.score(wanted(town, row), town.tables_own)
+            assert town.calls.count((TAX, "Meet")) == meetings
+        return found
+
+    assert all(isinstance(one, Score) for one in run(work()))
+
+
 def test_the_order_of_slots_is_the_banks_secret_and_the_same_in_every_session(town: TreesTown, tmp_path: Path) -> None:
     folder = town.models.parties[BANK].folder
     once, again = (leaf_map(folder, town.label, MANIFEST) for _ in range(2))

@@ -25,17 +25,20 @@ from fedcredit.wire.scoring import unpack
 __all__ = ["LentTrees"]
 
 _LENT: Final = frozenset({TreesKey, TreesMap})
+_SESSIONS: Final = 8
+"""Keys that a bank has at a time: it may ask from several places at once. Each is half a MiB."""
+
 _MOST: Final = 64
 """Maps that are kept in memory; whoever shows its map again has it back."""
 
 
 @dataclass(slots=True)
 class LentTrees:
-    """Of each bank its newest key, and its maps by version. From any thread. `folder`: the node's."""
+    """Of each bank its newest keys, and its maps by version. From any thread. `folder`: the node's."""
 
     folder: Path
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _keys: dict[PartyId, PublicKey] = field(default_factory=dict, repr=False)
+    _keys: dict[PartyId, list[PublicKey]] = field(default_factory=dict, repr=False)
     _maps: dict[tuple[PartyId, bytes], Conditions] = field(default_factory=dict, repr=False)
 
     def learn(self, bank: PartyId, manifest: bytes, splits: int, data: bytes) -> None:
@@ -59,16 +62,16 @@ class LentTrees:
             raise PeerError(bank, "score", "shows another's key", "KEY_INVALID")
         self._bind(bank, manifest, maps[0])
         with self._lock:
-            self._keys[bank] = key
+            self._keys[bank] = [*self._keys.get(bank, []), key][-_SESSIONS:]
             if len(self._maps) >= _MOST:
                 self._maps.clear()
             self._maps[bank, manifest] = maps[0].conditions()
 
     def keys(self, bank: PartyId) -> Mapping[bytes, PublicKey]:
-        """The bank's key, by its fingerprint."""
+        """The bank's keys, by their fingerprints."""
         with self._lock:
-            key = self._keys.get(bank)
-        return {} if key is None else {key.fingerprint: key}
+            keys = list(self._keys.get(bank, []))
+        return {key.fingerprint: key for key in keys}
 
     def conditions(self, bank: PartyId, manifest: bytes) -> Conditions:
         """The bank's map of a version. Raises: RefusedError (SCORE_MAP) where it has shown none since the start."""
