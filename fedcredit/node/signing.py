@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -55,8 +56,7 @@ class SigningIdentity:
     def key_of(self, party: PartyId, certificate: bytes) -> Ed25519PublicKey:
         """The signing key of `party`, from its certificate. Raises PeerError (SIGNER_INVALID) naming the party."""
         try:
-            found = x509.load_der_x509_certificate(certificate)
-            named = read_party(found, signer=True)
+            found, named = _read_signer(certificate)
         except (*CERTIFICATE_ERRORS, IdentityInvalid):
             raise self._refused(party, "cannot be read") from None
         key = found.public_key()
@@ -81,6 +81,13 @@ class SigningIdentity:
 
     def _refused(self, party: PartyId, what: str) -> PeerError:
         return PeerError(party, "signature", f"certificate of the signing key {what}", "SIGNER_INVALID")
+
+
+@lru_cache(maxsize=256)
+def _read_signer(certificate: bytes) -> tuple[x509.Certificate, PartyId]:
+    """The certificate in DER of a signing key, and whose it says that it is. Nothing is believed of it yet."""
+    found = x509.load_der_x509_certificate(certificate)
+    return found, read_party(found, signer=True)
 
 
 def load_signing(config: PartyFile, clock: Clock, trust: Callable[[], Trust]) -> SigningIdentity:

@@ -58,7 +58,8 @@ def test_a_table_is_read_again_when_its_file_has_changed_and_kept_when_it_cannot
         reads.append(spec)
         return read_x(spec)
 
-    kept = KeptTable(read, lambda: spec, max_age_s=0.0)
+    ticks = iter(range(100))
+    kept = KeptTable(read, lambda: spec, 0.0, lambda: float(next(ticks)))
     first = kept.current()
     assert kept.current() is first  # a file does not grow old
     written(tmp_path / "t.csv", (CODES[0], 5, 0), (CODES[2], 7, 0))

@@ -6,7 +6,7 @@ the rule or what was answered before says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final, TypeAlias
@@ -41,13 +41,13 @@ _BOUND_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """What the rule `rule` has let in at `moment`. `zone`: where the policy's days begin."""
+    """What the rule `rule` has let in at `moment`. `zone` says where the policy's days begin."""
 
     call: ScoreCall = field(repr=False)
     rule: ModelRule
     consented: ConsentedRows
     moment: datetime
-    zone: tzinfo
+    zone: Callable[[], tzinfo]
     store: Store = field(repr=False)
     recorder: Recorder = field(repr=False)
 
@@ -82,7 +82,6 @@ class Answering:
         return np.fromiter((outcome is Outcome.ANSWERED for outcome in outcomes), np.bool_, len(outcomes))
 
     def _use(self, request: ScoreRequest) -> ScoreUse:
-        day = self.moment.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
         return ScoreUse(
             requester=self.consented.requester,
             model=self.call.model,
@@ -92,8 +91,13 @@ class Answering:
             request=request_hash(request),
             bound=digest.derive("fedcredit v1 score list", request.model + request.providers.encode(), _BOUND_BYTES),
             at=self.now,
-            day=None if self.rule.score.per_day is None else int(day.timestamp()),
+            day=None if self.rule.score.per_day is None else self._day(),
         )
+
+    def _day(self) -> int:
+        """When the day of the policy's zone began, in seconds since 1970."""
+        begun = self.moment.astimezone(self.zone()).replace(hour=0, minute=0, second=0, microsecond=0)
+        return int(begun.timestamp())
 
     def _record(
         self, request: ScoreRequest, use: ScoreUse, rows: Sequence[ScoreRow], outcomes: Sequence[Outcome]

@@ -223,7 +223,7 @@ class ScoringDesk:
             rule=rule,
             consented=consented,
             moment=self.signing.clock.now(),
-            zone=self.policy.current().policy.zone,
+            zone=lambda: self.policy.current().policy.zone,
             store=self.store,
             recorder=self.recorder,
         )

@@ -17,7 +17,7 @@ from fedcredit.tables import Column, Limits, Resources, TableSpec, open_table
 from fedcredit.tables.standing import Seen, file_seen
 from fedcredit.wire.score import MAX_CODE_BYTES
 
-__all__ = ["KeptTable", "OwnTable", "SubjectRows", "read_subjects"]
+__all__ = ["LOOK_S", "KeptTable", "OwnTable", "SubjectRows", "read_subjects"]
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Codes: TypeAlias = npt.NDArray[np.bytes_]
@@ -25,6 +25,9 @@ I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
 _log = logs.get("score")
+LOOK_S: Final = 0.5
+"""So often at most a table's file is looked at."""
+
 _CODE: Final = f"S{MAX_CODE_BYTES}"
 
 
@@ -91,11 +94,14 @@ class KeptTable(Generic[T]):
         self._lock = threading.Lock()
         self._kept: T | None = None
         self._seen: Seen | None = None
-        self._read_at = 0.0
+        self._read_at = self._looked_at = 0.0
 
     def current(self) -> T:
         """The table as of now. Raises: DataError, ConfigError where it was never read and cannot be."""
         with self._lock:
+            if self._kept is not None and 0 <= self._clock() - self._looked_at < LOOK_S:
+                return self._kept
+            self._looked_at = self._clock()
             try:
                 spec = self._declared()
                 seen = file_seen(spec, Limits()) if spec.source is None else None
