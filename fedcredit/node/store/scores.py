@@ -97,11 +97,13 @@ class ScoreAnswers:
         """
         self._forget(use.at)
         with self._database.writing() as connection:
-            if connection.execute(_SEEN, {"requester": use.requester, "nonce": use.nonce}).first() is not None:
-                what = "was answered before"
-                raise RefusedError(Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce"))
             said = {"requester": use.requester, "nonce": use.nonce, "received": use.at, "request": use.request}
-            connection.execute(_NEW_REQUEST, said)
+            try:
+                connection.execute(_NEW_REQUEST, said)
+            except sa.exc.IntegrityError:
+                what = "was answered before"
+                problem = Problem("SCORE_REPLAYED", "request", what, "ask anew, with a fresh nonce")
+                raise RefusedError(problem) from None
             outcomes = decide(_prior(connection, use, rows))
             connection.execute(_NEW_ROWS, list(_written(use, rows, outcomes)))
             failpoints.hit("store.scores.written", use.requester)
@@ -176,9 +178,6 @@ _SOME: sa.BindParameter[list[bytes]] = sa.bindparam("some", expanding=True)
 _MINE = _ANSWERED & (_rows.c.requester == sa.bindparam("requester")) & (_rows.c.model == sa.bindparam("model"))
 
 # Made once: to put a statement together takes Python longer than the database to answer it.
-_SEEN = sa.select(_requests.c.received).where(
-    (_requests.c.requester == sa.bindparam("requester")) & (_requests.c.nonce == sa.bindparam("nonce"))
-)
 _USES = (
     sa.select(_rows.c.consent, sa.func.count()).where(_rows.c.consent.in_(_SOME) & _ANSWERED).group_by(_rows.c.consent)
 )
