@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fedcredit.kernels import digest
 from fedcredit.wire._gen import scoring_pb2 as pb
 from fedcredit.wire.frame import MAX_BODY_BYTES
 from fedcredit.wire.message import Message, MessageInvalid, blob, count, message_type, text
@@ -19,6 +20,7 @@ __all__ = [
     "ScoreMet",
     "ScoreReply",
     "pack",
+    "reply_digest",
     "unpack",
 ]
 
@@ -34,6 +36,7 @@ _MAX_LENT: Final = 7 << 20
 """A key for vectors, half a MiB, and a map of as many conditions as a model of 16,384 slots has."""
 _MAX_CERTIFICATE: Final = 3072
 _MAX_MESSAGES: Final = 64
+_DIGEST_BYTES: Final = 32
 _HEAD: Final = struct.Struct(">II")
 
 
@@ -92,6 +95,11 @@ class ScoreReply(Message, tag=0x1E3, proto=pb.ScoreReply):
     messages: bytes = blob(1, MAX_BODY_BYTES)
     signature: bytes = blob(64)
     certificate: bytes = blob(1, _MAX_CERTIFICATE)
+
+
+def reply_digest(messages: bytes) -> bytes:
+    """32 bytes that stand for a reply's messages: what is signed. Ed25519 reads what it signs twice, and slowly."""
+    return digest.derive("fedcredit v1 score reply", messages, _DIGEST_BYTES)
 
 
 def pack(messages: Sequence[Message]) -> bytes:

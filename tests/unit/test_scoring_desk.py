@@ -23,7 +23,7 @@ from fedcredit.node.scoring.client import Score, Wanted
 from fedcredit.node.scoring.desk import SCORE_PART
 from fedcredit.node.scoring.own_keys import own_keys, renewed_keys
 from fedcredit.wire.score import ScorePart
-from fedcredit.wire.scoring import ScoreCall, ScoreReply, pack, unpack
+from fedcredit.wire.scoring import ScoreCall, ScoreReply, pack, reply_digest, unpack
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +340,7 @@ def test_an_answer_without_its_providers_signature_is_none(town: ScoreTown, chan
 
 def _signed(town: ScoreTown, messages: bytes) -> bytes:
     signing = town.models.parties[SOCIAL].signing
-    return ScoreReply(messages, signing.sign(SCORE_PART, messages), signing.certificate).encode()
+    return ScoreReply(messages, signing.sign(SCORE_PART, reply_digest(messages)), signing.certificate).encode()
 
 
 @pytest.mark.parametrize(

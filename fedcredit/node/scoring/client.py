@@ -39,7 +39,16 @@ from fedcredit.transport.keyring import Keyring
 from fedcredit.transport.limits import Limits
 from fedcredit.wire.message import Message
 from fedcredit.wire.score import MAX_CODE_BYTES
-from fedcredit.wire.scoring import MAX_CALL_ROWS, ScoreCall, ScoreMeeting, ScoreMet, ScoreReply, pack, unpack
+from fedcredit.wire.scoring import (
+    MAX_CALL_ROWS,
+    ScoreCall,
+    ScoreMeeting,
+    ScoreMet,
+    ScoreReply,
+    pack,
+    reply_digest,
+    unpack,
+)
 
 __all__ = ["Line", "Lines", "NotScored", "Score", "ScoreClient", "Wanted", "Ways"]
 
@@ -262,7 +271,7 @@ class ScoreClient:
         call = ScoreCall(self.version.offer.name, self.version.number, pack(messages), tokens)
         # A request is answered once: a call that was cut off is not made again.
         reply = await met.client.call("Score", call, ScoreReply, timeout_s=CALL_TIMEOUT_S, attempts=1)
-        self._signing.verify(name, reply.certificate, SCORE_PART, reply.signature, reply.messages)
+        self._signing.verify(name, reply.certificate, SCORE_PART, reply.signature, reply_digest(reply.messages))
         try:
             return unpack(reply.messages, answers)
         except FedcreditError as error:

@@ -52,7 +52,7 @@ from fedcredit.wire.message import Message
 from fedcredit.wire.score import ScoreRequest, ScoreSubjects
 from fedcredit.wire.score_bands import BandChoices, ScoreBands
 from fedcredit.wire.score_trees import MAX_ROWS, TreesVector
-from fedcredit.wire.scoring import ScoreCall, ScoreMeeting, ScoreMet, ScoreReply, pack, unpack
+from fedcredit.wire.scoring import ScoreCall, ScoreMeeting, ScoreMet, ScoreReply, pack, reply_digest, unpack
 
 __all__ = ["SCORE_PART", "SCORE_REFUSED", "ScoringDesk"]
 
@@ -163,7 +163,7 @@ class ScoringDesk:
             raise
         messages = pack(sent)
         failpoints.hit("score.answered", caller)
-        return ScoreReply(messages, self.signing.sign(SCORE_PART, messages), self.signing.certificate)
+        return ScoreReply(messages, self.signing.sign(SCORE_PART, reply_digest(messages)), self.signing.certificate)
 
     def _steps(self, caller: PartyId, call: ScoreCall, request: ScoreRequest, came: Sequence[Message]) -> Steps[Any]:
         """The role that answers, with what it may go by. Raises: RefusedError."""
