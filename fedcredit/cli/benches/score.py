@@ -13,7 +13,8 @@ times a random scalar, which `multiply` takes at the last provider and `open` at
 total.
 `nodes` is the service: a bank's client and three departments' nodes, each a process of its own, with TLS, consents,
 store and audit log, for a card and for boosted trees; `processor` is that of each process, `bytes` what its calls hold.
-With `--set kind=trees` all of it is scores of boosted trees (`benches.score_trees`).
+With `--set kind=nodes` the service is all that is measured; with `--set kind=trees` it is scores of boosted trees alone
+(`benches.score_trees`).
 Settings: kind, providers, requests (single ones), nodes (0: none), trees and depth (of the nodes' model).
 """
 
@@ -73,6 +74,9 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         yield from score_trees.run(options)
         return
     providers, requests = int(options.number("providers", 3)), int(options.number("requests", 300))
+    if options.settings.get("kind") == "nodes":
+        yield from _through_nodes(options, requests)
+        return
     town = _Town(providers)
     for _ in range(10):
         town.score(1, apart=False)
@@ -103,8 +107,12 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     yield from _bands(options, providers, requests)
     yield _bands_by_elgamal(options.repeat)
     if options.number("nodes", 1):
-        sizes = options.rows or (NODES_BATCH,)
-        yield from measured(Wish(requests, sizes, options.repeat, *(int(options.number(*of)) for of in _TREES)))
+        yield from _through_nodes(options, requests)
+
+
+def _through_nodes(options: Options, requests: int) -> Iterator[dict[str, Any]]:
+    sizes, model = options.rows or (NODES_BATCH,), [int(options.number(*of)) for of in _TREES]
+    yield from measured(Wish(requests, sizes, options.repeat, *model))
 
 
 def _bands(options: Options, providers: int, requests: int) -> Iterator[dict[str, Any]]:
