@@ -36,5 +36,5 @@ def upgrade() -> None:
     )
     op.create_index("score_rows_of_subject", "score_rows", ["subject"])
     op.create_index("score_rows_of_consent", "score_rows", ["consent"])
-    op.create_index("score_rows_of_requester", "score_rows", ["requester", "at"])
+    op.create_index("score_rows_by_time", "score_rows", ["at"])
     op.execute(sa.text("UPDATE schema_version SET version = 7"))
