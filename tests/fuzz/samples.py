@@ -16,7 +16,7 @@ from fedcredit.wire import message as wire
 from fedcredit.wire.intersect import FilterProgress
 from fedcredit.wire.membership import FilterPart, PermitGiven
 from fedcredit.wire.message import Message, MessageInvalid
-from fedcredit.wire.registry import ModelChange, ModelOrder
+from fedcredit.wire.registry import DriftOrder, ModelChange, ModelOrder
 from fedcredit.wire.score import ScorePart, ScoreRequest
 from fedcredit.wire.score_bands import BandChoices, BandTables
 from fedcredit.wire.statistics import OpenedCells, SharedTable, TableGroups, text_of
@@ -37,6 +37,7 @@ MADE: dict[type[Message], Callable[[], Message]] = {
     FilterPart: lambda: FilterPart.of(FilterProgress(1, 2)),
     PermitGiven: lambda: PermitGiven(b"\x00\x01", b"{}", "00" * 16, bytes(64)),
     ModelChange: lambda: ModelChange("activate", "sme", 1, "ann"),
+    DriftOrder: lambda: DriftOrder("sme", 1, "2026-05", 1000, 200, "ann"),
     ModelOrder: lambda: ModelOrder("publish", "sme", 0, "job-1", "scorecard.0", "ann"),
     BandChoices: lambda: BandChoices(bytes(32), 0, np.arange(192, dtype=np.uint8).reshape(3, 64)),
     BandTables: lambda: BandTables(

@@ -31,6 +31,7 @@ from fuzz.questions import questions
 from fuzz.registry import registry
 from fuzz.remote import remote
 from fuzz.samples import messages, sample
+from fuzz.scoring import scoring
 from fuzz.serving import serving
 from fuzz.trusted import trusted
 from fuzz.verification import verification
@@ -84,7 +85,7 @@ def targets() -> list[Target]:
     """All of them, in the order of their names."""
     found = [*_wire(), *_control(), *_disk(), *_files(), *_kernels()]
     found += [*trusted(_folder()), *kept(_folder()), *remote(_folder()), *verification(), *consents(_folder())]
-    found += [*serving(_folder()), *registry()]
+    found += [*serving(_folder()), *registry(), *scoring()]
     return sorted(found, key=lambda target: target.name)
 
 

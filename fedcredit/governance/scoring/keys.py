@@ -141,6 +141,8 @@ def read_words(data: bytes, culprit: PartyId) -> list[SignedWord]:
         words = [SignedWord(*(bytes.fromhex(part) for part in row)) for row in rows]
         if any(len(part) > _MAX_SIGNED for word in words for part in (word.body, word.signature, word.certificate)):
             raise ValueError("size")
+        if write_words(words) != data:
+            raise ValueError("form")
     except (ValueError, TypeError, AttributeError):
         raise PeerError(culprit, _STEP, "sent no signed words on keys", "KEY_INVALID") from None
     return words

@@ -41,6 +41,8 @@ def ranges_shown(
     try:
         value: Any = canonical.read(data) if len(data) <= _MAX_BYTES else {}
         signed = {PartyId(party): Signed(*(bytes.fromhex(part) for part in parts)) for party, parts in value.items()}
+        if show_words(signed) != data:
+            raise ValueError("form")
     except (ValueError, TypeError, AttributeError):
         raise PeerError(culprit, _STEP, "sent no words on a version", "WORD_INVALID") from None
     words = {party: Word.parse(one.body, party) for party, one in signed.items()}
