@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 import re
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -32,6 +34,7 @@ from fedcredit.wire.registry import ModelOrder
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.shared]
 
+ROOT = Path(__file__).resolve().parents[2]
 TREES = "sme-trees"
 PARTIES = (BANK, REGISTRY, EMPLOYMENT, GUARANTEE)
 
@@ -133,6 +136,27 @@ async def test_scores_are_those_of_the_card_in_one_piece_and_nobody_is_scored_wi
         tmp_path / "consent",
     )
     assert (again.returncode, "SCORE_REFUSED" in again.stderr) == (77, True)
+
+
+async def test_the_program_of_the_manual_has_the_same_scores(office: Office, tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", manual, re.DOTALL)
+    (wanted,) = office.town.tokens(office.codes(1))
+    (tmp_path / "consent.jwt").write_text(wanted.consent)
+    for said, here in (
+        ('"parties/bank"', repr(str(office.town.folder(BANK)))),
+        ('"sme-default"', repr(MODEL)),
+        ("91320100MA1MK00057", wanted.subject),
+        ('"consent.jwt"', repr(str(tmp_path / "consent.jwt"))),
+    ):
+        assert said in program
+        program = program.replace(said, here)
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await running.communicate()
+    assert running.returncode == 0
+    assert out.decode().startswith(f"('{wanted.subject}', {office.due[wanted.subject]}, ")
 
 
 async def test_a_consent_that_is_taken_back_lets_no_score_be_had_within_seconds(office: Office) -> None:

@@ -26,6 +26,7 @@ from fedcredit import failpoints
 from fedcredit.governance.audit import Head, SignedHead
 from fedcredit.governance.registry.documents import CardFacts, Offer, Word
 from fedcredit.governance.registry.states import Change
+from fedcredit.governance.scoring.decisions import Outcome, ScoreRow
 from fedcredit.governance.verification.ledger import Report
 from fedcredit.governance.verification.outcomes import Standing
 from fedcredit.governance.witness import Judgement, Verdict
@@ -33,6 +34,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.store import ConsentRow, JobState, KeyRow, RevocationRow, Store
 from fedcredit.node.store.model_parts import OwnPart
 from fedcredit.node.store.registry import Signed
+from fedcredit.node.store.scores import ScoreUse
 from fedcredit.node.store.witness import SeenHead
 from fedcredit.runtime.clock import ManualClock
 
@@ -80,6 +82,19 @@ def signed(document: Offer | Word) -> Signed:
 
 PART = OwnPart(OFFER, word("tax"), DIGEST, bytes(32))
 
+SCORES = ScoreUse(
+    requester="bank",
+    model="sme",
+    version=1,
+    purpose="financing",
+    nonce=bytes(32),
+    request=DIGEST,
+    bound=bytes(16),
+    at=1_800_000_000,
+    day=1_799_990_000,
+)
+SCORE_ROWS = [ScoreRow(subject=bytes([k]) * 16, consent=bytes([k]) * 16, known=k == 1, max_uses=1) for k in (1, 2)]
+
 WRITES: list[Callable[[Store], object]] = [
     lambda s: s.jobs.pend("pending", b"p", submitter="operator", reason="rows"),
     lambda s: s.jobs.approve("pending", "somebody"),
@@ -114,6 +129,7 @@ WRITES: list[Callable[[Store], object]] = [
     lambda s: s.models.take(word("tax"), signed(word("tax")), {"change": "approve"}),
     lambda s: s.models.change(Change.ACTIVATE, "sme", 1, {"change": "activate"}),
     lambda s: s.model_parts.put(PART, {"change": "approve"}),
+    lambda s: s.scores.settle(SCORES, SCORE_ROWS, lambda prior: [Outcome.ANSWERED, Outcome.NO_RECORD]),
 ]
 
 
