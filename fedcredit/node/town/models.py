@@ -47,7 +47,8 @@ async def served(town: Town, party: PartyId, name: str, version: int, role: str 
     """Wait until a party serves its part in that role, empty for none; what it says of it. Raises: TimeoutError."""
     async with asyncio.timeout(PATIENCE_S), ModelCounter(town.config(party)) as counter:
         while True:
-            own: dict[str, Any] | None = (await counter.shown(name, version)).get("own")
-            if own is not None and own["served"] == role:
+            own: Any = (await counter.shown(name, version)).get("own")
+            # A node that has not found its platform says what it has of all versions.
+            if isinstance(own, dict) and own["served"] == role:
                 return own
             await asyncio.sleep(LOOK_S)
