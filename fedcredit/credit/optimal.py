@@ -198,13 +198,14 @@ class _Tables:
             some = (rows_h > 0) & (rows_j > 0)
             apart = np.abs(bad_h / np.maximum(rows_h, 1) - bad_j / np.maximum(rows_j, 1))
             pooled = (bad_h + bad_j) / np.maximum(rows_h + rows_j, 1)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                error = np.sqrt(pooled * (1 - pooled) * (1 / rows_h + 1 / rows_j))
             # Imported here: whoever reads a job file, as each command does, would wait for SciPy.
             from scipy.special import ndtri
 
             least = float(ndtri(1 - limits.max_p_value / 2))
-            may = some & (apart >= limits.min_rate_diff) & ~(apart < least * error)
+            # Of bins without rows, which may not stand beside another anyway, the error is no number.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                error = np.sqrt(pooled * (1 - pooled) * (1 / rows_h + 1 / rows_j))
+                may = some & (apart >= limits.min_rate_diff) & ~(apart < least * error)
         if limits.trend == "none":
             return may, may, may
         # Exact: both products are below MAX_ROWS squared.

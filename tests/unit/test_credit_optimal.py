@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fedcredit.credit.optimal import BinLimits, OptimalBinning, Trend, optimal_binning
@@ -83,6 +83,7 @@ pre_bins = st.lists(st.tuples(st.integers(0, 90), st.integers(0, 30)), min_size=
 )
 
 
+@example(rows=[(0, 0), (2, 4)], trend="none", min_bins=1, max_bins=2, share=0.0, events=1, diff=0.05, p_value=1.0)
 @settings(max_examples=150)
 @given(
     rows=pre_bins,
