@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import secrets
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
-from fedcredit.node.durable_files import create_file, replace_file
+from fedcredit.node.durable_files import replace_file
 from fedcredit.node.jobs import Premises
+from fedcredit.node.own_secret import own_secret
 from fedcredit.tables import Table
 from fedcredit.tables.standing import identifiers_named
 
@@ -37,20 +36,7 @@ _DOMAIN = b"fedcredit/v1/subjects\0"
 
 def set_key(folder: Path) -> bytes:
     """The key of a node, made when it is first needed. Raises: ConfigError (SECRET_INVALID)."""
-    path = folder / KEY_FILE
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        try:
-            create_file(path, secrets.token_bytes(digest.KEY_BYTES))
-        except ConfigError as error:
-            if error.code != "EXISTS":
-                raise
-        key = path.read_bytes()
-    if len(key) != digest.KEY_BYTES or path.stat().st_mode & 0o077:
-        what, fix = "is not 32 bytes that its owner alone can read", "take it away: a new one is made"
-        raise ConfigError(Problem("SECRET_INVALID", KEY_FILE, what, fix))
-    return key
+    return own_secret(folder, KEY_FILE, fix="take it away: a new one is made")
 
 
 def own_subjects(premises: Premises, table: Table) -> bytes:

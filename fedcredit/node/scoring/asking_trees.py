@@ -6,7 +6,6 @@ own, so that every session has the same map.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -20,11 +19,11 @@ from fedcredit.crypto.elgamal import Validity
 from fedcredit.crypto.randomness import SystemRandomness
 from fedcredit.crypto.rlwe_chain import Passage, SecretKey
 from fedcredit.crypto.zero_sum import Member
-from fedcredit.errors import ConfigError, Problem, RefusedError
+from fedcredit.errors import Problem, RefusedError
 from fedcredit.estimators.parts import LabelPart
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
-from fedcredit.node.durable_files import create_file
+from fedcredit.node.own_secret import own_secret
 from fedcredit.node.scoring.asking import Found, Rows
 from fedcredit.node.scoring.own_keys import OwnScoreKeys
 from fedcredit.node.scoring.sides import Cut, SidesOfTable
@@ -99,16 +98,4 @@ class AskingTrees:
 
 
 def _order_key(folder: Path) -> bytes:
-    path = folder / "keys" / "leaf-order.key"
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    if not path.exists():
-        try:
-            create_file(path, secrets.token_bytes(32))
-        except ConfigError as error:
-            if error.code != "EXISTS":
-                raise
-    key = path.read_bytes()
-    if len(key) != digest.KEY_BYTES or path.stat().st_mode & 0o077:
-        what, fix = "is not 32 bytes for its owner alone", "restore it, or publish versions of trees anew"
-        raise ConfigError(Problem("SECRET_INVALID", "keys/leaf-order.key", what, fix))
-    return key
+    return own_secret(folder, "keys/leaf-order.key", fix="restore it, or publish versions of trees anew")

@@ -6,16 +6,15 @@ It never leaves the node and is kept as long as the log is: with another key, no
 from __future__ import annotations
 
 import hmac
-import secrets
 from pathlib import Path
 
-from fedcredit.errors import ConfigError, DataError, Problem
-from fedcredit.node.durable_files import create_file
+from fedcredit.errors import DataError
+from fedcredit.node.own_secret import SECRET_BYTES, own_secret
 from fedcredit.tables.identifiers import subject_id
 
 __all__ = ["KEY_BYTES", "log_folder", "log_key", "subject_tag", "tag_of_code"]
 
-KEY_BYTES, TAG_BYTES = 32, 16
+KEY_BYTES, TAG_BYTES = SECRET_BYTES, 16
 _FOLDER, _FILE = "verify", "log.key"
 
 
@@ -26,21 +25,8 @@ def log_folder(node: Path) -> Path:
 
 def log_key(node: Path) -> bytes:
     """The key of a node, made when it is first needed. Raises: ConfigError (SECRET_INVALID)."""
-    path = log_folder(node) / _FILE
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        try:
-            create_file(path, secrets.token_bytes(KEY_BYTES))
-        except ConfigError as error:
-            if error.code != "EXISTS":
-                raise
-        key = path.read_bytes()
-    if len(key) != KEY_BYTES or path.stat().st_mode & 0o077:
-        fix = "restore it from the backup; with another key, earlier entries about a subject are not found"
-        raise ConfigError(Problem("SECRET_INVALID", f"{_FOLDER}/{_FILE}", "is not 32 bytes for its owner alone", fix))
-    return key
+    fix = "restore it from the backup; with another key, earlier entries about a subject are not found"
+    return own_secret(node, f"{_FOLDER}/{_FILE}", fix=fix)
 
 
 def subject_tag(key: bytes, subject: str) -> str:
