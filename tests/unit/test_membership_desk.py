@@ -375,7 +375,7 @@ def test_a_table_that_changes_changes_the_filter_by_no_more(desks: Desks) -> Non
 def test_only_a_few_calls_of_one_requester_at_a_time(desks: Desks) -> None:
     with contextlib.ExitStack() as held:
         for _ in range(4):
-            held.enter_context(desks.desk._one_of_few(BANK))
+            held.enter_context(desks.desk._few.one_of(BANK))
         with pytest.raises(RefusedError, match="QUOTA"):
             desks.filter()
     assert desks.filter()
@@ -388,7 +388,7 @@ def test_a_requester_that_hangs_up_leaves_nothing_held(desks: Desks) -> None:
         wanted = FilterWanted(QUESTION, PURPOSE, bytes(16), 0, bytes(32))
         with alone_in(folder):
             call = asyncio.ensure_future(anext(aiter(desks.desk._filter(BANK, wanted))))
-            while not desks.desk._calls[BANK]:  # noqa: ASYNC110
+            while not desks.desk._few._calls[BANK]:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             # Its thread waits for the folder now, and the role cannot be closed under it.
             call.cancel()
@@ -398,7 +398,7 @@ def test_a_requester_that_hangs_up_leaves_nothing_held(desks: Desks) -> None:
             await call
 
     asyncio.run(hung_up())
-    assert desks.desk._calls[BANK] == 0
+    assert desks.desk._few._calls[BANK] == 0
     with alone_in(folder):
         pass
     assert desks.filter()

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +25,7 @@ from fedcredit.governance.consent.claims import LEEWAY_S
 from fedcredit.governance.verification.permits import PERMIT_S, Permit, PermitRefused, WhyNot
 from fedcredit.ids import PartyId
 from fedcredit.kernels import filter as compact
+from fedcredit.node.callers import Anybody, FewAtATime
 from fedcredit.node.filters.lent import LentFilter
 from fedcredit.node.membership.driving import answered, next_sent, to_its_end
 from fedcredit.node.membership.folder import private_folder
@@ -66,13 +66,6 @@ KEY_GRACE: Final = timedelta(hours=1)
 _PERMIT, _ASKED = "membership permit/", "membership asked/"
 
 
-class _Anybody:
-    """Whoever has proved to TLS that it is a member: the policy decides on it, and refuses all others alike."""
-
-    def __contains__(self, party: object) -> bool:
-        return True
-
-
 @dataclass(slots=True)
 class MembershipDesk:
     """Answers private questions at the node of `folder`, by what `standing` says at the moment."""
@@ -83,11 +76,11 @@ class MembershipDesk:
     store: Store = field(repr=False)
     recorder: Recorder = field(repr=False)
     clock: Clock = field(repr=False)
-    _calls: Counter[PartyId] = field(default_factory=Counter, repr=False)
+    _few: FewAtATime = field(default_factory=lambda: FewAtATime(CALLS_AT_A_TIME), repr=False)
 
     def methods(self) -> list[Method]:
         """The calls of `fedcredit.v1.Membership`."""
-        anybody = _Anybody()
+        anybody = Anybody()
         return [
             Method("Terms", TermsWanted, anybody, handle=self._terms),
             Method("Filter", FilterWanted, anybody, stream=self._filter),
@@ -101,13 +94,13 @@ class MembershipDesk:
     async def _filter(self, caller: PartyId, request: FilterWanted) -> AsyncIterator[FilterPart]:
         ground = self._admitted(caller, request.predicate, request.purpose)
         held = FilterHeld(request.key, request.version, request.digest)
-        with self._one_of_few(caller), contextlib.closing(self._lend(caller, ground, held)) as steps:
+        with self._few.one_of(caller), contextlib.closing(self._lend(caller, ground, held)) as steps:
             # Each step in a thread: it may evaluate some ten thousand subjects, or read a piece of a file.
             while (message := await to_its_end(next_sent, steps)) is not None:
                 yield FilterPart.of(message)
 
     async def _evaluate(self, caller: PartyId, request: EvaluateMembers) -> Message:
-        with self._one_of_few(caller):
+        with self._few.one_of(caller):
             return await asyncio.to_thread(self._evaluated, caller, request)
 
     def _lend(self, caller: PartyId, ground: Ground, held: FilterHeld) -> Steps[None]:
@@ -179,17 +172,6 @@ class MembershipDesk:
         except PermitRefused as refused:
             _note(caller, refused)
             raise
-
-    @contextlib.contextmanager
-    def _one_of_few(self, caller: PartyId) -> Iterator[None]:
-        if self._calls[caller] >= CALLS_AT_A_TIME:
-            what = f"asks more than {CALLS_AT_A_TIME} times at once"
-            raise RefusedError(Problem("QUOTA", str(caller), what, "wait for an answer"))
-        self._calls[caller] += 1
-        try:
-            yield
-        finally:
-            self._calls[caller] -= 1
 
     def _spent_under(self, key: FilterKey) -> int:
         return self.store.budgets.spent(_uses_of(key))

@@ -7,9 +7,7 @@ then encrypted and signed. A refusal of a whole request tells the caller a code;
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -26,6 +24,7 @@ from fedcredit.governance.registry.documents import Offer
 from fedcredit.governance.registry.rules import Act, Asked, ModelRule
 from fedcredit.governance.scoring.keys import read_words, write_words
 from fedcredit.ids import PartyId
+from fedcredit.node.callers import Anybody, FewAtATime
 from fedcredit.node.policy.source import PolicySource
 from fedcredit.node.recorder import Recorder
 from fedcredit.node.registry.admitting import admitted
@@ -70,13 +69,6 @@ CALLS_AT_A_TIME: Final = 4
 _ASKED: Final[frozenset[type[Message]]] = frozenset({ScoreRequest, ScoreSubjects, ScoreBands, BandChoices, TreesVector})
 
 
-class _Anybody:
-    """Whoever has proved to TLS that it is a member: the policy decides on it, and refuses all others alike."""
-
-    def __contains__(self, party: object) -> bool:
-        return True
-
-
 @dataclass(slots=True, kw_only=True)
 class ScoringDesk:
     """Answers for the parts that `models` says are served now.
@@ -105,22 +97,22 @@ class ScoringDesk:
     _ranges: dict[bytes, Ranges] = field(default_factory=dict, repr=False)
     """Of versions, by their digests, what their parties have signed of their parts."""
 
-    _calls: Counter[PartyId] = field(default_factory=Counter, repr=False)
+    _few: FewAtATime = field(default_factory=lambda: FewAtATime(CALLS_AT_A_TIME), repr=False)
 
     def methods(self) -> list[Method]:
         """The calls of `fedcredit.v1.Scoring`."""
-        anybody = _Anybody()
+        anybody = Anybody()
         return [
             Method("Meet", ScoreMeeting, anybody, handle=self._meet),
             Method("Score", ScoreCall, anybody, handle=self._score),
         ]
 
     async def _meet(self, caller: PartyId, request: ScoreMeeting) -> ScoreMet:
-        with self._one_of_few(caller):
+        with self._few.one_of(caller):
             return await asyncio.to_thread(self._met, caller, request)
 
     async def _score(self, caller: PartyId, request: ScoreCall) -> ScoreReply:
-        with self._one_of_few(caller):
+        with self._few.one_of(caller):
             return await asyncio.to_thread(self._answered, caller, request)
 
     def _met(self, caller: PartyId, request: ScoreMeeting) -> ScoreMet:
@@ -257,11 +249,8 @@ class ScoringDesk:
 
         Raises: RefusedError (MODEL_STATE), DataError (MODEL_PART_*).
         """
-        kept, changes, bulletin = (
-            self._standing.get((model, version)),
-            self.store.model_parts.changes,
-            self.models.bulletin,
-        )
+        kept = self._standing.get((model, version))
+        changes, bulletin = self.store.model_parts.changes, self.models.bulletin
         if kept is not None and kept[0] == changes and kept[1] is bulletin:
             return kept[2]
         served = self.models.served(model, version)
@@ -277,17 +266,6 @@ class ScoringDesk:
         model, version = (call.model, call.version) if known else ("", 0)
         facts: dict[str, Fact] = {"requester": caller, "model": model, "version": version, "code": error.code}
         self.recorder.record(Event.SCORE_REFUSED, "", **facts)
-
-    @contextlib.contextmanager
-    def _one_of_few(self, caller: PartyId) -> Iterator[None]:
-        if self._calls[caller] >= CALLS_AT_A_TIME:
-            what = f"asks more than {CALLS_AT_A_TIME} times at once"
-            raise RefusedError(Problem("QUOTA", str(caller), what, "wait for an answer"))
-        self._calls[caller] += 1
-        try:
-            yield
-        finally:
-            self._calls[caller] -= 1
 
 
 @lru_cache(maxsize=1024)
