@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedcredit.errors import DataError, Problem
 
-__all__ = ["MAX_BIN", "Bins", "cut_bins", "fit_bins"]
+__all__ = ["MAX_BIN", "Bins", "counted_bins", "cut_bins", "fit_bins"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -149,11 +149,19 @@ def cut_bins(values: F64, edges: F64, *, min_rows: int, levels: int | None = Non
         raise ValueError(f"cut_bins: {edges.shape} edges, min_rows {min_rows}")
     _check(values, levels)
     gone = np.isnan(values)
-    if gone.all():
+    rows = np.bincount(np.searchsorted(edges, values[~gone], side="left"), minlength=edges.size + 1)
+    return counted_bins(rows, edges, int(np.count_nonzero(gone)), min_rows=min_rows, levels=levels)
+
+
+def counted_bins(rows: I64, edges: F64, n_missing: int, *, min_rows: int, levels: int | None = None) -> Bins:
+    """The bins of `cut_bins` from how many rows lie between these edges, wherever the rows are.
+
+    Shapes: edges (m,), as there; rows (m + 1,).
+    """
+    if not rows.any():
         return Bins((), missing=True, missing_code=0, levels=levels)
-    to = np.cumsum(np.bincount(np.searchsorted(edges, values[~gone], side="left"), minlength=edges.size + 1))
+    to = np.cumsum(rows)
     ends = _merge_small(to, np.arange(to.size), min_rows)
-    n_missing = int(np.count_nonzero(gone))
     return _beside_missing(tuple(edges[ends[:-1]].tolist()), np.diff(to[ends], prepend=0), n_missing, min_rows, levels)
 
 

@@ -13,12 +13,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.credit.binning import MAX_BIN, Bins, cut_bins, fit_bins
+from fedcredit.credit.binning import MAX_BIN, Bins, counted_bins, cut_bins, fit_bins
 from fedcredit.credit.scorecard_bins import MAX_SPECIAL, ScorecardBins
 from fedcredit.credit.woe import BinCounts
 from fedcredit.errors import DataError, Problem, RefusedError
 
-__all__ = ["by_event_rate", "in_order", "level_bins", "manual_bins", "quantile_bins", "width_bins"]
+__all__ = [
+    "by_event_rate",
+    "counted_levels",
+    "counted_numbers",
+    "in_order",
+    "level_bins",
+    "manual_bins",
+    "quantile_bins",
+    "split_edges",
+    "width_bins",
+]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -71,18 +81,11 @@ def manual_bins(
 
     Raises: DataError SPLITS_INVALID, VALUE_INFINITE; RefusedError BIN_TOO_SMALL.
     """
-    points = np.array(splits, np.float64)
-    with np.errstate(over="ignore"):
-        edges = np.nextafter(points, -np.inf)
-    finite = edges.ndim == 1 and bool(np.isfinite(points).all() and np.isfinite(edges).all())
-    if not finite or (np.diff(edges) <= 0).any() or edges.size + 2 + len(special) > MAX_BIN:
-        what = f"are not ascending numbers that make at most {MAX_BIN} bins"
-        raise DataError(Problem("SPLITS_INVALID", "split points", what))
+    edges = split_edges(splits, len(special))
     plain, own = _apart(values, special, min_rows)
     bins = cut_bins(plain, edges, min_rows=min_rows)
-    if small == "refuse" and bins.n_values and bins.edges != tuple(edges.tolist()):
-        what = f"leave fewer than {min_rows} rows in a bin"
-        raise RefusedError(Problem("BIN_TOO_SMALL", "split points", what, "choose others, or have small bins merged"))
+    if small == "refuse":
+        _refuse_joined(bins, edges, min_rows)
     return _with_special(bins, special, own)
 
 
@@ -100,21 +103,65 @@ def level_bins(values: F64, *, max_bin: int, min_rows: int) -> ScorecardBins:
     levels, counts = np.unique(values[~gone], return_counts=True)
     if levels.size and (levels[0] < 0 or levels[-1] >= 2**31 or (levels != np.floor(levels)).any()):
         raise DataError(Problem("VALUE_LEVEL", "column", "has values that are no numbers of levels"))
-    room = min(max_bin, MAX_BIN - 1) - int(np.count_nonzero(gone) >= min_rows)
-    often = np.flatnonzero(counts >= min_rows)
-    often = often[np.argsort(-counts[often], kind="stable")]
+    return counted_levels(levels, counts, int(np.count_nonzero(gone)), max_bin=max_bin, min_rows=min_rows)
+
+
+def counted_levels(levels: F64, rows: I64, n_missing: int, *, max_bin: int, min_rows: int) -> ScorecardBins:
+    """The bins of `level_bins` from how many rows each level has, wherever the rows are.
+
+    Shapes: levels (d,), numbers of the levels that have any rows, ascending; rows (d,).
+    """
+    room = min(max_bin, MAX_BIN - 1) - int(n_missing >= min_rows)
+    often = np.flatnonzero(rows >= min_rows)
+    often = often[np.argsort(-rows[often], kind="stable")]
     if often.size < levels.size or often.size > room:
         often = often[: max(room - 1, 0)]
     often = np.sort(often)
-    rest = int(counts.sum() - counts[often].sum())
+    each = rows[often]
+    rest = int(rows.sum() - each.sum())
     groups: tuple[tuple[int, ...], ...] = tuple((int(level),) for level in levels[often])
-    other = int(np.argmax(counts[often])) if groups else 0
+    other = int(np.argmax(each)) if groups else 0
     if rest >= min_rows or not groups:
-        groups, other = (*groups, ()), len(groups)
-    shape = ScorecardBins(Bins((), False, 0, len(groups)), groups=groups, other=other)
+        groups, other, each = (*groups, ()), len(groups), np.r_[each, 0]
+    each[other] += rest
     edges: F64 = np.arange(len(groups) - 1, dtype=np.float64) + 0.5
-    places = shape.places(values)
-    return replace(shape, values=cut_bins(places, edges, min_rows=min_rows, levels=len(groups)))
+    values = counted_bins(each, edges, n_missing, min_rows=min_rows, levels=len(groups))
+    return ScorecardBins(values, groups=groups, other=other)
+
+
+def counted_numbers(
+    rows: I64,
+    edges: F64,
+    n_missing: int,
+    special_rows: Sequence[int],
+    *,
+    min_rows: int,
+    special: Sequence[float] = (),
+    small: Literal["refuse", "merge"] = "merge",
+) -> ScorecardBins:
+    """The bins of numbers cut at these edges, from how many rows lie between them, wherever the rows are.
+
+    As `manual_bins` has them. Shapes: edges (m,), ascending; rows (m + 1,), without special values, of which
+    `special_rows` are. Raises: RefusedError BIN_TOO_SMALL.
+    """
+    own = tuple(value for value, n in zip(special, special_rows, strict=True) if n >= min_rows)
+    n_missing += sum(n for n in special_rows if n < min_rows)
+    bins = counted_bins(rows, edges, n_missing, min_rows=min_rows)
+    if small == "refuse":
+        _refuse_joined(bins, edges, min_rows)
+    return _with_special(bins, special, own)
+
+
+def split_edges(splits: Sequence[float], n_special: int) -> F64:
+    """The edges of bins that begin at these split points. Raises: DataError SPLITS_INVALID."""
+    points = np.array(splits, np.float64)
+    with np.errstate(over="ignore"):
+        edges = np.nextafter(points, -np.inf)
+    finite = edges.ndim == 1 and bool(np.isfinite(points).all() and np.isfinite(edges).all())
+    if not finite or (np.diff(edges) <= 0).any() or edges.size + 2 + n_special > MAX_BIN:
+        what = f"are not ascending numbers that make at most {MAX_BIN} bins"
+        raise DataError(Problem("SPLITS_INVALID", "split points", what))
+    return edges
 
 
 def by_event_rate(bins: ScorecardBins, counts: BinCounts) -> tuple[ScorecardBins, BinCounts]:
@@ -149,6 +196,12 @@ def in_order(bins: ScorecardBins, order: I64) -> ScorecardBins:
         values = replace(values, missing_code=int(place[values.missing_code]))
     groups = tuple(bins.groups[k] for k in order)
     return replace(bins, values=values, groups=groups, other=int(place[bins.other]), evidence=None)
+
+
+def _refuse_joined(bins: Bins, edges: F64, min_rows: int) -> None:
+    if bins.n_values and bins.edges != tuple(edges.tolist()):
+        what = f"leave fewer than {min_rows} rows in a bin"
+        raise RefusedError(Problem("BIN_TOO_SMALL", "split points", what, "choose others, or have small bins merged"))
 
 
 def _check_ask(max_bin: int, min_rows: int) -> None:
