@@ -36,7 +36,7 @@ from fedcredit.protocols.moments import MomentsLabel, MomentsShape
 from fedcredit.protocols.scorecard import OwnerKept, SelectionLabel
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape
 
-__all__ = ["CardRows", "LabelCard", "LabelOutcome"]
+__all__ = ["COMPARED", "MAX_FITS", "CardRows", "LabelCard", "LabelOutcome", "compare", "judge"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -103,7 +103,7 @@ class LabelCard:
             correlation = (await stages.run("moments", MomentsRecord, self._moments)).correlation
         else:
             correlation = await asyncio.to_thread(self.columns.correlations, table.numbers(self._me))
-        self._compared(table, correlation)
+        compare(table, correlation, self.params)
         fit, fits = await self._fits()
         part = self._part(model, fit)
         tallies = await self._tallies(part)
@@ -185,19 +185,11 @@ class LabelCard:
         def steps() -> Steps[MomentsRecord]:
             woe = self.columns.woe(table.numbers(self._me))
             found = yield from MomentsLabel(shape, woe).steps(stages.federation.randomness)
-            self._compared(table, found.correlation)
+            compare(table, found.correlation, self.params)
             yield from role.choose(self._numbers(table), parties)
             return MomentsRecord(found.correlation)
 
         return await stages.federation.run(stages.channel("moments"), steps(), peers=parties)
-
-    def _compared(self, table: CardTable, correlation: F64) -> None:
-        """Columns beside all others that are left. Shapes: correlation (left, left)."""
-        selection = by_correlation(table.names, correlation, table.worth, self.params.max_correlation)
-        table.apply(selection)
-        at = selection.places()
-        table.apply(by_inflation(table.names, correlation[np.ix_(at, at)], self.params.max_inflation))
-        table.apply(by_number(table.names, table.worth, self.params.max_features))
 
     # -- fit ------------------------------------------------------------------------------------------------------
 
@@ -205,7 +197,7 @@ class LabelCard:
         """Fit, drop what is not significant, fit again; the fit that stands, and how many there were."""
         for number in range(MAX_FITS):
             fit = await self.stages.run(f"fit.{number}", FittedLabel, partial(self._fit, number))
-            selection, stands = self._judged(self.table, fit, number)
+            selection, stands = judge(self.table, fit, number, self.params)
             self.table.apply(selection)
             self.table.refuse_none()
             if stands:
@@ -225,7 +217,7 @@ class LabelCard:
             fit = yield from party.steps(stages.federation.randomness)
             z = yield from role.hear_significance(chosen)
             record = FittedLabel.of(fit, np.concatenate([z[peer] for peer in parties]))
-            selection, stands = self._judged(table, record, number)
+            selection, stands = judge(table, record, number, self.params)
             table.apply(selection)
             table.refuse_none()
             yield from role.choose(self._numbers(table), parties, final=stands)
@@ -251,31 +243,6 @@ class LabelCard:
             0.0,
             fit.held.astype(np.uint8),
         )
-
-    def _judged(self, table: CardTable, fit: FittedLabel, number: int) -> tuple[Selection, bool]:
-        """What the fit says of its columns, and whether it stands. The last fit stands as it is.
-
-        Columns that are held at 0 are in every fit, since they may come back when others go; when it stands, they go.
-        """
-        params, freed = self.params, fit.freed()
-        last, held = number + 1 == MAX_FITS, fit.held[1:] > 0
-        said = by_significance(
-            [name for name, at in zip(table.names, held.tolist(), strict=True) if not at],
-            np.concatenate([[0.0], freed.standardised]),
-            freed.information,
-            enter=params.enter if params.stepwise and not last else None,
-            leave=params.leave,
-            negative=params.expected_sign and params.signs == "drop" and not last,
-        )
-        stands = len(said.kept) == len(said.verdicts)
-        why = "held at 0 by its sign: its coefficient would turn against the column's own weight of evidence"
-        verdicts = iter(said.verdicts)
-        return Selection(
-            tuple(
-                Verdict(name, not stands, "sign", 0.0, why) if at else next(verdicts)
-                for name, at in zip(table.names, held.tolist(), strict=True)
-            )
-        ), stands
 
     # -- points ---------------------------------------------------------------------------------------------------
 
@@ -354,3 +321,38 @@ class LabelCard:
             except DataError as error:
                 raise PeerError(party, "scorecard/card", "sent what is no part of this card", error.code) from None
         return PartsRecord.of([found[party] for party in parties])
+
+
+def compare(table: CardTable, correlation: F64, params: ScorecardParams) -> None:
+    """Take out columns that say what better ones say, and those beyond the most. Shapes: correlation (left, left)."""
+    selection = by_correlation(table.names, correlation, table.worth, params.max_correlation)
+    table.apply(selection)
+    at = selection.places()
+    table.apply(by_inflation(table.names, correlation[np.ix_(at, at)], params.max_inflation))
+    table.apply(by_number(table.names, table.worth, params.max_features))
+
+
+def judge(table: CardTable, fit: FittedLabel, number: int, params: ScorecardParams) -> tuple[Selection, bool]:
+    """What fit number `number` says of the columns that are left, and whether it stands. The last fit stands as it is.
+
+    Columns that are held at 0 are in every fit, since they may come back when others go; when it stands, they go.
+    """
+    freed = fit.freed()
+    last, held = number + 1 == MAX_FITS, fit.held[1:] > 0
+    said = by_significance(
+        [name for name, at in zip(table.names, held.tolist(), strict=True) if not at],
+        np.concatenate([[0.0], freed.standardised]),
+        freed.information,
+        enter=params.enter if params.stepwise and not last else None,
+        leave=params.leave,
+        negative=params.expected_sign and params.signs == "drop" and not last,
+    )
+    stands = len(said.kept) == len(said.verdicts)
+    why = "held at 0 by its sign: its coefficient would turn against the column's own weight of evidence"
+    verdicts = iter(said.verdicts)
+    return Selection(
+        tuple(
+            Verdict(name, not stands, "sign", 0.0, why) if at else next(verdicts)
+            for name, at in zip(table.names, held.tolist(), strict=True)
+        )
+    ), stands
