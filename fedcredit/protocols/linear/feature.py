@@ -26,6 +26,7 @@ from fedcredit.protocols.linear.encryption import own_key, peer_key
 from fedcredit.protocols.linear.fixed import apart, centred, scores_to_shares
 from fedcredit.protocols.linear.gradients import further_gradient, partner_gradient
 from fedcredit.protocols.linear.information import InformationParty
+from fedcredit.protocols.linear.keys import PeerKey
 from fedcredit.protocols.linear.likelihood import further_likelihood, partner_likelihood
 from fedcredit.protocols.linear.scores import receive_scores, split_scores
 from fedcredit.protocols.linear.shape import LinearShape
@@ -45,7 +46,7 @@ from fedcredit.wire.linear import (
     StandardErrors,
 )
 
-__all__ = ["LinearFeature", "LinearFeatureFit", "LinearPartner"]
+__all__ = ["FeatureRun", "LinearFeature", "LinearFeatureFit", "LinearPartner"]
 
 Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
@@ -84,7 +85,7 @@ class LinearPartner:
 
     def steps(self, randomness: Randomness) -> Steps[LinearFeatureFit]:
         """Fit. Raises: DataError VALUE_INVALID, COLUMN_CONSTANT, COLUMN_DEPENDENT, ROWS_TOO_FEW; PeerError."""
-        return (yield from _Run(self.shape, self.shape.partner, self.X, randomness).steps())
+        return (yield from FeatureRun(self.shape, self.shape.partner, self.X, randomness).steps())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +111,10 @@ class LinearFeature:
         """Fit. Raises: DataError VALUE_INVALID, COLUMN_CONSTANT, COLUMN_DEPENDENT, ROWS_TOO_FEW; PeerError."""
         if self.me not in self.shape.further:
             raise ValueError(f"LinearFeature: {self.me} is the partner or no party of this fit")
-        return (yield from _Run(self.shape, self.me, self.X, randomness, self.secret).steps())
+        return (yield from FeatureRun(self.shape, self.me, self.X, randomness, self.secret).steps())
 
 
-class _Run:
+class FeatureRun:
     """One fit under way at a feature party. With a secret key it is the partner."""
 
     def __init__(
@@ -124,6 +125,7 @@ class _Run:
         self._columns = OwnColumns.of(shape, X, ones=False, dependent=True)
         self._split = split
         self._key = own_key(shape, randomness) if me == shape.partner else None
+        self._keys: dict[PartyId, PeerKey] = {}
         self._scores = np.zeros(shape.n_rows)
         self._shares = np.zeros(shape.n_rows, np.int64)
 
@@ -135,7 +137,7 @@ class _Run:
     def _set_up(self) -> Steps[None]:
         shape, d = self._shape, len(self._columns)
         yield from send(shape.label, LinearColumns(d, shape.n_rows))
-        self._keys = {shape.label: (yield from peer_key(shape, shape.label, self._randomness))}
+        yield from self._receive_keys()
         terms = yield from recv(shape.label, LinearTerms)
         parties = (shape.label, *shape.peers)
         if len(terms.columns) != len(parties) or terms.columns[parties.index(self._me)] != d:
@@ -144,17 +146,27 @@ class _Run:
         shape.refuse_columns(columns)
         self._counts = dict(zip(parties, columns, strict=True))
         self._counts[shape.label] += 1
-        if self._key is not None:
-            for peer in (shape.label, *shape.further):
-                yield from self._key.announce(peer)
-        else:
-            self._keys[shape.partner] = yield from peer_key(shape, shape.partner, self._randomness)
+        yield from self._exchange_keys()
         curvature = float(terms.curvature[0])
         self._penalty = terms.penalty[0] / self._columns.spread**2
         shape.refuse_penalty(self._penalty)
         self._tolerance = sign_tolerance(shape, curvature)
         matrix = shape.n_rows * curvature * self._columns.moments + np.diag(self._penalty)
         self._signed = SignedBlock.free(np.full(d, float(shape.sign)), matrix)
+
+    def _receive_keys(self) -> Steps[None]:
+        """Those of who has labels."""
+        label = self._shape.label
+        self._keys[label] = yield from peer_key(self._shape, label, self._randomness)
+
+    def _exchange_keys(self) -> Steps[None]:
+        """That of the partner."""
+        shape = self._shape
+        if self._key is not None:
+            for peer in (shape.label, *shape.further):
+                yield from self._key.announce(peer)
+        else:
+            self._keys[shape.partner] = yield from peer_key(shape, shape.partner, self._randomness)
 
     def _search(self) -> Steps[None]:
         shape = self._shape
@@ -228,11 +240,7 @@ class _Run:
         centres = columns.mean / columns.spread
         shift = np.array([self._values @ centres])
         yield from send(shape.label, Centres(shift, centres if shape.inference else np.zeros(0)))
-        label = self._keys[shape.label]
-        if self._key is not None:
-            yield from partner_likelihood(shape, label, self._shares, self._scores)
-        else:
-            yield from further_likelihood(shape, label, self._scores)
+        yield from self._likelihood()
         errors = np.full(len(columns), np.nan)
         if shape.inference:
             yield from self._information()
@@ -241,6 +249,13 @@ class _Run:
                 raise PeerError(shape.label, shape.step, "told errors of other columns than there are", "SHAPE")
             errors = np.where(self._signed.held, np.nan, told.numbers / columns.spread)
         return LinearFeatureFit(Estimates(self._values / columns.spread, errors), self._signed.held)
+
+    def _likelihood(self) -> Steps[None]:
+        shape, label = self._shape, self._keys[self._shape.label]
+        if self._key is not None:
+            yield from partner_likelihood(shape, label, self._shares, self._scores)
+        else:
+            yield from further_likelihood(shape, label, self._scores)
 
     def _information(self) -> Steps[None]:
         shape, bits = self._shape, self._shape.bits

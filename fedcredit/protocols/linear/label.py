@@ -58,7 +58,7 @@ from fedcredit.wire.linear import (
     StandardErrors,
 )
 
-__all__ = ["LinearLabel", "LinearLabelFit"]
+__all__ = ["LabelRun", "LinearLabel", "LinearLabelFit"]
 
 Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
@@ -127,13 +127,13 @@ class LinearLabel:
             raise ConfigError(Problem("CONFIG_VALUE", "l2", "must be a finite number, not below 0"))
         s, offset = check_rows(self.X, self.labels, self.weights, self.offset)
         columns = OwnColumns.of(self.shape, self.X, ones=True, dependent=self.l2 > 0)
-        run = _Run(self, columns, s / s.max(), offset, randomness)
+        run = LabelRun(self, columns, s / s.max(), offset, randomness)
         yield from run.set_up()
         gap = yield from run.search()
         return (yield from run.finish(gap, float(s.max())))
 
 
-class _Run:
+class LabelRun:
     """One fit under way at the label party. Weights are over the largest; so are all sums until the end."""
 
     def __init__(
@@ -142,12 +142,9 @@ class _Run:
         self._role, self._shape, self._columns, self._weights = role, role.shape, columns, weights
         self._randomness = randomness
         self._y = role.labels.astype(np.float64)
-        none = np.empty((self._shape.n_rows, 0))
-        self._start = np.zeros(len(columns))
-        self._start[0] = fit_logistic(none, role.labels, weights=role.weights, offset=role.offset).intercept
         self._offset = offset
-        p = expit(offset + self._start[0])
-        self._curvature = float(np.mean(weights * p * (1 - p)))
+        self._start = np.zeros(len(columns))
+        self._start[0], self._curvature = self._without_columns()
         largest = 1.0 if role.weights is None else float(np.max(role.weights))
         self._l2 = role.l2 / largest
         self._penalty = np.concatenate([[0.0], self._l2 / columns.spread**2])
@@ -157,6 +154,22 @@ class _Run:
         self.gradients = 0
 
     def set_up(self) -> Steps[None]:
+        shape, terms = self._shape, (yield from self._counted())
+        for peer in shape.peers:
+            yield from self._key.announce(peer)
+            yield from send(peer, terms)
+        self._partner = yield from peer_key(shape, shape.partner, self._randomness)
+
+    def _without_columns(self) -> tuple[float, float]:
+        """The intercept of a fit without columns, and the curvature of a row there."""
+        role = self._role
+        none = np.empty((self._shape.n_rows, 0))
+        start = fit_logistic(none, role.labels, weights=role.weights, offset=role.offset).intercept
+        p = expit(self._offset + start)
+        return start, float(np.mean(self._weights * p * (1 - p)))
+
+    def _counted(self) -> Steps[LinearTerms]:
+        """Hear how many columns others bring: what everybody is told of all."""
         shape = self._shape
         self._counts[shape.label] = len(self._columns)
         for peer in shape.peers:
@@ -167,17 +180,12 @@ class _Run:
         self._own_columns = tuple(d - (party == shape.label) for party, d in self._counts.items())
         shape.refuse_columns(self._own_columns)
         self._held = np.zeros(sum(self._counts.values()), bool)
-        terms = LinearTerms(np.array(self._own_columns, np.uint32), np.array([self._curvature]), np.array([self._l2]))
-        for peer in shape.peers:
-            yield from self._key.announce(peer)
-            yield from send(peer, terms)
-        self._partner = yield from peer_key(shape, shape.partner, self._randomness)
+        return LinearTerms(np.array(self._own_columns, np.uint32), np.array([self._curvature]), np.array([self._l2]))
 
     def search(self) -> Steps[float]:
         """Find the coefficients; returns the gap."""
         shape, start = self._shape, self._start
-        self._scores = self._offset + self._columns.scores(start)
-        if np.abs(self._scores).max() > REACH:
+        if (yield from self._score(start)) > REACH:
             raise _too_large(shape)
         yield from self._tell(EVALUATE)
         gradient = yield from self._gradient(start)
@@ -235,8 +243,7 @@ class _Run:
         parts = np.split(flips, np.cumsum(list(self._counts.values()))[:-1])
         self._signed = self._signed.flipped(parts[0])
         start = self._signed.start(self._block.values)
-        self._scores = self._offset + self._columns.scores(start)
-        bound = math.ceil(np.abs(self._scores).max())
+        bound = yield from self._score(start)
         for peer, part in zip(self._shape.peers, parts[1:], strict=True):
             yield from send(peer, LinearSigns(part.astype(np.uint8)))
             bound += (yield from recv(peer, ScoreRange)).bound
@@ -251,8 +258,7 @@ class _Run:
         self._block.direct(search.plan)
         while True:
             yield from self._tell(action, search)
-            self._scores = self._offset + self._columns.scores(self._block.try_step(search.size))
-            bound = math.ceil(np.abs(self._scores).max())
+            bound = yield from self._score(self._block.try_step(search.size))
             for peer in self._shape.peers:
                 bound += (yield from recv(peer, ScoreRange)).bound
             action = SHORTER
@@ -272,6 +278,12 @@ class _Run:
                 raise _no_end(self._shape)
         self._block.accept()
 
+    def _score(self, values: F64) -> Steps[int]:
+        """Have scores under these coefficients: the largest size of this side's part of them, rounded up."""
+        self._scores = self._offset + self._columns.scores(values)
+        yield from ()
+        return math.ceil(float(np.abs(self._scores).max()))
+
     def finish(self, gap: float, largest: float) -> Steps[LinearLabelFit]:
         shape, columns = self._shape, self._columns
         yield from self._tell(END)
@@ -285,7 +297,7 @@ class _Run:
                 raise PeerError(peer, shape.step, f"told {told.centres.size} means of {due} columns", "SHAPE")
             shift += float(told.shift[0])
             centres.append(told.centres)
-        likelihood = yield from label_likelihood(shape, self._key, self._own, self._weights, self._y, self._scores)
+        likelihood = yield from self._likelihood()
         errors, information = np.full(len(columns), np.nan), np.zeros((0, 0))
         if shape.inference:
             information = largest * (yield from self._information())
@@ -301,6 +313,9 @@ class _Run:
             gap,
             self._held,
         )
+
+    def _likelihood(self) -> Steps[float]:
+        return (yield from label_likelihood(self._shape, self._key, self._own, self._weights, self._y, self._scores))
 
     def _information(self) -> Steps[F64]:
         shape, bits = self._shape, self._shape.bits
