@@ -51,6 +51,11 @@ class Federation:
         return self.me == self.label_party
 
     @property
+    def members(self) -> tuple[PartyId, ...]:
+        """All parties, where all have the same columns: the label party first, who leads sums over them."""
+        return (self.label_party, *self.feature_parties)
+
+    @property
     def partners(self) -> tuple[PartyId, ...]:
         """Those this party speaks with: all feature parties from the label party, the label party from the others."""
         return self.feature_parties if self.is_label_party else (self.label_party,)
