@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedcredit.errors import DataError, Problem
 
-__all__ = ["MAX_BIN", "Bins", "counted_bins", "cut_bins", "fit_bins"]
+__all__ = ["MAX_BIN", "Bins", "bin_ends", "counted_bins", "cut_bins", "fit_bins"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -163,6 +163,14 @@ def counted_bins(rows: I64, edges: F64, n_missing: int, *, min_rows: int, levels
     to = np.cumsum(rows)
     ends = _merge_small(to, np.arange(to.size), min_rows)
     return _beside_missing(tuple(edges[ends[:-1]].tolist()), np.diff(to[ends], prepend=0), n_missing, min_rows, levels)
+
+
+def bin_ends(counts: I64, *, max_bin: int, min_rows: int) -> I64:
+    """Where the bins of `fit_bins` end when values are known by their counts alone: the last value of each bin.
+
+    Shapes: counts (d,) of ascending values, d at least 1; returns (bins,), the last of them d - 1.
+    """
+    return _merge_small(np.cumsum(counts), _greedy_ends(counts, max_bin, min_rows), min_rows)
 
 
 def _beside_missing(edges: tuple[float, ...], sizes: I64, n_missing: int, min_rows: int, levels: int | None) -> Bins:
