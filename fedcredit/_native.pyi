@@ -229,6 +229,16 @@ def lookup_read(
     portable: bool,
 ) -> npt.NDArray[np.uint8]: ...
 
+# Masks of words, and shares of secrets: kernels/masks.py. Keys and shares are flat.
+
+def masks_add(into: npt.NDArray[np.uint64], keys: bytes, subtract: list[bool], first: int) -> None: ...
+def shamir_split(
+    secrets: npt.NDArray[np.uint8], coefficients: npt.NDArray[np.uint8], threshold: int, out: npt.NDArray[np.uint8]
+) -> None: ...
+def shamir_combine(
+    places: npt.NDArray[np.uint8], shares: npt.NDArray[np.uint8], at: int, out: npt.NDArray[np.uint8]
+) -> None: ...
+
 # Paillier: kernels/paillier.py. Numbers are big-endian rows.
 
 @final

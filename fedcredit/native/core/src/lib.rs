@@ -31,6 +31,8 @@
 //! - [`tree`]: half-tree GGM expansion, batch by batch.
 //! - [`onehot`]: one-hot sharing by punctured trees, the heart of the group-by-sum protocol.
 //! - [`sums`]: what a round of it computes at either side.
+//! - [`masks`]: streams of two parties' secrets, added into a vector; `mask_aes`: on vector AES. [`shamir`]: shares of a
+//!   secret, some of which give it.
 //! - [`log`]: audit logs in bulk: hashes of lines, the Merkle tree over them, the form of an entry.
 //! - [`histogram`]: sums per bin in the clear, for a party's own columns.
 #![deny(unsafe_code)]
@@ -68,6 +70,9 @@ pub mod log;
 pub mod lookup;
 #[cfg(target_arch = "x86_64")]
 mod lookup8;
+#[cfg(target_arch = "x86_64")]
+mod mask_aes;
+pub mod masks;
 pub mod okvs;
 mod okvs_place;
 mod okvs_solve;
@@ -98,6 +103,7 @@ pub mod schnorr;
 mod sha512;
 #[cfg(target_arch = "x86_64")]
 mod sha8;
+pub mod shamir;
 pub mod square_ring;
 pub mod sums;
 pub mod tree;

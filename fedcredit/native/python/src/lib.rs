@@ -12,6 +12,7 @@ mod index;
 mod load;
 mod log;
 mod lookup;
+mod masks;
 mod onehot;
 mod paillier;
 mod rlwe;
@@ -60,6 +61,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     load::register(m)?;
     log::register(m)?;
     lookup::register(m)?;
+    masks::register(m)?;
     onehot::register(m)?;
     paillier::register(m)?;
     rlwe::register(m)?;
