@@ -95,7 +95,7 @@ class Event(StrEnum):
     POLICY_CHANGED = "policy_changed"  # facts: the hash of the file before and now, and whether it can be used
     TRUST_CHANGED = "trust_changed"  # facts: what of which peer, before and now: pins, certificates, members
     STAGE_DONE = "stage_done"
-    JOB_RESUMED = "job_resumed"  # facts: the epoch, how many checkpoints were kept
+    JOB_RESUMED = "job_resumed"  # facts: the epoch, how many checkpoints were kept, and how many parties are left out
     FILTER_ASKED = "filter_asked"  # facts: who looks identifiers up, how many, under which key, in which start
     RESULT_RELEASED = "result_released"
     JOB_DONE = "job_done"

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fedcredit.errors import FedcreditError, Problem, RefusedError
+from fedcredit.governance.leakage_horizontal import aggregate_disclosures, horizontal_disclosures
 from fedcredit.governance.leakage_linear import linear_disclosures
 from fedcredit.governance.leakage_scorecard import logistic_disclosures, scorecard_disclosures
 from fedcredit.governance.leakage_statistics import statistics_disclosures
@@ -55,6 +56,9 @@ _TALLY = (TallyLabel, TallyPartner, TallyFeature)
 _CARD = (SelectionLabel, SelectionFeature, MomentsLabel, MomentsFeature, *_TALLY)
 """Roles of a scorecard beside those of its binning and its fit."""
 
+HORIZONTAL_ROLES: tuple[type, ...] = ()
+"""Roles of sums over parties with the same columns."""
+
 _FIELDS = "Reveals", "Assumes", "Shapes", "Units", "Range", "Raises", "Source"
 _FIELD = re.compile(rf"(?:^|(?<=\s))({'|'.join(_FIELDS)}):\s")
 
@@ -74,16 +78,18 @@ def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Dis
     so every party can work it out for itself.
     Raises: FedcreditError if a role does not say what it reveals and assumes.
     """
-    table = [*_agreement(job), *_alignment(job)]
+    table = [*_agreement(job), *(() if job.horizontal else _alignment(job)), *_adding_up(job)]
     for model in job.models:
-        table += _TABLES[model.kind](job, model)
+        table += horizontal_disclosures(job, model) if job.horizontal else _TABLES[model.kind](job, model)
     for role in roles_of(job) if roles is None else roles:
-        table += _from_docstring(role, _data_parties(job))
+        table += _from_docstring(role, job.data_parties)
     return tuple(table)
 
 
 def roles_of(job: PublicJob) -> tuple[type, ...]:
     """The roles that the protocols of `job` are played in."""
+    if job.horizontal:
+        return (*HORIZONTAL_ROLES, FinishLeader, FinishFollower)
     split = (SplitLeader, SplitFollower) if job.time_split else ()
     kinds = {model.kind for model in job.models}
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer) if "gbdt" in kinds else ()
@@ -145,42 +151,42 @@ def statement_of(kind: type) -> Statement:
     return Statement(said["Reveals"], said["Assumes"])
 
 
-def _data_parties(job: PublicJob) -> tuple[PartyId, ...]:
-    return (job.label_party, *job.feature_parties)
-
-
 def _others(job: PublicJob, party: PartyId) -> tuple[PartyId, ...]:
-    return tuple(other for other in _data_parties(job) if other != party)
+    return tuple(other for other in job.data_parties if other != party)
 
 
 def _agreement(job: PublicJob) -> Iterator[Disclosure]:
-    for party in (*_data_parties(job), job.platform):
+    for party in (*job.data_parties, job.platform):
         learns = "how many rows and feature columns each table has, and the public parameters of the job"
         yield Disclosure("agreement.sizes", (party,), learns, _others(job, party), "agreement on the job")
-    for party in (*_data_parties(job), job.platform):
+    for party in (*job.data_parties, job.platform):
         learns = "whether each table has the same subjects as in an earlier job; not which, and not how they differ"
         yield Disclosure("agreement.subjects", (party,), learns, _others(job, party), "agreement on the job")
     learns = "when each stage begins and ends, how it ends, and how many rows it is about; no data"
-    yield Disclosure("coordination.progress", (job.platform,), learns, _data_parties(job), "coordination of the job")
+    yield Disclosure("coordination.progress", (job.platform,), learns, job.data_parties, "coordination of the job")
     learns = (
         "how far each stage is, when it begins and ends and how, and whether a person still has to approve; no data"
     )
-    for party in _data_parties(job):
+    for party in job.data_parties:
         yield Disclosure("coordination.watch", (party,), learns, _others(job, party), "following the job")
     learns = "for which other party each one waits, and for how long; no data"
-    for party in (*_data_parties(job), job.platform):
+    for party in (*job.data_parties, job.platform):
         yield Disclosure("coordination.waits", (party,), learns, _others(job, party), "following the job")
     learns = (
         "how many entries the audit log of the party's node has when the job ends, or later, where a party could not "
         "be reached then or the node was started again within a day: how much was asked of it and done there in all, "
         "other jobs included, and between two jobs; not what"
     )
-    for party in (*_data_parties(job), job.platform):
+    for party in (*job.data_parties, job.platform):
         yield Disclosure("audit.entries", (party,), learns, _others(job, party), "signing of the audit log's head")
 
 
+def _adding_up(job: PublicJob) -> Iterator[Disclosure]:
+    return aggregate_disclosures(job) if job.members else iter(())
+
+
 def _alignment(job: PublicJob) -> Iterator[Disclosure]:
-    receivers = (job.label_party,) if job.receiver_only else _data_parties(job)
+    receivers = (job.label_party,) if job.receiver_only else job.data_parties
     for party in receivers:
         learns = (
             "how many subjects all parties have in common, and which of its own rows are among them: "

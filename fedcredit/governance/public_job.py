@@ -21,6 +21,7 @@ class PublicModel:
     name: str
     kind: Literal["gbdt", "binning", "linear", "logistic", "scorecard", "statistics"] = "gbdt"
     hide_nodes: bool = False
+    split: Literal["vertical", "horizontal", "mixed"] = "vertical"
     iv_disclosure: IvDisclosure = "exact"
     merged_card: bool = False
     fixed_signs: bool = False
@@ -40,11 +41,25 @@ class PublicJob:
     platform: PartyId
     label_party: PartyId
     feature_parties: tuple[PartyId, ...]
+    members: tuple[PartyId, ...] = ()
+    """Further parties with a label, for other subjects than the label party's."""
+    threshold: int = 1
+    """Of how many parties with a label a sum may come at the least."""
     receiver_only: bool = False
     size_only: bool = False
     unbalanced: bool = False
     time_split: bool = False
     models: tuple[PublicModel, ...] = ()
+
+    @property
+    def horizontal(self) -> bool:
+        """Whether all parties have the same columns, for different subjects."""
+        return any(model.split == "horizontal" for model in self.models)
+
+    @property
+    def data_parties(self) -> tuple[PartyId, ...]:
+        """All parties with a table, the label party first."""
+        return (self.label_party, *self.members, *self.feature_parties)
 
 
 @dataclass(frozen=True, slots=True)

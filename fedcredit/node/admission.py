@@ -270,10 +270,11 @@ def _check_proposal(
     mine_entry = proposal.party(premises.me)
     table = premises.own_table(proposal)
     labelled = any(model.kind != "statistics" for model in proposal.models)
-    if labelled and (mine_entry.role == "label") != table.is_label:
+    if labelled and (mine_entry.role != "feature") != table.is_label:
         has = "has" if table.is_label else "has no"
         problem("ROLE_MISMATCH", f"parties.{premises.me}.role", f"this party's table {has} label", "mend party.toml")
-    if (stated := proposal.intersect.id_type) is not None and stated != table.id_types:
+    stated = table.id_types if proposal.layout == "horizontal" else proposal.intersect.id_type  # there none meet others
+    if stated is not None and stated != table.id_types:
         # Keys that are made in different ways never meet: the intersection would be empty, and nobody would know why.
         what = f"the job's is {_key(stated)}, this party's table has {_key(table.id_types)}"
         problem("KEY_MISMATCH", "intersect.id_type", what, "declare the same columns at all parties, in the same order")

@@ -40,6 +40,8 @@ _WHY = {
 
 def backends_of(specification: JobSpecification, model: ModelEntry) -> frozenset[str]:
     """The backends that `model` may run with: one once all parties have said how many rows and columns they bring."""
+    if model.split == "horizontal":
+        return frozenset()  # nothing is summed by another's groups
     if model.groupsum != "auto":
         return frozenset({model.groupsum})
     if model.kind in UNDER_RLWE:
@@ -52,7 +54,12 @@ def backends_of(specification: JobSpecification, model: ModelEntry) -> frozenset
 
 
 def choice_of(specification: JobSpecification, model: ModelEntry) -> Choice:
-    """The backend of `model`, and why it is that one. Where it is left open, of a job with all offers in."""
+    """The backend of `model`, and why it is that one. Where it is left open, of a job with all offers in.
+
+    Of a horizontal model it means nothing: no sums are made by another's groups.
+    """
+    if model.split == "horizontal":
+        return Choice("onehot", "values are added up under masks")
     if model.groupsum == "rlwe":
         return Choice("rlwe", "the job names it")
     if model.kind in UNDER_RLWE and model.groupsum == "auto":
@@ -67,6 +74,8 @@ def check_hours(specification: JobSpecification) -> None:
     """Raises: RefusedError (GROUPSUM_HOURS) where a model would compute for days under Paillier."""
     problems = []
     for model in specification.models:
+        if model.split == "horizontal":
+            continue
         hours = _paillier_hours(specification, model)
         if choice_of(specification, model).backend == "paillier" and hours > MAX_HOURS:
             what = f"would compute for about {hours:,.0f} hours under Paillier on two cores, more than {MAX_HOURS:g}"

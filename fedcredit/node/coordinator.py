@@ -82,7 +82,7 @@ class Coordinator:
             await self.cancel(error.code)
             return error
         supervision = Supervision(
-            self._kept.id,
+            specification,
             start,
             self._clients,
             self._addresses,

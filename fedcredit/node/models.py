@@ -15,11 +15,12 @@ from fedcredit.ids import PartyId
 from fedcredit.node.specification import ModelEntry
 from fedcredit.protocols.groupsum.choice import Choice
 from fedcredit.runtime.meter import Meter
+from fedcredit.runtime.model_file import Layout
 from fedcredit.runtime.state import StageRunner
 from fedcredit.tables import Rows
 from fedcredit.transport.channel import Transport
 
-__all__ = ["RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "runner_of"]
+__all__ = ["HORIZONTAL_RUNNERS", "MIXED_RUNNERS", "RUNNERS", "ModelContext", "ModelResult", "ModelRunner", "runner_of"]
 
 RUNNERS: dict[str, str] = {
     "binning": "fedcredit.node.binning:BinningRunner",
@@ -30,6 +31,24 @@ RUNNERS: dict[str, str] = {
 }
 """Kind of model -> `module:class` of its runner."""
 
+HORIZONTAL_RUNNERS: dict[str, str] = {
+    "binning": "fedcredit.node.horizontal.binning:HorizontalBinningRunner",
+    "gbdt": "fedcredit.node.horizontal.gbdt:HorizontalGbdtRunner",
+    "logistic": "fedcredit.node.horizontal.logistic:HorizontalLogisticRunner",
+    "scorecard": "fedcredit.node.horizontal.scorecard:HorizontalScorecardRunner",
+    "statistics": "fedcredit.node.horizontal.statistics:HorizontalStatisticsRunner",
+}
+"""The same of models whose parties have the same columns for different subjects."""
+
+MIXED_RUNNERS: dict[str, str] = {"scorecard": "fedcredit.node.mixed.scorecard:MixedScorecardRunner"}
+"""The same of models of several label parties and columns of others."""
+
+_BY_LAYOUT: dict[Layout, dict[str, str]] = {
+    "vertical": RUNNERS,
+    "horizontal": HORIZONTAL_RUNNERS,
+    "mixed": MIXED_RUNNERS,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelContext:
@@ -39,12 +58,15 @@ class ModelContext:
     peers=..., epoch=...)` gives their channels, `session_id(ssid, epoch, name)` the sessions of protocols, `step` keeps
     their states, `progress(stage, done, total)` shows how far they are. `groupsum` is the backend of its sums.
     `secret` is this party's own, the same in all starts of the job. `purpose` and `leakage`, the ids of what is shown,
-    are the job's. `aligned` is how many rows `train` and `test` have together.
+    are the job's. `aligned` is how many rows `train` and `test` have together. `members` are the parties with a label,
+    the label party first, `feature_parties` all others but that one; of `threshold` members a sum may come.
     """
 
     me: PartyId
     label_party: PartyId
     feature_parties: tuple[PartyId, ...]
+    members: tuple[PartyId, ...]
+    threshold: int
     ssid: bytes = field(repr=False)
     epoch: int
     seed: int
@@ -101,10 +123,11 @@ class ModelRunner(Protocol):
         """Train, predict and evaluate. Raises FedcreditError."""
 
 
-def runner_of(kind: str) -> ModelRunner:
-    """A runner of `kind`. Raises ConfigError (MODEL_KIND)."""
-    if kind not in RUNNERS:
-        raise ConfigError(Problem("MODEL_KIND", f"model kind {kind}", "is not in this build"))
-    module, _, name = RUNNERS[kind].partition(":")
+def runner_of(entry: ModelEntry) -> ModelRunner:
+    """A runner of such a model. Raises ConfigError (MODEL_KIND)."""
+    kinds = _BY_LAYOUT[entry.split]
+    if entry.kind not in kinds:
+        raise ConfigError(Problem("MODEL_KIND", f"{entry.split} model of kind {entry.kind}", "is not in this build"))
+    module, _, name = kinds[entry.kind].partition(":")
     runner: ModelRunner = getattr(importlib.import_module(module), name)()
     return runner

@@ -20,6 +20,7 @@ from fedcredit.errors import FedcreditError, PeerError, Problem, RefusedError
 from fedcredit.governance.audit import Event, listed
 from fedcredit.ids import PartyId
 from fedcredit.node.admission import Admitted, admit, confirm, consider, keep_admitted, would_be_unbalanced
+from fedcredit.node.agreement import AGREEMENT, agreement, check_signatures, commitment
 from fedcredit.node.canonical_json import canonical, parse_canonical
 from fedcredit.node.coordinator import addresses_of
 from fedcredit.node.jobs import Premises, open_own_table
@@ -27,7 +28,7 @@ from fedcredit.node.jobs.desk import JobDesk
 from fedcredit.node.newcomers import Newcomers
 from fedcredit.node.rpc import Method
 from fedcredit.node.signing import SigningIdentity
-from fedcredit.node.specification import AGREEMENT, JobSpecification, agreement, check_signatures, commitment
+from fedcredit.node.specification import JobSpecification
 from fedcredit.node.store import JobRow, JobState
 from fedcredit.node.subjects import own_subjects
 from fedcredit.wire.control import (

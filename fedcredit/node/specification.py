@@ -11,8 +11,7 @@ party to its table and tells nobody else whether the table is one they know.
 from __future__ import annotations
 
 import hashlib
-import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
@@ -21,28 +20,26 @@ from pydantic import Field, ValidationError, model_validator
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.credit.woe import IvDisclosure
-from fedcredit.errors import ConfigError, PeerError, Problem, RefusedError
+from fedcredit.errors import ConfigError, Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
 from fedcredit.governance.public_job import STATISTICS_SHOW
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of
 from fedcredit.node.canonical_json import canonical, parse_canonical
 from fedcredit.protocols.intersect.choice import MODES, UNBALANCED, Choice, choose
+from fedcredit.runtime.aggregate_file import MAX_MEMBERS, AggregateSection
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
+from fedcredit.runtime.job_file import MAX_PARTIES
+from fedcredit.runtime.model_file import Layout
 from fedcredit.runtime.toml import Section
 
 __all__ = [
-    "AGREEMENT",
     "FORMAT",
     "PROTOCOLS",
     "JobSpecification",
     "LeakageRow",
     "ModelEntry",
     "PartyEntry",
-    "Verify",
-    "agreement",
-    "check_signatures",
-    "commitment",
 ]
 
 FORMAT = 1
@@ -56,6 +53,9 @@ PROTOCOLS: dict[str, int] = {
     "groupsum.onehot": 1,
     "groupsum.paillier": 1,
     "groupsum.rlwe": 1,
+    "aggregate": 1,
+    "collectives": 1,
+    "schema": 1,
     "gbdt": 1,
     "binning": 2,
     "linear": 2,
@@ -69,25 +69,17 @@ PROTOCOLS: dict[str, int] = {
 """Versions of what a job of this build speaks. Parties compare them before any data."""
 
 _HASH_DOMAIN = b"fedcredit/v1/job-specification\0"
-AGREEMENT = b"fedcredit/v1/job-agreement"
-"""The use of a signature that agrees to a job."""
-
-_COMMIT_DOMAIN = b"fedcredit/v1/table-commitment\0"
-
-Verify = Callable[[PartyId, bytes, bytes, bytes, bytes], None]
-"""Party, its certificate (DER), use, signature, text: raises PeerError unless the party signed it for that use."""
-
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class PartyEntry(Section):
-    """One data party of a job. `table` is the name under which the party declares the table it is to use. The last
-    six are its offer; a proposal has none of them. `subjects` is the same in two jobs where the set is. `unbalanced`: a
-    filter of earlier jobs is kept, and would be used."""
+    """One data party of a job. A `member` has what the label party has, for other subjects. `table` is the name under
+    which the party declares the table it is to use. The last six are its offer; a proposal has none of them. `subjects`
+    is the same in two jobs where the set is. `unbalanced`: a filter of earlier jobs is kept, and would be used."""
 
     id: Name
-    role: Literal["label", "feature"]
+    role: Literal["label", "member", "feature"]
     table: Name = MAIN_TABLE
     rows: Annotated[int, Field(ge=0)] | None = None
     features: Annotated[int, Field(ge=0)] | None = None
@@ -132,10 +124,13 @@ class ModelEntry(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,31}$")]
     groupsum: Literal["auto", "rlwe", "onehot", "paillier"]
     hide_nodes: bool
+    split: Layout = "vertical"
     params: dict[str, Any]
 
     @model_validator(mode="after")
     def _fits(self) -> ModelEntry:
+        if self.split == "mixed" and self.kind != "scorecard":
+            raise ValueError("of mixed tables a scorecard is made")
         if self.groupsum == "rlwe" and self.kind in ("gbdt", "statistics"):
             raise ValueError("sums of more than bad rows are not made under ring-LWE")
         if self.groupsum == "onehot" and self.kind == "logistic":
@@ -152,6 +147,7 @@ class ModelEntry(Section):
             name=self.name,
             kind=self.kind,
             hide_nodes=self.hide_nodes,
+            split=self.split,
             iv_disclosure=told,
             merged_card=merged,
             fixed_signs=signs,
@@ -193,9 +189,10 @@ class JobSpecification(Section):
     submitter: Name
     protocols: dict[str, int]
     job: JobSection
-    parties: Annotated[tuple[PartyEntry, ...], Field(min_length=2, max_length=16)]
+    parties: Annotated[tuple[PartyEntry, ...], Field(min_length=2, max_length=MAX_MEMBERS)]
     intersect: IntersectSection
     split: SplitSection | None
+    aggregate: AggregateSection | None = None
     models: tuple[ModelEntry, ...]
     leakage: tuple[LeakageRow, ...]
 
@@ -205,6 +202,7 @@ class JobSpecification(Section):
         labels = sum(party.role == "label" for party in self.parties)
         if len(set(names)) != len(names) or labels != 1 or self.platform in names:
             raise ValueError("names or roles do not fit")
+        self._fits_layout()
         if self.intersect.size_only and (self.models or len(names) != 2):
             raise ValueError("the size alone is for two parties and no model")
         if self.intersect.mode == UNBALANCED and (len(names) != 2 or self.models):
@@ -212,6 +210,22 @@ class JobSpecification(Section):
         if self.split is None and any(model.kind not in ("binning", "statistics") for model in self.models):
             raise ValueError("a model that is trained needs rows held out")
         return self
+
+    def _fits_layout(self) -> None:
+        roles, layouts = [party.role for party in self.parties], {model.split for model in self.models}
+        if len(layouts) > 1:
+            raise ValueError("models of one job need the same split")
+        if self.layout == "vertical":
+            if "member" in roles or self.aggregate is not None or len(roles) > MAX_PARTIES:
+                raise ValueError("of a vertical job one party alone has the label")
+            return
+        if self.aggregate is None or ("feature" in roles) == (self.layout == "horizontal"):
+            raise ValueError("roles do not fit the split")
+        if self.layout == "horizontal" and self.intersect != IntersectSection(id_type=self.intersect.id_type):
+            raise ValueError("parties of a horizontal job have no subjects in common")
+        members, least = len(self.members), self.aggregate.least
+        if members < least or not least <= (self.aggregate.threshold or members) <= members:
+            raise ValueError("too few parties to add up")
 
     @classmethod
     def parse(cls, data: bytes) -> JobSpecification:
@@ -261,8 +275,30 @@ class JobSpecification(Section):
 
     @property
     def feature_parties(self) -> tuple[PartyId, ...]:
-        """All other parties, in the order of the job."""
+        """The parties without a label of their own, in the order of the job."""
         return tuple(PartyId(party.id) for party in self.parties if party.role == "feature")
+
+    @property
+    def members(self) -> tuple[PartyId, ...]:
+        """The parties that have a label, the label party first: in a vertical job that one alone."""
+        others = (PartyId(party.id) for party in self.parties if party.role == "member")
+        return (self.label_party, *others)
+
+    @property
+    def other_parties(self) -> tuple[PartyId, ...]:
+        """All parties but the label party: further ones with a label, then those without."""
+        return (*self.members[1:], *self.feature_parties)
+
+    @property
+    def layout(self) -> Layout:
+        """How the parties' tables lie to each other."""
+        return self.models[0].split if self.models else "vertical"
+
+    @property
+    def threshold(self) -> int:
+        """Of how many members a sum may come at the least: all of them, unless the job says so."""
+        given = None if self.aggregate is None else self.aggregate.threshold
+        return len(self.members) if given is None else given
 
     @property
     def data_parties(self) -> tuple[PartyId, ...]:
@@ -279,6 +315,8 @@ class JobSpecification(Section):
             platform=PartyId(self.platform),
             label_party=self.label_party,
             feature_parties=self.feature_parties,
+            members=self.members[1:],
+            threshold=self.threshold,
             receiver_only=self.intersect.receiver_only,
             size_only=self.intersect.size_only,
             unbalanced=self.intersect_modes == {UNBALANCED},
@@ -290,6 +328,8 @@ class JobSpecification(Section):
     @property
     def intersect_modes(self) -> frozenset[str]:
         """The modes that the intersection may run in: one once all parties have said how many rows they bring."""
+        if self.layout == "horizontal":
+            return frozenset()
         open_ = self.intersect.mode == "auto" and not self.intersect.size_only
         if open_ and any(party.rows is None for party in self.parties):
             return frozenset(MODES)
@@ -330,30 +370,3 @@ class JobSpecification(Section):
         if by_backend or (by_mode and UNBALANCED in modes):
             return found.model_copy(update={"leakage": found.derive_leakage()})
         return found
-
-
-def commitment(fingerprint: bytes, nonce: bytes, party: PartyId) -> bytes:
-    """Bind `party` to the table with `fingerprint` without naming it. `nonce` is 32 secret bytes, new for each job."""
-    if len(nonce) != 32 or len(fingerprint) != 32:
-        raise ConfigError(Problem("SPEC_INVALID", "table commitment", "needs a nonce and a fingerprint of 32 bytes"))
-    return hmac.digest(nonce, _COMMIT_DOMAIN + party.encode() + b"\0" + fingerprint, "sha256")
-
-
-def agreement(party: PartyId, ssid: bytes) -> bytes:
-    """What `party` signs, for `AGREEMENT`, to agree to the specification with hash `ssid`."""
-    return party.encode() + b"\0" + ssid
-
-
-def check_signatures(specification: JobSpecification, signatures: Mapping[str, bytes], verify: Verify) -> None:
-    """Every party has signed exactly `specification`.
-
-    Raises: PeerError (SIGNATURE_MISSING, SIGNATURE_INVALID, SIGNER_INVALID) naming who has not.
-    """
-    ssid = specification.hash
-    for entry in specification.parties:
-        name = PartyId(entry.id)
-        if entry.id not in signatures:
-            raise PeerError(name, "agreement", "signature is missing", "SIGNATURE_MISSING")
-        verify(name, bytes.fromhex(entry.certificate or ""), AGREEMENT, signatures[entry.id], agreement(name, ssid))
-    if extra := signatures.keys() - {entry.id for entry in specification.parties}:
-        raise PeerError(PartyId(min(extra)), "agreement", "signed, but is no party of the job", "SIGNATURE_INVALID")

@@ -43,6 +43,8 @@ async def split(
     if way is None:
         # Nothing is judged by rows that it has not seen.
         return np.zeros(rows.size, bool)
+    if specification.layout == "horizontal":
+        return _own(specification, table, rows, way)
     if way.holdout is not None:
         test = holdout_mask(table.ids()[rows], way.holdout, holdout_key(specification))
     else:
@@ -56,6 +58,17 @@ async def split(
     if test.all() or not test.any():
         what = "leaves no rows to train on" if test.all() else "holds out no rows"
         raise DataError(Problem("SPLIT_EMPTY", "split", what, "choose another split"))
+    return test
+
+
+def _own(specification: JobSpecification, table: Table, rows: npt.NDArray[np.int64], way: SplitSection) -> Mask:
+    """Everybody's rows are its own, and so is what it holds out: by chance that may be none, but not all."""
+    if way.holdout is not None:
+        test = holdout_mask(table.ids()[rows], way.holdout, holdout_key(specification))
+    else:
+        test = _later(table, rows, way)
+    if test.all():
+        raise DataError(Problem("SPLIT_EMPTY", "split", "leaves no rows of this party to train on", "choose another"))
     return test
 
 

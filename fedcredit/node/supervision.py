@@ -4,6 +4,9 @@ A party that cannot be reached is named, and asked again until it can. Nothing i
 the same epoch: a partition during which all processes stayed alive is a delay and no more. As soon as one waits, and
 all answer and could go on, all are told to: in a new epoch, from the longest list of checkpoints that all share.
 Parties that have published already are left alone; the others then need nobody.
+
+Where the job says that a sum may come from fewer parties, one that is away for longer than it says is left out for
+good: the others go on without it. When it is back it is told so, and its part ends.
 """
 
 from __future__ import annotations
@@ -12,21 +15,23 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.node.events import EventLog
 from fedcredit.node.holdups import Holdups
-from fedcredit.node.jobs.checkpoints import Listing, common, digest_of, parse_listing
+from fedcredit.node.jobs.checkpoints import common, digest_of
 from fedcredit.node.jobs.peers import NAME_AFTER_S
-from fedcredit.node.jobs.run import NOT_BELIEVED
+from fedcredit.node.jobs.present import NOBODY, left_out_bytes
+from fedcredit.node.jobs.run import LEFT_OUT, NOT_BELIEVED
 from fedcredit.node.jobs.waits import INTERRUPTED, PASSING
 from fedcredit.node.rpc import ControlClient, backoff, remote_error
+from fedcredit.node.specification import JobSpecification
+from fedcredit.node.standing import Standing
 from fedcredit.node.store import JobState, Store
 from fedcredit.runtime.clock import Clock
-from fedcredit.wire.control import Accepted, JobEvent, StartJob, WatchJob
+from fedcredit.wire.control import Accepted, CancelJob, JobEvent, StartJob, WatchJob
 from fedcredit.wire.resume import ResumeJob, StandingReply, StandingRequest
 
 __all__ = ["Supervision", "nearest_to_cause"]
@@ -34,6 +39,8 @@ __all__ = ["Supervision", "nearest_to_cause"]
 JOB_TIMEOUT_S = 30 * 86_400.0
 ASK_S = 30.0
 """A question and its answer may take 20 s on the way."""
+
+LOOK_S = 1.0
 
 RESUME_S = 90.0
 """A party may first have to write its result, which is not interrupted."""
@@ -45,28 +52,12 @@ to more than half an hour, so that two parties may be cut off from each other fo
 LONGEST_REST_S = 240.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """What a party says of the job."""
-
-    state: JobState
-    epoch: int
-    listing: Listing
-    ready: bool
-    code: str
-    culprit: str
-
-    @property
-    def live(self) -> bool:
-        return self.state in (JobState.RUNNING, JobState.WAITING)
-
-
 class Supervision:
     """One started job. `clients` reach its parties, `addresses` tell them where the others are."""
 
     def __init__(
         self,
-        job: str,
+        specification: JobSpecification,
         start: StartJob,
         clients: Mapping[PartyId, ControlClient],
         addresses: bytes,
@@ -75,10 +66,12 @@ class Supervision:
         clock: Clock,
         peer_timeout_s: float,
     ) -> None:
-        self._job, self._start, self._clients, self._addresses = job, start, clients, addresses
+        self._specification, self._job = specification, specification.id
+        self._start, self._clients, self._addresses = start, clients, addresses
         self._log, self._store, self._clock, self._timeout_s = log, store, clock, peer_timeout_s
         self._stages: dict[PartyId, str] = {}
         self._away: dict[PartyId, float] = {}
+        self._left_out: frozenset[PartyId] = NOBODY
         self._attention = asyncio.Event()
         self._attention.set()
         self._restarts = self._most_kept = 0
@@ -88,15 +81,17 @@ class Supervision:
 
     async def run(self) -> list[FedcreditError | None]:
         """Follow the job until all parties have ended it, or one has failed it or is given up; the ends so far."""
-        follows = {asyncio.create_task(self._follow(party)) for party in self._clients}
+        follows = {asyncio.create_task(self._follow(party)): party for party in self._clients}
         mending = asyncio.create_task(self._mend())
         try:
-            running = follows | {mending}
+            running = {*follows, mending}
             while True:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                # Looked at again when nothing ends, too: who is left out is not waited for any more.
+                done, running = await asyncio.wait(running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                 ends = [task.result() for task in done]
-                if mending in done or any(ends) or not running - {mending}:
-                    return [task.result() for task in follows | {mending} if task.done()]
+                needed = {task for task in running - {mending} if follows[task] not in self._left_out}
+                if mending in done or any(ends) or not needed:
+                    return [task.result() for task in (*follows, mending) if task.done()]
         finally:
             for task in (*follows, mending):
                 task.cancel()
@@ -143,6 +138,14 @@ class Supervision:
                 await self._wait_for(party)
             except FedcreditError as error:
                 return error
+            if party in self._left_out:
+                await self._dismiss(party)
+                return None
+
+    async def _dismiss(self, party: PartyId) -> None:
+        """Tell a party that is back that the job went on without it; if it does not hear it, it gives up by itself."""
+        with contextlib.suppress(FedcreditError):
+            await self._clients[party].call("Cancel", CancelJob(self._job, LEFT_OUT), Accepted, timeout_s=ASK_S)
 
     def _note(self, party: PartyId, event: JobEvent) -> None:
         self._log.copy(event)
@@ -205,19 +208,21 @@ class Supervision:
             for answer in found.values():
                 if isinstance(answer, FedcreditError) and not _passes(answer):
                     return answer
-            standings = {party: answer for party, answer in found.items() if isinstance(answer, _Standing)}
+            standings = {party: answer for party, answer in found.items() if isinstance(answer, Standing)}
+            self._leave_out_as_before(standings)
             if self._is_well(standings, found):
                 stuck_since = None
-                if not self._away:
+                if not self._away.keys() - self._left_out:
                     pauses = backoff()
                     continue
             else:
                 stuck_since = self._clock.monotonic() if stuck_since is None else stuck_since
-                since = min([stuck_since, *self._away.values()])
+                away = [since for party, since in self._away.items() if party not in self._left_out]
+                since = min([stuck_since, *away])
                 if self._clock.monotonic() - since > self._timeout_s:
                     return self._given_up(found)
                 self._own_want = None
-                if len(standings) == len(found) and all(s.ready or not s.live for s in standings.values()):
+                if self._has_enough(standings, found) and all(s.ready or not s.live for s in standings.values()):
                     if self._restarts >= MOST_RESTARTS:
                         return self._given_up(found)
                     try:
@@ -233,8 +238,34 @@ class Supervision:
                     await self._attention.wait()
             self._attention.set()
 
+    def _leave_out_as_before(self, standings: Mapping[PartyId, Standing]) -> None:
+        """Who was left out stays so; a platform that was started again hears of it from the parties."""
+        known = frozenset[PartyId]().union(*(s.left_out for s in standings.values()))
+        self._left_out |= known & frozenset(self._clients)
+
+    def _has_enough(
+        self, standings: Mapping[PartyId, Standing], found: Mapping[PartyId, Standing | FedcreditError]
+    ) -> bool:
+        """Whether those that answered can go on: all of them; or as many as the job needs, without those that have been
+        away for as long as it says, who are left out from here on."""
+        missing = frozenset(found) - frozenset(standings)
+        if not missing:
+            return True
+        section, now = self._specification.aggregate, self._clock.monotonic()
+        if section is None or any(now - self._away.get(party, now) < section.wait_s for party in missing):
+            return False
+        left_out = self._left_out | missing
+        if left_out - set(self._specification.members):
+            return False
+        if len(self._specification.members) - len(left_out) < self._specification.threshold:
+            return False
+        for party in sorted(missing):
+            self._log.state("left out", detail={"party": party, "away_s": int(now - self._away.get(party, now))})
+        self._left_out = left_out
+        return True
+
     def _is_well(
-        self, standings: Mapping[PartyId, _Standing], found: Mapping[PartyId, _Standing | FedcreditError]
+        self, standings: Mapping[PartyId, Standing], found: Mapping[PartyId, Standing | FedcreditError]
     ) -> bool:
         """Whether there is nothing to mend: all that can be asked run in one epoch, or have ended."""
         live = [s for s in standings.values() if s.live]
@@ -245,7 +276,7 @@ class Supervision:
         # One that is away is missed by those that run; where nobody runs any more, by us.
         return len(standings) == len(found) or bool(live)
 
-    async def _resume(self, standings: Mapping[PartyId, _Standing]) -> None:
+    async def _resume(self, standings: Mapping[PartyId, Standing]) -> None:
         """Tell all parties that have not ended to go on. Raises: PeerLost when one does not hear it, STORE_*."""
         unstarted = [party for party, s in standings.items() if not s.live and not s.state.final]
         if unstarted:
@@ -253,6 +284,8 @@ class Supervision:
             self._attention.set()
             return
         live = {party: s for party, s in standings.items() if s.live}
+        if not live:
+            return  # all that were waited for have published
         kept = common([s.listing for s in live.values()])
         if len(kept) > self._most_kept:
             self._restarts, self._most_kept = 0, len(kept)
@@ -265,7 +298,8 @@ class Supervision:
         await asyncio.to_thread(self._store.platform.update, self._job, epoch=epoch, attempts=self._restarts)
         failpoints.hit("platform.epoch.kept", self._job)
         finished = any(s.state is JobState.SUCCEEDED for s in standings.values())
-        order = ResumeJob(self._job, epoch, len(kept), digest_of(kept), finished, self._addresses)
+        without = left_out_bytes(self._left_out)
+        order = ResumeJob(self._job, epoch, len(kept), digest_of(kept), finished, self._addresses, without)
         self._log.state("resuming", detail={"epoch": epoch, "kept": len(kept)})
         await asyncio.gather(*(self._tell(party, "Resume", order) for party in live))
         failpoints.hit("platform.resume.sent", self._job)
@@ -285,27 +319,23 @@ class Supervision:
             # Whatever it is, the parties are asked again how they stand, and told again.
             raise PeerLost(party, method, error.code) from error
 
-    async def _ask(self, party: PartyId) -> _Standing:
+    async def _ask(self, party: PartyId) -> Standing:
         request = StandingRequest(self._job)
         reply = await self._clients[party].call("Standing", request, StandingReply, timeout_s=ASK_S, attempts=1)
-        try:
-            state = JobState(reply.state)
-        except ValueError:
-            raise PeerError(party, "Standing", "is in a state that does not exist", "MESSAGE_INVALID") from None
-        listing = parse_listing(party, reply.checkpoints)
-        return _Standing(state, reply.epoch, listing, reply.ready, reply.code, reply.culprit)
+        return Standing.of(party, reply)
 
-    async def _ask_all(self) -> dict[PartyId, _Standing | FedcreditError]:
-        async def ask(party: PartyId) -> _Standing | FedcreditError:
+    async def _ask_all(self) -> dict[PartyId, Standing | FedcreditError]:
+        async def ask(party: PartyId) -> Standing | FedcreditError:
             try:
                 return await self._ask(party)
             except FedcreditError as error:
                 return error
 
-        answers = await asyncio.gather(*map(ask, self._clients))
-        return dict(zip(self._clients, answers, strict=True))
+        parties = [party for party in self._clients if party not in self._left_out]
+        answers = await asyncio.gather(*map(ask, parties))
+        return dict(zip(parties, answers, strict=True))
 
-    def _given_up(self, found: Mapping[PartyId, _Standing | FedcreditError]) -> FedcreditError:
+    def _given_up(self, found: Mapping[PartyId, Standing | FedcreditError]) -> FedcreditError:
         """Why the job does not go on: for who is away, for what this node lacks itself, for what a party waits for."""
         for party, answer in found.items():
             if isinstance(answer, FedcreditError):
@@ -313,7 +343,7 @@ class Supervision:
         if self._own_want is not None:
             what = f"was not settled within {self._timeout_s:g} s"
             return RefusedError(Problem(self._own_want.code, "platform", what))
-        waiting = {party: s for party, s in found.items() if isinstance(s, _Standing) and s.live}
+        waiting = {party: s for party, s in found.items() if isinstance(s, Standing) and s.live}
         for party, standing in waiting.items():
             if standing.code not in ("", "PEER_LOST", INTERRUPTED):
                 what = f"was not settled within {self._timeout_s:g} s"

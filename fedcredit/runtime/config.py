@@ -8,6 +8,7 @@ from __future__ import annotations
 from fedcredit.runtime.job_file import (
     MIN_INTERSECTION_FLOOR,
     MIN_ROWS_FLOOR,
+    AggregateSection,
     BinningSection,
     GbdtSection,
     IntersectSection,
@@ -39,6 +40,7 @@ __all__ = [
     "MAIN_TABLE",
     "MIN_INTERSECTION_FLOOR",
     "MIN_ROWS_FLOOR",
+    "AggregateSection",
     "BinningSection",
     "ColumnSection",
     "DeclaredSection",

@@ -8,6 +8,7 @@ the role goes on at once, so the next chunk is computed while the last one trave
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TypeVar, cast
 
 from fedcredit.errors import FedcreditError, PeerLost, Problem
 from fedcredit.ids import PartyId
-from fedcredit.protocols.effects import Steps
+from fedcredit.protocols.effects import Send, Steps
 from fedcredit.protocols.session import Session
 from fedcredit.runtime.meter import Meter
 from fedcredit.transport.channel import Channel, Packet, decode_packet
@@ -26,7 +27,8 @@ __all__ = ["drive"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-Outgoing = tuple[PartyId, int, bytes]
+Outgoing = tuple[Send, bytes]
+"""What a role sends, and its encoded body."""
 
 
 async def drive(steps: Steps[T], channel: Channel, *, deadline_s: float, meter: Meter) -> T:
@@ -36,7 +38,8 @@ async def drive(steps: Steps[T], channel: Channel, *, deadline_s: float, meter: 
         rows = await drive(IntersectReceiver(...).steps(), channel, deadline_s=600, meter=meter)
 
     Units: `deadline_s` bounds each wait for a peer, not the whole stage; a peer that sends or takes anything
-    meanwhile is slow, not lost, and the wait starts anew.
+    meanwhile is slow, not lost, and the wait starts anew. A role that wants to be told of who is lost is, and goes on;
+    what it sends to one that is lost is tried once, without waiting.
     Raises: PeerLost when a peer is silent for `deadline_s` or unreachable. PeerError when one breaks the protocol or
     ends the job (with the code it sent), RefusedError when it ended the job by policy. Whatever the role raises.
     In each case, and when cancelled, the peers of the channel are told the code and end too.
@@ -65,19 +68,47 @@ async def _pump(
     while True:
         outgoing = await asyncio.get_running_loop().run_in_executor(worker, _turn, session, packet, meter)
         packet = None
-        for to, tag, body in outgoing:
-            with meter.sending(stage, to):
-                wire_bytes = await _in_time(
-                    channel, to, deadline_s, "took nothing", partial(channel.send, to, tag, body)
-                )
-            meter.sent(stage, to, wire_bytes)
+        for effect, body in outgoing:
+            await _send(session, channel, effect, body, deadline_s, meter)
         if session.done:
             return cast(T, session.result)
         if waiting := session.waiting_for:
-            sender = waiting.sender
-            with meter.waiting(stage, sender):
-                packet = await _in_time(channel, sender, deadline_s, "was silent", partial(channel.receive, sender))
+            sender, patience_s = waiting.sender, deadline_s * waiting.patience
+            try:
+                with meter.waiting(stage, sender):
+                    packet = await _in_time(channel, sender, patience_s, "was silent", partial(channel.receive, sender))
+            except PeerLost as lost:
+                _lose(session, channel, lost, sender, waiting.or_lost)
+                continue
             meter.received(stage, sender, packet.wire_bytes)
+
+
+async def _send(
+    session: Session[T], channel: Channel, effect: Send, body: bytes, deadline_s: float, meter: Meter
+) -> None:
+    to, stage = effect.to, channel.stage
+    hand_over = partial(channel.send, to, effect.message.tag, body)
+    if session.has_lost(to):
+        # It may be there after all, and is then to know that it is left out.
+        with contextlib.suppress(TimeoutError, FedcreditError):
+            async with asyncio.timeout(0):
+                await hand_over()
+        return
+    try:
+        with meter.sending(stage, to):
+            wire_bytes = await _in_time(channel, to, deadline_s, "took nothing", hand_over)
+    except PeerLost as lost:
+        _lose(session, channel, lost, to, effect.or_lost)
+    else:
+        meter.sent(stage, to, wire_bytes)
+
+
+def _lose(session: Session[T], channel: Channel, lost: PeerLost, peer: PartyId, or_lost: bool) -> None:
+    """Have the role go on without `peer`. Raises `lost` where it cannot, or where that is about somebody else."""
+    if not or_lost or lost.culprit != peer:
+        raise lost
+    session.lose(peer, lost.reason)
+    channel.lose(peer)
 
 
 def _turn(session: Session[T], packet: Packet | None, meter: Meter) -> list[Outgoing]:
@@ -89,7 +120,7 @@ def _turn(session: Session[T], packet: Packet | None, meter: Meter) -> list[Outg
             # A message leaves as soon as it is made: the role may compute for long before its next one.
             while not session.outbox and session.advance():
                 pass
-            outgoing = [(effect.to, effect.message.tag, effect.message.encode()) for effect in session.outbox]
+            outgoing = [(effect, effect.message.encode()) for effect in session.outbox]
         except MessageInvalid as invalid:
             # Raised by a role it means that we built a message that breaks its own bounds, not that a peer did.
             raise FedcreditError(f"{session.step}: {invalid}") from invalid

@@ -17,14 +17,17 @@ from pydantic import Field, field_validator, model_validator
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
+from fedcredit.runtime.aggregate_file import AggregateSection, check_members, read_aggregate
 from fedcredit.runtime.model_file import (
     MIN_ROWS_FLOOR,
     BinningSection,
     GbdtSection,
+    Layout,
     ModelSection,
     StatisticsSection,
     check_names,
     check_statistics,
+    layout_of,
     model_mapping,
     read_models,
 )
@@ -40,8 +43,10 @@ from fedcredit.runtime.table_file import (
 from fedcredit.runtime.toml import Reader, Section
 
 __all__ = [
+    "MAX_PARTIES",
     "MIN_INTERSECTION_FLOOR",
     "MIN_ROWS_FLOOR",
+    "AggregateSection",
     "BinningSection",
     "ColumnSection",
     "DeclaredSection",
@@ -146,11 +151,17 @@ class JobFile(Section):
     parties: dict[PartyId, PartyTable]
     intersect: IntersectSection
     split: SplitSection | None
+    aggregate: AggregateSection | None = None
     models: tuple[ModelSection, ...]
 
     @property
+    def layout(self) -> Layout:
+        """How the parties' tables lie to each other."""
+        return self.models[0].split if self.models else "vertical"
+
+    @property
     def label_party(self) -> PartyId | None:
-        """The party whose section names a label."""
+        """The party whose section names a label; the first of several."""
         return next((name for name, table in self.parties.items() if table.is_label), None)
 
     @property
@@ -163,13 +174,19 @@ class JobFile(Section):
         return {
             "job": self.job.model_dump(),
             "parties": [
-                {"id": name, "role": "label" if name == self.receiver else "feature", "table": table.declared}
-                for name, table in self.parties.items()
+                {"id": name, "role": self._role(name), "table": table.declared} for name, table in self.parties.items()
             ],
             "intersect": self.intersect.model_dump() | {"id_type": self._id_type()},
             "split": None if self.split is None else self.split.model_dump(by_alias=True, exclude_none=True),
             "models": [model_mapping(model, index) for index, model in enumerate(self.models)],
-        }
+        } | ({} if self.aggregate is None else {"aggregate": self.aggregate.model_dump(exclude_none=True)})
+
+    def _role(self, name: PartyId) -> Literal["label", "member", "feature"]:
+        if name == self.receiver:
+            return "label"
+        # Without a label, as in statistics, all parties of a horizontal job are alike as well.
+        alike = self.layout == "horizontal" or (self.layout == "mixed" and self.parties[name].is_label)
+        return "member" if alike else "feature"
 
     def _id_type(self) -> list[str] | None:
         """The types of the identifier's columns: of the tables where they are known here, else as the job says."""
@@ -215,20 +232,25 @@ def intersection(parties: Mapping[str, str], section: Mapping[str, Any], purpose
 
 def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     raw = reader.raw
-    reader.known("", raw, ("job", "parties", "intersect", "split", "model"))
+    reader.known("", raw, ("job", "parties", "intersect", "split", "aggregate", "model"))
     if "job" not in raw:
         reader.report("CONFIG_MISSING_KEY", "job", "is missing", "add [job] with name and purpose")
     job = reader.section("job", raw["job"], JobSection) if "job" in raw else None
     parties = _read_parties(reader, DeclaredSection if declared else TableSection)
     intersect = reader.section("intersect", raw.get("intersect", {}), IntersectSection)
     models = read_models(reader)
+    layout = layout_of(reader, models)
+    aggregate = read_aggregate(reader, layout)
     default_split = {"holdout": 0.2} if any(model is None or model.trains for model in models) else None
     split_value = raw.get("split", default_split)
     split = None if split_value is None else reader.section("split", split_value, SplitSection)
     # Statistics need no label: the party that is named first asks where none has one.
     labelled = any(not isinstance(model, StatisticsSection) for model in models)
     only = bool(intersect and intersect.receiver_only)
-    _check_parties(reader, parties, modelling=bool(models), labelled=labelled, receiver_only=only)
+    if layout == "vertical":
+        _check_parties(reader, parties, modelling=bool(models), labelled=labelled, receiver_only=only)
+    else:
+        check_members(reader, parties, layout, aggregate, labelled=labelled)
     _check_keys(reader, parties, intersect)
     if intersect is not None and intersect.size_only and (models or len(parties) != 2):
         what = "size_only is for two parties and no [[model]]: nobody has rows to model on"
@@ -249,6 +271,7 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
         parties={party_id(name): table for name, table in parties.items() if table is not None},
         intersect=intersect,
         split=split,
+        aggregate=aggregate,
         models=tuple(model for model in models if model is not None),
     )
 

@@ -21,15 +21,22 @@ __all__ = [
     "MIN_ROWS_FLOOR",
     "BinningSection",
     "GbdtSection",
+    "Layout",
     "LogisticSection",
     "ModelSection",
     "ScorecardSection",
     "StatisticsSection",
     "check_names",
     "check_statistics",
+    "layout_of",
     "model_mapping",
     "read_models",
 ]
+
+Layout: TypeAlias = Literal["vertical", "horizontal", "mixed"]
+"""How the rows and columns of a model lie: one label party and columns of others for the same subjects; the same
+columns and a label at every party, for different subjects; labels of different subjects at several parties, and columns
+of others."""
 
 MIN_ROWS_FLOOR = 10
 """No bin and no leaf of a joint model may stand on fewer rows (security: bin statistics, leaf purity)."""
@@ -42,6 +49,7 @@ class GbdtSection(Section):
     name: Name | None = None
     groupsum: Literal["auto", "onehot", "paillier"] = "auto"
     hide_nodes: bool = True
+    split: Literal["vertical", "horizontal"] = "vertical"
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -65,6 +73,7 @@ class BinningSection(_NoTrees):
     kind: Literal["binning"] = "binning"
     name: Name | None = None
     groupsum: Literal["auto", "rlwe", "onehot", "paillier"] = "auto"
+    split: Literal["vertical", "horizontal"] = "vertical"
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -79,6 +88,7 @@ class StatisticsSection(_NoTrees):
     kind: Literal["statistics"] = "statistics"
     name: Name | None = None
     groupsum: Literal["auto", "onehot", "paillier"] = "auto"
+    split: Literal["vertical", "horizontal"] = "vertical"
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -93,6 +103,7 @@ class ScorecardSection(_NoTrees):
     kind: Literal["scorecard"] = "scorecard"
     name: Name | None = None
     groupsum: Literal["auto", "rlwe", "onehot", "paillier"] = "auto"
+    split: Literal["vertical", "horizontal", "mixed"] = "vertical"
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -107,6 +118,7 @@ class LogisticSection(_NoTrees):
     kind: Literal["logistic"] = "logistic"
     name: Name | None = None
     groupsum: Literal["auto", "rlwe", "paillier"] = "auto"
+    split: Literal["vertical", "horizontal"] = "vertical"
     params: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -146,6 +158,7 @@ def model_mapping(model: ModelSection, index: int) -> dict[str, Any]:
         "name": model.name or f"{model.kind}.{index}",
         "groupsum": model.groupsum,
         "hide_nodes": model.hide_nodes,
+        "split": model.split,
         "params": model.params,
     }
 
@@ -157,6 +170,15 @@ def read_models(reader: Reader) -> list[ModelSection | None]:
         reader.report("CONFIG_TYPE", "model", "must be a list of tables", "write [[model]] with two brackets")
         return []
     return [_read_model(reader, f"model.{index}", entry) for index, entry in enumerate(value)]
+
+
+def layout_of(reader: Reader, models: Sequence[ModelSection | None]) -> Layout:
+    """How the tables of the job lie to each other, the same for all its models; else a problem is noted."""
+    found = {model.split for model in models if model is not None}
+    if len(found) > 1:
+        what, fix = "models of one job need the same split", "hand in a job for each"
+        reader.report("CONFIG_CONFLICT", "model", what, fix)
+    return found.pop() if found else "vertical"
 
 
 def check_names(reader: Reader, models: Sequence[ModelSection | None]) -> None:

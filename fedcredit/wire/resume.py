@@ -26,7 +26,7 @@ class StandingRequest(Message, tag=0x110, proto=node_pb2.StandingRequest):
 @dataclass(frozen=True, slots=True, repr=False)
 class StandingReply(Message, tag=0x111, proto=node_pb2.StandingReply):
     """How it stands. Reveals: the state, the names and epochs of the stages that are kept, why the job waits there and
-    for whom, how much room a disk lacks.
+    for whom, how much room a disk lacks, and which parties the job goes on without.
 
     Assumes: mutual TLS, from the platform.
     """
@@ -38,11 +38,13 @@ class StandingReply(Message, tag=0x111, proto=node_pb2.StandingReply):
     code: str = text(MAX_NAME)
     culprit: str = text(MAX_NAME)
     need: int = count(2**63)
+    left_out: bytes = blob(2, MAX_DOCUMENT)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ResumeJob(Message, tag=0x112, proto=node_pb2.ResumeJob):
-    """Go on with a job in a new epoch. Reveals: which stages all parties have kept, and whether one has published.
+    """Go on with a job in a new epoch. Reveals: which stages all parties have kept, whether one has published, and who is
+    left out.
 
     Assumes: mutual TLS, from the platform.
     """
@@ -53,3 +55,4 @@ class ResumeJob(Message, tag=0x112, proto=node_pb2.ResumeJob):
     digest: bytes = blob(32)
     finished: bool = flag()
     addresses: bytes = blob(2, MAX_DOCUMENT)
+    left_out: bytes = blob(2, MAX_DOCUMENT)

@@ -65,6 +65,7 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
             models=[SimpleNamespace(**model)],
             label_party=BANK,
             feature_parties=(TAX,),
+            layout="vertical",
             intersect=SimpleNamespace(size_only=False, line_mbit=None),
             intersect_choice=SimpleNamespace(mode=mode),
         )

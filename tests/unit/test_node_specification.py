@@ -13,20 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedcredit.errors import PeerError, RefusedError
 from fedcredit.ids import PartyId
+from fedcredit.node.agreement import AGREEMENT, agreement, check_signatures, commitment
 from fedcredit.node.pki import Authority
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.signing import SigningIdentity
-from fedcredit.node.specification import (
-    AGREEMENT,
-    FORMAT,
-    JobSpecification,
-    PartyEntry,
-    agreement,
-    canonical,
-    check_signatures,
-    commitment,
-    parse_canonical,
-)
+from fedcredit.node.specification import FORMAT, JobSpecification, PartyEntry, canonical, parse_canonical
 from fedcredit.runtime.clock import ManualClock
 from fedcredit.transport.trust import Trust
 

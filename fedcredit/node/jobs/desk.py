@@ -22,6 +22,7 @@ from fedcredit.node.jobs import checkpoints
 from fedcredit.node.jobs.damage import set_aside_damaged
 from fedcredit.node.jobs.memory import check_memory, free_memory, needed_memory
 from fedcredit.node.jobs.premises import Premises
+from fedcredit.node.jobs.present import NOBODY, goes_on_without, left_out_bytes
 from fedcredit.node.jobs.room import check_room, free_bytes, needed_bytes
 from fedcredit.node.jobs.run import NOT_BELIEVED, JobRun, Outcome, end_job, told_to_end
 from fedcredit.node.jobs.waits import DISK_FULL, INTERRUPTED, OUT_OF_MEMORY, interrupted, kept_reason
@@ -163,6 +164,7 @@ class JobDesk:
             code="" if error is None else error.code[:64],
             culprit=str(getattr(error, "culprit", ""))[:64],
             need=self._need(row) if error is not None and error.code == DISK_FULL else 0,
+            left_out=row.left_out.encode(),
         )
 
     async def resume(self, row: JobRow, request: ResumeJob) -> None:
@@ -179,6 +181,7 @@ class JobDesk:
             if job.run is not None and request.epoch > job.run.epoch:
                 await self._hand_over(job)
             specification = JobSpecification.parse(row.specification or b"")
+            left_out = goes_on_without(specification, request.left_out, self._premises.me)
             kept = await asyncio.to_thread(self._premises.store.stages.checkpoints, row.id)
             if checkpoints.digest_of(checkpoints.listing_of(kept)[: request.keep]) != request.digest:
                 what = "are not those that the platform means"
@@ -191,12 +194,13 @@ class JobDesk:
             if now is None or request.epoch <= now.epoch:
                 raise stale_epoch(row.id, request.epoch, row.epoch if now is None else now.epoch)
             # No start without its entry: a stage that is run again shows again what it shows.
-            facts = {"epoch": request.epoch, "kept": request.keep}
+            facts = {"epoch": request.epoch, "kept": request.keep, "without": len(left_out)}
             await asyncio.to_thread(self._premises.recorder.record, Event.JOB_RESUMED, row.id, **facts)
-            await asyncio.to_thread(self._premises.store.jobs.resume, row.id, request.epoch, request.keep)
+            without = left_out_bytes(left_out).decode()
+            await asyncio.to_thread(self._premises.store.jobs.resume, row.id, request.epoch, request.keep, without)
             failpoints.hit("job.resume.kept", row.id)
             job.wait = None
-            self._launch(job, specification, row, epoch=request.epoch, finished=request.finished)
+            self._launch(job, specification, row, epoch=request.epoch, left_out=left_out, finished=request.finished)
 
     async def cancel(self, row: JobRow, code: str) -> None:
         """End a job for good: failed, where it waited for just what the platform gives up for, else cancelled.
@@ -257,6 +261,7 @@ class JobDesk:
         row: JobRow,
         *,
         epoch: int,
+        left_out: frozenset[PartyId] = NOBODY,
         finished: bool = False,
         table: Table | None = None,
     ) -> None:
@@ -267,6 +272,7 @@ class JobDesk:
             job.log,
             fingerprint=fingerprint,
             epoch=epoch,
+            left_out=left_out,
             finished=finished,
             table=table,
         )

@@ -56,6 +56,13 @@ as rows and as what was checked. Those of factors go a block at a time."""
 NUMBER_BYTES = 36
 """Of a value of a column that is fitted as a number: as it came, put to scale, in fixed point, and a copy."""
 
+COLUMN_BYTES = 72
+"""Of a value of a horizontal model: as it came, as the key by which edges are found, coded, put to scale or as weight of
+evidence, and in the engine's own table, with a copy where one is made."""
+
+SUMS_BYTES = 256 << 20
+"""Of a horizontal model: histograms of all columns, masked and summed, and what the engine keeps of them by leaf."""
+
 LABEL_BYTES = 80
 """Of a label under ring-LWE at its owner: its number, and 22.5 bytes of a ciphertext in each of three copies."""
 
@@ -70,6 +77,8 @@ def needed_memory(specification: JobSpecification, me: PartyId) -> int:
     512 MiB, is not in it.
     """
     own = specification.party(me)
+    if specification.layout == "horizontal":
+        return BASE_BYTES + (own.rows or 0) * (own.features or 0) * COLUMN_BYTES + SUMS_BYTES
     common = min(party.rows or 0 for party in specification.parties)
     others = sum(party.features or 0 for party in specification.parties if party.id != me)
     most = 0

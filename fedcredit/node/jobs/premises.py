@@ -84,7 +84,7 @@ def open_own_table(premises: Premises, specification: JobSpecification) -> Table
     Raises: DataError or ConfigError with all that is wrong with it; RefusedError (TABLE_UNKNOWN).
     """
     split_by = specification.split.time if specification.split is not None else None
-    time = split_by if premises.me == specification.label_party else None
+    time = split_by if premises.me in specification.members else None
     memory, threads = premises.limits.memory_mib << 20, premises.limits.threads or 2
     resources = Resources(memory_limit_bytes=memory, threads=threads, spill_dir=premises.spill)
     name = specification.party(premises.me).table

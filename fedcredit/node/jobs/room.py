@@ -30,6 +30,9 @@ JOURNAL = 2
 CARD = 16 << 20
 """Of a scorecard: correlations, fits, tallies, and parts of a card in one place."""
 
+TREE_TEXT = 256
+"""Of a leaf in the text of a tree."""
+
 _ALIGNED, _MARK, _SCORES = 8, 1, 3 * 8
 _LENT, _HELD = 112, 24
 """Of a filter, for each row of its table: with what it is made from, twice, or two versions of it alone."""
@@ -59,6 +62,9 @@ def needed_bytes(specification: JobSpecification, me: PartyId, rows: int) -> int
             fixed += len(params_of_tables.table) * TABLE_BYTES
             continue
         params = TreeParams.from_mapping(model.params)
+        if model.split == "horizontal":
+            fixed += 2 * params.num_trees * params.max_leaves * TREE_TEXT
+            continue
         leaf_bytes = 1 if params.max_leaves <= 1 << 8 else 2
         # The label party keeps the leaf of every row for every tree, and the scores; the others their splits.
         each += params.num_trees * leaf_bytes + _SCORES if me == specification.label_party else 0

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from fedcredit import failpoints
 from fedcredit.errors import FedcreditError, PeerLost, Problem, RefusedError
 from fedcredit.governance.audit import Event
+from fedcredit.ids import PartyId
 from fedcredit.node.events import EventLog
 from fedcredit.node.jobs.peers import PeerWatch
 from fedcredit.node.jobs.premises import Premises, open_own_table, write_failure
+from fedcredit.node.jobs.present import NOBODY, Present
 from fedcredit.node.jobs.result import discard_partial
 from fedcredit.node.jobs.room import free_bytes, needed_bytes
 from fedcredit.node.jobs.stages import Drained, StageKeeper
@@ -23,11 +25,11 @@ from fedcredit.observe import logs
 from fedcredit.tables import Table
 from fedcredit.transport.channel import LostToPeer
 
-__all__ = ["NOT_BELIEVED", "JobRun", "Outcome", "end_job", "keep_waiting", "told_to_end"]
+__all__ = ["LEFT_OUT", "NOT_BELIEVED", "JobRun", "Outcome", "end_job", "keep_waiting", "told_to_end"]
 
 _log = logs.get("job")
 
-CANCELLED = "CANCELLED"
+CANCELLED, LEFT_OUT = "CANCELLED", "LEFT_OUT"
 NOT_BELIEVED = frozenset({"PEER_REVOKED", "PEER_DISTRUSTED"})
 """Codes of a job that ends because one of its parties is not believed any more, by the platform or by another."""
 
@@ -42,6 +44,9 @@ class Outcome:
 
 def told_to_end(job: str, code: str) -> Outcome:
     """How a job ends that the platform, or this party's own people, have stopped."""
+    if code == LEFT_OUT:
+        what = "went on without this party, which was away for longer than the others were to wait"
+        return Outcome(JobState.FAILED, RefusedError(Problem(code, f"job {job}", what, "take part in the next one")))
     if code in NOT_BELIEVED:
         what = "one of its parties is not believed any more"
         return Outcome(JobState.FAILED, RefusedError(Problem(code, f"job {job}", what, "see `fedcredit party trust`")))
@@ -51,7 +56,8 @@ def told_to_end(job: str, code: str) -> Outcome:
 class JobRun:
     """Runs a signed job at this party. Create one per start; `run` once.
 
-    `table` is the job's table if it is open already; it is closed when the start is over.
+    `table` is the job's table if it is open already; it is closed when the start is over. `left_out` are parties that
+    the job goes on without.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class JobRun:
         *,
         fingerprint: bytes,
         epoch: int = 0,
+        left_out: frozenset[PartyId] = NOBODY,
         finished: bool = False,
         table: Table | None = None,
     ) -> None:
@@ -70,7 +77,14 @@ class JobRun:
         self._fingerprint, self._table = fingerprint, table
         self._keeper = StageKeeper(specification.id, epoch, premises, log)
         self._job_work = JobWork(
-            specification, premises, log, self._keeper, epoch=epoch, finished=finished, ending=self._begin_to_end
+            specification,
+            premises,
+            log,
+            self._keeper,
+            epoch=epoch,
+            present=Present.of(specification, left_out),
+            finished=finished,
+            ending=self._begin_to_end,
         )
         self._work: asyncio.Task[None] | None = None
         self._stopped: Outcome | None = None

@@ -26,6 +26,7 @@ from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, tra
 from fedcredit.node.filters.allowance import Allowance
 from fedcredit.node.filters.session import UnbalancedAligner
 from fedcredit.node.jobs.premises import Premises, pretty
+from fedcredit.node.jobs.present import Present
 from fedcredit.node.jobs.result import Content, write_result
 from fedcredit.node.jobs.stages import Finished, Split, StageKeeper, Validated
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
@@ -56,20 +57,20 @@ class JobWork:
         keeper: StageKeeper,
         *,
         epoch: int,
+        present: Present,
         finished: bool,
         ending: Callable[[], None],
     ) -> None:
         self._specification, self._premises, self._log, self._keep = specification, premises, log, keeper
         self._epoch, self._finished, self._ending = epoch, finished, ending
+        self._present = present
         self._meter = Meter()
         self._folder = premises.job_folder(specification.id)
 
     @property
     def peers(self) -> tuple[PartyId, ...]:
-        """The other parties of the job."""
-        specification = self._specification
-        parties = (specification.label_party, *specification.feature_parties)
-        return tuple(party for party in parties if party != self._premises.me)
+        """The other parties that take part in this start of the job."""
+        return tuple(party for party in self._present.parties if party != self._premises.me)
 
     def waited(self) -> Mapping[PartyId, float]:
         """Seconds spent waiting for each peer so far."""
@@ -85,7 +86,9 @@ class JobWork:
         if specification.intersect.size_only:
             await self._end(table, await self._aligner().count(table.ids()), None, {})
             return
-        if specification.intersect_choice.mode == UNBALANCED:
+        if specification.layout == "horizontal":
+            aligned = Aligned(np.arange(table.n_rows))  # everybody's rows are its own
+        elif specification.intersect_choice.mode == UNBALANCED:
             aligned = await self._look_up(table)
         else:
             aligned = await self._aligner().align(table.ids)
@@ -96,7 +99,7 @@ class JobWork:
             train = await asyncio.to_thread(table.read, aligned.rows[~held_out.test])
             test = await asyncio.to_thread(table.read, aligned.rows[held_out.test])
             for entry in specification.models:
-                results[entry.name] = await runner_of(entry.kind).run(self._context(entry.name, aligned, train, test))
+                results[entry.name] = await runner_of(entry).run(self._context(entry.name, aligned, train, test))
         await self._end(table, aligned, held_out, results)
 
     async def _end(
@@ -144,10 +147,10 @@ class JobWork:
 
     async def _finish(self) -> Finished:
         specification, premises = self._specification, self._premises
-        leads = premises.me == specification.label_party
-        peers = self.peers if leads else (specification.label_party,)
+        leads = premises.me == self._present.leader
+        peers = self.peers if leads else (self._present.leader,)
         channel = premises.transport.open(specification.hash, "finish", peers=peers, epoch=self._epoch)
-        role = FinishLeader(peers) if leads else FinishFollower(specification.label_party)
+        role = FinishLeader(peers) if leads else FinishFollower(self._present.leader)
         await drive(role.steps(), channel, deadline_s=premises.limits.peer_timeout_s, meter=self._meter)
         return Finished()
 
@@ -156,8 +159,10 @@ class JobWork:
         entry = next(entry for entry in specification.models if entry.name == name)
         return ModelContext(
             me=premises.me,
-            label_party=specification.label_party,
-            feature_parties=specification.feature_parties,
+            label_party=self._present.leader,
+            feature_parties=self._present.others,
+            members=self._present.members,
+            threshold=specification.threshold,
             ssid=specification.hash,
             epoch=self._epoch,
             seed=specification.job.seed,
@@ -200,7 +205,7 @@ class JobWork:
         }
         for name, result in results.items():
             files |= {f"model/{name}/{file}": data for file, data in result.files.items()}
-        if me == specification.label_party:
+        if me == self._present.leader:
             test = None if held_out is None else held_out.test
             common = found.common if isinstance(found, Counted) else found.rows.size
             figures = job_figures(specification, self._started(), common, test, results, me, self._meter)

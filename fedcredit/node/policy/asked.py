@@ -46,7 +46,7 @@ def request_of(
         submitter=PartyId(proposal.submitter),
         purpose=proposal.job.purpose,
         label_party=proposal.label_party,
-        feature_parties=proposal.feature_parties,
+        feature_parties=proposal.other_parties,
         table=table_of(proposal, me),
         intersect_modes=proposal.intersect_modes,
         receiver_only=proposal.intersect.receiver_only,

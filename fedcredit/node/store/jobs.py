@@ -93,6 +93,8 @@ class JobRow:
     waiting_code: str
     waiting_culprit: str
     waiting_since: str
+    left_out: str
+    """Parties that it goes on without, as `node.jobs.present` writes them."""
 
 
 class Jobs:
@@ -163,8 +165,9 @@ class Jobs:
         since = self._database.now()
         self._step(job, JobState.WAITING, waiting_code=code, waiting_culprit=culprit, waiting_since=since)
 
-    def resume(self, job: str, epoch: int, keep: int) -> None:
-        """Run on as of the first `keep` checkpoints, under an `epoch` greater than any before; later stages go.
+    def resume(self, job: str, epoch: int, keep: int, left_out: str = "[]") -> None:
+        """Run on as of the first `keep` checkpoints, under an `epoch` greater than any before, without the parties in
+        `left_out`; later stages go.
 
         Raises: FedcreditError (STALE_EPOCH) when it is not greater, (JOB_STATE) when the job neither runs nor waits,
         (CHECKPOINT_MISSING) when there are fewer checkpoints; nothing is changed then.
@@ -177,7 +180,7 @@ class Jobs:
                 raise stale_epoch(job, epoch, row.epoch)
             _drop_stages(connection, job, keep)
             reason: dict[str, Any] = {"waiting_code": "", "waiting_culprit": "", "waiting_since": ""}
-            self._move(connection, job, {row.state}, JobState.RUNNING, epoch=epoch, **reason)
+            self._move(connection, job, {row.state}, JobState.RUNNING, epoch=epoch, left_out=left_out, **reason)
 
     def end(self, job: str, state: JobState, error: FedcreditError | None = None) -> None:
         """Write how a job ended, and forget the frozen states of its stages: they hold rows, and nothing needs them any

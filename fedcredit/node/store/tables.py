@@ -35,7 +35,7 @@ __all__ = [
     "witnessed_heads",
 ]
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The last migration in `migrations/`. A store with a greater number is of a newer fedcredit and is not touched."""
 
 metadata = sa.MetaData()
@@ -63,6 +63,7 @@ jobs = sa.Table(
     sa.Column("waiting_code", sa.Text, nullable=False, server_default=""),
     sa.Column("waiting_culprit", sa.Text, nullable=False, server_default=""),
     sa.Column("waiting_since", sa.Text, nullable=False, server_default=""),
+    sa.Column("left_out", sa.Text, nullable=False, server_default="[]"),
 )
 
 stages = sa.Table(

@@ -131,7 +131,7 @@ class StandingRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class StandingReply(_message.Message):
-    __slots__ = ("state", "epoch", "checkpoints", "ready", "code", "culprit", "need")
+    __slots__ = ("state", "epoch", "checkpoints", "ready", "code", "culprit", "need", "left_out")
     STATE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +139,7 @@ class StandingReply(_message.Message):
     CODE_FIELD_NUMBER: _ClassVar[int]
     CULPRIT_FIELD_NUMBER: _ClassVar[int]
     NEED_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     state: str
     epoch: int
     checkpoints: bytes
@@ -146,23 +147,26 @@ class StandingReply(_message.Message):
     code: str
     culprit: str
     need: int
-    def __init__(self, state: _Optional[str] = ..., epoch: _Optional[int] = ..., checkpoints: _Optional[bytes] = ..., ready: _Optional[bool] = ..., code: _Optional[str] = ..., culprit: _Optional[str] = ..., need: _Optional[int] = ...) -> None: ...
+    left_out: bytes
+    def __init__(self, state: _Optional[str] = ..., epoch: _Optional[int] = ..., checkpoints: _Optional[bytes] = ..., ready: _Optional[bool] = ..., code: _Optional[str] = ..., culprit: _Optional[str] = ..., need: _Optional[int] = ..., left_out: _Optional[bytes] = ...) -> None: ...
 
 class ResumeJob(_message.Message):
-    __slots__ = ("job", "epoch", "keep", "digest", "finished", "addresses")
+    __slots__ = ("job", "epoch", "keep", "digest", "finished", "addresses", "left_out")
     JOB_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     job: str
     epoch: int
     keep: int
     digest: bytes
     finished: bool
     addresses: bytes
-    def __init__(self, job: _Optional[str] = ..., epoch: _Optional[int] = ..., keep: _Optional[int] = ..., digest: _Optional[bytes] = ..., finished: _Optional[bool] = ..., addresses: _Optional[bytes] = ...) -> None: ...
+    left_out: bytes
+    def __init__(self, job: _Optional[str] = ..., epoch: _Optional[int] = ..., keep: _Optional[int] = ..., digest: _Optional[bytes] = ..., finished: _Optional[bool] = ..., addresses: _Optional[bytes] = ..., left_out: _Optional[bytes] = ...) -> None: ...
 
 class ListJobs(_message.Message):
     __slots__ = ("limit",)

@@ -1,0 +1,84 @@
+"""`[aggregate]` of a job file: how values of parties with the same columns, or of labels of theirs, are added up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from fedcredit.runtime.model_file import Layout
+from fedcredit.runtime.toml import Reader, Section
+
+__all__ = ["MAX_MEMBERS", "MIN_MEMBERS", "AggregateSection", "check_members", "read_aggregate"]
+
+MAX_MEMBERS = 100
+"""Parties of a job whose values are only ever added up."""
+
+MIN_MEMBERS = 3
+"""Of two, either knows the other's values: the sum less its own."""
+
+
+class AggregateSection(Section):
+    """`[aggregate]`: how values of parties with the same columns are added up under masks.
+
+    `threshold`: how few parties a sum may come from, all unless it is given. A party that is away for longer than
+    `wait_s` is left out then, and the job goes on. `two_parties`: whether two may add up, of which each knows the
+    other's values from the sum; every party's policy has to accept that.
+    """
+
+    threshold: Annotated[int, Field(ge=2, le=MAX_MEMBERS)] | None = None
+    wait_s: Annotated[float, Field(ge=0, le=86_400)] = 120.0
+    two_parties: Literal["refuse", "accept"] = "refuse"
+
+    @property
+    def least(self) -> int:
+        """The fewest parties that a sum may come from."""
+        return 2 if self.two_parties == "accept" else MIN_MEMBERS
+
+
+class _Table(Protocol):
+    @property
+    def is_label(self) -> bool: ...
+
+
+def read_aggregate(reader: Reader, layout: Layout) -> AggregateSection | None:
+    """How values are added up; by the defaults where a job needs it and does not say."""
+    if layout != "vertical":
+        return reader.section("aggregate", reader.raw.get("aggregate", {}), AggregateSection)
+    if "aggregate" in reader.raw:
+        what, fix = "is for models with split = 'horizontal' or 'mixed'", "take it out, or set split"
+        reader.report("CONFIG_CONFLICT", "aggregate", what, fix)
+    return None
+
+
+def check_members(
+    reader: Reader,
+    parties: Mapping[str, _Table | None],
+    layout: Layout,
+    aggregate: AggregateSection | None,
+    *,
+    labelled: bool,
+) -> None:
+    """Note what keeps parties from adding up: too few of them, or none of what is to be added up."""
+    have = [name for name, table in parties.items() if table is None or table.is_label]
+    without = [name for name in parties if name not in have]
+    if layout == "horizontal" and labelled and without:
+        what = f"a horizontal model needs the label at every party; {', '.join(without)} names none"
+        reader.report("CONFIG_LABEL", "parties", what, "add label = COLUMN, or role = 'label'")
+    if layout == "mixed" and not without:
+        what, fix = "a mixed model needs a party without a label, whose columns it takes", "set split = 'horizontal'"
+        reader.report("CONFIG_PARTIES", "parties", what, fix)
+    if layout == "horizontal" and "intersect" in reader.raw:
+        what = "parties of a horizontal model have different subjects: there is nothing in common to find"
+        reader.report("CONFIG_CONFLICT", "intersect", what, "take it out")
+    members = len(have) if layout == "mixed" else len(parties)
+    least = MIN_MEMBERS if aggregate is None else aggregate.least
+    if not least <= members <= MAX_MEMBERS:
+        what = f"values of {members} parties are to be added up, where {least} to {MAX_MEMBERS} can"
+        fix = "of two, either knows the other's from the sum; [aggregate] two_parties = 'accept' says that it may"
+        reader.report("CONFIG_PARTIES", "parties", what, fix if members == MIN_MEMBERS - 1 else "add [parties.NAME]")
+    threshold = None if aggregate is None else aggregate.threshold
+    if threshold is not None and not least <= threshold <= members:
+        what = f"is {threshold}, where {least} to {members} of these parties can be asked for"
+        reader.report("CONFIG_VALUE", "aggregate.threshold", what, "mend it, or leave it out: all parties are needed")
