@@ -68,11 +68,14 @@ class Federation:
         """A session of its own for the model `name` in this start of the job."""
         return session_id(self.ssid, self.epoch, name)
 
-    async def run(self, stage: str, steps: Steps[T], *, peers: Collection[PartyId] | None = None) -> T:
+    async def run(
+        self, stage: str, steps: Steps[T], *, peers: Collection[PartyId] | None = None, survives: bool = False
+    ) -> T:
         """Run this party's role in `stage` to its result, with `peers`, by default `partners`.
 
+        `survives`: peers that give up for reasons of their own are lost to the role, and do not end the job.
         Raises: PeerLost, PeerError, and what the role raises.
         """
         peers = self.partners if peers is None else peers
-        channel = self.transport.open(self.ssid, stage, peers=peers, epoch=self.epoch)
+        channel = self.transport.open(self.ssid, stage, peers=peers, epoch=self.epoch, survives=survives)
         return await drive(steps, channel, deadline_s=self.deadline_s, meter=self.meter)

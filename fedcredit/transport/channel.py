@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from fedcredit.errors import FedcreditError, PeerError, PeerLost, Problem, RefusedError
+from fedcredit.errors import ConfigError, DataError, FedcreditError, PeerError, PeerLost, Problem, RefusedError
 from fedcredit.ids import PartyId
 from fedcredit.wire.frame import Abort
 from fedcredit.wire.message import Message, MessageInvalid, message_type
@@ -23,6 +23,7 @@ __all__ = [
     "Transport",
     "decode_packet",
     "error_of_abort",
+    "loss_of_abort",
 ]
 
 
@@ -63,6 +64,9 @@ class Channel(Protocol):
     def progress(self, peer: PartyId) -> int:
         """A number that grows whenever `peer` sends or takes something of this stage: slow is not lost."""
 
+    def lose(self, peer: PartyId) -> None:
+        """Go on without `peer`: what it sent or sends to this stage is taken and thrown away."""
+
     async def abort(self, error: FedcreditError) -> None:
         """Leave the stage and tell the peers that this party ends the job; never waits, never raises.
 
@@ -83,12 +87,21 @@ class Transport(Protocol):
     def me(self) -> PartyId:
         """This party."""
 
-    def open(self, ssid: bytes, stage: str, *, peers: Collection[PartyId] | None = None, epoch: int = 0) -> Channel:
+    def open(
+        self,
+        ssid: bytes,
+        stage: str,
+        *,
+        peers: Collection[PartyId] | None = None,
+        epoch: int = 0,
+        survives: bool = False,
+    ) -> Channel:
         """The channel of `stage` in job `ssid`; what peers sent to it before is waiting there.
 
         A stage is opened once. `peers` are the parties it speaks with: packets of others are refused, and they are told
         when this party gives up; None means all this transport knows. `epoch` counts the starts of a job; packets of
-        an older epoch are refused.
+        an older epoch are refused. `survives`: a peer that gives up for a reason of its own, and not because somebody
+        broke the protocol or refused, is lost to this stage and does not end the job.
         """
 
     def forget(self, ssid: bytes) -> None:
@@ -122,6 +135,14 @@ class LostToPeer(PeerLost):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.culprit, self.step, self.lost)
+
+
+_OWN_REASONS: Final = frozenset(kind.exit_status for kind in (FedcreditError, DataError, ConfigError, PeerLost))
+
+
+def loss_of_abort(peer: PartyId, stage: str, abort: Abort) -> PeerLost | None:
+    """The loss that `peer`'s abort is to a `stage` that survives it; None where it does not: somebody is to blame."""
+    return PeerLost(peer, stage, f"ended the job: {abort.code}") if abort.status in _OWN_REASONS else None
 
 
 def error_of_abort(peer: PartyId, abort: Abort) -> FedcreditError:

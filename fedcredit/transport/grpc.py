@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -161,11 +162,19 @@ class GrpcTransport:
         """What is known of where `peer` is."""
         return self._addresses.get(peer)
 
-    def open(self, ssid: bytes, stage: str, *, peers: Collection[PartyId] | None = None, epoch: int = 0) -> GrpcChannel:
+    def open(
+        self,
+        ssid: bytes,
+        stage: str,
+        *,
+        peers: Collection[PartyId] | None = None,
+        epoch: int = 0,
+        survives: bool = False,
+    ) -> GrpcChannel:
         """See `Transport.open`. Connects to the peers at once, so that one that goes away is noticed."""
         chosen = frozenset(self._addresses if peers is None else peers) - {self._me}
         check_stage(stage)
-        inbound = self._frames.inbox.open(ssid, stage, chosen, epoch)
+        inbound = self._frames.inbox.open(ssid, stage, chosen, epoch, survives=survives)
         links = {peer: self._link(peer) for peer in sorted(chosen)}
         flows = {peer: link.open(ssid, epoch, stage) for peer, link in links.items()}
         return GrpcChannel(self._me, ssid, epoch, stage, inbound, links, flows)
@@ -271,7 +280,7 @@ class GrpcChannel:
     async def send(self, to: PartyId, tag: int, body: bytes) -> int:
         """See `Channel.send`."""
         self._check_peer(to)
-        return await self._links[to].send(self._flows[to], tag, body, self._inbound.raise_failure)
+        return await self._links[to].send(self._flows[to], tag, body, partial(self._inbound.refuse_lost, to))
 
     async def receive(self, sender: PartyId) -> Packet:
         """See `Channel.receive`."""
@@ -281,6 +290,10 @@ class GrpcChannel:
     def progress(self, peer: PartyId) -> int:
         """See `Channel.progress`: frames of `peer` that arrived, and frames of ours that it took."""
         return self._inbound.arrived(peer) + self._flows[peer].receipts
+
+    def lose(self, peer: PartyId) -> None:
+        """See `Channel.lose`."""
+        self._inbound.lose(peer)
 
     async def abort(self, error: FedcreditError) -> None:
         """See `Channel.abort`."""

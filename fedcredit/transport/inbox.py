@@ -7,14 +7,13 @@ and turns a sender's fault into the failure of the job it concerns, leaving othe
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fedcredit.errors import FedcreditError, PeerError, Problem
 from fedcredit.ids import PartyId
+from fedcredit.transport.arrivals import Flow, Held, Job, Stage
 from fedcredit.transport.channel import Packet, error_of_abort
 from fedcredit.transport.limits import Limits
 from fedcredit.wire.frame import ABORT_TAG, Abort, Frame, Receipt
@@ -32,66 +31,10 @@ Acknowledge = Callable[[PartyId, Receipt, bool], None]
 """Send a receipt to a peer: at once if the last argument says so, else soon. Must not block."""
 
 
-@dataclass(slots=True)
-class _Flow:
-    """Frames of one sender in one stage. `hashes` are those of the last ones: all that may rightly come again."""
-
-    hashes: deque[bytes]
-    next_seq: int = 0
-    taken: int = 0
-    unreported_bytes: int = 0
-    queue: deque[Packet] = field(default_factory=deque)
-    queued_bytes: int = 0
-    refused: str = ""
-
-
-@dataclass(slots=True)
-class _Stage:
-    """`peers` is None until the stage is opened here. `lost` are peers that went away and have not come back."""
-
-    ssid: bytes
-    epoch: int
-    name: str
-    peers: frozenset[PartyId] | None = None
-    closed: bool = False
-    flows: dict[PartyId, _Flow] = field(default_factory=dict)
-    lost: dict[PartyId, FedcreditError] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def receipt(self, flow: _Flow) -> Receipt:
-        return Receipt(self.ssid, self.epoch, self.name, flow.taken, flow.refused)
-
-
-@dataclass(slots=True)
-class _Job:
-    """One job at its present start. `ended` is why it cannot go on; `peers` take part in its open stages."""
-
-    on_end: Callable[[], None]
-    epoch: int = 0
-    peers: set[PartyId] = field(default_factory=set)
-    stages: dict[tuple[int, str], _Stage] = field(default_factory=dict)
-    ended: FedcreditError | None = None
-
-    def end(self, error: FedcreditError) -> None:
-        self.ended = self.ended or error
-        for stage in self.stages.values():
-            stage.changed.set()
-        self.on_end()
-
-
-@dataclass(slots=True)
-class _Held:
-    """What one peer has lying here, and how many frames of it in a row did not fit their hash."""
-
-    stages: int = 0
-    size: int = 0
-    corrupt: int = 0
-
-
 class OpenStage:
     """The receiving half of a channel."""
 
-    def __init__(self, inbox: Inbox, job: _Job, stage: _Stage) -> None:
+    def __init__(self, inbox: Inbox, job: Job, stage: Stage) -> None:
         self._inbox, self._job, self._stage = inbox, job, stage
 
     async def take(self, sender: PartyId) -> Packet:
@@ -109,6 +52,18 @@ class OpenStage:
         """How many frames of `peer` have arrived."""
         flow = self._stage.flows.get(peer)
         return flow.next_seq if flow else 0
+
+    def refuse_lost(self, peer: PartyId) -> None:
+        """Raise why nothing can be sent to `peer`, if it gave up, or why the job ended, if it has."""
+        self.raise_failure()
+        if self._stage.survives and (error := self._stage.lost.get(peer)):
+            raise error
+
+    def lose(self, peer: PartyId) -> None:
+        """Go on without `peer`: what it sent or sends is taken and thrown away."""
+        self._stage.without.add(peer)
+        if flow := self._stage.flows.get(peer):
+            self._inbox._throw_away(self._stage, peer, flow)
 
     def end_job(self, error: FedcreditError) -> None:
         """End the job here, in all its stages."""
@@ -139,30 +94,35 @@ class Inbox:
 
     def __init__(self, limits: Limits, acknowledge: Acknowledge, on_end: Callable[[], None]) -> None:
         self._limits, self._acknowledge, self._on_end = limits, acknowledge, on_end
-        self._jobs: dict[bytes, _Job] = {}
-        self._held: dict[PartyId, _Held] = {}
+        self._jobs: dict[bytes, Job] = {}
+        self._held: dict[PartyId, Held] = {}
         self._over: OrderedDict[bytes, None] = OrderedDict()
-        self._early: OrderedDict[tuple[bytes, int, PartyId], FedcreditError] = OrderedDict()
+        self._early: OrderedDict[tuple[bytes, int, PartyId], FedcreditError | Abort] = OrderedDict()
 
-    def open(self, ssid: bytes, stage: str, peers: frozenset[PartyId], epoch: int) -> OpenStage:
+    def open(
+        self, ssid: bytes, stage: str, peers: frozenset[PartyId], epoch: int, *, survives: bool = False
+    ) -> OpenStage:
         """Start to hand out what `peers` send to `stage`. Raises FedcreditError (STAGE_REUSED, STALE_EPOCH)."""
         self._over.pop(ssid, None)
-        job = self._jobs.setdefault(ssid, _Job(self._on_end, epoch))
+        job = self._jobs.setdefault(ssid, Job(self._on_end, epoch))
         if epoch < job.epoch:
             raise FedcreditError(Problem("STALE_EPOCH", stage, f"the job is at start {job.epoch}, not {epoch}"))
         if epoch > job.epoch:
             job = self._restart(ssid, job, epoch)
-        state = job.stages.setdefault((epoch, stage), _Stage(ssid, epoch, stage))
+        state = job.stages.setdefault((epoch, stage), Stage(ssid, epoch, stage))
         if state.peers is not None:
             raise FedcreditError(Problem("STAGE_REUSED", stage, "a stage is opened once in each start of a job"))
-        state.peers = peers
+        state.peers, state.survives, job.survives = peers, survives, survives
         job.peers |= peers
         for peer, flow in state.flows.items():
             if peer not in peers:
                 self._refuse(state, peer, flow, "NOT_A_PEER")
         for peer in sorted(peers):
-            if error := self._early.pop((ssid, epoch, peer), None):
-                job.end(error)
+            early = self._early.pop((ssid, epoch, peer), None) or job.left.get(peer)
+            if isinstance(early, FedcreditError):
+                job.end(early)
+            elif early is not None and not job.leave(peer, early):
+                job.end(error_of_abort(peer, early))
         return OpenStage(self, job, state)
 
     def accept(self, peer: PartyId, frame: Frame) -> None:
@@ -217,12 +177,12 @@ class Inbox:
 
     def held_bytes(self, peer: PartyId) -> int:
         """How much of `peer` lies here untaken."""
-        return self._held.get(peer, _Held()).size
+        return self._held.get(peer, Held()).size
 
     def _deliver(self, peer: PartyId, frame: Frame) -> None:
-        job = self._jobs.get(frame.ssid) or _Job(self._on_end)
-        stage = job.stages.get((frame.epoch, frame.stage)) or _Stage(frame.ssid, frame.epoch, frame.stage)
-        flow = stage.flows.get(peer) or _Flow(deque(maxlen=self._limits.stage_frames))
+        job = self._jobs.get(frame.ssid) or Job(self._on_end)
+        stage = job.stages.get((frame.epoch, frame.stage)) or Stage(frame.ssid, frame.epoch, frame.stage)
+        flow = stage.flows.get(peer) or Flow(deque(maxlen=self._limits.stage_frames))
         if stage.peers is not None and peer not in stage.peers:
             self._refuse_frame(peer, frame, "NOT_A_PEER")
         elif flow.refused:
@@ -234,8 +194,8 @@ class Inbox:
             job.stages.setdefault((frame.epoch, frame.stage), stage).flows[peer] = flow
             self._keep(stage, peer, flow, frame)
 
-    def _intact(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> bool:
-        held = self._held.setdefault(peer, _Held())
+    def _intact(self, job: Job, stage: Stage, peer: PartyId, flow: Flow, frame: Frame) -> bool:
+        held = self._held.setdefault(peer, Held())
         try:
             frame.check_body()
         except MessageInvalid as corrupt:
@@ -250,7 +210,7 @@ class Inbox:
         held.corrupt = 0
         return True
 
-    def _due(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> bool:
+    def _due(self, job: Job, stage: Stage, peer: PartyId, flow: Flow, frame: Frame) -> bool:
         """Whether `frame` is the next one; if it is an old one, it gets its receipt again."""
         again = flow.next_seq - frame.seq
         if again < 0 and stage.peers is None and flow.next_seq == 0:
@@ -271,7 +231,7 @@ class Inbox:
             return True
         return False
 
-    def _check_room(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> None:
+    def _check_room(self, job: Job, stage: Stage, peer: PartyId, flow: Flow, frame: Frame) -> None:
         held, limits, size = self._held[peer], self._limits, len(frame.encoded)
         too_much = (
             (flow.queue and flow.queued_bytes + size > limits.stage_bytes)
@@ -283,7 +243,7 @@ class Inbox:
             self._fault(job, stage, peer, flow, "QUEUE_OVERFLOW", "sent more than a link may hold")
             raise MessageInvalid("frame", "more than a link may hold", "QUEUE_OVERFLOW")
 
-    def _keep(self, stage: _Stage, peer: PartyId, flow: _Flow, frame: Frame) -> None:
+    def _keep(self, stage: Stage, peer: PartyId, flow: Flow, frame: Frame) -> None:
         held, size = self._held[peer], len(frame.encoded)
         held.stages += not flow.queue
         held.size += size
@@ -293,8 +253,14 @@ class Inbox:
         flow.queue.append(Packet(peer, frame.tag, frame.body, size))
         stage.lost.pop(peer, None)
         stage.changed.set()
+        if peer in stage.without:
+            self._throw_away(stage, peer, flow)
 
-    def _take(self, stage: _Stage, peer: PartyId, flow: _Flow) -> Packet:
+    def _throw_away(self, stage: Stage, peer: PartyId, flow: Flow) -> None:
+        while flow.queue:
+            self._take(stage, peer, flow)
+
+    def _take(self, stage: Stage, peer: PartyId, flow: Flow) -> Packet:
         packet = flow.queue.popleft()
         self._release(peer, flow, packet.wire_bytes)
         flow.taken += 1
@@ -305,18 +271,18 @@ class Inbox:
         self._acknowledge(peer, stage.receipt(flow), due)
         return packet
 
-    def _abort(self, job: _Job | None, peer: PartyId, frame: Frame) -> None:
+    def _abort(self, job: Job | None, peer: PartyId, frame: Frame) -> None:
         frame.check_body()
         abort = Abort.decode(frame.body)
-        error = error_of_abort(peer, abort)
         self._drop_start(job, peer, frame.epoch)
         if job is not None and frame.epoch == job.epoch and peer in job.peers:
-            job.end(error)
+            if not job.leave(peer, abort):
+                job.end(error_of_abort(peer, abort))
         elif frame.ssid not in self._over:
-            _remember(self._early, (frame.ssid, frame.epoch, peer), error)
+            _remember(self._early, (frame.ssid, frame.epoch, peer), abort)
         self._acknowledge(peer, Receipt(frame.ssid, frame.epoch, frame.stage, frame.seq + 1), True)
 
-    def _fault(self, job: _Job, stage: _Stage, peer: PartyId, flow: _Flow, code: str, what: str) -> None:
+    def _fault(self, job: Job, stage: Stage, peer: PartyId, flow: Flow, code: str, what: str) -> None:
         error = PeerError(peer, stage.name, what, code)
         self._refuse(stage, peer, flow, code)
         if stage.peers is not None:
@@ -325,7 +291,7 @@ class Inbox:
             stage.flows.pop(peer, None)
             _remember(self._early, (stage.ssid, stage.epoch, peer), error)
 
-    def _refuse(self, stage: _Stage, peer: PartyId, flow: _Flow, code: str) -> None:
+    def _refuse(self, stage: Stage, peer: PartyId, flow: Flow, code: str) -> None:
         if flow.queue:
             self._release(peer, flow, flow.queued_bytes, emptied=True)
         flow.refused = code
@@ -334,9 +300,9 @@ class Inbox:
     def _refuse_frame(self, peer: PartyId, frame: Frame, code: str) -> None:
         self._acknowledge(peer, Receipt(frame.ssid, frame.epoch, frame.stage, frame.seq + 1, code), True)
 
-    def _restart(self, ssid: bytes, old: _Job, epoch: int) -> _Job:
+    def _restart(self, ssid: bytes, old: Job, epoch: int) -> Job:
         """The job at its new start, with what peers that are ahead have sent for it."""
-        new = self._jobs[ssid] = _Job(self._on_end, epoch)
+        new = self._jobs[ssid] = Job(self._on_end, epoch)
         for key, stage in old.stages.items():
             if key[0] < epoch:
                 self._drop(stage)
@@ -345,18 +311,18 @@ class Inbox:
         old.end(FedcreditError(Problem("STALE_EPOCH", "job", f"was started again as {epoch}")))
         return new
 
-    def _drop_start(self, job: _Job | None, peer: PartyId, epoch: int) -> None:
+    def _drop_start(self, job: Job | None, peer: PartyId, epoch: int) -> None:
         """Let go of what `peer` sent in a start of the job that it has given up, also to stages not open here."""
         for (begun, _), stage in job.stages.items() if job is not None else ():
             if begun == epoch and (flow := stage.flows.get(peer)) and flow.queue:
                 self._release(peer, flow, flow.queued_bytes, emptied=True)
 
-    def _drop(self, stage: _Stage) -> None:
+    def _drop(self, stage: Stage) -> None:
         for peer, flow in stage.flows.items():
             if flow.queue:
                 self._release(peer, flow, flow.queued_bytes, emptied=True)
 
-    def _release(self, peer: PartyId, flow: _Flow, size: int, *, emptied: bool = False) -> None:
+    def _release(self, peer: PartyId, flow: Flow, size: int, *, emptied: bool = False) -> None:
         if emptied:
             flow.queue.clear()
         flow.queued_bytes -= size
