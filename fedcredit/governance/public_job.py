@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from fedcredit.credit.woe import IvDisclosure
 from fedcredit.ids import PartyId
 
-__all__ = ["STATISTICS_SHOW", "Disclosure", "PublicJob", "PublicModel"]
+__all__ = ["STATISTICS_SHOW", "Disclosure", "ModelKind", "PublicJob", "PublicModel"]
+
+ModelKind: TypeAlias = Literal["gbdt", "binning", "linear", "logistic", "scorecard", "statistics"]
 
 STATISTICS_SHOW = frozenset({"sums", "cells", "shared"})
 """What statistics may show beyond rows by group."""
@@ -19,7 +21,7 @@ class PublicModel:
     """What everybody knows of a model before it is trained."""
 
     name: str
-    kind: Literal["gbdt", "binning", "linear", "logistic", "scorecard", "statistics"] = "gbdt"
+    kind: ModelKind = "gbdt"
     hide_nodes: bool = False
     split: Literal["vertical", "horizontal", "mixed"] = "vertical"
     iv_disclosure: IvDisclosure = "exact"

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from fedcredit.credit.woe import IvDisclosure
 from fedcredit.governance.leakage import Disclosure, PublicJob, PublicModel, leakage_of
-from fedcredit.governance.public_job import STATISTICS_SHOW
+from fedcredit.governance.public_job import STATISTICS_SHOW, ModelKind
 from fedcredit.ids import PartyId
 
 __all__ = ["known_leakage", "open_policy", "template"]
@@ -104,6 +104,16 @@ def known_leakage() -> frozenset[str]:
             unbalanced=unbalanced,
             time_split=time_split,
             models=(PublicModel(name="model", hide_nodes=hide_nodes, groupsum=backends), *others),
+        )
+        ids |= {row.id for row in leakage_of(job)}
+    kinds: tuple[ModelKind, ...] = ("gbdt", "binning", "logistic", "scorecard", "statistics")
+    for kind, few in itertools.product(kinds, (False, True)):
+        job = PublicJob(
+            platform=PartyId("platform"),
+            label_party=PartyId("label"),
+            feature_parties=(),
+            members=(PartyId("one"),) if few else (PartyId("one"), PartyId("two")),
+            models=(PublicModel(name="model", kind=kind, split="horizontal"),),
         )
         ids |= {row.id for row in leakage_of(job)}
     return frozenset(ids)
