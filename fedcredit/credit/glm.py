@@ -24,7 +24,16 @@ from scipy.special import erfc, expit, ndtri
 
 from fedcredit.errors import ConfigError, DataError, Problem
 
-__all__ = ["Estimates", "LogisticFit", "check_rows", "fit_logistic", "independent", "inverse", "log_likelihood"]
+__all__ = [
+    "Estimates",
+    "LogisticFit",
+    "check_rows",
+    "fit_logistic",
+    "independent",
+    "inverse",
+    "log_likelihood",
+    "separable",
+]
 
 Bool = NDArray[np.bool_]
 F64 = NDArray[np.float64]
@@ -251,14 +260,14 @@ class _Newton:
             held = (self._sign != 0) & (b == 0) & (self._sign * gradient <= 0)
             covariance = inverse(information[np.ix_(~held, ~held)])
             if covariance is None:
-                raise _separable()
+                raise separable()
             step = np.zeros(b.size)
             step[~held] = covariance @ gradient[~held]
             decrement = float(gradient @ step)
             b, z, value, moved = self._search(b, z, value, step, decrement)
             if moved <= MOVED * (1.0 + float(np.abs(z).max(initial=0.0))):
                 return self._fit(b, z, iteration)
-        raise _separable()
+        raise separable()
 
     def _search(self, b: F64, z: F64, value: float, step: F64, decrement: float) -> tuple[F64, F64, float, float]:
         """The first of ever smaller steps that improves; how far it moved any row's log-odds."""
@@ -288,13 +297,14 @@ class _Newton:
         held = (self._sign != 0) & (b == 0)
         covariance = inverse(information[np.ix_(~held, ~held)])
         if covariance is None:
-            raise _separable()
+            raise separable()
         errors = np.full(b.size, np.nan)
         errors[~held] = np.sqrt(np.diag(covariance))
         likelihood = log_likelihood(self._y, z, self._s)
         return LogisticFit(Estimates(b, errors), information, likelihood, self._with_intercept, held, iterations)
 
 
-def _separable() -> DataError:
+def separable() -> DataError:
+    """The error of labels for which there is no finite estimate."""
     what = "can be told apart without error in some rows by a combination of columns, so no finite estimate exists"
     return DataError(Problem("LABEL_SEPARABLE", _FIT, what, "drop or join bins of one class, or set l2 above 0"))

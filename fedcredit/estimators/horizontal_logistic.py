@@ -1,0 +1,157 @@
+"""Logistic regression over the rows of several members that have the same columns, as a modeller calls it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcredit.credit.binary import probability
+from fedcredit.credit.logistic_params import LogisticParams
+from fedcredit.errors import DataError, Problem
+from fedcredit.estimators.federation import Federation
+from fedcredit.estimators.horizontal_columns import Summing, agreed_totals
+from fedcredit.estimators.horizontal_moments import moments
+from fedcredit.estimators.horizontal_newton import newton
+from fedcredit.estimators.logistic_part import LogisticColumn, LogisticPart, numeric_table
+from fedcredit.estimators.scorecard import rows_of
+from fedcredit.estimators.training import Stages
+from fedcredit.runtime.state import StageRunner, StageState, run_at_once
+from fedcredit.tables import Column
+
+__all__ = ["HorizontalLogisticRegression", "newton"]
+
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnScale(StageState):
+    """Over the rows of all members: how many; of each column its mean, and its spread with missing values at the mean.
+
+    Shapes: mean, spread (f,).
+    """
+
+    schema = "horizontal-logistic-scale/1"
+    rows: int
+    bad: int
+    mean: F64 = field(repr=False)
+    spread: F64 = field(repr=False)
+
+
+class HorizontalLogisticRegression:
+    """Coefficients of numeric columns that all members have, over the rows of all of them.
+
+    Parameters are those of `credit.logistic_params.LogisticParams`; standard errors come with every fit. `weight` and
+    `offset` name columns of every member.
+
+    Learned, after `fit`, the same at all members: `part_`, the whole model, in the name of the leader; `fit_`, the
+    `LogisticFit` of columns put to mean 0 and mean square 1, with errors, z, p and AIC; `names_`, its columns;
+    `scale_`, their means and spreads; `rows_`, `bad_` of all members. And `seconds_`, of each stage run here and now.
+
+    Reveals: `docs/horizontal.md`: totals over all members of each column, and at a few points of the log-likelihood,
+    its gradient and the information. The model is the same at all members.
+    """
+
+    def __init__(self, params: LogisticParams | None = None, **names: Any) -> None:
+        self.params = LogisticParams.from_mapping(names) if params is None else params
+
+    async def fit(
+        self,
+        federation: Federation,
+        columns: Mapping[str, Column],
+        label: U8,
+        *,
+        sums: Summing,
+        name: str = "logistic",
+        run_stage: StageRunner = run_at_once,
+    ) -> Self:
+        """Fit with the other members, who call it with the same parameters and the same columns, each with its rows.
+
+        Shapes: columns of n rows each; label (n,), 1 = bad.
+        Raises: DataError (COLUMN_*, VALUE_*, LABEL_*, WEIGHT_INVALID); PeerLost; PeerError.
+        """
+        params, stages = self.params, Stages(federation, name, run_stage)
+        self.seconds_ = stages.seconds
+        rows = rows_of(params, columns, label)
+        own = {key: column for key, column in columns.items() if key not in (params.weight, params.offset)}
+        if not own:
+            raise DataError(Problem("COLUMN_MISSING", federation.me, "has no column for this model", "give it one"))
+        names = tuple(own)
+        # Missing values stay for now: what fills them is not known yet.
+        raw = await asyncio.to_thread(
+            numeric_table, own, label.size, dict.fromkeys(names, float("nan")), params.missing
+        )
+        of_scale = partial(_scale_of, sums, raw, label, names, stages.channel("scale"))
+        self.scale_ = scale = await stages.run("scale", ColumnScale, of_scale)
+        _refuse_constant(names, scale)
+        table = (np.where(np.isnan(raw), scale.mean, raw) - scale.mean) / scale.spread
+
+        async def kept(stage: str, kind: type[Any], work: Callable[[], Awaitable[Any]]) -> Any:
+            return await stages.run(stage.removeprefix(f"{name}/"), kind, work)
+
+        self.fit_ = await newton(
+            sums,
+            table,
+            label,
+            l2=params.l2,
+            weights=rows.weights,
+            offset=rows.offset,
+            names=names,
+            label=stages.channel("fit"),
+            run_stage=kept,
+        )
+        self.names_ = names
+        self.part_ = self._part(federation, names)
+        self.rows_, self.bad_ = scale.rows, scale.bad
+        return self
+
+    def log_odds(self, columns: Mapping[str, Column], n_rows: int) -> F64:
+        """The log-odds of a bad row, of rows of the same columns, the offset among them. Shapes: returns (n_rows,).
+
+        Raises: DataError (COLUMN_MISSING, COLUMN_KIND, VALUE_INFINITE, VALUE_INVALID).
+        """
+        z = self.part_.log_odds(columns, n_rows)
+        offset = rows_of(self.params, columns, np.zeros(n_rows, np.uint8)).offset
+        return z if offset is None else z + offset
+
+    def predict_proba(self, columns: Mapping[str, Column], n_rows: int) -> F64:
+        """The probability that a row is bad. Shapes, Raises: as `log_odds`."""
+        return probability(self.log_odds(columns, n_rows))
+
+    def _part(self, federation: Federation, names: tuple[str, ...]) -> LogisticPart:
+        fit, scale = self.fit_, self.scale_
+        leader = federation.label_party
+        values, errors = fit.coefficients / scale.spread, fit.estimates.standard_errors[1:] / scale.spread
+        return LogisticPart(
+            party=leader,
+            label_party=leader,
+            scale=self.params.scale,
+            intercept=fit.intercept,
+            columns=tuple(
+                LogisticColumn(key, float(mean), float(value), float(error))
+                for key, mean, value, error in zip(names, scale.mean, values, errors, strict=True)
+            ),
+        )
+
+
+async def _scale_of(sums: Summing, raw: F64, label: U8, names: tuple[str, ...], stage: str) -> ColumnScale:
+    totals = await agreed_totals(sums, label.size, label, name=f"{stage}.totals")
+    of = await moments(sums, raw, names=names, label=stage)
+    # A missing value counts as the mean, so it has no share in the squares.
+    spread = np.sqrt(of.variance * of.rows / max(1, totals.rows))
+    return ColumnScale(totals.rows, totals.bad, of.mean, spread)
+
+
+def _refuse_constant(names: tuple[str, ...], scale: ColumnScale) -> None:
+    flat = scale.spread <= 1e-12 * np.maximum(np.abs(scale.mean), np.finfo(np.float64).tiny)
+    if flat.any():
+        fix = "drop the column: it says nothing"
+        where = [names[j] for j in np.flatnonzero(flat)]
+        raise DataError([Problem("COLUMN_CONSTANT", key, "has one value only at all members", fix) for key in where])
