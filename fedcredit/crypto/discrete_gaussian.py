@@ -54,8 +54,8 @@ def discrete_gaussian(n: int, sigma: Fraction | float, randomness: Randomness) -
 
     def draw(size: int) -> I64:
         values = discrete_laplace(size, scale, randomness)
-        # The centre is below sigma: with r = |distance| / sigma, rounding moves the distance by 2^-53 sigma (1 + r), and
-        # so gamma = r^2 / 2 by 2^-53 (r + 3 r^2), which `falls_exp` divides by 1 or more and by more than gamma.
+        # The centre is below sigma: with r = |distance| / sigma, rounding moves the distance by 2^-53 sigma (1 + r), so
+        # gamma = r^2 / 2 by 2^-53 (r + 3 r^2), which `falls_exp` divides by 1 or more and by more than gamma.
         distances = np.abs(values).astype(np.float64) - float(centre)
         gammas = distances * distances / float(twice)
 

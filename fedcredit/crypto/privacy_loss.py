@@ -23,7 +23,7 @@ _SLACK: Final = 1e-9
 
 
 def rho_of(sensitivity: float, sigma: float, releases: int = 1) -> float:
-    """The rho of `releases` releases with noise `sigma`; `sensitivity` is in the Euclidean norm of a release's vector."""
+    """The rho of `releases` releases with noise `sigma`; `sensitivity` is in the Euclidean norm of a vector."""
     if sensitivity < 0 or not sigma > 0 or releases < 0:
         raise ValueError("rho_of: a negative sensitivity or number of releases, or a sigma that is not positive")
     return releases * sensitivity**2 / (2 * sigma**2)
