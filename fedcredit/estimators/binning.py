@@ -27,7 +27,7 @@ from fedcredit.protocols.groupsum.paillier import OwnKey
 from fedcredit.runtime.state import StageRunner, run_at_once
 from fedcredit.tables import Column
 
-__all__ = ["BinnedColumn", "Binning", "ForeignColumn"]
+__all__ = ["BinnedColumn", "Binning", "ForeignColumn", "OwnColumns"]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 COUNTING: dict[str, Counting] = {"auto": "rlwe", "rlwe": "rlwe", "onehot": "onehot", "paillier": "paillier"}
@@ -112,17 +112,24 @@ class Binning:
         """
         stages = Stages(federation, name, run_stage)
         self.seconds_ = stages.seconds
-        own = await asyncio.to_thread(_OwnColumns.cut, columns, self.params, n_rows)
+        own = await asyncio.to_thread(OwnColumns.cut, columns, self.params, n_rows)
+        backend = COUNTING[self.groupsum]
         if label is None:
-            await self._lend(own, stages, progress)
+            party = BinningFeature(federation.me, federation.label_party, own.prebinned(), self.params, backend)
+            await self._lend(party, own, stages, progress)
         else:
-            await self._settle(own, label, stages, progress)
+            _two_classes(label)
+            settles = BinningLabel(federation.me, federation.feature_parties, label, self.params, backend)
+            await self._settle(settles, stages, progress)
+            self.columns_ = await asyncio.to_thread(own.settled, label, self.params)
+            self.numbered_ = len(own.columns)
         return self
 
-    async def _lend(self, own: _OwnColumns, stages: Stages, progress: Callable[[str, int, int], None]) -> None:
+    async def _lend(
+        self, party: BinningFeature, own: OwnColumns, stages: Stages, progress: Callable[[str, int, int], None]
+    ) -> None:
+        """Have this party's columns counted, and hear their bins."""
         federation = stages.federation
-        backend = COUNTING[self.groupsum]
-        party = BinningFeature(federation.me, federation.label_party, own.prebinned(), self.params, backend)
 
         async def declare() -> ShapesKnown:
             batches = await federation.run(stages.channel("declare"), party.declare())
@@ -145,13 +152,9 @@ class Binning:
         self.columns_ = own.told(record.told(own.shapes))
         self.numbered_ = len(own.columns)
 
-    async def _settle(
-        self, own: _OwnColumns, label: U8, stages: Stages, progress: Callable[[str, int, int], None]
-    ) -> None:
+    async def _settle(self, party: BinningLabel, stages: Stages, progress: Callable[[str, int, int], None]) -> None:
+        """Count others' columns, settle their bins, and tell their owners."""
         federation = stages.federation
-        backend = COUNTING[self.groupsum]
-        party = BinningLabel(federation.me, federation.feature_parties, label, self.params, backend)
-        _two_classes(label)
 
         async def learn() -> ShapesKnown:
             shapes = await federation.run(stages.channel("declare"), party.learn_shapes())
@@ -160,7 +163,7 @@ class Binning:
         async def count(batch: int, shapes: tuple[tuple[PrebinShape, ...], ...]) -> CountedBatch:
             phase = stages.channel(f"counts.{batch}")
             nonlocal party
-            if backend == "paillier" and party.key is None:
+            if party.backend == "paillier" and party.key is None:
                 # One key for all peers and batches: what one of them holds under it says nothing to another.
                 party = replace(party, key=await asyncio.to_thread(OwnKey.fresh, federation.randomness))
             steps = party.count(batch, shapes, federation.session(phase), federation.randomness)
@@ -185,7 +188,7 @@ class Binning:
         }
         how = self.params.iv_disclosure
         told = {
-            peer: await asyncio.to_thread(tellable, columns[peer], how, label.size, self.band) for peer in party.peers
+            peer: await asyncio.to_thread(tellable, columns[peer], how, party.n_rows, self.band) for peer in party.peers
         }
 
         async def tell() -> ToldOthers:
@@ -193,8 +196,6 @@ class Binning:
             return ToldOthers()
 
         await stages.run("bins", ToldOthers, tell)
-        self.columns_ = await asyncio.to_thread(own.settled, label, self.params)
-        self.numbered_ = len(own.columns)
         self.foreign_ = tuple(
             column
             for peer in party.peers
@@ -203,7 +204,7 @@ class Binning:
 
 
 @dataclass(frozen=True, slots=True)
-class _OwnColumns:
+class OwnColumns:
     """A party's columns, cut into pre-bins; those that cannot be cut as their owner asks have no bins and no number."""
 
     columns: tuple[Column, ...]
@@ -214,6 +215,7 @@ class _OwnColumns:
 
     @classmethod
     def cut(cls, columns: Mapping[str, Column], params: BinParams, n_rows: int) -> Self:
+        """Pre-bins of these columns. Raises: DataError VALUE_INFINITE, SPLITS_INVALID."""
         kept: list[tuple[Column, ScorecardBins]] = []
         left_out = []
         for column in columns.values():
@@ -232,6 +234,7 @@ class _OwnColumns:
         return cls(of_columns, tuple(bins for _, bins in kept), shapes, codes, tuple(left_out))
 
     def prebinned(self) -> PrebinnedColumns:
+        """The columns as they are counted."""
         return PrebinnedColumns(self.codes, self.shapes)
 
     def told(self, told: Sequence[ToldColumn]) -> tuple[BinnedColumn, ...]:

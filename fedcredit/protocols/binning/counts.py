@@ -33,7 +33,7 @@ from fedcredit.protocols.ciphertexts import receive_bytes, send_bytes
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.wire.binning import MAX_CHUNK_WORDS, CountKey, RowCounts, SealedCounts, SealedLabels
 
-__all__ = ["LabelCounter", "LentColumns"]
+__all__ = ["LabelCounter", "LentColumns", "add_answers", "parts_of", "receive_rows"]
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -68,16 +68,16 @@ class LabelCounter:
             yield from send(peer, key)
         layouts: dict[PartyId, Layout] = {}
         for peer, of_peer in groups.items():
-            rows = yield from _receive_rows(peer, sum(of_peer))
+            rows = yield from receive_rows(peer, sum(of_peer))
             self._check_rows(peer, rows, of_peer, min_rows)
             layouts[peer] = Layout.of(rows)
         numbers = {peer: np.zeros(len(layout), np.int64) for peer, layout in layouts.items()}
-        for part in _parts(self.labels.size):
+        for part in parts_of(self.labels.size):
             sealed = secret.encrypt_coefficients(self.labels[None, part].astype(np.int64), randomness).to_bytes()
             for peer in groups:
                 yield from send_bytes(peer, sealed, SealedLabels)
             for peer in groups:
-                yield from _add_answers(numbers[peer], secret, peer, part.stop - part.start)
+                yield from add_answers(numbers[peer], secret, peer, part.stop - part.start)
         return {peer: self._read(peer, layouts[peer], numbers[peer]) for peer in groups}
 
     def _check_rows(self, peer: PartyId, rows: I64, groups: tuple[int, ...], min_rows: int) -> None:
@@ -108,39 +108,54 @@ class LentColumns:
 
     def lend(self, randomness: Randomness) -> Steps[None]:
         """Answer with the counts of all cells. Raises: PeerError."""
-        got = yield from recv(self.label_party, CountKey)
-        try:
-            key = rlwe.PublicKey.from_bytes(np.frombuffer(got.key, np.uint8))
-        except BadKey as bad:
-            raise bad.of_peer(self.label_party, _step(self.label_party)) from None
-        rows = self._rows()
-        for first in range(0, rows.size, MAX_CHUNK_WORDS):
-            yield from send(self.label_party, RowCounts(first, rows[first : first + MAX_CHUNK_WORDS].astype(np.uint32)))
-        columns = self._columns(Layout.of(rows))
+        key = yield from self.receive_key()
+        rows = self.rows()
+        yield from self.tell_rows(rows)
+        columns = self.coded(Layout.of(rows))
         left = np.zeros(len(columns), np.int64)
-        parts = list(_parts(self.codes.shape[1]))
+        parts = list(parts_of(self.codes.shape[1]))
         for part in parts:
             masks = left
             if part is not parts[-1]:
                 masks = rlwe.masks(randomness, len(columns))
                 left = (left - masks) % rlwe.PLAIN_MODULUS
-            sealed = yield from self._receive_labels(key, part.stop - part.start)
-            here = columns.rows(part)
-            for at in _runs(len(columns)):
-                answer = key.coded_products(sealed, here.some(at), masks[at], randomness)
-                yield from send_bytes(self.label_party, answer.to_bytes(), SealedCounts)
+            sealed = yield from self.receive_labels(key, part.stop - part.start)
+            yield from self.answer(key, sealed, columns.rows(part), masks, randomness)
 
-    def _rows(self) -> I64:
+    def answer(
+        self, key: rlwe.PublicKey, sealed: rlwe.Ciphertexts, here: rlwe.Coded, masks: I64, randomness: Randomness
+    ) -> Steps[None]:
+        """Send inner products of sealed labels with the columns of their rows, under `masks` (numbers,)."""
+        for at in runs_of(len(here)):
+            answer = key.coded_products(sealed, here.some(at), masks[at], randomness)
+            yield from send_bytes(self.label_party, answer.to_bytes(), SealedCounts)
+
+    def receive_key(self) -> Steps[rlwe.PublicKey]:
+        """The label party's key. Raises: PeerError KEY_INVALID."""
+        got = yield from recv(self.label_party, CountKey)
+        try:
+            return rlwe.PublicKey.from_bytes(np.frombuffer(got.key, np.uint8))
+        except BadKey as bad:
+            raise bad.of_peer(self.label_party, _step(self.label_party)) from None
+
+    def tell_rows(self, rows: I64) -> Steps[None]:
+        """Say how many rows each cell has. Shapes: (cells,)."""
+        for first in range(0, rows.size, MAX_CHUNK_WORDS):
+            yield from send(self.label_party, RowCounts(first, rows[first : first + MAX_CHUNK_WORDS].astype(np.uint32)))
+
+    def rows(self) -> I64:
         """How many rows each cell has. Shapes: (cells,)."""
         counts = [np.bincount(codes, minlength=b) for codes, b in zip(self.codes, self.groups, strict=True)]
         return np.concatenate([np.zeros(0, np.int64), *counts])
 
-    def _columns(self, layout: Layout) -> rlwe.Coded:
+    def coded(self, layout: Layout) -> rlwe.Coded:
+        """The columns as labels are multiplied with them, in the numbers of `layout`."""
         features = np.repeat(np.arange(len(self.groups), dtype=np.uint32), self.groups)
         groups = np.concatenate([np.zeros(0, np.uint8), *(np.arange(b).astype(np.uint8) for b in self.groups)])
         return rlwe.Coded(self.codes, features, groups, layout.weights, layout.first)
 
-    def _receive_labels(self, key: rlwe.PublicKey, rows: int) -> Steps[rlwe.Ciphertexts]:
+    def receive_labels(self, key: rlwe.PublicKey, rows: int) -> Steps[rlwe.Ciphertexts]:
+        """Sealed labels of so many rows. Raises: PeerError SHAPE, CIPHERTEXT_INVALID."""
         size = rlwe.Ciphertexts.size(1, rows)
         flat = yield from receive_bytes(self.label_party, size, _step(self.label_party), SealedLabels)
         try:
@@ -149,9 +164,9 @@ class LentColumns:
             raise bad.of_peer(self.label_party, _step(self.label_party)) from None
 
 
-def _add_answers(numbers: I64, secret: rlwe.SecretKey, peer: PartyId, rows: int) -> Steps[None]:
+def add_answers(numbers: I64, secret: rlwe.SecretKey, peer: PartyId, rows: int) -> Steps[None]:
     """Receive and decrypt the answers over one part of the rows, and add them to `numbers`, modulo t."""
-    for at in _runs(len(numbers)):
+    for at in runs_of(len(numbers)):
         count = at.stop - at.start
         flat = yield from receive_bytes(peer, rlwe.InnerProducts.size(count), _step(peer), SealedCounts)
         try:
@@ -161,7 +176,8 @@ def _add_answers(numbers: I64, secret: rlwe.SecretKey, peer: PartyId, rows: int)
             raise bad.of_peer(peer, _step(peer)) from None
 
 
-def _receive_rows(peer: PartyId, cells: int) -> Steps[I64]:
+def receive_rows(peer: PartyId, cells: int) -> Steps[I64]:
+    """How many rows each of a peer's cells has: (cells,). Raises: PeerError SHAPE."""
     rows = np.empty(cells, np.int64)
     for first in range(0, cells, MAX_CHUNK_WORDS):
         got = yield from recv(peer, RowCounts)
@@ -172,12 +188,14 @@ def _receive_rows(peer: PartyId, cells: int) -> Steps[I64]:
     return rows
 
 
-def _parts(n_rows: int) -> Iterator[slice]:
+def parts_of(n_rows: int) -> Iterator[slice]:
+    """The rows, by how many one sum has room for."""
     for first in range(0, n_rows, PART_ROWS):
         yield slice(first, min(first + PART_ROWS, n_rows))
 
 
-def _runs(count: int) -> Iterator[slice]:
+def runs_of(count: int) -> Iterator[slice]:
+    """`count` numbers, by how many travel together."""
     for first in range(0, count, NUMBERS_AT_ONCE):
         yield slice(first, min(first + NUMBERS_AT_ONCE, count))
 

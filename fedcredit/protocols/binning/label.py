@@ -64,9 +64,19 @@ class BinningLabel:
     insecure_plain: bool = False
     key: paillier.OwnKey | None = field(repr=False, default=None)
 
+    @property
+    def n_rows(self) -> int:
+        """Rows that are counted."""
+        return self.labels.size
+
+    @property
+    def n_bad(self) -> int:
+        """Bad rows among them."""
+        return int(np.count_nonzero(self.labels))
+
     def batches(self, shapes: Shapes) -> Batches:
         """Which of a peer's columns are counted together."""
-        return Batches(shapes, self.labels.size, self.backend)
+        return Batches(shapes, self.n_rows, self.backend)
 
     def learn_shapes(self) -> Steps[tuple[Shapes, ...]]:
         """How many pre-bins each peer's columns have; every peer is told the number of batches. Raises: PeerError."""
@@ -96,7 +106,7 @@ class BinningLabel:
             values = (np.uint64(1 << _BAD_BITS) + (self.labels > 0))[:, None]
             for peer, of_peer in due.items():
                 counts[peer] = yield from self._sums(peer, of_peer, values, session, randomness)
-        return tuple(self._counts(peer, groups[peer], counts[peer]) if peer in due else () for peer in self.peers)
+        return tuple(self.checked(peer, groups[peer], counts[peer]) if peer in due else () for peer in self.peers)
 
     def tell(self, settled: Mapping[PartyId, Sequence[SettledColumn]]) -> Steps[None]:
         """Tell each peer its bins, and of their information values what the job says."""
@@ -107,8 +117,8 @@ class BinningLabel:
 
     def known_counts(self) -> BinCounts:
         """Those of a column with one pre-bin, which nobody needs to ask for."""
-        bad = int((self.labels > 0).sum())
-        return BinCounts(np.array([self.labels.size - bad], np.int64), np.array([bad], np.int64))
+        bad = self.n_bad
+        return BinCounts(np.array([self.n_rows - bad], np.int64), np.array([bad], np.int64))
 
     def _sums(
         self, peer: PartyId, groups: tuple[int, ...], values: U64, session: bytes, randomness: Randomness
@@ -129,8 +139,9 @@ class BinningLabel:
         bad = (sums[0, 0] & np.uint64((1 << _BAD_BITS) - 1)).astype(np.int64)
         return np.stack([rows, bad])
 
-    def _counts(self, peer: PartyId, groups: tuple[int, ...], counts: I64) -> tuple[BinCounts, ...]:
-        all_rows, all_bad = self.labels.size, int((self.labels > 0).sum())
+    def checked(self, peer: PartyId, groups: tuple[int, ...], counts: I64) -> tuple[BinCounts, ...]:
+        """Counts of a peer's columns, if these can be. Shapes: counts (2, cells). Raises: PeerError COUNTS_INVALID."""
+        all_rows, all_bad = self.n_rows, self.n_bad
         found = []
         for column in np.split(counts, np.cumsum(groups)[:-1], axis=1):
             # Each count is bounded by the total before they are summed, so no sum overflows.
