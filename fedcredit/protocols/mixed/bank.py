@@ -39,8 +39,9 @@ from fedcredit.protocols.linear.information import InformationParty
 from fedcredit.protocols.linear.keys import OwnKey, PeerKey
 from fedcredit.protocols.linear.likelihood import label_likelihood
 from fedcredit.protocols.linear.scores import receive_scores
+from fedcredit.protocols.mixed.adding import ToLeader, residues_to_leader
 from fedcredit.protocols.mixed.columns import PooledMoments, bank_columns
-from fedcredit.protocols.mixed.shape import BankShape, MixedShape, ToLeader, residues_to_leader
+from fedcredit.protocols.mixed.shape import BankShape, MixedShape
 from fedcredit.wire.linear import LinearTerms
 from fedcredit.wire.mixed import SCORE, STOP, BankMove
 

@@ -34,7 +34,7 @@ from fedcredit.protocols.binning.counts import add_answers, parts_of, receive_ro
 from fedcredit.protocols.binning.layout import Layout
 from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, recv, send
-from fedcredit.protocols.mixed.shape import ToLeader, residues_to_leader
+from fedcredit.protocols.mixed.adding import ToLeader, residues_to_leader
 from fedcredit.wire.binning import CountKey, SealedLabels
 from fedcredit.wire.mixed import CountNumbers
 

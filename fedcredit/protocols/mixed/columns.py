@@ -25,6 +25,7 @@ from fedcredit.protocols.mixed.shape import MixedShape
 
 __all__ = ["PooledMoments", "bank_columns", "department_columns"]
 
+Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
 I32: TypeAlias = npt.NDArray[np.int32]
 
@@ -47,11 +48,18 @@ class PooledMoments:
         spread: F64 = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         return spread
 
+    @property
+    def flat(self) -> Bool:
+        """(d,) which columns have one value only, as far as sums can tell."""
+        flat: Bool = self.spread <= 1e-7 * np.maximum(np.abs(self.mean), 1e-7)
+        return flat
+
     def refuse(self, *, dependent: bool) -> None:
         """Raises: DataError COLUMN_CONSTANT, COLUMN_DEPENDENT, unless a penalty decides between `dependent` ones."""
-        size = np.maximum(np.abs(self.mean), 1.0)
-        flat = np.flatnonzero(self.spread <= 1e-9 * size)
-        problems = [Problem("COLUMN_CONSTANT", f"column {j}", "has one value only", "drop the column") for j in flat]
+        problems = [
+            Problem("COLUMN_CONSTANT", f"column {j}", "has one value only", "drop the column")
+            for j in np.flatnonzero(self.flat)
+        ]
         if not problems and not dependent:
             follows = np.flatnonzero(~independent(self.correlation))
             what = "follows from columns before it"

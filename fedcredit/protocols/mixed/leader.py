@@ -21,9 +21,10 @@ from fedcredit.protocols.linear.fixed import centred
 from fedcredit.protocols.linear.gradients import receive_masked
 from fedcredit.protocols.linear.information import assembled, receive_entries
 from fedcredit.protocols.linear.label import LabelRun, LinearLabel, LinearLabelFit
+from fedcredit.protocols.mixed.adding import ToLeader
 from fedcredit.protocols.mixed.bank import BankRows
 from fedcredit.protocols.mixed.columns import PooledMoments, bank_columns
-from fedcredit.protocols.mixed.shape import MixedShape, ToLeader
+from fedcredit.protocols.mixed.shape import MixedShape
 from fedcredit.wire.linear import END, EVALUATE, Masked
 from fedcredit.wire.mixed import SCORE, STAND, STOP, BankMove
 

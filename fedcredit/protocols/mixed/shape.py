@@ -1,4 +1,4 @@
-"""The public frame of a model whose labels are at several banks, and how banks add up to their leader.
+"""The public frame of a model whose labels are at several banks, bank by bank.
 
 Banks have labels of rows of their own; departments have columns of the rows of all banks. Between a bank and the
 departments runs what runs between a label party and its feature parties, over the rows of that bank; binary points are
@@ -9,35 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from fedcredit.crypto.randomness import Randomness
-from fedcredit.crypto.rlwe import PLAIN_MODULUS
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId
-from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear.fixed import centred
 from fedcredit.protocols.linear.shape import Bits, LinearShape
 from fedcredit.protocols.parties import refuse_parties
 from fedcredit.wire.linear import MAX_PARTIES
 
-__all__ = ["BankShape", "MixedShape", "ToLeader", "residues_to_leader"]
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U64: TypeAlias = npt.NDArray[np.uint64]
-
-_SPARE_BITS: Final = 4
-
-
-class ToLeader(Protocol):
-    """Adds up a vector over all banks, mod 2^64, for the leader alone: every bank makes the same calls in the same
-    order. See `protocols.aggregate`."""
-
-    def __call__(self, values: U64) -> Steps[U64 | None]:
-        """The total at the leader, None at the others."""
+__all__ = ["BankShape", "MixedShape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +87,3 @@ class MixedShape:
             raise ValueError("MixedShape: a department knows the rows of all banks, in their order")
         ends = np.cumsum(list(self.rows.values())).tolist()
         return {bank: slice(end - self.rows[bank], end) for bank, end in zip(self.banks, ends, strict=True)}
-
-
-def residues_to_leader(to_leader: ToLeader, values: I64, randomness: Randomness) -> Steps[I64 | None]:
-    """The sum over banks of numbers modulo t, of least size, at the leader. Shapes: values (n,); returns (n,).
-
-    Each bank adds a random multiple of t, so that how often the sum passes t says little of any bank's number.
-    Range: numbers of 54 bits, multiples of 4, and at most 2^6 banks fit 64 bits.
-    """
-    multiples = randomness.words(values.size) >> np.uint64(64 - _SPARE_BITS)
-    lifted = np.remainder(values, PLAIN_MODULUS).astype(np.uint64) + multiples * np.uint64(PLAIN_MODULUS)
-    total = yield from to_leader(lifted)
-    if total is None:
-        return None
-    return centred(np.remainder(total, np.uint64(PLAIN_MODULUS)).astype(np.int64))

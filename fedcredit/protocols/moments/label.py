@@ -25,7 +25,7 @@ from fedcredit.protocols.moments.products import ask_products, serve_products
 from fedcredit.protocols.moments.shape import MomentsShape, Pair, StandardColumns
 from fedcredit.wire.moments import ColumnCounts, MomentColumns, MomentShares, OwnCorrelations
 
-__all__ = ["Moments", "MomentsLabel"]
+__all__ = ["Moments", "MomentsLabel", "assembled", "receive_own_correlations", "receive_shares"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ class MomentsLabel:
             if told.rows != shape.n_rows:
                 raise PeerError(peer, shape.step, f"has {told.rows} rows of {shape.n_rows}", "SHAPE")
             columns[peer] = told.columns
-            blocks[peer, peer] = yield from _own_correlations(shape, peer, told.columns)
+            blocks[peer, peer] = yield from receive_own_correlations(shape, peer, told.columns)
         counts = tuple(columns.values())
         shape.refuse_columns(counts)
         for peer in shape.peers:
@@ -78,7 +78,7 @@ class MomentsLabel:
                 culprit = pair.owner if pair.other == shape.label else pair.other
                 raise PeerError(culprit, shape.step, "answered with sums that no columns have", "SUMS_INVALID")
             blocks[pair.owner, pair.other] = found
-        return Moments(_assembled(shape, counts, blocks), columns)
+        return Moments(assembled(shape, counts, blocks), columns)
 
     def _sums(self, pair: Pair, own: StandardColumns, randomness: Randomness) -> Steps[I64]:
         shape = self.shape
@@ -89,19 +89,21 @@ class MomentsLabel:
             yield from serve_products(shape, pair, own, masks, randomness)
             masks = masks.reshape(-1)
         else:
-            masks = yield from _shares(shape, pair.other, pair)
-        sums = yield from _shares(shape, pair.owner, pair)
+            masks = yield from receive_shares(shape, pair.other, pair)
+        sums = yield from receive_shares(shape, pair.owner, pair)
         return rlwe.centred(rlwe.centred(sums) - rlwe.centred(masks))
 
 
-def _shares(shape: MomentsShape, sender: PartyId, pair: Pair) -> Steps[I64]:
+def receive_shares(shape: MomentsShape, sender: PartyId, pair: Pair) -> Steps[I64]:
+    """A party's shares of the sums of a pair: (entries,). Raises: PeerError SHAPE."""
     got = yield from recv(sender, MomentShares)
     if got.numbers.shape != (pair.entries,):
         raise PeerError(sender, shape.step, f"sent {got.numbers.size} shares of {pair.entries}", "SHAPE")
     return got.numbers
 
 
-def _own_correlations(shape: MomentsShape, peer: PartyId, d: int) -> Steps[F64]:
+def receive_own_correlations(shape: MomentsShape, peer: PartyId, d: int) -> Steps[F64]:
+    """Those of a peer's d columns among themselves: (d, d). Raises: PeerError SHAPE."""
     got = yield from recv(peer, OwnCorrelations)
     above = np.triu_indices(d, 1)
     if got.numbers.shape != above[0].shape:
@@ -111,7 +113,8 @@ def _own_correlations(shape: MomentsShape, peer: PartyId, d: int) -> Steps[F64]:
     return block + np.triu(block, 1).T
 
 
-def _assembled(shape: MomentsShape, counts: tuple[int, ...], blocks: Mapping[tuple[PartyId, PartyId], F64]) -> F64:
+def assembled(shape: MomentsShape, counts: tuple[int, ...], blocks: Mapping[tuple[PartyId, PartyId], F64]) -> F64:
+    """The matrix of all columns from its blocks."""
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
     places = {party: slice(*run) for party, run in zip(shape.parties, pairwise(starts), strict=True)}
     matrix = np.zeros((starts[-1], starts[-1]))
