@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fedcredit.credit.agreed_bins import FIRST_CELLS, STEP_CELLS, Cells, sorted_keys
 from fedcredit.credit.binning import MAX_BIN, Bins, counted_bins
 from fedcredit.errors import DataError, Problem
+from fedcredit.estimators.horizontal_schema import Schema, agree_schema
 from fedcredit.ids import PartyId
 from fedcredit.tables import Column
 
@@ -25,8 +26,10 @@ __all__ = [
     "FINER_THAN_BINS",
     "MIN_ROWS",
     "AgreedColumn",
+    "Schema",
     "Summing",
     "Totals",
+    "agree_schema",
     "agreed_bins",
     "agreed_cells",
     "agreed_cuts",
