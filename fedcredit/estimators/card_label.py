@@ -31,8 +31,8 @@ from fedcredit.estimators.scorecard_part import CardPart, OtherPart, part_of_pee
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear import ROWS_A_COLUMN, Encryption, LinearLabel
-from fedcredit.protocols.moments import MomentsLabel, MomentsShape
+from fedcredit.protocols.linear import ROWS_A_COLUMN, Encryption, LinearLabel, LinearLabelFit
+from fedcredit.protocols.moments import Moments, MomentsLabel, MomentsShape
 from fedcredit.protocols.scorecard import OwnerKept, SelectionLabel
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape
 
@@ -125,6 +125,19 @@ class LabelCard:
     def _role(self) -> SelectionLabel:
         return SelectionLabel(self._peers)
 
+    @property
+    def _n_rows(self) -> int:
+        """Rows that a card is made of."""
+        return self.train.labels.size
+
+    def _audience(self, parties: Sequence[PartyId]) -> tuple[PartyId, ...]:
+        """Whom this party speaks with where these feature parties take part."""
+        return tuple(parties)
+
+    def _tell(self, table: CardTable, to: Sequence[PartyId], *, final: bool = False) -> Steps[None]:
+        """Say which columns go on, at the end of a stage."""
+        yield from self._role.choose(self._numbers(table), to, final=final)
+
     def _parties(self, table: CardTable) -> tuple[PartyId, ...]:
         """The feature parties with columns that are left."""
         return tuple(peer for peer in self._peers if table.numbers(peer).size)
@@ -150,10 +163,10 @@ class LabelCard:
             yield from role.choose(chosen, self._peers)
             kept = yield from role.hear_kept(chosen)
             self._kept(table, [kept[peer] for peer in self._parties(table)])
-            yield from role.choose(self._numbers(table), [peer for peer in self._peers if chosen[peer].size])
+            yield from self._tell(table, [peer for peer in self._peers if chosen[peer].size])
             return FiguresRecord.of(list(found.values()), [kept.get(peer) for peer in self._peers])
 
-        return await stages.federation.run(stages.channel("figures"), steps())
+        return await stages.federation.run(stages.channel("figures"), steps(), peers=self._audience(self._peers))
 
     def _first(self, table: CardTable, missing: F64, stability: F64) -> None:
         """What can be said of each column alone, then of this party's own among themselves."""
@@ -174,22 +187,26 @@ class LabelCard:
                 verdicts.append(Verdict(name, bool(kept), "correlation", float(size), "" if kept else why))
             table.apply_to(peer, Selection(tuple(verdicts)))
         # With fewer rows a column, its sums would say something of single rows, and are refused.
-        most = min(COMPARED * self.params.max_features, max(1, self.train.labels.size // ROWS_A_COLUMN))
+        most = min(COMPARED * self.params.max_features, max(1, self._n_rows // ROWS_A_COLUMN))
         table.apply(by_number(table.names, table.worth, most))
 
     async def _moments(self) -> MomentsRecord:
-        stages, role, table = self.stages, self._role, self.table.copy()
+        stages, table = self.stages, self.table.copy()
         parties = self._parties(table)
-        shape = MomentsShape(self._me, parties, self.train.labels.size)
+        correlates = self._correlates(parties, table.numbers(self._me))
 
         def steps() -> Steps[MomentsRecord]:
-            woe = self.columns.woe(table.numbers(self._me))
-            found = yield from MomentsLabel(shape, woe).steps(stages.federation.randomness)
+            found = yield from correlates
             compare(table, found.correlation, self.params)
-            yield from role.choose(self._numbers(table), parties)
+            yield from self._tell(table, parties)
             return MomentsRecord(found.correlation)
 
-        return await stages.federation.run(stages.channel("moments"), steps(), peers=parties)
+        return await stages.federation.run(stages.channel("moments"), steps(), peers=self._audience(parties))
+
+    def _correlates(self, parties: tuple[PartyId, ...], numbers: I64) -> Steps[Moments]:
+        """The label party's role in correlations with these parties, with these columns of its own."""
+        shape = MomentsShape(self._me, parties, self._n_rows)
+        return MomentsLabel(shape, self.columns.woe(numbers)).steps(self.stages.federation.randomness)
 
     # -- fit ------------------------------------------------------------------------------------------------------
 
@@ -206,24 +223,29 @@ class LabelCard:
 
     async def _fit(self, number: int) -> FittedLabel:
         stages, role, table = self.stages, self._role, self.table.copy()
-        parties, chosen, rows = self._parties(table), self._numbers(table), self.train
+        parties, chosen = self._parties(table), self._numbers(table)
         if not parties:
             return await asyncio.to_thread(self._fit_alone, table)
-        shape = card_shape(self._me, parties, rows.labels.size, self.params, self.encryption)
+        fits = self._fits_with(parties, table.numbers(self._me), number)
 
         def steps() -> Steps[FittedLabel]:
-            woe = self.columns.woe(table.numbers(self._me))
-            party = LinearLabel(shape, woe, rows.labels, rows.weights, rows.offset, self.params.l2)
-            fit = yield from party.steps(stages.federation.randomness)
+            fit = yield from fits
             z = yield from role.hear_significance(chosen)
             record = FittedLabel.of(fit, np.concatenate([z[peer] for peer in parties]))
             selection, stands = judge(table, record, number, self.params)
             table.apply(selection)
             table.refuse_none()
-            yield from role.choose(self._numbers(table), parties, final=stands)
+            yield from self._tell(table, parties, final=stands)
             return record
 
-        return await stages.federation.run(stages.channel(f"fit.{number}"), steps(), peers=parties)
+        return await stages.federation.run(stages.channel(f"fit.{number}"), steps(), peers=self._audience(parties))
+
+    def _fits_with(self, parties: tuple[PartyId, ...], numbers: I64, _number: int) -> Steps[LinearLabelFit]:
+        """The label party's role in a fit with these parties, with these columns of its own."""
+        rows, woe = self.train, self.columns.woe(numbers)
+        shape = card_shape(self._me, parties, self._n_rows, self.params, self.encryption)
+        party = LinearLabel(shape, woe, rows.labels, rows.weights, rows.offset, self.params.l2)
+        return party.steps(self.stages.federation.randomness)
 
     def _fit_alone(self, table: CardTable) -> FittedLabel:
         """Where no other party's column is left there is nobody to fit with."""
@@ -231,18 +253,7 @@ class LabelCard:
         woe = self.columns.woe(table.numbers(self._me))
         signs = np.full(woe.shape[1], -1, np.int8) if self.params.signs == "fixed" else None
         fit = fit_logistic(woe, rows.labels, weights=rows.weights, offset=rows.offset, l2=self.params.l2, signs=signs)
-        estimates = fit.estimates
-        return FittedLabel(
-            estimates.values,
-            estimates.standard_errors,
-            fit.information,
-            np.where(fit.held, 0.0, estimates.z)[1:],
-            np.array([woe.shape[1]], np.int64),
-            fit.log_likelihood,
-            fit.iterations,
-            0.0,
-            fit.held.astype(np.uint8),
-        )
+        return FittedLabel.of_rows(fit)
 
     # -- points ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.credit.glm import inverse
+from fedcredit.credit.glm import LogisticFit, inverse
 from fedcredit.ids import PartyId
 from fedcredit.protocols.linear import LinearFeatureFit, LinearLabelFit
 from fedcredit.protocols.scorecard import Chosen, OwnerKept
@@ -142,6 +142,22 @@ class FittedLabel(StageState):
             fit.log_likelihood,
             fit.gradients,
             fit.gap,
+            fit.held.astype(np.uint8),
+        )
+
+    @classmethod
+    def of_rows(cls, fit: LogisticFit) -> Self:
+        """The record of a fit whose columns are all this party's own."""
+        estimates = fit.estimates
+        return cls(
+            estimates.values,
+            estimates.standard_errors,
+            fit.information,
+            np.where(fit.held, 0.0, estimates.z)[1:],
+            np.array([fit.coefficients.size], np.int64),
+            fit.log_likelihood,
+            fit.iterations,
+            0.0,
             fit.held.astype(np.uint8),
         )
 

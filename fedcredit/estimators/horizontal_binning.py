@@ -140,6 +140,8 @@ class _Counting:
         """Edges of columns of numbers, at about the same numbers of rows of all members."""
         most, least = self._params.cuts, self._params.min_rows
         columns = {column.name: column for column in self.columns if is_cut(column)}
+        if not columns:
+            return CutColumns.of([])
         found = await agreed_cells(
             self._sums,
             columns,

@@ -18,12 +18,24 @@ from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.estimators import CardPart, Scorecard
 from fedcredit.estimators.bin_documents import column_rows
 from fedcredit.estimators.binning import BinnedColumn
+from fedcredit.estimators.card_label import LabelOutcome
 from fedcredit.estimators.scorecard import spread
 from fedcredit.ids import PartyId
 from fedcredit.node.models import ModelContext
 from fedcredit.protocols.tally import Tally
 
-__all__ = ["estimate_row", "label_figures", "own_figures", "seconds_of_card", "told_row"]
+__all__ = [
+    "INTENDED_USE",
+    "LIMITS",
+    "coefficient_rows",
+    "estimate_row",
+    "label_figures",
+    "own_figures",
+    "point_rows",
+    "scale_row",
+    "seconds_of_card",
+    "told_row",
+]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -35,6 +47,7 @@ LIMITS: Final = (
     "Points are whole numbers: a score may be off by half a point for each column.",
     "Evaluation is from how total points are spread in at most 128 steps, not from single rows.",
 )
+INTENDED_USE: Final = "ranks enterprises by the risk of default, for decisions on financing that a person makes"
 _PARTS: Final = {"figures": "selection", "moments": "selection", "declare": "binning", "bins": "binning"}
 
 
@@ -68,7 +81,7 @@ def label_figures(context: ModelContext, card: Scorecard, params: ScorecardParam
         "bads": int(train.sum()),
         "columns": column_rows(context.me, params.bins, card.columns_, card.binning_.foreign_),
         "selection": table.rows(),
-        "coefficients": _coefficients(card, context),
+        "coefficients": coefficient_rows(outcome, context.me),
         "fit": {
             "rows": train.size,
             "bads": int(train.sum()),
@@ -80,8 +93,8 @@ def label_figures(context: ModelContext, card: Scorecard, params: ScorecardParam
             "l2": params.l2,
             "series_error": ERROR_PROBABILITY,
         },
-        "scale": _scale(params) | {"base_points": outcome.part.base_points},
-        "points": _points(outcome.part, card.columns_),
+        "scale": scale_row(params) | {"base_points": outcome.part.base_points},
+        "points": point_rows(outcome.part, card.columns_),
         "bands": bands.band_table(counts),
         "cutoffs": bands.cutoff_table(counts),
         "contribution": _contribution(context, card, test, (y_test, points_test)),
@@ -105,8 +118,8 @@ def own_figures(context: ModelContext, card: Scorecard, params: ScorecardParams)
             estimate_row(context.me, column.name, column.coefficient, column.standard_error, None, None)
             for column in part.columns
         ],
-        "scale": _scale(params),
-        "points": _points(part, card.columns_),
+        "scale": scale_row(params),
+        "points": point_rows(part, card.columns_),
         "column_stability": _stability(context, card),
         "periods": _periods(context, card),
         "card": _card(context, [(context.me, len(part.columns))]),
@@ -129,17 +142,17 @@ def _spread(tally: Tally | None, labels: npt.NDArray[np.uint8], own: I64) -> tup
     return (labels, own.astype(np.float64)) if tally is None else spread(tally)
 
 
-def _coefficients(card: Scorecard, context: ModelContext) -> list[Row]:
-    outcome, fit = card.outcome_, card.outcome_.fit
-    table, part = outcome.table, outcome.part
-    rows = [estimate_row(context.me, "intercept", float(fit.values[0]), float(fit.errors[0]), None, None)]
+def coefficient_rows(outcome: LabelOutcome, me: PartyId) -> list[Row]:
+    """The table of coefficients: of this party's own columns all, of others' what it is told."""
+    fit, table, part = outcome.fit, outcome.table, outcome.part
+    rows = [estimate_row(me, "intercept", float(fit.values[0]), float(fit.errors[0]), None, None)]
     standardised = fit.standardised
     for j, k in enumerate(table.left):
         column = table.columns[k]
         if j < len(part.columns):
             own = part.columns[j]
             size = _spread_of(own.bins.evidence or (), own.rows) * own.coefficient
-            rows.append(estimate_row(context.me, own.name, own.coefficient, own.standard_error, size, column.iv))
+            rows.append(estimate_row(me, own.name, own.coefficient, own.standard_error, size, column.iv))
         else:
             rows.append(told_row(column.party, column.name, float(standardised[j]), float(fit.z[j]), column.iv))
     return rows
@@ -180,7 +193,8 @@ def _spread_of(evidence: Sequence[float], rows: Sequence[int]) -> float:
     return math.sqrt(float((woe - mean) ** 2 @ n / n.sum()))
 
 
-def _points(part: CardPart, columns: Sequence[BinnedColumn]) -> list[Row]:
+def point_rows(part: CardPart, columns: Sequence[BinnedColumn]) -> list[Row]:
+    """The bins and points of a part's columns, with bad rates where they are known."""
     known = {column.column.name: column for column in columns}
     found = []
     for column in part.columns:
@@ -194,7 +208,8 @@ def _points(part: CardPart, columns: Sequence[BinnedColumn]) -> list[Row]:
     return found
 
 
-def _scale(params: ScorecardParams) -> Row:
+def scale_row(params: ScorecardParams) -> Row:
+    """What points mean."""
     scale = params.scale
     return {
         "base_score": scale.base_score,
@@ -275,7 +290,7 @@ def _periods(context: ModelContext, card: Scorecard) -> list[Row]:
 
 def _card(context: ModelContext, columns: Sequence[tuple[PartyId, int]]) -> Row:
     return {
-        "intended_use": "ranks enterprises by the risk of default, for decisions on financing that a person makes",
+        "intended_use": INTENDED_USE,
         "purpose": context.purpose,
         "data": [
             {"party": party, "rows": context.count(context.train), "columns": number} for party, number in columns

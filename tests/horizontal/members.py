@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from scorecard_cases import levels, numbers
 
 from fedcredit.tables import Column
 
-__all__ = ["Split", "made"]
+__all__ = ["Split", "made", "rows_of", "sba_by_year"]
+
+BANK = Path(__file__).resolve().parents[3] / "shared" / "data" / "sba" / "bank.csv"
 
 Columns = dict[str, Column]
 
@@ -85,3 +90,20 @@ def made(shares: Sequence[float] = (0.7, 0.25, 0.05), n: int = 6000, seed: int =
         numbers("pressure", np.round(pressure, 2), splits=(-1.0, 0.0, 0.25, 1.0, 7.0)),
     ]
     return Split({c.name: c for c in columns}, y, owner, rng.random(n) < 0.3)
+
+
+def sba_by_year(members: int) -> Split:
+    """Loans of the bank beside the checkout: each member has some neighbouring years of approval. Skips without it."""
+    if not BANK.exists():
+        pytest.skip("shared/data/sba/bank.csv is not beside this checkout")
+    with BANK.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    years = np.array([int(row["approval_year"]) for row in rows])
+    cuts = {3: [1999, 2003], 5: [1997, 1999, 2003, 2005]}[members]
+    left_out = ("uscc", "default", "approval_year")
+    columns = {
+        name: numbers(name, [float(row[name] or "nan") for row in rows]) for name in rows[0] if name not in left_out
+    }
+    y = np.array([int(row["default"]) for row in rows], np.uint8)
+    held = np.random.default_rng(0).random(y.size) < 0.3
+    return Split(columns, y, np.searchsorted(cuts, years), held)
