@@ -19,7 +19,7 @@ from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.estimators.training import Stages
 from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.linear import Encryption, LinearFeature, LinearPartner, LinearShape
+from fedcredit.protocols.linear import Encryption, LinearFeature, LinearFeatureFit, LinearPartner, LinearShape
 from fedcredit.protocols.moments import MomentsFeature, MomentsShape
 from fedcredit.protocols.scorecard import Chosen, SelectionFeature
 from fedcredit.protocols.tally import MAX_LEVELS, CardPoints, TallyShape, feature_role
@@ -89,37 +89,46 @@ class FeatureCard:
 
     async def _moments(self, chosen: Chosen) -> ChosenRecord:
         federation, role = self.stages.federation, self._role
-        shape = MomentsShape(federation.label_party, chosen.parties, self.columns.train.shape[1])
+        correlates = self._correlates(chosen)
 
         def steps() -> Steps[Chosen]:
-            woe = self.columns.woe(chosen.columns)
-            yield from MomentsFeature(shape, federation.me, woe).steps(federation.randomness)
+            yield from correlates
             return (yield from role.hear_chosen(chosen.columns))
 
-        found = await federation.run(self.stages.channel("moments"), steps(), peers=federation.beside(chosen.parties))
+        found = await federation.run(self.stages.channel("moments"), steps(), peers=self._audience(chosen.parties))
         return ChosenRecord.of(found, federation.feature_parties)
+
+    def _audience(self, parties: tuple[PartyId, ...]) -> tuple[PartyId, ...]:
+        """Whom this party speaks with where these feature parties take part."""
+        return self.stages.federation.beside(parties)
+
+    def _correlates(self, chosen: Chosen) -> Steps[None]:
+        """This party's role in correlations."""
+        federation = self.stages.federation
+        shape = MomentsShape(federation.label_party, chosen.parties, self.columns.train.shape[1])
+        return MomentsFeature(shape, federation.me, self.columns.woe(chosen.columns)).steps(federation.randomness)
+
+    def _fits_with(self, chosen: Chosen) -> Steps[LinearFeatureFit]:
+        """This party's role in a fit."""
+        federation, rows = self.stages.federation, self.columns.train.shape[1]
+        shape = card_shape(federation.label_party, chosen.parties, rows, self.params, self.encryption)
+        woe = self.columns.woe(chosen.columns)
+        if federation.me == shape.partner:
+            return LinearPartner(shape, woe).steps(federation.randomness)
+        return LinearFeature(shape, federation.me, woe, federation.kept_secret).steps(federation.randomness)
 
     async def _fit(self, chosen: Chosen, number: int) -> FittedFeature:
         federation, role = self.stages.federation, self._role
-        shape = card_shape(
-            federation.label_party, chosen.parties, self.columns.train.shape[1], self.params, self.encryption
-        )
+        fits = self._fits_with(chosen)
 
         def steps() -> Steps[FittedFeature]:
-            woe = self.columns.woe(chosen.columns)
-            me = federation.me
-            party = (
-                LinearPartner(shape, woe)
-                if me == shape.partner
-                else LinearFeature(shape, me, woe, federation.kept_secret)
-            )
-            fit = yield from party.steps(federation.randomness)
+            fit = yield from fits
             yield from role.tell_significance(np.where(fit.held, 0.0, fit.estimates.z))
             left = yield from role.hear_chosen(chosen.columns, held=fit.held)
             return FittedFeature.of(fit, left, federation.feature_parties)
 
         phase = self.stages.channel(f"fit.{number}")
-        return await federation.run(phase, steps(), peers=federation.beside(chosen.parties))
+        return await federation.run(phase, steps(), peers=self._audience(chosen.parties))
 
     async def _tally(self, phase: str, peers: tuple[PartyId, ...], part: CardPart, numbers: I64, *, test: bool) -> Lent:
         federation = self.stages.federation
