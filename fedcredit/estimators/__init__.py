@@ -3,6 +3,7 @@
 from fedcredit.estimators.binning import Binning
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.gradient_boosting import GradientBoosting
+from fedcredit.estimators.horizontal_boosting import HorizontalGradientBoosting
 from fedcredit.estimators.logistic import LogisticRegression
 from fedcredit.estimators.scorecard import HeldOut, Scorecard
 from fedcredit.estimators.scorecard_part import CardPart
@@ -14,6 +15,7 @@ __all__ = [
     "Federation",
     "GradientBoosting",
     "HeldOut",
+    "HorizontalGradientBoosting",
     "LogisticRegression",
     "Scorecard",
     "Statistics",

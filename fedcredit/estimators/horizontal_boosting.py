@@ -38,6 +38,8 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 
 MAX_ROWS = (1 << 31) - 1
 """Of all members: LightGBM counts rows in 32 bits."""
+ZERO_BELOW = float(np.float32(1e-35))
+"""LightGBM's `kZeroThreshold`: a smaller number is zero to it when it predicts, so it is here, too."""
 
 
 class HorizontalGradientBoosting:
@@ -185,6 +187,7 @@ def code_rows(columns: Mapping[str, Column], edges: Mapping[str, tuple[float, ..
     codes = np.empty((n, len(edges)), np.float32)
     for f, (name, cuts) in enumerate(edges.items()):
         values = columns[name].values
+        values = np.where(np.abs(values) <= ZERO_BELOW, 0.0, values)
         codes[:, f] = np.searchsorted(np.array(cuts), values, side="left")
         codes[np.isnan(values), f] = np.nan
     return codes

@@ -146,10 +146,9 @@ class LightGBMEngine:
             grown = 0
             while True:
                 self._payloads.begin_tree(scores_given=grown > 0 or self._scores is not None)
-                if self._params.feature_fraction < 1:
+                if self._params.feature_fraction < 1 and (number := self._number + grown):
                     # Which features a tree may use follows from its number, wherever training began.
-                    seed = self._params.seed + self._number + grown
-                    booster.reset_parameter({"feature_fraction_seed": seed})
+                    booster.reset_parameter({"feature_fraction_seed": self._params.seed + number})
                 nothing_left = self._guarded(network, booster.update)
                 self._payloads.end_tree()
                 tree = None
@@ -239,6 +238,8 @@ def _dataset(rows: CodedRows, params: TreeParams, place: Place, scores: F64 | No
     settings = _distributed(rows, params, place)
     table = reference_table(rows.edges)
     reference = lightgbm.Dataset(table, np.zeros(len(table)), params=settings, free_raw_data=False).construct()
+    # A part of an array would have LightGBM warn of the copy that it makes of it.
+    scores = None if scores is None else scores.copy()
     data = lightgbm.Dataset(
         rows.codes, rows.label.astype(np.float64), reference=reference, init_score=scores, params=settings
     ).construct()

@@ -13,10 +13,12 @@ import numpy as np
 import fedcredit.wire
 from fedcredit.kernels import group
 from fedcredit.wire import message as wire
+from fedcredit.wire.collectives import BestSplits
 from fedcredit.wire.intersect import FilterProgress
 from fedcredit.wire.membership import FilterPart, PermitGiven
 from fedcredit.wire.message import Message, MessageInvalid
 from fedcredit.wire.registry import DriftOrder, ModelChange, ModelOrder
+from fedcredit.wire.schema import ColumnsCompared, ColumnShape, ColumnsVerdict, SharedColumns
 from fedcredit.wire.score import ScorePart, ScoreRequest
 from fedcredit.wire.score_bands import BandChoices, BandTables
 from fedcredit.wire.statistics import OpenedCells, SharedTable, TableGroups, text_of
@@ -34,6 +36,7 @@ POINT = group.multiply_base(np.full((1, 32), 1, np.uint8)).tobytes()
 
 CELLS = np.array([[0, 1, 0], [0, 0, 0]], np.uint8)
 MADE: dict[type[Message], Callable[[], Message]] = {
+    BestSplits: lambda: BestSplits(np.arange(10, dtype="<i8").reshape(2, 5) % 5 % 4, np.ones((2, 7))),
     FilterPart: lambda: FilterPart.of(FilterProgress(1, 2)),
     PermitGiven: lambda: PermitGiven(b"\x00\x01", b"{}", "00" * 16, bytes(64)),
     ModelChange: lambda: ModelChange("activate", "sme", 1, "ann"),
@@ -59,6 +62,11 @@ MADE: dict[type[Message], Callable[[], Message]] = {
         subjects=b"s" * 32,
         consents=np.arange(64, dtype=np.uint8).reshape(2, 32),
     ),
+    SharedColumns: lambda: SharedColumns.of(
+        [ColumnShape("debt", "numeric", (), (-1.0, 9e9)), ColumnShape("town", "categorical", ("a", "南"))]
+    ),
+    ColumnsCompared: lambda: ColumnsCompared.of({"lacking": ("debt",), "levels": ("town", "南")}),
+    ColumnsVerdict: lambda: ColumnsVerdict.of({"city-1": {"kind": ("debt",)}, "city-2": {"further": ("x",)}}),
     TableGroups: lambda: TableGroups(*text_of(["A", "(others)"])),
     OpenedCells: lambda: OpenedCells(CELLS, np.arange(10, dtype=np.uint64).reshape(5, 2)),
     SharedTable: lambda: SharedTable(
