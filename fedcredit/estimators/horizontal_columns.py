@@ -122,7 +122,7 @@ async def agreed_cells(
     least: int = MIN_ROWS,
     shares: F64 | None = None,
     special: Mapping[str, Sequence[float]] | None = None,
-    classes: U8 | None = None,
+    classes: U8 | Mapping[str, U8] | None = None,
     n_classes: int = 1,
     label: str = "cells",
 ) -> dict[str, AgreedColumn]:
@@ -131,9 +131,9 @@ async def agreed_cells(
     `few(n)`: how many rows, of n with a value, a cell may hold and is not divided any more; a cell that is wider than a
     power of two to the next is, down to `least` rows. With `shares` only cells are divided in which these shares of the
     rows end. `special`: codes that are no amounts, by column; by default what the columns say. All columns of a round
-    are in one vector; there are at most ten rounds. `classes` counts rows apart by class.
+    are in one vector; there are at most ten rounds. `classes` counts rows apart by class, of all columns or of each.
 
-    Shapes: columns of n rows each; classes (n,) below n_classes.
+    Shapes: columns of n rows each; classes (n,) below n_classes, of columns that have their own the same length.
     Reveals: to all members, the totals over all members of: rows missing, rows with each special value, rows of each
     level of a categorical column; rows in each of 256 cells over all numbers; and rows in each sixteenth of every cell
     that is divided, down to a relative width of 2^-32. So a count may be 1: it says that some row of some member lies
@@ -142,7 +142,8 @@ async def agreed_cells(
     """
     names = tuple(columns)
     codes = {name: tuple(columns[name].special if special is None else special.get(name, ())) for name in names}
-    sides = {name: await asyncio.to_thread(_Side.of, columns[name], codes[name], classes, n_classes) for name in names}
+    of = {name: classes[name] if isinstance(classes, Mapping) else classes for name in names}
+    sides = {name: await asyncio.to_thread(_Side.of, columns[name], codes[name], of[name], n_classes) for name in names}
     shapes = [(sides[name].apart.shape[0] + sides[name].n_first, n_classes) for name in names]
     mine = _joined([np.concatenate([sides[name].apart, sides[name].first()]) for name in names])
     found: dict[str, AgreedColumn] = {}
