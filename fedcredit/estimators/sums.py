@@ -7,16 +7,15 @@ has the other's. **A sum with and a sum without a member tell what that member g
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.errors import ConfigError, DataError, Problem
+from fedcredit.errors import ConfigError, DataError, FedcreditError, Problem
 from fedcredit.estimators.federation import Federation
 from fedcredit.ids import PartyId
-from fedcredit.protocols.aggregate import Group, agree, total
+from fedcredit.protocols.aggregate import Group, Round, SurvivingSum, agree, refuse_repeat, refuse_threshold, total
 
 __all__ = ["LEAST_MEMBERS", "MAX_TOTAL", "Sums"]
 
@@ -29,7 +28,6 @@ MAX_TOTAL: Final = 1 << 62
 _FRACTION_BITS: Final = 61
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Sums:
     """One member's end of all sums of one model. Every member makes the same calls in the same order.
 
@@ -39,21 +37,32 @@ class Sums:
     A `label` serves once; `name/label` names the stage that sums it.
     """
 
-    federation: Federation
-    name: str
-    group: Group = field(repr=False)
+    def __init__(self, federation: Federation, name: str, group: Group | None, threshold: int) -> None:
+        """Made by `begin`."""
+        self.federation, self.name = federation, name
+        self._group, self._threshold = group, threshold
+        self._members = federation.members
+        self._used: set[str] = set()
 
     @classmethod
-    async def begin(cls, federation: Federation, name: str, *, two_parties_accepted: bool = False) -> Sums:
-        """Agree on keys with all other members, in the stage `name/keys`.
+    async def begin(
+        cls, federation: Federation, name: str, *, threshold: int | None = None, two_parties_accepted: bool = False
+    ) -> Sums:
+        """Begin. Without a `threshold` every sum needs all members, who agree on keys in the stage `name/keys`.
 
+        With one, a sum is over the members that are left, as long as these are so many; who is lost in one sum is left
+        out of the next ones (`members`). It must not take part in them again.
         Raises: ConfigError AGGREGATE_TOO_FEW for two members, unless every party said that it accepts that
-        (`two_parties_accepted`) or what is summed has noise; PeerLost, PeerError.
+        (`two_parties_accepted`) or what is summed has noise; ConfigError AGGREGATE_THRESHOLD; PeerLost, PeerError.
         """
-        refuse_too_few(federation.members, accepted=two_parties_accepted)
-        steps = agree(federation.me, federation.members, federation.session(name), federation.randomness)
-        others = tuple(member for member in federation.members if member != federation.me)
-        return cls(federation, name, await federation.run(f"{name}/keys", steps, peers=others))
+        members = federation.members
+        refuse_too_few(members, accepted=two_parties_accepted)
+        if threshold is not None and threshold != len(members):
+            refuse_threshold(threshold, len(members))
+            return cls(federation, name, None, threshold)
+        steps = agree(federation.me, members, federation.session(name), federation.randomness)
+        group = await federation.run(f"{name}/keys", steps, peers=_others(federation, members))
+        return cls(federation, name, group, len(members))
 
     @property
     def me(self) -> PartyId:
@@ -62,22 +71,38 @@ class Sums:
 
     @property
     def members(self) -> tuple[PartyId, ...]:
-        """Whose numbers are in the sums, the leader first."""
-        return self.group.members
+        """Whose numbers were in the last sum, the leader first; before the first one, all."""
+        return self._members
 
     @property
     def leader(self) -> PartyId:
         """Who adds up."""
-        return self.group.leader
+        return self._members[0]
+
+    @property
+    def group(self) -> Group:
+        """For roles that sum inside themselves. Raises: FedcreditError where sums go on without who is lost."""
+        if self._group is None:
+            raise FedcreditError(f"{self.name}: sums that survive losses have no keys that outlive one of them")
+        return self._group
 
     async def words(self, label: str, values: U64) -> U64:
         """The sum modulo 2^64. Shapes: values of any shape, the same at all members; returns that.
 
-        Raises: FedcreditError LABEL_REUSED; PeerLost, PeerError.
+        Raises: FedcreditError LABEL_REUSED; PeerLost, PeerError. With a threshold, PeerLost when too few are left
+        (`TooFewLeft`), when the leader is, and where the leader went on without this member (`LeftOut`).
         """
-        flat = np.ascontiguousarray(values).reshape(-1)
-        summed = await self.federation.run(f"{self.name}/{label}", total(self.group, label, flat))
-        return summed.reshape(values.shape)
+        flat, stage = np.ascontiguousarray(values).reshape(-1), f"{self.name}/{label}"
+        if self._group is not None:
+            return (await self.federation.run(stage, total(self._group, label, flat))).reshape(values.shape)
+        refuse_repeat(self._used, label)
+        session = self.federation.session(self.name)
+        this = Round(self.me, self._members, session, label, self._threshold, flat.size)
+        steps = SurvivingSum(this, flat).steps(self.federation.randomness)
+        others = _others(self.federation, self._members)
+        survived = await self.federation.run(stage, steps, peers=others, survives=True)
+        self._members = survived.members
+        return survived.words.reshape(values.shape)
 
     async def integers(self, label: str, values: I64, *, bound: int) -> I64:
         """The exact sum. Shapes: as `words`.
@@ -118,6 +143,10 @@ def refuse_too_few(members: tuple[PartyId, ...], *, accepted: bool) -> None:
         what = f"{len(members)} members: the sum less one's own is the other's"
         fix = f"have {LEAST_MEMBERS} at least, or noise, or the word of every party that it accepts this"
         raise ConfigError(Problem("AGGREGATE_TOO_FEW", "members", what, fix))
+
+
+def _others(federation: Federation, members: tuple[PartyId, ...]) -> tuple[PartyId, ...]:
+    return tuple(member for member in members if member != federation.me)
 
 
 def _out_of_range(label: str, what: str) -> DataError:

@@ -19,19 +19,20 @@ from fedcredit.wire.message import Message, MessageInvalid, array, blob, count
 __all__ = [
     "CHECK_BYTES",
     "CHUNK_WORDS",
+    "GO_ON",
     "KEY_BYTES",
     "MAX_MEMBERS",
     "MAX_WORDS",
     "SECRET_BYTES",
+    "SEND_WORDS",
+    "SHOW_SHARES",
     "Deal",
     "DealsHeld",
-    "GoOn",
     "MaskedWords",
-    "MaskingMembers",
     "MemberKey",
+    "MembersLeft",
     "SecretShares",
     "SumWords",
-    "Survivors",
 ]
 
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -44,6 +45,9 @@ MAX_MEMBERS: Final = 128
 MAX_WORDS: Final = 1 << 40
 CHUNK_WORDS: Final = 1 << 17
 """Words of one message: 1 MiB."""
+SEND_WORDS: Final = 0
+GO_ON: Final = 1
+SHOW_SHARES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,41 +118,24 @@ class DealsHeld(Message, tag=0x1F4, proto=pb.DealsHeld):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class MaskingMembers(Message, tag=0x1F5, proto=pb.MaskingMembers):
-    """Who sends masked words in this round: 1 or 0 for each member, in their order.
+class MembersLeft(Message, tag=0x1F5, proto=pb.MembersLeft):
+    """Who is left in this round: 1 or 0 for each member, in their order. One that is left out learns it by this.
 
-    Reveals: to every member, that. Assumes: the leader tells all members the same.
-    """
-
-    members: U8 = array("u1", 1, MAX_MEMBERS)
-
-    def validate(self) -> None:
-        _refuse_flags("MaskingMembers", self.members)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class GoOn(Message, tag=0x1F6, proto=pb.GoOn):
-    """The leader takes the rest of the receiver's words now, from `first` on. Reveals: nothing. Assumes: nothing."""
-
-    first: int = count(MAX_WORDS)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Survivors(Message, tag=0x1F7, proto=pb.Survivors):
-    """Whose words are all with the leader, and so in the sum: 1 or 0 for each member, in their order.
-
+    `step`: SEND_WORDS, these are to send masked words; GO_ON, the receiver's words are taken now, beyond the first few;
+    SHOW_SHARES, the leader has all words of these, and the sum will be over them.
     Reveals: to every member, that. Assumes: the leader tells all members the same; see `docs/protocols/aggregate.md`
     for what one that does not can do.
     """
 
+    step: int = count(SHOW_SHARES)
     members: U8 = array("u1", 1, MAX_MEMBERS)
 
     def validate(self) -> None:
-        _refuse_flags("Survivors", self.members)
+        _refuse_flags("MembersLeft", self.members)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SecretShares(Message, tag=0x1F8, proto=pb.SecretShares):
+class SecretShares(Message, tag=0x1F6, proto=pb.SecretShares):
     """The sender's shares, one for each member that was to send words: of a survivor's seed, of a lost one's key.
 
     Reveals: to the leader, with those of the threshold of members, the self-masks of survivors and the masks of who is

@@ -25,7 +25,7 @@ from fedcredit.kernels.masks import add_masks
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.wire.aggregate import CHUNK_WORDS, MAX_MEMBERS, MAX_WORDS, MemberKey
 
-__all__ = ["Group", "Mask", "agree", "chunks", "refuse_members", "shared_key"]
+__all__ = ["Group", "Mask", "agree", "chunks", "refuse_members", "refuse_repeat", "shared_key"]
 
 U64: TypeAlias = npt.NDArray[np.uint64]
 

@@ -21,7 +21,7 @@ from fedcredit.protocols.aggregate.group import Group, chunks
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.wire.aggregate import MaskedWords, SumWords
 
-__all__ = ["ahead", "receive_words", "scattered", "total"]
+__all__ = ["receive_words", "refuse_words", "room_for", "scattered", "total"]
 
 U64: TypeAlias = npt.NDArray[np.uint64]
 
@@ -39,7 +39,7 @@ def total(group: Group, label: str, values: U64, *, into: U64 | None = None) -> 
     other words than it has is not noticed.**
     Raises: FedcreditError LABEL_REUSED; PeerError SHAPE.
     """
-    into = _room(values, into)
+    into = room_for(values, into)
     mask = group.mask(label, values.size)
     runs, ahead_by = list(chunks(values.size)), ahead(len(group.members))
     if group.me == group.leader:
@@ -111,7 +111,8 @@ def refuse_words(message: MaskedWords | SumWords, sender: PartyId, run: slice, l
         raise PeerError(sender, f"sum {label}", "sent other words than are due", "SHAPE")
 
 
-def _room(values: U64, into: U64 | None) -> U64:
+def room_for(values: U64, into: U64 | None) -> U64:
+    """An array like `values`: `into` where it is given. Raises: ValueError."""
     _refuse_others(values)
     if into is None:
         return np.empty_like(values)

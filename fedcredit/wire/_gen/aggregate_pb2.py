@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fedcredit.wire._gen import array_pb2 as fedcredit_dot_v1_dot_array__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x65\x64\x63redit/v1/aggregate.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\x1b\n\tMemberKey\x12\x0e\n\x06public\x18\x01 \x01(\x0c\"@\n\x0bMaskedWords\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"=\n\x08SumWords\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"`\n\x04\x44\x65\x61l\x12\x0e\n\x06public\x18\x01 \x01(\x0c\x12#\n\x06shares\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12#\n\x06\x63hecks\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"1\n\tDealsHeld\x12$\n\x07members\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"6\n\x0eMaskingMembers\x12$\n\x07members\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"\x15\n\x04GoOn\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\"1\n\tSurvivors\x12$\n\x07members\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"3\n\x0cSecretShares\x12#\n\x06shares\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x65\x64\x63redit/v1/aggregate.proto\x12\x0c\x66\x65\x64\x63redit.v1\x1a\x18\x66\x65\x64\x63redit/v1/array.proto\"\x1b\n\tMemberKey\x12\x0e\n\x06public\x18\x01 \x01(\x0c\"@\n\x0bMaskedWords\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"=\n\x08SumWords\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\"\n\x05words\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"`\n\x04\x44\x65\x61l\x12\x0e\n\x06public\x18\x01 \x01(\x0c\x12#\n\x06shares\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\x12#\n\x06\x63hecks\x18\x03 \x01(\x0b\x32\x13.fedcredit.v1.Array\"1\n\tDealsHeld\x12$\n\x07members\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Array\"A\n\x0bMembersLeft\x12\x0c\n\x04step\x18\x01 \x01(\r\x12$\n\x07members\x18\x02 \x01(\x0b\x32\x13.fedcredit.v1.Array\"3\n\x0cSecretShares\x12#\n\x06shares\x18\x01 \x01(\x0b\x32\x13.fedcredit.v1.Arrayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,12 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEAL']._serialized_end=326
   _globals['_DEALSHELD']._serialized_start=328
   _globals['_DEALSHELD']._serialized_end=377
-  _globals['_MASKINGMEMBERS']._serialized_start=379
-  _globals['_MASKINGMEMBERS']._serialized_end=433
-  _globals['_GOON']._serialized_start=435
-  _globals['_GOON']._serialized_end=456
-  _globals['_SURVIVORS']._serialized_start=458
-  _globals['_SURVIVORS']._serialized_end=507
-  _globals['_SECRETSHARES']._serialized_start=509
-  _globals['_SECRETSHARES']._serialized_end=560
+  _globals['_MEMBERSLEFT']._serialized_start=379
+  _globals['_MEMBERSLEFT']._serialized_end=444
+  _globals['_SECRETSHARES']._serialized_start=446
+  _globals['_SECRETSHARES']._serialized_end=497
 # @@protoc_insertion_point(module_scope)

@@ -44,23 +44,13 @@ class DealsHeld(_message.Message):
     members: _array_pb2.Array
     def __init__(self, members: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
-class MaskingMembers(_message.Message):
-    __slots__ = ("members",)
+class MembersLeft(_message.Message):
+    __slots__ = ("step", "members")
+    STEP_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    step: int
     members: _array_pb2.Array
-    def __init__(self, members: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
-
-class GoOn(_message.Message):
-    __slots__ = ("first",)
-    FIRST_FIELD_NUMBER: _ClassVar[int]
-    first: int
-    def __init__(self, first: _Optional[int] = ...) -> None: ...
-
-class Survivors(_message.Message):
-    __slots__ = ("members",)
-    MEMBERS_FIELD_NUMBER: _ClassVar[int]
-    members: _array_pb2.Array
-    def __init__(self, members: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
+    def __init__(self, step: _Optional[int] = ..., members: _Optional[_Union[_array_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class SecretShares(_message.Message):
     __slots__ = ("shares",)
