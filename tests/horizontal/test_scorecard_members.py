@@ -12,7 +12,7 @@ import pytest
 import statsmodels.api
 from horizontal.card_members import played, pooled_card, tried
 from horizontal.members import Split, made, sba_by_year
-from horizontal.plain_sums import Board, federations, parties
+from horizontal.plain_sums import Board, PlainSums, federations, outcomes, parties
 from scorecard_cases import Kept, numbers
 
 from fedcredit import report
@@ -263,6 +263,25 @@ def test_no_column_left_and_held_out_labels_of_one_class_say_so() -> None:
     cards = played(one)
     with pytest.raises(Exception, match="LABEL_ONE_CLASS"):
         horizontal_card_figures(cards[0], ScorecardParams(), **WORDS)
+
+
+def test_members_that_come_to_different_cards_are_told() -> None:
+    split = made(n=1500)
+
+    async def work(sums: PlainSums, k: int) -> HorizontalScorecard:
+        columns, label = split.train(k)
+        return await HorizontalScorecard(n_reasons=3 + (k == 1)).fit(sums.federation, columns, label, sums=sums)
+
+    found = outcomes(3, work)
+    assert {error.code for error in found} == {"CARD_DIFFERS"}
+
+
+def test_as_many_columns_as_sums_are_made_of_are_compared() -> None:
+    split = made(n=3000)
+    cards = played(split, max_features=1, iv_min=0.0)
+    rules = {row["column"]: row["rule"] for row in cards[0].outcome_.table.rows()}
+    assert list(rules.values()).count("number") >= 2
+    assert len(cards[0].part_.columns) == 1
 
 
 def test_rows_need_not_be_held_out() -> None:
