@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -101,6 +101,7 @@ class _Simulation:
         self._sessions = {party: Session(steps, f"simulation/{party}") for party, steps in roles.items()}
         self._pick, self._tamper, self._window_bytes = pick, tamper, window_bytes
         self._links: dict[Link, deque[Packet]] = {}
+        self._under_way: Counter[PartyId] = Counter()
         self._traffic: list[tuple[PartyId, PartyId, str, int]] = []
 
     def run(self) -> Outcome:
@@ -112,6 +113,7 @@ class _Simulation:
                     continue
                 link = self._pick(ready)
                 packet = self._links[link].popleft()
+                self._under_way[link.receiver] -= 1
                 session = self._sessions[link.receiver]
                 session.deliver(link.sender, decode_packet(packet, session.step))
                 self._advance(link.receiver)
@@ -161,7 +163,7 @@ class _Simulation:
     def _tell(self, party: PartyId, session: Session[Any], peer: PartyId, or_lost: bool) -> None:
         if or_lost:
             session.lose(peer, "is silent")
-            self._links.pop(Link(peer, party), None)
+            self._under_way[party] -= len(self._links.pop(Link(peer, party), ()))
             self._advance(party)
         else:
             self._fall_silent(party, PeerLost(peer, session.step, "is silent"))
@@ -180,6 +182,7 @@ class _Simulation:
             if waiting and sum(packet.wire_bytes for packet in waiting) + len(body) > self._window_bytes:
                 if not session.has_lost(effect.to):
                     return False
+                self._under_way[effect.to] -= len(waiting)
                 waiting.clear()
             session.outbox.popleft()
             self._left[party] = self._left.get(party, -1) - 1
@@ -188,6 +191,7 @@ class _Simulation:
             self._traffic.append((*link, type(effect.message).__name__, len(body)))
             tag, body = self._tamper(link, effect.message.tag, body)
             waiting.append(Packet(party, tag, body, len(body)))
+            self._under_way[effect.to] += 1
         return True
 
     def _deliverable(self) -> list[Link]:
@@ -197,8 +201,10 @@ class _Simulation:
                 continue
             # What comes after the end is delivered too: the session refuses it.
             waiting = session.waiting_for
-            senders = self._sessions if session.done else () if waiting is None else (waiting.sender,)
-            found += [link for sender in senders if self._links.get(link := Link(sender, party))]
+            if session.done and self._under_way[party]:
+                found += [link for sender in self._sessions if self._links.get(link := Link(sender, party))]
+            elif waiting is not None and self._links.get(link := Link(waiting.sender, party)):
+                found.append(link)
         return sorted(found)
 
     def _refuse_deadlock(self) -> None:
