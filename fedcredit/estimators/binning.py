@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Self, TypeAlias
@@ -126,9 +126,15 @@ class Binning:
         return self
 
     async def _lend(
-        self, party: BinningFeature, own: OwnColumns, stages: Stages, progress: Callable[[str, int, int], None]
+        self,
+        party: BinningFeature,
+        own: OwnColumns,
+        stages: Stages,
+        progress: Callable[[str, int, int], None],
+        *,
+        peers: Collection[PartyId] | None = None,
     ) -> None:
-        """Have this party's columns counted, and hear their bins."""
+        """Have this party's columns counted by `peers`, and hear their bins."""
         federation = stages.federation
 
         async def declare() -> ShapesKnown:
@@ -137,7 +143,8 @@ class Binning:
 
         async def lend(batch: int) -> LentBatch:
             phase = stages.channel(f"counts.{batch}")
-            await federation.run(phase, party.lend(batch, federation.session(phase), federation.randomness))
+            steps = party.lend(batch, federation.session(phase), federation.randomness)
+            await federation.run(phase, steps, peers=peers)
             return LentBatch(len(party.batches[batch]))
 
         async def hear() -> ToldBins:
@@ -152,12 +159,19 @@ class Binning:
         self.columns_ = own.told(record.told(own.shapes))
         self.numbered_ = len(own.columns)
 
-    async def _settle(self, party: BinningLabel, stages: Stages, progress: Callable[[str, int, int], None]) -> None:
-        """Count others' columns, settle their bins, and tell their owners."""
+    async def _settle(
+        self,
+        party: BinningLabel,
+        stages: Stages,
+        progress: Callable[[str, int, int], None],
+        *,
+        peers: Collection[PartyId] | None = None,
+    ) -> None:
+        """Count others' columns together with `peers`, settle their bins, and tell their owners."""
         federation = stages.federation
 
         async def learn() -> ShapesKnown:
-            shapes = await federation.run(stages.channel("declare"), party.learn_shapes())
+            shapes = await federation.run(stages.channel("declare"), party.learn_shapes(), peers=peers)
             return ShapesKnown.of(shapes, max((len(party.batches(of)) for of in shapes), default=0))
 
         async def count(batch: int, shapes: tuple[tuple[PrebinShape, ...], ...]) -> CountedBatch:
@@ -167,7 +181,7 @@ class Binning:
                 # One key for all peers and batches: what one of them holds under it says nothing to another.
                 party = replace(party, key=await asyncio.to_thread(OwnKey.fresh, federation.randomness))
             steps = party.count(batch, shapes, federation.session(phase), federation.randomness)
-            return CountedBatch.of(await federation.run(phase, steps))
+            return CountedBatch.of(await federation.run(phase, steps, peers=peers))
 
         known = await stages.run("declare", ShapesKnown, learn)
         shapes = known.shapes(len(party.peers))

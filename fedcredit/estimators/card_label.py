@@ -130,6 +130,11 @@ class LabelCard:
         """Rows that a card is made of."""
         return self.train.labels.size
 
+    @property
+    def _n_test(self) -> int:
+        """Rows that it is judged by."""
+        return int(self.columns.test.shape[1])
+
     def _audience(self, parties: Sequence[PartyId]) -> tuple[PartyId, ...]:
         """Whom this party speaks with where these feature parties take part."""
         return tuple(parties)
@@ -286,14 +291,14 @@ class LabelCard:
 
     async def _tallies(self, part: CardPart) -> dict[str, Tally]:
         parties, found = self._parties(self.table), dict[str, Tally]()
-        for phase, peers, test in tallies_of(parties, self.columns.test.shape[1]):
+        for phase, peers, test in tallies_of(parties, self._n_test):
             rows = self.test if test else self.train
             points = await asyncio.to_thread(partial(self.points, part, test=test))
             if phase == "tally.without.label":
                 points = CardPoints(np.zeros_like(points.values), 0, 0)
             record = await self.stages.run(phase, TallyRecord, partial(self._tally, phase, peers, points, rows.labels))
             found[phase] = record.tally()
-        for phase, test in period_tallies(self.params, self.columns.test.shape[1]) if parties else ():
+        for phase, test in period_tallies(self.params, self._n_test) if parties else ():
             points = await asyncio.to_thread(partial(self.points, part, test=test))
             labels = np.zeros(points.values.size, np.uint8)
             counted = self._from_period(phase) if test else None

@@ -35,7 +35,7 @@ from fedcredit.protocols.binning.layout import Layout
 from fedcredit.protocols.ciphertexts import send_bytes
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.protocols.mixed.adding import ToLeader, residues_to_leader
-from fedcredit.wire.binning import CountKey, SealedLabels
+from fedcredit.wire.binning import CountKey, CountPlan, SealedLabels
 from fedcredit.wire.mixed import CountNumbers
 
 __all__ = ["MixedBinningBank", "MixedBinningDepartment", "MixedBinningLeader"]
@@ -48,13 +48,14 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 class MixedBinningLeader(BinningLabel):
     """Counts good and bad rows of each pre-bin of every department's columns, over all banks, and tells each its bins.
 
-    `labels` are of its own rows, `rows` and `bad` of all banks'; `to_leader` adds up over banks.
+    `labels` are of its own rows, `rows` and `bad` of all `banks`, this one first; `to_leader` adds up over them.
 
     Reveals: to this bank, how many rows and how many bad rows of all banks together each pre-bin of each department's
     column has, by opaque number; of its own rows by themselves nothing.
     Assumes: semi-honest parties; ring learning with errors; what adds up hides all but the total.
     """
 
+    banks: tuple[PartyId, ...] = ()
     rows: int = 0
     bad: int = 0
     to_leader: ToLeader | None = field(repr=False, default=None)
@@ -68,6 +69,13 @@ class MixedBinningLeader(BinningLabel):
     def n_bad(self) -> int:
         """Bad rows of all banks."""
         return self.bad
+
+    def learn_shapes(self) -> Steps[tuple[tuple[PrebinShape, ...], ...]]:
+        """As `BinningLabel` does; other banks are told the number of batches too. Raises: PeerError."""
+        shapes = yield from super(MixedBinningLeader, self).learn_shapes()
+        for bank in self.banks[1:]:
+            yield from send(bank, CountPlan(max((len(self.batches(of)) for of in shapes), default=0)))
+        return shapes
 
     def count(
         self, batch: int, shapes: Sequence[tuple[PrebinShape, ...]], session: bytes, randomness: Randomness
@@ -106,9 +114,14 @@ class MixedBinningBank:
     Assumes: semi-honest parties; ring learning with errors; what adds up hides all but the total.
     """
 
+    leader: PartyId
     peers: tuple[PartyId, ...]
     labels: U8 = field(repr=False)
     to_leader: ToLeader = field(repr=False)
+
+    def batches(self) -> Steps[int]:
+        """How many batches of columns are counted. Raises: PeerError."""
+        return (yield from recv(self.leader, CountPlan)).batches
 
     def lend(self, randomness: Randomness) -> Steps[None]:
         """Have the columns of one batch counted. Raises: PeerError."""

@@ -69,9 +69,12 @@ class PooledMoments:
 
     @property
     def correlation(self) -> F64:
-        """(d, d) mean products of the columns put to mean square 1."""
-        found: F64 = self.covariance / self.spread[:, None] / self.spread
-        return found
+        """(d, d) mean products of the columns put to mean square 1; 0 with a column of one value."""
+        flat = self.flat
+        spread = np.where(flat, 1.0, self.spread)
+        found = np.where(flat[:, None] | flat, 0.0, self.covariance / spread[:, None] / spread)
+        np.fill_diagonal(found, 1.0)
+        return np.clip(found, -1.0, 1.0)
 
 
 def bank_columns(shape: LinearShape, X: F64, pooled: PooledMoments) -> OwnColumns:

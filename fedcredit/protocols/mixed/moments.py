@@ -190,11 +190,8 @@ def _of_bank(X: F64, pooled: PooledMoments) -> StandardColumns:
     flat = pooled.flat
     spread = np.where(flat, 1.0, pooled.spread)
     scaled = np.where(flat, 0.0, (X - pooled.mean) / spread).T
-    correlation = np.where(flat[:, None] | flat, 0.0, pooled.covariance / spread[:, None] / spread)
-    correlation = np.clip(correlation, -1.0, 1.0)
-    np.fill_diagonal(correlation, 1.0)
     numbers = np.ascontiguousarray(np.rint(np.ldexp(scaled, BITS)), np.int32)
-    return StandardColumns(numbers, correlation)
+    return StandardColumns(numbers, pooled.correlation)
 
 
 def _whole(shape: MixedShape) -> MomentsShape:
