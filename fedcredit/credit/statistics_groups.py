@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fedcredit.credit.binning import cut_bins, fit_bins
 from fedcredit.errors import DataError, Problem
 
-__all__ = ["MAX_GROUPS", "MISSING", "OTHERS", "Groups", "groups_of", "too_close"]
+__all__ = ["MAX_GROUPS", "MISSING", "OTHERS", "Groups", "groups_of", "intervals", "joined_groups", "too_close"]
 
 Bool: TypeAlias = npt.NDArray[np.bool_]
 F64: TypeAlias = npt.NDArray[np.float64]
@@ -111,7 +111,7 @@ def _numbers(values: F64, min_rows: int, quantiles: int, splits: tuple[float, ..
         bins = cut_bins(values, edges, min_rows=min_rows)
         kept = set(bins.edges)
         points = [f"{point:.6g}" for point, edge in zip(splits, edges.tolist(), strict=True) if edge in kept]
-        return [_interval(points, k) for k in range(len(points) + 1)], bins.codes(values).astype(np.int64)
+        return intervals(points), bins.codes(values).astype(np.int64)
     distinct = np.unique(values)
     if distinct.size <= quantiles:
         return [f"{value:.6g}" for value in distinct], np.searchsorted(distinct, values).astype(np.int64)
@@ -129,9 +129,11 @@ def _interval(points: list[str], k: int) -> str:
     return f"from {points[-1]}" if k == len(points) else f"{points[k - 1]} to {points[k]}"
 
 
-def _joined(names: list[str], codes: I64, min_rows: int) -> Groups:
-    """Without empty groups and small ones; with at most `MAX_GROUPS`."""
-    sizes = np.bincount(codes, minlength=len(names))
+def joined_groups(names: list[str], sizes: I64, min_rows: int) -> tuple[tuple[str, ...], U8]:
+    """The names of groups without empty and small ones, at most `MAX_GROUPS`, and to which of them each one goes.
+
+    Shapes: sizes (groups,), rows of each of `names`; returns (groups,).
+    """
     by_size = [int(k) for k in np.argsort(sizes, kind="stable") if sizes[k]]
     pool = [k for k in by_size if sizes[k] < min_rows]
     rest = by_size[len(pool) :]
@@ -141,7 +143,18 @@ def _joined(names: list[str], codes: I64, min_rows: int) -> Groups:
     to = np.full(len(names), len(kept), np.int64)
     to[kept] = np.arange(len(kept))
     found = _distinct([names[k] for k in kept] + ([OTHERS] if pool else []))
-    return Groups(tuple(found), to[codes].astype(np.uint8))
+    return tuple(found), to.astype(np.uint8)
+
+
+def intervals(points: list[str]) -> list[str]:
+    """What groups of numbers are called that begin at these split points."""
+    return [_interval(points, k) for k in range(len(points) + 1)]
+
+
+def _joined(names: list[str], codes: I64, min_rows: int) -> Groups:
+    """Without empty groups and small ones; with at most `MAX_GROUPS`."""
+    found, to = joined_groups(names, np.bincount(codes, minlength=len(names)), min_rows)
+    return Groups(found, to[codes])
 
 
 def _distinct(names: list[str]) -> list[str]:

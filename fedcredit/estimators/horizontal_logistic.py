@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcredit.credit.binary import probability
+from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.errors import DataError, Problem
 from fedcredit.estimators.federation import Federation
@@ -24,11 +25,13 @@ from fedcredit.estimators.training import Stages
 from fedcredit.runtime.state import StageRunner, StageState, run_at_once
 from fedcredit.tables import Column
 
-__all__ = ["HorizontalLogisticRegression", "newton"]
+__all__ = ["HorizontalLogisticRegression", "alone", "newton"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
+
+ALONE_L2: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +142,43 @@ class HorizontalLogisticRegression:
                 for key, mean, value, error in zip(names, scale.mean, values, errors, strict=True)
             ),
         )
+
+
+def alone(
+    params: LogisticParams,
+    columns: Mapping[str, Column],
+    label: U8,
+    held: Mapping[str, Column],
+    n_held: int,
+) -> F64:
+    """What a member makes of its own rows alone: probabilities of its rows held out, by the same columns.
+
+    Columns that say nothing in its rows are left out. Where its rows give no model, because they are too few or of one
+    class, every row has the share of bad ones, half a row added to either class.
+
+    Shapes: columns of n rows, label (n,); held of n_held rows; returns (n_held,).
+    """
+    rows = rows_of(params, columns, label)
+    own = {key: column for key, column in columns.items() if key not in (params.weight, params.offset)}
+    fills = {key: _mean(column.values) for key, column in own.items()}
+    train, test = numeric_table(own, label.size, fills), numeric_table({k: held[k] for k in own}, n_held, fills)
+    mean, spread = (train.mean(axis=0), train.std(axis=0)) if label.size else (np.zeros(len(own)), np.zeros(len(own)))
+    says = spread > 1e-12 * np.maximum(np.abs(mean), np.finfo(np.float64).tiny)
+    train, test = ((table[:, says] - mean[says]) / spread[says] for table in (train, test))
+    offset = rows_of(params, held, np.zeros(n_held, np.uint8)).offset
+    try:
+        # A little of a penalty: few rows may be told apart, and columns depend on each other in them.
+        fit = fit_logistic(train, label, weights=rows.weights, offset=rows.offset, l2=max(params.l2, ALONE_L2))
+    except DataError as error:
+        if error.code not in ("LABEL_ONE_CLASS", "LABEL_SEPARABLE", "WEIGHT_INVALID"):
+            raise
+        return np.full(n_held, (np.count_nonzero(label) + 0.5) / (label.size + 1.0))
+    return probability(fit.log_odds(test, offset))
+
+
+def _mean(values: F64) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else 0.0
 
 
 async def _scale_of(sums: Summing, raw: F64, label: U8, names: tuple[str, ...], stage: str) -> ColumnScale:

@@ -13,8 +13,9 @@ from scipy.stats import norm
 from scorecard_cases import Kept, numbers
 
 from fedcredit.credit.glm import LogisticFit, fit_logistic
+from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.errors import DataError
-from fedcredit.estimators.horizontal_logistic import HorizontalLogisticRegression, newton
+from fedcredit.estimators.horizontal_logistic import HorizontalLogisticRegression, alone, newton
 from fedcredit.estimators.horizontal_moments import exact_sums, moments
 from fedcredit.tables import Column
 
@@ -267,3 +268,19 @@ def test_columns_that_make_no_model_are_named(column: Column, params: dict[str, 
 
     for error in outcomes(3, work):
         assert (error.code, error.problems[0].where) == (code, "e")
+
+
+def test_what_a_member_makes_of_its_own_rows() -> None:
+    X, y, _ = made()
+    names = ("a", "b", "c", "d", "e")
+    columns = {name: numbers(name, X[:1000, j]) for j, name in enumerate(names)}
+    held = {name: numbers(name, X[1000:1500, j]) for j, name in enumerate(names)}
+    params = LogisticParams()
+    found = alone(params, columns, y[:1000], held, 500)
+    mean, spread = X[:1000].mean(axis=0), X[:1000].std(axis=0)
+    oracle = fit_logistic((X[:1000] - mean) / spread, y[:1000], l2=1e-3)
+    assert found == pytest.approx(1 / (1 + np.exp(-oracle.log_odds((X[1000:1500] - mean) / spread))), abs=1e-12)
+    few = {name: numbers(name, X[:3, j]) for j, name in enumerate(names)}
+    assert alone(params, few, np.zeros(3, np.uint8), held, 500).tolist() == [0.125] * 500
+    none = {name: numbers(name, []) for name in names}
+    assert alone(params, none, np.zeros(0, np.uint8), held, 500).tolist() == [0.5] * 500
