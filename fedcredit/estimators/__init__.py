@@ -4,6 +4,8 @@ from fedcredit.estimators.binning import Binning
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.gradient_boosting import GradientBoosting
 from fedcredit.estimators.horizontal_boosting import HorizontalGradientBoosting
+from fedcredit.estimators.horizontal_logistic import HorizontalLogisticRegression
+from fedcredit.estimators.horizontal_statistics import HorizontalStatistics
 from fedcredit.estimators.logistic import LogisticRegression
 from fedcredit.estimators.scorecard import HeldOut, Scorecard
 from fedcredit.estimators.scorecard_part import CardPart
@@ -16,6 +18,8 @@ __all__ = [
     "GradientBoosting",
     "HeldOut",
     "HorizontalGradientBoosting",
+    "HorizontalLogisticRegression",
+    "HorizontalStatistics",
     "LogisticRegression",
     "Scorecard",
     "Statistics",
