@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import itertools
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -101,19 +102,21 @@ class _Simulation:
         self._sessions = {party: Session(steps, f"simulation/{party}") for party, steps in roles.items()}
         self._pick, self._tamper, self._window_bytes = pick, tamper, window_bytes
         self._links: dict[Link, deque[Packet]] = {}
-        self._under_way: Counter[PartyId] = Counter()
+        self._ready: dict[PartyId, list[Link]] = {}
+        self._touched: set[PartyId] = set()
         self._traffic: list[tuple[PartyId, PartyId, str, int]] = []
 
     def run(self) -> Outcome:
         try:
-            for party in self._sessions:
+            for party, session in self._sessions.items():
+                if self._left.get(party) == 0:
+                    self._fall_silent(party, PeerLost(party, session.step, "was silent from the beginning"))
                 self._advance(party)
             while (self._faults.at_once and self._lose()) or (ready := self._deliverable()) or self._lose():
                 if not (ready := self._deliverable()):
                     continue
                 link = self._pick(ready)
                 packet = self._links[link].popleft()
-                self._under_way[link.receiver] -= 1
                 session = self._sessions[link.receiver]
                 session.deliver(link.sender, decode_packet(packet, session.step))
                 self._advance(link.receiver)
@@ -128,6 +131,7 @@ class _Simulation:
     def _advance(self, party: PartyId) -> None:
         """Run `party` until it waits for a message, for room to send, or is done."""
         session = self._sessions[party]
+        self._touched.add(party)
         try:
             while party not in self._lost and self._post(party, session) and session.advance():
                 pass
@@ -139,6 +143,7 @@ class _Simulation:
 
     def _fall_silent(self, party: PartyId, error: PeerLost) -> None:
         self._lost[party] = error
+        self._touched.add(party)
         self._sessions[party].outbox.clear()
         self._sessions[party].close()
 
@@ -163,7 +168,7 @@ class _Simulation:
     def _tell(self, party: PartyId, session: Session[Any], peer: PartyId, or_lost: bool) -> None:
         if or_lost:
             session.lose(peer, "is silent")
-            self._under_way[party] -= len(self._links.pop(Link(peer, party), ()))
+            self._links.pop(Link(peer, party), None)
             self._advance(party)
         else:
             self._fall_silent(party, PeerLost(peer, session.step, "is silent"))
@@ -174,38 +179,36 @@ class _Simulation:
             effect = session.outbox[0]
             if effect.to not in self._sessions or effect.to == party:
                 raise FedcreditError(f"{party} sends to {effect.to}, which is no peer of this run")
-            if self._left.get(party) == 0:
-                self._fall_silent(party, PeerLost(party, session.step, "fell silent"))
-                return False
             link, body = Link(party, effect.to), effect.message.encode()
             waiting = self._links.setdefault(link, deque())
             if waiting and sum(packet.wire_bytes for packet in waiting) + len(body) > self._window_bytes:
                 if not session.has_lost(effect.to):
                     return False
-                self._under_way[effect.to] -= len(waiting)
                 waiting.clear()
             session.outbox.popleft()
+            if link not in self._faults.cut:
+                self._traffic.append((*link, type(effect.message).__name__, len(body)))
+                tag, body = self._tamper(link, effect.message.tag, body)
+                waiting.append(Packet(party, tag, body, len(body)))
+                self._touched.add(effect.to)
             self._left[party] = self._left.get(party, -1) - 1
-            if link in self._faults.cut:
-                continue
-            self._traffic.append((*link, type(effect.message).__name__, len(body)))
-            tag, body = self._tamper(link, effect.message.tag, body)
-            waiting.append(Packet(party, tag, body, len(body)))
-            self._under_way[effect.to] += 1
+            if self._left[party] == 0:
+                self._fall_silent(party, PeerLost(party, session.step, "fell silent"))
+                return False
         return True
 
     def _deliverable(self) -> list[Link]:
-        found = []
-        for party, session in self._sessions.items():
-            if party in self._lost:
-                continue
-            # What comes after the end is delivered too: the session refuses it.
-            waiting = session.waiting_for
-            if session.done and self._under_way[party]:
-                found += [link for sender in self._sessions if self._links.get(link := Link(sender, party))]
-            elif waiting is not None and self._links.get(link := Link(waiting.sender, party)):
-                found.append(link)
-        return sorted(found)
+        for party in self._touched:
+            self._ready[party] = [] if party in self._lost else self._wanted(party)
+        self._touched.clear()
+        return sorted(itertools.chain.from_iterable(self._ready.values()))
+
+    def _wanted(self, party: PartyId) -> list[Link]:
+        session = self._sessions[party]
+        # What comes after the end is delivered too: the session refuses it.
+        waiting = session.waiting_for
+        senders = self._sessions if session.done else () if waiting is None else (waiting.sender,)
+        return [link for sender in senders if self._links.get(link := Link(sender, party))]
 
     def _refuse_deadlock(self) -> None:
         waits = []
