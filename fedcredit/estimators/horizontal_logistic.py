@@ -22,6 +22,7 @@ from fedcredit.estimators.horizontal_newton import newton
 from fedcredit.estimators.logistic_part import LogisticColumn, LogisticPart, numeric_table
 from fedcredit.estimators.scorecard import rows_of
 from fedcredit.estimators.training import Stages
+from fedcredit.protocols.linear import ROWS_A_COLUMN
 from fedcredit.runtime.state import StageRunner, StageState, run_at_once
 from fedcredit.tables import Column
 
@@ -78,7 +79,7 @@ class HorizontalLogisticRegression:
         """Fit with the other members, who call it with the same parameters and the same columns, each with its rows.
 
         Shapes: columns of n rows each; label (n,), 1 = bad.
-        Raises: DataError (COLUMN_*, VALUE_*, LABEL_*, WEIGHT_INVALID); PeerLost; PeerError.
+        Raises: DataError (COLUMN_*, VALUE_*, LABEL_*, ROWS_TOO_FEW, WEIGHT_INVALID); PeerLost; PeerError.
         """
         params, stages = self.params, Stages(federation, name, run_stage)
         self.seconds_ = stages.seconds
@@ -93,6 +94,7 @@ class HorizontalLogisticRegression:
         )
         of_scale = partial(_scale_of, sums, raw, label, names, stages.channel("scale"))
         self.scale_ = scale = await stages.run("scale", ColumnScale, of_scale)
+        _refuse_few(names, scale)
         _refuse_constant(names, scale)
         table = (np.where(np.isnan(raw), scale.mean, raw) - scale.mean) / scale.spread
 
@@ -187,6 +189,14 @@ async def _scale_of(sums: Summing, raw: F64, label: U8, names: tuple[str, ...], 
     # A missing value counts as the mean, so it has no share in the squares.
     spread = np.sqrt(of.variance * of.rows / max(1, totals.rows))
     return ColumnScale(totals.rows, totals.bad, of.mean, spread)
+
+
+def _refuse_few(names: tuple[str, ...], scale: ColumnScale) -> None:
+    """Totals over few rows would tell of single rows."""
+    least = ROWS_A_COLUMN * len(names)
+    if scale.rows < least:
+        what = f"of all members are fewer than the {least} that {len(names)} columns need"
+        raise DataError(Problem("ROWS_TOO_FEW", "rows", what, "bring fewer columns"))
 
 
 def _refuse_constant(names: tuple[str, ...], scale: ColumnScale) -> None:

@@ -270,6 +270,14 @@ def test_columns_that_make_no_model_are_named(column: Column, params: dict[str, 
         assert (error.code, error.problems[0].where) == (code, "e")
 
 
+def test_few_rows_a_column_are_refused() -> None:
+    X, y, where = made()
+    with pytest.raises(
+        DataError, match="ROWS_TOO_FEW: rows: of all members are fewer than the 200 that 5 columns need"
+    ):
+        whole_model(X[:199], y[:199], owners(3, where[:199]), 3)
+
+
 def test_what_a_member_makes_of_its_own_rows() -> None:
     X, y, _ = made()
     names = ("a", "b", "c", "d", "e")
