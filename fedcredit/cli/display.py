@@ -64,7 +64,9 @@ class Display:
             return
         rows = metrics["rows"]
         split = f", {rows['train']:,} to train and {rows['test']:,} held out" if rows["test"] else ""
-        self._out.print(f"{rows['aligned']:,} subjects are at all parties{split}.")
+        horizontal = any(model.get("split") == "horizontal" for model in metrics["models"])
+        where = "rows are at the parties together" if horizontal else "subjects are at all parties"
+        self._out.print(f"{rows['aligned']:,} {where}{split}.")
         if metrics["models"]:
             if trained := [model for model in metrics["models"] if model.get("kind") not in ("binning", "statistics")]:
                 self._out.print(_models(trained))
@@ -162,7 +164,8 @@ def size(n_bytes: float) -> str:
 
 
 def _models(models: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="Held-out rows: label party alone and joint", title_style="bold", title_justify="left")
+    who = "each party" if any(model.get("split") == "horizontal" for model in models) else "label party"
+    table = Table(title=f"Held-out rows: {who} alone and joint", title_style="bold", title_justify="left")
     for column in ("model", "AUC alone", "AUC joint", "KS alone", "KS joint", "seconds", "bytes", "rounds"):
         name = column == "model"
         # In a narrow terminal figures are broken over two lines rather than the name cut off.

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.credit.metrics import rank_curve, stability_index
+from fedcredit.credit.metrics import stability_index
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.selection import by_correlation, by_number, correlations
 from fedcredit.errors import FedcreditError, Problem
@@ -22,7 +22,8 @@ from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.horizontal_binning import BOUND
 from fedcredit.estimators.horizontal_newton import newton
 from fedcredit.estimators.horizontal_scorecard_alone import stretch
-from fedcredit.estimators.horizontal_scorecard_records import CardAgreed, ComparedColumns, HeldRows, PairsWithin
+from fedcredit.estimators.horizontal_scorecard_records import CardAgreed, ComparedColumns, HeldRows
+from fedcredit.estimators.horizontal_within import PairsWithin, pairs_within
 from fedcredit.estimators.scorecard_part import CardPart
 from fedcredit.estimators.sums import Sums
 from fedcredit.estimators.training import Stages
@@ -103,17 +104,9 @@ class MemberCard:
 
     async def within(self, points: I64, alone: I64) -> PairsWithin:
         """How the card orders rows held out of the same member, and how its own card does, over all members."""
-
-        async def pairs() -> PairsWithin:
-            own = np.zeros(3, np.int64)
-            if 0 < np.count_nonzero(self.test.labels) < self.test.labels.size:
-                curves = [rank_curve(self.test.labels, -of.astype(np.float64)) for of in (points, alone)]
-                own[0] = curves[0].bad[-1] * curves[0].good[-1]
-                own[1:] = [np.diff(c.good, prepend=0) @ (c.bad + np.r_[0, c.bad[:-1]]) for c in curves]
-            whole = await self.sums.integers(self._label("within"), own, bound=1 << 62)
-            return PairsWithin(*whole.tolist())
-
-        return await self.stages.run("within", PairsWithin, pairs)
+        joint, own = -points.astype(np.float64), -alone.astype(np.float64)
+        count = partial(pairs_within, self.sums, self.test.labels, joint, own, label=self._label("within"))
+        return await self.stages.run("within", PairsWithin, count)
 
     @property
     def _numbers(self) -> list[int]:

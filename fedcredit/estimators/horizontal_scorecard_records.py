@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fedcredit.runtime.state import StageState, state_invalid
 
-__all__ = ["CardAgreed", "ComparedColumns", "HeldRows", "PairsWithin"]
+__all__ = ["CardAgreed", "ComparedColumns", "HeldRows"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -42,18 +42,6 @@ class ComparedColumns(StageState):
 
     schema = "horizontal-compared-columns/1"
     correlation: F64
-
-
-@dataclass(frozen=True, slots=True)
-class PairsWithin(StageState):
-    """Over all members, how many pairs of a good and a bad row the same member holds out, and twice how many of them
-    are in the right order by the card, and by that member's own card; a tie counts once.
-    """
-
-    schema = "horizontal-pairs-within/1"
-    pairs: int
-    ordered: int
-    ordered_alone: int
 
 
 @dataclass(frozen=True, slots=True)

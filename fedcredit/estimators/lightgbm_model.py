@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping, Sequence
 
 from fedcredit.credit.params import TreeParams
@@ -18,6 +19,7 @@ from fedcredit.errors import FedcreditError
 __all__ = ["coded_model", "feature_name", "model_text", "tree_of", "with_leaf_count"]
 
 _FIRST, _END = "Tree=0\n", "\n\nend of trees"
+_LARGEST = sys.float_info.max
 
 
 def tree_of(text: str) -> str:
@@ -78,8 +80,9 @@ def _with_edges(tree: str, cuts: Sequence[Sequence[float]]) -> str:
 
 def _edge(cuts: Sequence[float], threshold: float) -> float:
     """Bin k holds what is above edge k - 1 and not above edge k. Above all edges is what LightGBM writes for no end."""
-    k = math.floor(threshold)
-    return cuts[k] if k < len(cuts) else threshold
+    if threshold >= len(cuts):
+        return min(threshold, _LARGEST)  # the last bin has no edge, which LightGBM may also write as infinite
+    return cuts[math.floor(threshold)]
 
 
 def _file(trees: Sequence[str], names: Sequence[str], infos: Sequence[str], settings: Mapping[str, object]) -> str:

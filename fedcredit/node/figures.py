@@ -7,38 +7,49 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from fedcredit.ids import PartyId
 from fedcredit.node.models import ModelResult
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.meter import Meter
 
-__all__ = ["environment", "job_figures", "peak_memory_mib", "phase_of", "phases_of", "seconds_of", "traffic_of"]
+__all__ = [
+    "RowCounts",
+    "environment",
+    "job_figures",
+    "peak_memory_mib",
+    "phase_of",
+    "phases_of",
+    "seconds_of",
+    "traffic_of",
+]
 
 _NUMBER = re.compile(r"\.\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """How many rows a job is about: of all parties together, or those that they have in common; nothing is held out, or
+    trained on, where nothing is trained."""
+
+    aligned: int
+    train: int
+    test: int
 
 
 def job_figures(
     specification: JobSpecification,
     started: str,
-    aligned: int,
-    test: npt.NDArray[np.bool_] | None,
+    rows: RowCounts,
     results: Mapping[str, ModelResult],
     me: PartyId,
     meter: Meter,
 ) -> dict[str, Any]:
-    """What metrics.json holds. Units: bytes on the wire with envelopes, seconds.
-
-    Shapes: test (aligned,) marks the rows held out; None where nothing is trained.
-    """
-    held_out = 0 if test is None else int(test.sum())
-    choice = specification.intersect_choice
+    """What metrics.json holds. Units: bytes on the wire with envelopes, seconds."""
     return {
         "job": {
             "name": specification.job.name,
@@ -54,14 +65,22 @@ def job_figures(
             if specification.split is None
             else specification.split.model_dump(mode="json", by_alias=True, exclude_none=True),
         },
-        "rows": {"aligned": aligned, "train": 0 if test is None else aligned - held_out, "test": held_out},
-        "intersect": {"mode": choice.mode, "why": choice.why},
+        "rows": asdict(rows),
+        **_intersection(specification),
         "models": [dict(result.figures or {}) for result in results.values()],
         "seconds": seconds_of(meter),
         "traffic": traffic_of(me, meter),
         "leakage": [row.model_dump() for row in specification.leakage],
         "environment": environment(),
     }
+
+
+def _intersection(specification: JobSpecification) -> dict[str, Any]:
+    """How common subjects were found; nothing where all parties' are their own."""
+    if specification.layout == "horizontal":
+        return {}
+    choice = specification.intersect_choice
+    return {"intersect": {"mode": choice.mode, "why": choice.why}}
 
 
 def traffic_of(me: PartyId, meter: Meter) -> list[dict[str, Any]]:

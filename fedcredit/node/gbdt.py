@@ -21,7 +21,7 @@ from fedcredit.node.figures import phases_of
 from fedcredit.node.models import ModelContext, ModelResult
 from fedcredit.runtime.state import StageRunner, StageState
 
-__all__ = ["GbdtRunner"]
+__all__ = ["GbdtRunner", "with_progress"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 S = TypeVar("S", bound=StageState)
@@ -53,7 +53,7 @@ class GbdtRunner:
             context.train.label,
             n_rows=context.count(context.train),
             name=entry.name,
-            run_stage=_with_progress(context, params.num_trees),
+            run_stage=with_progress(context, params.num_trees),
         )
         probability = await self._predict(context, federation, model)
         files = {"model.json": model.part_.to_bytes()}
@@ -76,7 +76,7 @@ class GbdtRunner:
         return (await context.step(stage, GbdtEvaluated, work)).test_probability
 
 
-def _with_progress(context: ModelContext, num_trees: int) -> StageRunner:
+def with_progress(context: ModelContext, num_trees: int) -> StageRunner:
     """Keeps stages as the job does, and tells how far the trees are."""
 
     async def run_stage(stage: str, kind: type[S], work: Callable[[], Awaitable[S]]) -> S:

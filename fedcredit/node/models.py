@@ -57,9 +57,11 @@ class ModelContext:
     Stages of the model are called `f"{entry.name}/{phase}"`, e.g. `gbdt.0/tree.7`; `transport.open(ssid, stage,
     peers=..., epoch=...)` gives their channels, `session_id(ssid, epoch, name)` the sessions of protocols, `step` keeps
     their states, `progress(stage, done, total)` shows how far they are. `groupsum` is the backend of its sums.
-    `secret` is this party's own, the same in all starts of the job. `purpose` and `leakage`, the ids of what is shown,
+    `number` is the model's place in the job. `secret` is this party's own, the same in all starts of the job. `purpose` and `leakage`, the ids of what is shown,
     are the job's. `aligned` is how many rows `train` and `test` have together. `members` are the parties with a label,
     the label party first, `feature_parties` all others but that one; of `threshold` members a sum may come.
+    `finished`: all stages are kept, and others may have published and gone. `two_parties_accepted`: all parties have
+    let in that two add up.
     """
 
     me: PartyId
@@ -70,6 +72,7 @@ class ModelContext:
     ssid: bytes = field(repr=False)
     epoch: int
     seed: int
+    number: int
     entry: ModelEntry
     groupsum: Choice
     secret: bytes = field(repr=False)
@@ -84,6 +87,8 @@ class ModelContext:
     progress: Callable[[str, int, int], None] = field(repr=False)
     peer_timeout_s: float
     threads: int
+    finished: bool = False
+    two_parties_accepted: bool = False
 
     @property
     def peers(self) -> tuple[PartyId, ...]:

@@ -33,12 +33,14 @@ Page = dict[str, Any]
 
 _ROLES: Final = {
     "label": "holds the label 标签方",
+    "member": "has rows of its own 成员方",
     "feature": "holds features 数据方",
     "coordinator": "coordinates 协调方",
     "platform": "coordinates 协调方",
 }
 
 
+_ROLES_OF_MEMBERS: Final = _ROLES | {"label": "has rows of its own, and adds up 牵头方"}
 _ROLES_OF_STATISTICS: Final = _ROLES | {"label": "asks 查询方", "feature": "lends columns 数据方"}
 
 
@@ -60,6 +62,7 @@ def build_page(metrics: Mapping[str, Any]) -> Page:
             "split": _split(mapping(job.get("split"))),
         },
         "rows": {key: count(rows.get(key)) for key in ("aligned", "train", "test")},
+        "horizontal": parties.horizontal,
         "intersect": {key: text(value) for key, value in mapping(metrics.get("intersect")).items()},
         "parties": [_party(party, parties, counted) for party in records(job.get("parties"))],
         "counted": counted,
@@ -91,10 +94,11 @@ def _split(split: Mapping[str, Any]) -> str:
 
 def _party(party: Mapping[str, Any], parties: Parties, counted: bool) -> Page:
     role = str(party.get("role", ""))
+    roles = _ROLES_OF_MEMBERS if parties.horizontal else _ROLES_OF_STATISTICS if counted else _ROLES
     return {
         "id": text(party.get("id")),
         "colour": parties.colour(party.get("id")),
-        "role": (_ROLES_OF_STATISTICS if counted else _ROLES).get(role, role or NONE),
+        "role": roles.get(role, role or NONE),
         "rows": count(party.get("rows")) if party.get("rows") else NONE,
         "features": count(party.get("features")) if party.get("features") else NONE,
     }
@@ -107,14 +111,19 @@ def _summary(models: Sequence[Mapping[str, Any]], parties: Parties) -> Page | No
         return None
     best = max(scored, key=lambda model: float(model["auc"]))
     bads, goods = outcomes(best)
-    alone = number(best.get("auc_alone"))
-    difference = None if alone is None else float(best["auc"]) - alone
+    # Where each party has a model of its own, only rows of one party are compared with one another.
+    compared = mapping(best.get("within")) or best
+    alone = number(compared.get("auc_alone"))
+    joint = number(compared.get("auc"))
+    difference = None if alone is None or joint is None else joint - alone
     margin = auc_margin(best["auc"], bads, goods)
     first = next(iter(records(best.get("lift"))), {})
     worst = number(first.get("rows")) or 0.0
     caught = number(first.get("cum_bads_share"))
     return {
-        "auc": fixed(best["auc"]),
+        "auc": fixed(joint),
+        "within": bool(best.get("within")),
+        "overall": fixed(best["auc"]),
         "alone": fixed(alone),
         "alone_name": parties.alone,
         "difference": signed(difference),

@@ -13,13 +13,18 @@ _COLOURS: Final = 8  # party colours in report.css; more parties than that share
 
 
 class Parties:
-    """Every party named anywhere, each with one colour throughout the report; the label party comes first."""
+    """Every party named anywhere, each with one colour throughout the report; the label party comes first.
+
+    `horizontal`: whether all have the same columns, for rows of their own.
+    """
 
     def __init__(self, metrics: Mapping[str, Any]) -> None:
         declared = records(mapping(metrics.get("job")).get("parties"))
         names = [str(party.get("id")) for party in declared]
         self.label = next((str(party.get("id")) for party in declared if party.get("role") == "label"), None)
         self.declared = frozenset(names)
+        roles = {str(party.get("role")) for party in declared}
+        self.horizontal = "member" in roles and "feature" not in roles
         for row in records(metrics.get("leakage")):
             names += self.split(str(row.get("party")))
         for row in records(metrics.get("traffic")):
@@ -41,4 +46,6 @@ class Parties:
     @property
     def alone(self) -> str:
         """What to call the comparison without the other parties."""
+        if self.horizontal:
+            return "each party alone"
         return f"{self.label} alone" if self.label else "label party alone"

@@ -59,7 +59,7 @@ def test_what_a_job_needs_grows_with_rows_columns_and_bins() -> None:
             for party in (BANK, TAX)
         ]
         model: dict[str, Any] = {"name": "gbdt.0", "kind": "gbdt", "params": {"max_bin": max_bin}}
-        model |= {"groupsum": "auto", "hide_nodes": False} | of_model
+        model |= {"groupsum": "auto", "hide_nodes": False, "split": "vertical"} | of_model
         job = SimpleNamespace(
             parties=[SimpleNamespace(**entry) for entry in entries],
             models=[SimpleNamespace(**model)],

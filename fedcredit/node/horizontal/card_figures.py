@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from fedcredit.credit.bands import ScoreBands, points_shift
 from fedcredit.credit.evaluation import evaluate
-from fedcredit.credit.metrics import rank_curve
 from fedcredit.credit.scorecard_params import ScorecardParams
-from fedcredit.errors import DataError
 from fedcredit.estimators.bin_documents import column_rows
 from fedcredit.estimators.horizontal_scorecard import HorizontalScorecard
+from fedcredit.estimators.horizontal_within import own_figures, within_figures
 from fedcredit.estimators.scorecard import spread
 from fedcredit.ids import PartyId
 from fedcredit.node.scorecard_figures import INTENDED_USE, LIMITS, coefficient_rows, point_rows, scale_row
@@ -28,6 +27,7 @@ CONSENT_BASIS: Final = (
 )
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 Row = dict[str, Any]
 
@@ -98,7 +98,7 @@ def horizontal_card_figures(
             "points": point_rows(outcome.part, card.columns_),
             "bands": bands.band_table(counts),
             "cutoffs": bands.cutoff_table(counts),
-            "within": _within(card),
+            "within": within_figures(card.within_),
             "contribution": [],
             "column_stability": _stability(card),
             "periods": [],
@@ -113,20 +113,16 @@ def horizontal_card_figures(
                 "leakage": list(leakage),
             },
         }
-        | ({} if labels is None else {"own": _own(card, labels)})
+        | (
+            {}
+            if labels is None
+            else {"own": own_figures(labels, _bad_first(card.outcome_.own_points[1]), _bad_first(card.alone_.points))}
+        )
     )
 
 
 def _spread(tally: Tally | None) -> tuple[U8, F64]:
     return (np.zeros(0, np.uint8), np.zeros(0)) if tally is None else spread(tally)
-
-
-def _within(card: HorizontalScorecard) -> Row | None:
-    found = card.within_
-    if found is None or not found.pairs:
-        return None
-    twice = 2.0 * found.pairs
-    return {"auc": found.ordered / twice, "auc_alone": found.ordered_alone / twice, "pairs": found.pairs}
 
 
 def _stability(card: HorizontalScorecard) -> list[Row]:
@@ -147,14 +143,5 @@ def _stability(card: HorizontalScorecard) -> list[Row]:
     return sorted(found, key=lambda row: -row["index"])
 
 
-def _own(card: HorizontalScorecard, labels: U8) -> Row:
-    """On a member's own rows held out, what the card gives, and what its own rows alone do."""
-    found: Row = {"rows": labels.size, "bads": int(np.count_nonzero(labels))}
-    for suffix, points in (("", card.outcome_.own_points[1]), ("_alone", card.alone_.points)):
-        try:
-            curve = rank_curve(labels, -points.astype(np.float64))
-        except DataError:
-            found |= {f"auc{suffix}": None, f"ks{suffix}": None}
-        else:
-            found |= {f"auc{suffix}": curve.auc, f"ks{suffix}": curve.ks}
-    return found
+def _bad_first(points: I64) -> F64:
+    return -points.astype(np.float64)

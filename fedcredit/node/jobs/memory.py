@@ -57,8 +57,8 @@ NUMBER_BYTES = 36
 """Of a value of a column that is fitted as a number: as it came, put to scale, in fixed point, and a copy."""
 
 COLUMN_BYTES = 72
-"""Of a value of a horizontal model: as it came, as the key by which edges are found, coded, put to scale or as weight of
-evidence, and in the engine's own table, with a copy where one is made."""
+"""Of a value of a horizontal model: as it came, as the key by which edges are found, coded, put to scale or as weight
+of evidence, and in the engine's own table, with a copy where one is made."""
 
 SUMS_BYTES = 256 << 20
 """Of a horizontal model: histograms of all columns, masked and summed, and what the engine keeps of them by leaf."""

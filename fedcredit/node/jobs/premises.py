@@ -93,6 +93,9 @@ def open_own_table(premises: Premises, specification: JobSpecification) -> Table
     if decided is None:
         raise RefusedError(Problem("DECISION_MISSING", f"job {specification.id}", "was not decided on", "run it again"))
     spec = replace(spec, only=decided.columns)
+    if specification.layout == "horizontal":
+        # What is the same in every row here may differ at others, and all parties need the same columns.
+        spec = replace(spec, useless="keep")
     # Whoever lends a filter reads its table again only where that has changed.
     unbalanced = specification.intersect_modes == {UNBALANCED}
     unbalanced |= specification.may_be_unbalanced and keeps_filter(premises, specification)

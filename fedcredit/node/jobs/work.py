@@ -16,15 +16,17 @@ import numpy.typing as npt
 
 from fedcredit import failpoints
 from fedcredit.errors import DataError, Problem
+from fedcredit.estimators import Federation
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
 from fedcredit.node.align import Aligned, Aligner, Counted
 from fedcredit.node.backends import choice_of
 from fedcredit.node.events import EventLog
-from fedcredit.node.figures import job_figures, peak_memory_mib, seconds_of, traffic_of
+from fedcredit.node.figures import RowCounts, job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.filters.allowance import Allowance
 from fedcredit.node.filters.session import UnbalancedAligner
+from fedcredit.node.horizontal.members import accepts_two, members_rows
 from fedcredit.node.jobs.premises import Premises, pretty
 from fedcredit.node.jobs.present import Present
 from fedcredit.node.jobs.result import Content, write_result
@@ -84,7 +86,8 @@ class JobWork:
         if not specification.models:
             await asyncio.to_thread(table.let_go_of_rows)
         if specification.intersect.size_only:
-            await self._end(table, await self._aligner().count(table.ids()), None, {})
+            counted = await self._aligner().count(table.ids())
+            await self._end(table, counted, RowCounts(counted.common, 0, 0), {})
             return
         if specification.layout == "horizontal":
             aligned = Aligned(np.arange(table.n_rows))  # everybody's rows are its own
@@ -93,22 +96,25 @@ class JobWork:
         else:
             aligned = await self._aligner().align(table.ids)
         results: dict[str, ModelResult] = {}
-        held_out = None
+        rows = RowCounts(aligned.rows.size, 0, 0)
         if specification.models:
             held_out = await keep("split", Split, lambda: self._split(table, aligned))
+            rows = _counts(aligned, held_out)
             train = await asyncio.to_thread(table.read, aligned.rows[~held_out.test])
             test = await asyncio.to_thread(table.read, aligned.rows[held_out.test])
+            if specification.layout == "horizontal":
+                rows = await members_rows(specification, self._federation(), train, test, keep)
             for entry in specification.models:
                 results[entry.name] = await runner_of(entry).run(self._context(entry.name, aligned, train, test))
-        await self._end(table, aligned, held_out, results)
+        await self._end(table, aligned, rows, results)
 
     async def _end(
-        self, table: Table, found: Aligned | Counted, held_out: Split | None, results: Mapping[str, ModelResult]
+        self, table: Table, found: Aligned | Counted, rows: RowCounts, results: Mapping[str, ModelResult]
     ) -> None:
         await asyncio.to_thread(table.verify_unchanged)
         if not self._finished:
             await self._keep("finish", Finished, self._finish)
-        await self._publish(table, found, held_out, results)
+        await self._publish(table, found, rows, results)
 
     def _aligner(self) -> Aligner:
         premises = self._premises
@@ -156,7 +162,7 @@ class JobWork:
 
     def _context(self, name: str, aligned: Aligned, train: Rows, test: Rows) -> ModelContext:
         specification, premises = self._specification, self._premises
-        entry = next(entry for entry in specification.models if entry.name == name)
+        number, entry = next(of for of in enumerate(specification.models) if of[1].name == name)
         return ModelContext(
             me=premises.me,
             label_party=self._present.leader,
@@ -166,6 +172,7 @@ class JobWork:
             ssid=specification.hash,
             epoch=self._epoch,
             seed=specification.job.seed,
+            number=number,
             entry=entry,
             groupsum=choice_of(specification, entry),
             secret=digest.derive("fedcredit v1 secret of a job", self._own_nonce()),
@@ -180,6 +187,21 @@ class JobWork:
             progress=self._log.progress,
             peer_timeout_s=premises.limits.peer_timeout_s,
             threads=premises.limits.threads,
+            finished=self._finished,
+            two_parties_accepted=accepts_two(specification),
+        )
+
+    def _federation(self) -> Federation:
+        premises, specification = self._premises, self._specification
+        return Federation(
+            me=premises.me,
+            label_party=self._present.leader,
+            feature_parties=self._present.others,
+            transport=premises.transport,
+            ssid=specification.hash,
+            epoch=self._epoch,
+            deadline_s=premises.limits.peer_timeout_s,
+            meter=self._meter,
         )
 
     def _own_nonce(self) -> bytes:
@@ -190,7 +212,7 @@ class JobWork:
         return row.commitment_nonce
 
     async def _publish(
-        self, table: Table, found: Aligned | Counted, held_out: Split | None, results: Mapping[str, ModelResult]
+        self, table: Table, found: Aligned | Counted, rows: RowCounts, results: Mapping[str, ModelResult]
     ) -> None:
         self._keep.stage = "publish"
         self._log.stage("publish", "begun")
@@ -205,10 +227,8 @@ class JobWork:
         }
         for name, result in results.items():
             files |= {f"model/{name}/{file}": data for file, data in result.files.items()}
-        if me == self._present.leader:
-            test = None if held_out is None else held_out.test
-            common = found.common if isinstance(found, Counted) else found.rows.size
-            figures = job_figures(specification, self._started(), common, test, results, me, self._meter)
+        if me == self._present.leader or specification.layout == "horizontal":
+            figures = job_figures(specification, self._started(), rows, results, me, self._meter)
             figures["job"]["starts"] = self._epoch + 1
             files["metrics.json"] = pretty(figures)
         if isinstance(found, Counted):
@@ -231,6 +251,11 @@ class JobWork:
     def _started(self) -> str:
         row = self._premises.store.jobs.job(self._specification.id)
         return "" if row is None else row.created
+
+
+def _counts(aligned: Aligned, split: Split) -> RowCounts:
+    held_out = int(split.test.sum())
+    return RowCounts(aligned.rows.size, aligned.rows.size - held_out, held_out)
 
 
 def _numbers(rows: npt.NDArray[np.int64]) -> Iterator[bytes]:
