@@ -30,7 +30,7 @@ SCORE, STAND, STOP = range(3)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CountNumbers(Message, tag=0x1E0, proto=pb.CountNumbers):
+class CountNumbers(Message, tag=0x220, proto=pb.CountNumbers):
     """In how many numbers P sends the counts of its pre-bins in a batch.
 
     Reveals: to a bank that does not lead, about how many pre-bins P's columns have together. Assumes: see the module.
@@ -40,7 +40,7 @@ class CountNumbers(Message, tag=0x1E0, proto=pb.CountNumbers):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class BankMove(Message, tag=0x1E1, proto=pb.BankMove):
+class BankMove(Message, tag=0x221, proto=pb.BankMove):
     """What the leader has another bank do: have scores under these coefficients, evaluate them, or end.
 
     Reveals: to the bank, the coefficients of the banks' common columns at every step, of which the last ones are its
