@@ -29,7 +29,7 @@ from fedcredit.protocols.linear.keys import OwnKey, PeerKey
 from fedcredit.protocols.linear.shape import LinearShape
 from fedcredit.wire.linear import Masked, ShareSums
 
-__all__ = ["further_likelihood", "label_likelihood", "partner_likelihood"]
+__all__ = ["further_likelihood", "label_likelihood", "label_part", "partner_likelihood", "partner_part"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -40,6 +40,13 @@ SIDE_BITS = 14
 
 def label_likelihood(shape: LinearShape, key: OwnKey, shares: I64, weights: F64, y: F64, scores: F64) -> Steps[float]:
     """A's side. Shapes: shares, weights, y, scores (n,), scores being its own part of the log-odds."""
+    total = yield from label_part(shape, key, shares, weights, y)
+    total = centred(total + (yield from receive_entries(shape.partner, shape, 1)))
+    return float(np.ldexp(float(total[0]), -shape.bits.likelihood) + (weights * (y - 0.5)) @ scores)
+
+
+def label_part(shape: LinearShape, key: OwnKey, shares: I64, weights: F64, y: F64) -> Steps[I64]:
+    """A's share of all but what its own scores add. Shapes: shares, weights, y (n,); returns (1,)."""
     bits = shape.bits.likelihood
     side = fixed(weights * (y - 0.5), SIDE_BITS)
     sealed = key.seal(side[None], _score_bits(shape))
@@ -48,18 +55,22 @@ def label_likelihood(shape: LinearShape, key: OwnKey, shares: I64, weights: F64,
         yield from send_bytes(peer, sealed)
         total = centred(total + (yield from key.open_sums(peer, 1, 1, _score_bits(shape)))[0])
     curve = yield from ask_curve(shape, key, "cosh", bits, shares, weights)
-    total = centred(total - _sum(curve) + (yield from receive_entries(shape.partner, shape, 1)))
-    return float(np.ldexp(float(total[0]), -bits) + (weights * (y - 0.5)) @ scores)
+    return centred(total - _sum(curve))
 
 
 def partner_likelihood(shape: LinearShape, key: PeerKey, shares: I64, scores: F64) -> Steps[None]:
     """H's side. Shapes: shares (n,) of all log-odds, scores (n,) its own partial scores."""
+    yield from send(shape.label, ShareSums((yield from partner_part(shape, key, shares, scores))))
+
+
+def partner_part(shape: LinearShape, key: PeerKey, shares: I64, scores: F64) -> Steps[I64]:
+    """H's share, with those of further parties: (1,)."""
     masks = yield from _answer(shape, key, scores)
     curve = yield from serve_curve(shape, key, "cosh", shape.bits.likelihood, shares)
     total = centred(-masks - _sum(curve))
     for peer in shape.further:
         total = centred(total + (yield from receive_masked(peer, shape, 1)))
-    yield from send(shape.label, ShareSums(total))
+    return total
 
 
 def further_likelihood(shape: LinearShape, key: PeerKey, scores: F64) -> Steps[None]:

@@ -12,7 +12,8 @@ step     leader -> B  BankMove      coefficients of the banks' common columns
                                     of H's shares with B's own columns, for H to decrypt
          H -> leader  Masked        the latter, over all banks
          leader -> P  Masked        the former, over all banks
-end      leader -> B  BankMove;  likelihood of B's rows, information matrix as shares, added up likewise
+end      leader -> B  BankMove;  shares of the log-likelihood and of the information matrix, added up likewise:
+         H, P' -> leader  ShareSums  theirs, over all banks
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from fedcredit.protocols.linear.encryption import own_key, peer_key
 from fedcredit.protocols.linear.fixed import apart, centred, fixed, scores_to_shares
 from fedcredit.protocols.linear.information import InformationParty
 from fedcredit.protocols.linear.keys import OwnKey, PeerKey
-from fedcredit.protocols.linear.likelihood import label_likelihood
+from fedcredit.protocols.linear.likelihood import label_part
 from fedcredit.protocols.linear.scores import receive_scores
 from fedcredit.protocols.mixed.adding import ToLeader, residues_to_leader
 from fedcredit.protocols.mixed.columns import PooledMoments, bank_columns
@@ -50,9 +51,6 @@ __all__ = ["BankRows", "MixedBank"]
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
-
-LIKELIHOOD_BITS = 24
-"""Digits behind the point of a bank's log-likelihood, which is below 2^5 a row and 2^20 rows."""
 
 
 class BankRows:
@@ -121,12 +119,11 @@ class BankRows:
         ends = np.cumsum([part.size for part in found.values()])[:-1]
         return dict(zip(found, np.split(total, ends), strict=True))
 
-    def likelihood(self) -> Steps[tuple[float, float | None]]:
-        """The log-likelihood of this bank's rows; at the leader, of all banks' together."""
-        own = yield from label_likelihood(self.shape, self._key, self._own, self._ones, self._y, self._scores)
-        word = fixed(np.array([own]), LIKELIHOOD_BITS).view(np.uint64)
-        total = yield from self._to_leader(word)
-        return own, None if total is None else float(np.ldexp(float(total.view(np.int64)[0]), -LIKELIHOOD_BITS))
+    def likelihood(self) -> Steps[I64 | None]:
+        """At the leader, the banks' shares of the log-likelihood, added up, in fixed point: (1,)."""
+        share = yield from label_part(self.shape, self._key, self._own, self._ones, self._y)
+        own = fixed(np.array([(self._y - 0.5) @ self._scores]), self.shape.bits.likelihood)
+        return (yield from residues_to_leader(self._to_leader, centred(share + own), self._randomness))
 
     def information(self) -> Steps[I64 | None]:
         """At the leader, the banks' shares of the information matrix, added up."""
@@ -147,8 +144,7 @@ class MixedBank:
     `labels` (n,) 1 = event; `pooled` is of X over all banks; `to_leader` adds up over banks.
 
     Reveals: to this bank, the coefficients of the banks' common columns at every step, how many columns each department
-    brings, the share of events over all banks, the number of steps; the log-likelihood of its own rows, where they are
-    many. Of no other bank's rows anything but what these say of all together.
+    brings, the share of events over all banks, the number of steps. Of a row, or of another bank by itself, nothing.
     Assumes: semi-honest parties; this bank and the partner do not collude; what `linear` assumes; what adds up hides
     all but the total.
     """
@@ -160,9 +156,11 @@ class MixedBank:
     pooled: PooledMoments = field(repr=False)
     to_leader: ToLeader = field(repr=False)
 
-    def steps(self, randomness: Randomness) -> Steps[tuple[F64, float]]:
-        """The coefficients at the end, the intercept first, of columns put to mean 0 and mean square 1; and the
-        log-likelihood of this bank's rows. Raises: DataError VALUE_INVALID; PeerError."""
+    def steps(self, randomness: Randomness) -> Steps[F64]:
+        """The coefficients at the end, the intercept first, of columns put to mean 0 and mean square 1.
+
+        Raises: DataError VALUE_INVALID; PeerError.
+        """
         part, leader = self.shape.part(self.me), self.shape.leader
         columns = bank_columns(part, self.X, self.pooled)
         rows = BankRows(part, columns, self.labels, self.to_leader, randomness)
@@ -183,7 +181,7 @@ class MixedBank:
                 raise PeerError(leader, part.step, "made a move that is not due", "UNEXPECTED_MESSAGE")
             else:
                 yield from rows.gradient()
-        likelihood, _ = yield from rows.likelihood()
+        yield from rows.likelihood()
         if self.shape.inference:
             yield from rows.information()
-        return values, likelihood
+        return values

@@ -24,7 +24,7 @@ from fedcredit.protocols.linear.fixed import apart, centred, scores_to_shares
 from fedcredit.protocols.linear.gradients import receive_masked
 from fedcredit.protocols.linear.information import InformationParty
 from fedcredit.protocols.linear.keys import OwnKey, PeerKey
-from fedcredit.protocols.linear.likelihood import further_likelihood, partner_likelihood
+from fedcredit.protocols.linear.likelihood import further_likelihood, partner_part
 from fedcredit.protocols.linear.scores import receive_scores, split_scores
 from fedcredit.protocols.mixed.columns import department_columns
 from fedcredit.protocols.mixed.shape import BankShape, MixedShape
@@ -146,12 +146,16 @@ class _Run(FeatureRun):
         return centred(side.columns.summed.sums(ALL, share) - masks)
 
     def _likelihood(self) -> Steps[None]:
+        total = np.zeros(1, np.int64)
         for side in self._sides:
             label = side.keys[side.shape.label]
             if side.key is None:
                 yield from further_likelihood(side.shape, label, self._scores[side.rows])
             else:
-                yield from partner_likelihood(side.shape, label, side.shares, self._scores[side.rows])
+                part = yield from partner_part(side.shape, label, side.shares, self._scores[side.rows])
+                total = centred(total + part)
+        if self._me == self._shape.partner:
+            yield from send(self._shape.label, ShareSums(total))
 
     def _information(self) -> Steps[None]:
         total: I64 | None = None

@@ -45,8 +45,7 @@ class MixedLeader:
 
     Reveals: to this bank, what `LinearLabel` is revealed of departments, over the rows of all banks together; the
     gradient of the banks' common columns at every step, over the rows of all banks; the largest size of all banks'
-    partial scores, rounded up; the log-likelihood of its own rows and of all. Of another bank's rows nothing by
-    themselves.
+    partial scores, rounded up; the log-likelihood of all rows. Of a row, or of a bank by itself, nothing.
     Assumes: semi-honest parties; this bank and the partner do not collude; what `linear` assumes; what adds up hides
     all but the total.
     """
@@ -122,9 +121,10 @@ class _Run(LabelRun):
         )
 
     def _likelihood(self) -> Steps[float]:
-        _, total = yield from self._rows.likelihood()
+        shape, total = self._shape, (yield from self._rows.likelihood())
         assert total is not None, "the leader has the total"
-        return total
+        total = centred(total + (yield from receive_entries(shape.partner, shape, 1)))
+        return float(np.ldexp(float(total[0]), -shape.bits.likelihood))
 
     def _information(self) -> Steps[F64]:
         shape, entries = self._shape, (yield from self._rows.information())
