@@ -18,6 +18,7 @@ import typer
 __all__ = ["BENCHES", "Bench", "Options", "run"]
 
 BENCHES: dict[str, str] = {
+    "aggregate": "fedcredit.cli.benches.aggregate:run",
     "audit": "fedcredit.cli.benches.audit:run",
     "binning": "fedcredit.cli.benches.binning:run",
     "gbdt": "fedcredit.cli.benches.gbdt:run",
