@@ -156,7 +156,7 @@ class MemoryChannel:
         survivable = loss_of_abort(self._me, self._stage, abort) is not None
         async with self._job.changed:
             for peer in self._peers:
-                if survivable and self._job.survives.get(peer):
+                if survivable and self._job.survives.get(peer, True):
                     self._job.left[peer, self._me] = abort
                 else:
                     self._job.failure.setdefault(peer, error_of_abort(self._me, abort))

@@ -234,6 +234,13 @@ async def test_a_peer_that_gives_up_for_a_reason_of_its_own_is_lost_and_the_othe
     assert B in str(ends[A])
 
 
+async def test_one_that_gave_up_before_the_others_began_is_lost_from_the_beginning(linked) -> None:
+    first = await play(linked, {B: fail(ValueError("a bug"))})
+    assert isinstance(first[B], ValueError)
+    ends = await play(linked, {A: gather(B, C), C: report(A, 3)})
+    assert (ends[A], ends[C]) == ([None, 3], 1)
+
+
 @pytest.mark.parametrize(
     "error", [PeerError(A, "toy", "made up", "MADE_UP"), RefusedError(Problem("MADE_UP", "policy", "no"))]
 )
