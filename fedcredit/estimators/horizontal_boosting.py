@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Self, TypeAlias
@@ -50,7 +49,7 @@ class HorizontalGradientBoosting:
     machines train; set it to 1 and `min_sum_hessian_in_leaf` to what a leaf should have for the same trees as on pooled
     rows. Columns are taken in the order of their names; levels of a categorical one in their order, as numbers.
 
-    `threads`: of LightGBM at this member; by default one for each core.
+    LightGBM takes all cores, or what `OMP_NUM_THREADS` says; see `lightgbm_engine` for why nothing else may say it.
 
     Learned, after `fit`, the same at all members: `model_`, an ordinary LightGBM model file as text; `edges_`, of the
     bins of each column; `rows_`, how many rows all members have; `learning_`, the losses over all rows tree by tree.
@@ -59,7 +58,7 @@ class HorizontalGradientBoosting:
     Reveals: `docs/protocols/collectives.md`. Assumes: semi-honest members, three at least.
     """
 
-    def __init__(self, params: TreeParams | None = None, *, threads: int | None = None, **names: Any) -> None:
+    def __init__(self, params: TreeParams | None = None, **names: Any) -> None:
         if params is not None and names:
             what = "give TreeParams or parameters by name, not both"
             raise ConfigError(Problem("CONFIG_CONFLICT", "HorizontalGradientBoosting", what))
@@ -67,7 +66,6 @@ class HorizontalGradientBoosting:
         if self.params.bagging_freq:
             what = "rows are not sampled where members have different ones"
             raise ConfigError(Problem("CONFIG_VALUE", "bagging_freq", what, "leave bagging out"))
-        self.threads = threads or len(os.sched_getaffinity(0))
 
     async def fit(
         self,
@@ -109,7 +107,7 @@ class HorizontalGradientBoosting:
         order = np.concatenate([np.flatnonzero(~held), np.flatnonzero(held)])
         codes = (await asyncio.to_thread(code_rows, columns, self.edges_))[order]
         rows, n_train = CodedRows(codes, label[order], counts), int((~held).sum())
-        training = HorizontalTraining(rows, n_train, agreed, self.params, sums, stages, self.threads)
+        training = HorizontalTraining(rows, n_train, agreed, self.params, sums, stages)
         trees = await training.run()
         self.learning_ = training.learning
 
@@ -128,7 +126,7 @@ class HorizontalGradientBoosting:
         _check_known(columns, self.edges_, self.levels_)
         table = np.column_stack([columns[name].values for name in self.edges_])
         booster = lightgbm.Booster(model_str=self.model_)
-        return np.asarray(booster.predict(table, num_threads=self.threads), np.float64)
+        return np.asarray(booster.predict(table), np.float64)
 
     async def _agree(
         self,

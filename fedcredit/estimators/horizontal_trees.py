@@ -46,10 +46,9 @@ class HorizontalTraining:
         params: TreeParams,
         sums: Sums,
         stages: Stages,
-        threads: int,
     ) -> None:
         self._rows, self._n_train, self._agreed, self._params = rows, n_train, agreed, params
-        self._sums, self._stages, self._threads = sums, stages, threads
+        self._sums, self._stages = sums, stages
         self._stopping = EarlyStopping(params.early_stopping_round if agreed.held_rows else 0)
         self._scores: F64 = np.zeros(rows.label.size)
         self._trees: list[str] = []
@@ -107,7 +106,7 @@ class HorizontalTraining:
         bounds = Bounds(self._agreed.rows, max(1.0, self._params.scale_pos_weight), len(members))
         learnt = CodedRows(self._rows.codes[:n], self._rows.label[:n], self._rows.edges)
         scores = self._scores[:n] if self._trees else None
-        place = Place(members.index(self._sums.me), bounds, self._threads)
+        place = Place(members.index(self._sums.me), bounds)
         return LightGBMEngine(learnt, self._params, place, number=len(self._trees), scores=scores)
 
     def _losses(self, tree: str) -> F64:
@@ -121,7 +120,7 @@ class HorizontalTraining:
         import lightgbm
 
         booster = lightgbm.Booster(model_str=coded_model([tree], len(self._rows.edges)))
-        more = booster.predict(self._rows.codes, raw_score=True, num_threads=self._threads)
+        more = booster.predict(self._rows.codes, raw_score=True)
         return self._scores + np.asarray(more, np.float64)
 
 

@@ -81,11 +81,11 @@ def answered(asked: Sequence[Collective]) -> list[Reply]:
     return [summed] * len(asked)
 
 
-def pooled(rows: CodedRows, params: TreeParams, trees: int, *, threads: int = 1) -> list[str]:
+def pooled(rows: CodedRows, params: TreeParams, trees: int) -> list[str]:
     """The trees of LightGBM alone on `rows`, cut into the same bins."""
     import lightgbm
 
-    settings = booster_settings(params, max(rows.edges), threads)
+    settings = booster_settings(params, max(rows.edges))
     table = reference_table(rows.edges)
     reference = lightgbm.Dataset(table, np.zeros(len(table)), params=settings, free_raw_data=False)
     data = lightgbm.Dataset(rows.codes, rows.label.astype(np.float64), reference=reference, params=settings)

@@ -3,6 +3,10 @@
 LightGBM asks for a collective by calling a function, and does not come back before it has the answer; a protocol must
 not wait inside a call. So LightGBM runs on a thread of its own, one for a model, because its network is one thread's;
 whoever pulls waits for its next request as for a kernel.
+
+**Nothing in this process may tell LightGBM how many threads to use.** The number is one for the process: if it grows
+while a model trains, that model writes beyond the end of what it set aside for each thread. `OMP_NUM_THREADS` in the
+environment sets it for good.
 """
 
 from __future__ import annotations
@@ -53,11 +57,10 @@ class CodedRows:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """This member is machine `rank`, in the order of members; `threads`: of LightGBM, on this machine."""
+    """This member is machine `rank`, in the order of members."""
 
     rank: int
     bounds: Bounds
-    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class LightGBMEngine:
         network = Network(self._place.rank, self._place.bounds.machines, self._gather, self._scatter)
         with network.installed():
             self._payloads.begin_booster()
-            booster = self._guarded(network, lambda: _booster(data, self._params, self._place))
+            booster = self._guarded(network, lambda: _booster(data))
             grown = 0
             while True:
                 self._payloads.begin_tree(scores_given=grown > 0 or self._scores is not None)
@@ -187,7 +190,7 @@ class LightGBMEngine:
         return answer(reply)
 
 
-def booster_settings(params: TreeParams, most_edges: int, threads: int) -> dict[str, Any]:
+def booster_settings(params: TreeParams, most_edges: int) -> dict[str, Any]:
     """LightGBM's parameters for `params` over bins that are given, on one machine; pooled rows would be trained so.
 
     Rows are summed in an order that does not change from run to run.
@@ -212,7 +215,6 @@ def booster_settings(params: TreeParams, most_edges: int, threads: int) -> dict[
         "use_quantized_grad": False,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": threads,
         "verbosity": -1,
         **{name: getattr(params, name) for name in same},
     }
@@ -248,14 +250,14 @@ def _dataset(rows: CodedRows, params: TreeParams, place: Place, scores: F64 | No
     return data
 
 
-def _booster(data: Any, params: TreeParams, place: Place) -> Any:
+def _booster(data: Any) -> Any:
     import lightgbm
 
     return lightgbm.Booster(data.params, data)
 
 
 def _distributed(rows: CodedRows, params: TreeParams, place: Place) -> dict[str, Any]:
-    settings = booster_settings(params, max(rows.edges), place.threads)
+    settings = booster_settings(params, max(rows.edges))
     # No `machines` among them: LightGBM would open sockets of its own.
     return settings | {"tree_learner": "data", "num_machines": place.bounds.machines}
 

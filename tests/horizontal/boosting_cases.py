@@ -25,6 +25,7 @@ from fedcredit.tables import Column
 from fedcredit.transport.memory import MemoryChannel, MemoryNetwork, MemoryTransport
 
 __all__ = [
+    "Killed",
     "Recorded",
     "coded",
     "columns_of",
@@ -123,7 +124,7 @@ def fit_all(
     async def member(federation: Federation, k: int) -> HorizontalGradientBoosting:
         own = {key: value[k] if isinstance(value, list) else value for key, value in how.items()}
         sums = await Sums.begin(federation, "sums", two_parties_accepted=True)
-        model = HorizontalGradientBoosting(params, threads=1)
+        model = HorizontalGradientBoosting(params)
         return await model.fit(federation, columns_of(values, owner == k), y[owner == k], sums=sums, **own)
 
     async def everybody() -> list[Any]:
@@ -175,7 +176,7 @@ class Recorded(MemoryTransport):
     def __init__(self, network: MemoryNetwork, me: PartyId, fail: Callable[[str, int], bool] | None = None) -> None:
         super().__init__(network, me)
         self.sent: list[tuple[str, PartyId, int, bytes]] = []
-        self._fail = fail
+        self.fail = fail
 
     def open(self, ssid: bytes, stage: str, **how: Any) -> MemoryChannel:
         channel = super().open(ssid, stage, **how)
@@ -185,7 +186,7 @@ class Recorded(MemoryTransport):
         async def send(to: PartyId, tag: int, body: bytes) -> int:
             nonlocal count
             count += 1
-            if self._fail is not None and self._fail(stage, count):
+            if self.fail is not None and self.fail(stage, count):
                 raise Killed
             self.sent.append((stage, to, tag, body))
             return await real(to, tag, body)

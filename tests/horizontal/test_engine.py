@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -402,3 +404,9 @@ def test_a_model_with_real_thresholds_sends_rows_where_bin_numbers_went() -> Non
     assert model.feature_name() == ["a_b", "c", "d", "e"]
     assert np.array_equal(model.predict(raw), by_codes)
     assert model.model_to_string().split("tree_sizes=")[1] != ""
+
+
+def test_nothing_here_tells_lightgbm_how_many_threads_to_use() -> None:
+    """The number is one for the process, and a booster that is at work writes out of bounds when it grows."""
+    sources = Path(lightgbm_engine.__file__).parents[1].rglob("*.py")
+    assert not [file for file in sources if re.search(r"num_threads\"|num_threads\s*=", file.read_text())]
