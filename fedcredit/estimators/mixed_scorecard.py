@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -19,6 +20,7 @@ from fedcredit.estimators.card_label import CardRows, LabelOutcome
 from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.horizontal_binning import HorizontalBinning
+from fedcredit.estimators.horizontal_scorecard import HorizontalScorecard
 from fedcredit.estimators.mixed_bank import BankCard, BankOutcome
 from fedcredit.estimators.mixed_columns import BankColumns
 from fedcredit.estimators.mixed_department import DepartmentCard
@@ -52,9 +54,10 @@ class MixedScorecard:
     Learned, after `fit`: `part_`, at a department its part of the card, at every bank the banks' part, which is one
     document in the leader's name; `columns_`, this party's binned columns, at a bank with rows and bad rows of all
     banks; `seconds_`, of each stage run here and now; at banks `tallies_`, how scores are spread over all banks, and
-    `own_tallies_` over its own rows, as far as these are 50 at least; at the leader `outcome_` (selection, fit), and
-    `binning_` with what it knows of departments' columns; `stability_` there, of each column its name, party and
-    stability index (-1 for none).
+    `own_tallies_` over its own rows, as far as these are 50 at least; `alone_`, what the banks' columns give without
+    departments by the same rules, None where none stays or `alone` was not asked for; at the leader `outcome_`
+    (selection, fit), and `binning_` with what it knows of departments' columns; `stability_` there, of each column its
+    name, party and stability index (-1 for none).
 
     Reveals: `docs/protocols/mixed.md`.
     """
@@ -92,6 +95,7 @@ class MixedScorecard:
         rows: BankRows | None = None,
         sums: Sums | None = None,
         held_out: HeldOut | None = None,
+        alone: bool = True,
         name: str = "scorecard",
         run_stage: StageRunner = run_at_once,
         progress: Progress = lambda _phase, _done, _all: None,
@@ -101,6 +105,7 @@ class MixedScorecard:
         `federation.label_party` is the leader, the first of `banks`; `federation.feature_parties` are the departments.
         A bank gives `label` and `sums` over the banks; a department gives `rows`, and has its columns with the rows of
         one bank after those of another, in the order of `banks`, each in the order that it and that bank agreed on.
+        `alone`, the same at all banks: whether they also make the card that they would without departments.
 
         Shapes: columns of n rows each; label (n,) 0 or 1.
         Raises: ConfigError; DataError (LABEL_*, VALUE_*, COLUMNS_DIFFER, NO_COLUMNS_LEFT, the fit's); PeerLost;
@@ -122,6 +127,9 @@ class MixedScorecard:
             if label is None or held.label is None or sums is None:
                 raise DataError(Problem("LABEL_PARTY", "label", "or what adds up is missing at a bank"))
             await self._at_bank(federation, columns, label, held, sums, stages, model, run_stage, progress)
+            self.alone_: HorizontalScorecard | None = None
+            if alone and columns:
+                self.alone_ = await self._alone(columns, label, held, sums, stages.channel("alone"), run_stage)
         self.seconds_ = stages.seconds
         return self
 
@@ -215,6 +223,26 @@ class MixedScorecard:
             outcome: BankOutcome = await BankCard(params, bank, train, test, stages, frame).run(model)
             self.part_, self.tallies_, self.own_tallies_ = outcome.part, outcome.tallies, outcome.own_tallies
         stages.seconds.update(own.seconds_)
+
+    async def _alone(
+        self,
+        columns: Mapping[str, Column],
+        label: U8,
+        held: HeldOut,
+        sums: Sums,
+        name: str,
+        run_stage: StageRunner,
+    ) -> HorizontalScorecard | None:
+        """What the banks' columns give without departments: all banks come to the same."""
+        card = HorizontalScorecard(replace(self._checked, merged_card=False))
+        try:
+            return await card.fit(
+                sums.federation, columns, label, sums=sums, held_out=held, name=name, run_stage=run_stage
+            )
+        except DataError as error:
+            if error.code not in ("NO_COLUMNS_LEFT", "LABEL_SEPARABLE"):
+                raise
+            return None
 
     def transform(self, columns: Mapping[str, Column], n_rows: int) -> F64:
         """Weights of evidence of this party's columns of the card. Shapes: returns (n, columns of the part).

@@ -184,3 +184,14 @@ def test_what_it_cannot_do_is_refused_at_once() -> None:
         MixedScorecard(weight="amount")
     with pytest.raises(ConfigError, match="method"):
         MixedScorecard(method="width")
+
+
+def test_banks_compare_it_with_what_they_have_without_departments(town: Town, cards: Cards) -> None:
+    alone = [cards[bank].alone_ for bank in BANKS]
+    assert len({card.part_.to_bytes() for card in alone if card is not None}) == 1
+    assert alone[0] is not None
+    assert [column.name for column in alone[0].part_.columns] == ["income"]
+    y = town.y[town.at(None, held=True)]
+    own = alone[0].score(town.of("banks", None, held=True))
+    whole = points(town, cards, None, held=True)
+    assert rank_curve(y, -whole.astype(float)).auc > rank_curve(y, -own.astype(float)).auc + 0.05
