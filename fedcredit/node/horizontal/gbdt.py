@@ -37,7 +37,7 @@ class HorizontalGbdtRunner:
         params = TreeParams.from_mapping({"seed": context.seed} | context.entry.params)
         federation = federation_of(context)
         sums = await sums_of(context, federation, all_needed=True)
-        model = HorizontalGradientBoosting(params, threads=context.threads or None)
+        model = HorizontalGradientBoosting(params)
         begun = time.perf_counter()
         await model.fit(
             federation,
