@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,19 @@ def test_long_vectors_go_in_messages_and_need_no_second_array(length: int, tmp_p
     for me in names:
         assert results[me] is into[me]
         assert np.array_equal(results[me], expected)
+
+
+@pytest.mark.parametrize("messages", [4, 24])
+def test_memory_does_not_grow_with_the_vector(messages: int) -> None:
+    """Beside the vectors: what three members have under way, a few messages of a MiB each."""
+    of, values = groups(3), vectors(3, messages * CHUNK_WORDS)
+    roles = {me: total(of[me], "long", values[me], into=values[me]) for me in of}
+    tracemalloc.start()
+    try:
+        run_network(roles, insecure_in_process=True)
+        assert tracemalloc.get_traced_memory()[1] < 14 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("sizes", [[3, 0, 5 * CHUNK_WORDS], [0, 0, 1], [9 * CHUNK_WORDS, 1, CHUNK_WORDS + 1]])
