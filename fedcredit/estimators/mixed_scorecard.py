@@ -111,6 +111,8 @@ class MixedScorecard:
         Raises: ConfigError; DataError (LABEL_*, VALUE_*, COLUMNS_DIFFER, NO_COLUMNS_LEFT, the fit's); PeerLost;
         PeerError.
         """
+        if sums is not None and sums.members != banks:
+            raise ConfigError(Problem("CONFIG_VALUE", "banks", "are not those that add up, in their order"))
         if federation.label_party != banks[0] or set(banks) & set(federation.feature_parties):
             raise ConfigError(Problem("CONFIG_VALUE", "banks", "are led by another party, or are departments too"))
         stages = Stages(federation, name, run_stage)

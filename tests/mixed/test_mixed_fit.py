@@ -203,3 +203,11 @@ def test_what_is_no_frame_is_refused() -> None:
         PooledMoments(np.ones(1), np.zeros((1, 1))).refuse(dependent=False)
     with pytest.raises(DataError, match="follows from"):
         PooledMoments(np.zeros(2), np.ones((2, 2))).refuse(dependent=False)
+
+
+@pytest.mark.parametrize("window_bytes", [1, 3000])
+def test_nobody_waits_for_ever_where_links_hold_little(window_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rlwe_stand_in.use(monkeypatch)
+    case = Case((1, 1, 1), own=1, n=(90, 70, 60))
+    first, second = play(case), play(case, window_bytes=window_bytes)
+    assert np.array_equal(joined(case, first, "values"), joined(case, second, "values"))
