@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rlwe_stand_in
+from credit_tables import woe_columns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mixed.mixed_cases import NORTH, SOUTH, TAX, WATER, WEST, Case, PlainAdding, joined, play
@@ -211,3 +212,17 @@ def test_nobody_waits_for_ever_where_links_hold_little(window_bytes: int, monkey
     case = Case((1, 1, 1), own=1, n=(90, 70, 60))
     first, second = play(case), play(case, window_bytes=window_bytes)
     assert np.array_equal(joined(case, first, "values"), joined(case, second, "values"))
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_real_records_of_three_banks_give_the_centralised_model() -> None:
+    columns, y = woe_columns("sba")
+    n = (y.size // 2, y.size // 3, y.size - y.size // 2 - y.size // 3)
+    case = Case((2, 1), own=6, n=n)
+    case.X, case.y = np.stack(list(columns.values()), axis=1), y
+    outcome, fit = play(case), case.centralised()
+    # What docs/protocols/linear.md says of one label party with all rows.
+    assert joined(case, outcome, "values") == pytest.approx(fit.estimates.values, abs=2e-4)
+    assert joined(case, outcome, "standard_errors") == pytest.approx(fit.estimates.standard_errors, rel=1e-3)
+    assert outcome.results[NORTH].gradients <= 20
