@@ -23,6 +23,7 @@ BENCHES: dict[str, str] = {
     "binning": "fedcredit.cli.benches.binning:run",
     "gbdt": "fedcredit.cli.benches.gbdt:run",
     "groupsum": "fedcredit.cli.benches.groupsum:run",
+    "horizontal": "fedcredit.cli.benches.horizontal_gbdt:run",
     "index": "fedcredit.cli.benches.index:run",
     "intersect": "fedcredit.cli.benches.intersect:run",
     "logistic": "fedcredit.cli.benches.logistic:run",

@@ -17,7 +17,7 @@ from fedcredit.cli.bench import Options
 from fedcredit.cli.benches.identifiers import identifiers
 from fedcredit.cli.benches.jobs import median, peak_memory, run_job, scratch, write_table
 
-__all__ = ["run"]
+__all__ = ["pooled_seconds", "run"]
 
 CASES: tuple[dict[str, int], ...] = (
     {"rows": 30_000, "own": 13, "other": 10},
@@ -50,7 +50,7 @@ def _measure(case: dict[str, int], repeat: int) -> dict[str, Any]:
             metrics = run_job(folder, _job(case))
             jobs.append((metrics["models"][0], time.perf_counter() - begun))
             memory = peak_memory(metrics)
-        peer = _lightgbm(table, label, case)
+        peer = pooled_seconds(table, label, case)
     models = [model for model, _ in jobs]
     return {
         "case": case,
@@ -112,7 +112,7 @@ def _job(case: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _lightgbm(table: Any, label: Any, case: dict[str, int]) -> float:
+def pooled_seconds(table: Any, label: Any, case: dict[str, int]) -> float:
     """Seconds a tree of LightGBM on the pooled columns, bins given, all cores."""
     import lightgbm
 
