@@ -1,4 +1,4 @@
-"""The public frame of a model whose labels are at several banks, bank by bank.
+"""The public frame of a model whose labels are at several banks.
 
 Banks have labels of rows of their own; departments have columns of the rows of all banks. Between a bank and the
 departments runs what runs between a label party and its feature parties, over the rows of that bank; binary points are
