@@ -136,7 +136,7 @@ def test_a_bench_prints_one_json_object_a_line(run: Run, monkeypatch: pytest.Mon
 def test_an_unknown_bench_names_those_that_are(run: Run) -> None:
     status, _, err = run("bench", "warp")
     assert status == 2
-    assert "gbdt, groupsum, index, intersect" in err
+    assert "gbdt, groupsum, horizontal, index" in err
 
 
 def test_a_runs_folder_is_emptied_of_a_run_and_of_nothing_else(tmp_path: Path) -> None:
