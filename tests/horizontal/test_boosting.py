@@ -248,7 +248,7 @@ class Keeper:
     "params", [PARAMS, replace(STOPPING, feature_fraction=0.6, num_trees=6)], ids=["all", "stopped"]
 )
 def test_a_job_goes_on_from_its_last_tree_to_the_same_model_byte_for_byte(last: str, params: TreeParams) -> None:
-    values, y, owner = table(600)
+    values, y, owner = table(300)
     whole = fit_all(params, values, y, owner)
     keepers = [Keeper(last=last) for _ in range(3)]
     killed: list[Any] = fit_all(params, values, y, owner, run_stage=keepers)

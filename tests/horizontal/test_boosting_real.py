@@ -19,7 +19,7 @@ BANK = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "sba" / 
 FEATURES = ("term_months", "disbursed_usd", "approved_usd", "guaranteed_usd", "revolving", "low_doc")
 PARAMS = TreeParams(num_trees=5, max_depth=5, max_bin=32, min_data_in_leaf=1, min_sum_hessian_in_leaf=5.0)
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 
 @functools.cache
@@ -46,9 +46,7 @@ def owners(how: str, members: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", ["year", "hash"])
-@pytest.mark.parametrize(
-    "members", [3, pytest.param(5, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("members", [3, 5, 10])
 def test_trees_are_those_of_lightgbm_on_all_loans(members: int, how: str) -> None:
     values, y, _, _ = loans()
     owner = owners(how, members)

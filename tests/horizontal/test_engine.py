@@ -47,7 +47,7 @@ def engines(rows: CodedRows, params: TreeParams = PARAMS, machines: int = 3, **h
     ]
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
+@pytest.mark.parametrize("n", [2, 3, pytest.param(10, marks=pytest.mark.slow)])
 def test_trees_are_those_of_all_rows_in_one_place(n: int) -> None:
     rows = coded()
     together, alone = grown(engines(rows, machines=n), 4), pooled(rows, PARAMS, 4)
