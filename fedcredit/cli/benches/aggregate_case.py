@@ -107,7 +107,9 @@ class Case:
 
     def role(self, place: int, session: bytes, label: str, values: F64) -> Steps[Taken]:
         """The party at `place`, from its numbers to their sum."""
-        words = np.rint(values * 2.0**_BITS).astype(np.int64).view(np.uint64)
+        scaled = values * 2.0**_BITS
+        words = np.rint(scaled, out=scaled).astype(np.int64).view(np.uint64)
+        del scaled
         of = Round(self.names[place], self.names, session, label, self.threshold, self.length)
         # The words are nobody else's: the sum may take their place.
         survived = yield from SurvivingSum(of, words, into=words).steps(SystemRandomness())

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _together(case: Case) -> None:
-    keep_frame_memory()
+    keep_frame_memory(case.parties)
     values = [case.values(place) for place in range(case.parties)]
     for turn, _ in enumerate(sys.stdin):
         print(json.dumps(_played(case, values, turn)), flush=True)
