@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from fedcredit.synth.departments import View, draw_electricity, draw_housing_fun
 from fedcredit.synth.fields import FIELDS, HOLDERS, Field
 from fedcredit.synth.lender import draw_bank
 from fedcredit.synth.population import F64, Population, Streams, draw_population
+from fedcredit.synth.writing import write_table
 
 __all__ = ["DEMO_PARTIES", "LABEL", "LARGEST", "Consortium", "Holding", "generate"]
 
@@ -43,12 +43,7 @@ class Holding:
 
     def write(self, path: Path) -> None:
         """The table as CSV with a header: `uscc`, then the columns of the data dictionary; empty = missing."""
-        source: dict[str, Any] = {"uscc": self.ids.astype(f"U{self.ids.itemsize}").astype(object), **self.columns}
-        chosen = ", ".join(["uscc", *(_written(field) for field in FIELDS[self.party])])
-        with duckdb.connect(":memory:") as connection:
-            connection.register("source", source)
-            target = str(path).replace("'", "''")
-            connection.execute(f"COPY (SELECT {chosen} FROM source) TO '{target}' (HEADER, DELIMITER ',')")  # noqa: S608
+        write_table(path, self.ids, self.columns, FIELDS[self.party])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +97,6 @@ def _hold(party: str, population: Population, view: View, streams: Streams) -> H
     """The rows a party has, shuffled by a stream of its own."""
     rows = streams.stream(f"{party}/order").permutation(np.flatnonzero(view.present))
     return Holding(party, population.ids[rows], {field.name: view.columns[field.name][rows] for field in FIELDS[party]})
-
-
-def _written(field: Field) -> str:
-    """How DuckDB writes one column. Names and levels are ours, from the dictionary."""
-    if field.kind == "category":
-        levels = ", ".join(f"'{level}'" for level in field.levels)
-        value = f"[{levels}][CAST({field.name} AS INTEGER) + 1]"
-    elif field.kind == "ratio":
-        value = f"round({field.name}, 4)"
-    else:
-        value = f"CAST({field.name} AS BIGINT)"
-    return f"CASE WHEN isnan({field.name}) THEN NULL ELSE {value} END AS {field.name}"
 
 
 def _check_arguments(rows: int, seed: int, default_rate: float, parties: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from fedcredit.synth.departments import View
 from fedcredit.synth.population import F64, REGIME_CHANGE, Flags, Population, Streams, calibrate, draw_flag, logistic
 
-__all__ = ["BORROWER_SHARE", "draw_bank"]
+__all__ = ["BORROWER_SHARE", "default_log_odds", "draw_bank"]
 
 BORROWER_SHARE: Final = 0.75  # of the enterprises in the pool; the rest were declined or bank elsewhere
 _INDUSTRY_EFFECT: Final = np.array([0.0, 0.1, 0.3, 0.0, 0.35, 0.0, 0.0])
@@ -81,9 +81,19 @@ def draw_bank(population: Population, views: Sequence[View], streams: Streams, d
     return View(columns, present, effect)
 
 
-def _draw_default(p: Population, effects: F64, borrower: Flags, rate: float, rng: np.random.Generator) -> Flags:
+def default_log_odds(population: Population, effects: F64, rng: np.random.Generator) -> F64:
+    """Log-odds of default up to a constant: what parties' columns say, what only the traits do, and what nobody sees.
+
+    Shapes: effects, the sum over views, and the result (n,).
+    """
+    p = population
     logit = _WEIGHT * effects - 0.35 * p.health + 0.45 * p.stress + 0.5 * rng.standard_normal(p.n_rows)
     logit += np.where(p.month >= REGIME_CHANGE, np.log(1.4), 0.0)
+    return np.asarray(logit)
+
+
+def _draw_default(p: Population, effects: F64, borrower: Flags, rate: float, rng: np.random.Generator) -> Flags:
+    logit = default_log_odds(p, effects, rng)
     return np.asarray(rng.random(p.n_rows) < logistic(logit + calibrate(logit[borrower], rate)))
 
 
