@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from fedcredit.errors import FedcreditError, Problem, RefusedError
 from fedcredit.governance.leakage_horizontal import aggregate_disclosures, horizontal_disclosures
 from fedcredit.governance.leakage_linear import linear_disclosures
+from fedcredit.governance.leakage_mixed import mixed_alignment, mixed_disclosures
 from fedcredit.governance.leakage_scorecard import logistic_disclosures, scorecard_disclosures
 from fedcredit.governance.leakage_statistics import statistics_disclosures
 from fedcredit.governance.public_job import Disclosure, PublicJob, PublicModel
 from fedcredit.ids import PartyId
+from fedcredit.protocols.aggregate import SurvivingSum
 from fedcredit.protocols.binning import BinningFeature, BinningLabel, LabelCounter, LentColumns
 from fedcredit.protocols.boosting import FeatureParty, FeatureScorer, LabelParty, LabelScorer
+from fedcredit.protocols.collectives import Agreement, EngineMember
 from fedcredit.protocols.finish import FinishFollower, FinishLeader
 from fedcredit.protocols.groupsum import Asker, Holder
 from fedcredit.protocols.groupsum.paillier import PaillierAsker, PaillierHolder
@@ -35,7 +38,19 @@ from fedcredit.protocols.intersect import (
     UnbalancedReceiver,
 )
 from fedcredit.protocols.linear import LinearFeature, LinearLabel, LinearPartner, PaillierOwnKey, PaillierPeerKey
+from fedcredit.protocols.mixed import (
+    MixedBank,
+    MixedBinningBank,
+    MixedBinningDepartment,
+    MixedBinningLeader,
+    MixedDepartment,
+    MixedLeader,
+    MixedMomentsBank,
+    MixedMomentsDepartment,
+    MixedMomentsLeader,
+)
 from fedcredit.protocols.moments import MomentsFeature, MomentsLabel
+from fedcredit.protocols.schema import SchemaLeader, SchemaMember
 from fedcredit.protocols.scorecard import SelectionFeature, SelectionLabel
 from fedcredit.protocols.split import SplitFollower, SplitLeader
 from fedcredit.protocols.statistics import StatisticsAsker, StatisticsHolder
@@ -56,8 +71,25 @@ _TALLY = (TallyLabel, TallyPartner, TallyFeature)
 _CARD = (SelectionLabel, SelectionFeature, MomentsLabel, MomentsFeature, *_TALLY)
 """Roles of a scorecard beside those of its binning and its fit."""
 
-HORIZONTAL_ROLES: tuple[type, ...] = ()
-"""Roles of sums over parties with the same columns."""
+_MIXED = (
+    MixedBinningLeader,
+    MixedBinningBank,
+    MixedBinningDepartment,
+    LentColumns,
+    MixedMomentsLeader,
+    MixedMomentsBank,
+    MixedMomentsDepartment,
+    MixedLeader,
+    MixedBank,
+    MixedDepartment,
+    SelectionLabel,
+    SelectionFeature,
+    *_TALLY,
+)
+"""Roles of a card over labels of several banks."""
+
+_GROWN = (EngineMember, Agreement)
+"""Roles of trees over parties with the same columns."""
 
 _FIELDS = "Reveals", "Assumes", "Shapes", "Units", "Range", "Raises", "Source"
 _FIELD = re.compile(rf"(?:^|(?<=\s))({'|'.join(_FIELDS)}):\s")
@@ -78,9 +110,14 @@ def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Dis
     so every party can work it out for itself.
     Raises: FedcreditError if a role does not say what it reveals and assumes.
     """
-    table = [*_agreement(job), *(() if job.horizontal else _alignment(job)), *_adding_up(job)]
+    table = [*_agreement(job), *_common(job), *_adding_up(job)]
     for model in job.models:
-        table += horizontal_disclosures(job, model) if job.horizontal else _TABLES[model.kind](job, model)
+        if job.horizontal:
+            table += horizontal_disclosures(job, model)
+        elif job.mixed:
+            table += mixed_disclosures(job, model, _TABLES[model.kind](job, model))
+        else:
+            table += _TABLES[model.kind](job, model)
     for role in roles_of(job) if roles is None else roles:
         table += _from_docstring(role, job.data_parties)
     return tuple(table)
@@ -89,8 +126,11 @@ def leakage_of(job: PublicJob, roles: Sequence[type] | None = None) -> tuple[Dis
 def roles_of(job: PublicJob) -> tuple[type, ...]:
     """The roles that the protocols of `job` are played in."""
     if job.horizontal:
-        return (*HORIZONTAL_ROLES, FinishLeader, FinishFollower)
+        grown = any(model.kind == "gbdt" for model in job.models)
+        return (SchemaLeader, SchemaMember, SurvivingSum, *(_GROWN if grown else ()), FinishLeader, FinishFollower)
     split = (SplitLeader, SplitFollower) if job.time_split else ()
+    if job.mixed:
+        return (IntersectReceiver, IntersectHolder, *split, *_MIXED, FinishLeader, FinishFollower)
     kinds = {model.kind for model in job.models}
     boosting = (LabelParty, FeatureParty, LabelScorer, FeatureScorer) if "gbdt" in kinds else ()
     binning = (BinningLabel, BinningFeature) if kinds & {"binning", "scorecard"} else ()
@@ -179,6 +219,13 @@ def _agreement(job: PublicJob) -> Iterator[Disclosure]:
     )
     for party in (*job.data_parties, job.platform):
         yield Disclosure("audit.entries", (party,), learns, _others(job, party), "signing of the audit log's head")
+
+
+def _common(job: PublicJob) -> Iterator[Disclosure]:
+    """What finding common subjects shows, if there are any."""
+    if job.horizontal:
+        return iter(())
+    return mixed_alignment(job) if job.mixed else _alignment(job)
 
 
 def _adding_up(job: PublicJob) -> Iterator[Disclosure]:

@@ -60,6 +60,12 @@ _JUDGED = (
     "no party alone",
     "evaluation",
 )
+_WITHIN = (
+    "horizontal.within",
+    "how many pairs of a good and a bad row of one party the model puts in the right order, and how many that party's "
+    "own model does, over all parties together",
+    "evaluation",
+)
 _FIT = (
     "horizontal.fit",
     "the coefficients with their errors, and at each step of the fit the gradient, the information matrix and the "
@@ -68,17 +74,20 @@ _FIT = (
 )
 _COUNTS = (
     "horizontal.counts",
-    "how many rows and bad rows of all parties together each pre-bin of every column has",
+    "how many rows and bad rows of all parties together each pre-bin of every column has, and how many rows each "
+    "level, each special value and the missing ones have, however few",
     "counts",
 )
 _MOMENTS = (
     "horizontal.moments",
-    "means, spreads and correlations of columns over the rows of all parties together",
+    "means, spreads and correlations of columns, or of their weights of evidence, over the rows of all parties "
+    "together",
     "moments",
 )
 _CARD = (
     "horizontal.card",
-    "the whole card: bins, weight of evidence, points",
+    "the whole card: bins, weight of evidence, points; and over the rows of all parties together, how many held out "
+    "are in each bin, how many good and bad ones have each number of points by the card, and by each party's own card",
     "card",
 )
 _TREES = (
@@ -91,15 +100,16 @@ _TREES = (
 )
 _TABLES = (
     "horizontal.tables",
-    "the tables of statistics over the rows of all parties together, cells of few rows left out",
+    "the tables of statistics over the rows of all parties together, in which cells of few rows are left out: how many "
+    "rows such a cell has is seen while a table is made, its values are not",
     "tables",
 )
 
 _SHOWN: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "gbdt": (_CUTS, _TREES, _JUDGED),
+    "gbdt": (_CUTS, _TREES, _JUDGED, _WITHIN),
     "binning": (_CUTS, _COUNTS),
-    "scorecard": (_CUTS, _COUNTS, _MOMENTS, _FIT, _CARD, _JUDGED),
-    "logistic": (_CUTS, _MOMENTS, _FIT, _JUDGED),
+    "scorecard": (_CUTS, _COUNTS, _MOMENTS, _FIT, _CARD, _WITHIN),
+    "logistic": (_CUTS, _MOMENTS, _FIT, _JUDGED, _WITHIN),
     "statistics": (_TABLES,),
 }
 

@@ -59,6 +59,11 @@ class PublicJob:
         return any(model.split == "horizontal" for model in self.models)
 
     @property
+    def mixed(self) -> bool:
+        """Whether several parties have a label, and others columns of their subjects."""
+        return any(model.split == "mixed" for model in self.models)
+
+    @property
     def data_parties(self) -> tuple[PartyId, ...]:
         """All parties with a table, the label party first."""
         return (self.label_party, *self.members, *self.feature_parties)

@@ -92,7 +92,11 @@ class BucketKept(StageState):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aligner:
     """The align stage of one start of a job at party `me`; `progress` hears of finished buckets, and what does not fit
-    into memory goes to the folder `spill`."""
+    into memory goes to the folder `spill`.
+
+    `receiver`: who learns the common subjects first, the label party unless it is given; its stages are then called
+    after `stage`, since each of several label parties has its own.
+    """
 
     specification: JobSpecification
     me: PartyId
@@ -103,6 +107,8 @@ class Aligner:
     progress: Callable[[str, int, int], None] = field(repr=False)
     peer_timeout_s: float
     spill: Path
+    receiver: PartyId | None = None
+    stage: str = "align"
 
     async def align(self, ids: Callable[[], Ids]) -> Aligned:
         """The rows of the common subjects, in the order of their identifiers.
@@ -115,16 +121,16 @@ class Aligner:
         """
         count = bucket_count([party.rows or 0 for party in self.specification.parties], self._mode)
         if count == 1:
-            return await self.step("align", Aligned, lambda: self._run(self._role("align", ids()).steps(), ids))
+            return await self.step(self.stage, Aligned, lambda: self._run(self._role(self.stage, ids()).steps(), ids))
         # Items are the same in every start of the job, for buckets kept from an earlier one. They never travel.
-        session = session_id(self.specification.hash, 0, "align items")
+        session = session_id(self.specification.hash, 0, f"{self.stage} items")
         dealt = await asyncio.to_thread(lambda: DealtItems(ids(), session, self._most_rows, count, self.spill))
         kept: list[BucketKept] = []
         for number in range(count):
-            stage = f"align/bucket.{number}"
+            stage = f"{self.stage}/bucket.{number}"
             kept.append(await self.step(stage, BucketKept, partial(self._sieve, stage, dealt, number)))
-            self.progress("align", number + 1, count)
-        return await self.step("align", Aligned, lambda: self._run(self._release(kept, dealt.n_rows), ids))
+            self.progress(self.stage, number + 1, count)
+        return await self.step(self.stage, Aligned, lambda: self._run(self._release(kept, dealt.n_rows), ids))
 
     async def count(self, ids: Ids) -> Counted:
         """How many subjects are common, of a job that asks for no more. In one piece, and from its beginning each time.
@@ -145,7 +151,7 @@ class Aligner:
         return Counted(found or 0)
 
     async def _run(self, steps: Steps[Alignment | None], ids: Callable[[], Ids]) -> Aligned:
-        alignment = await self.drive("align", steps)
+        alignment = await self.drive(self.stage, steps)
         if alignment is None:
             return Aligned(np.empty(0, np.int64))
         return Aligned(await asyncio.to_thread(lambda: identifiers.in_order(ids(), alignment.rows)))
@@ -171,7 +177,7 @@ class Aligner:
     def _release(self, kept: list[BucketKept], n_rows: int) -> Steps[Alignment | None]:
         """What all buckets found, as one; `kept` is empty then, for it may be as large as what comes of it."""
         ends = np.cumsum([bucket.listed for bucket in kept])
-        role = self._role("align", np.empty(0, "S1"))
+        role = self._role(self.stage, np.empty(0, "S1"))
         if isinstance(role, IntersectHolder) and not role.both_learn:
             return (yield from role.release(Lent()))
         rows = np.concatenate([bucket.rows for bucket in kept], dtype=np.int64)
@@ -191,7 +197,7 @@ class Aligner:
     async def drive(self, stage: str, steps: Steps[T]) -> T:
         """Carry `steps` out as a stage of the job, together with all its other parties."""
         specification = self.specification
-        peers = [party for party in (specification.label_party, *specification.feature_parties) if party != self.me]
+        peers = [party for party in (self._receiver, *specification.feature_parties) if party != self.me]
         channel = self.transport.open(specification.hash, stage, peers=peers, epoch=self.epoch)
         return await drive(steps, channel, deadline_s=self.peer_timeout_s, meter=self.meter)
 
@@ -200,10 +206,14 @@ class Aligner:
         both, minimum = not specification.intersect.receiver_only, specification.intersect.min_size
         # No party may bring more rows than it said before all signed.
         common = (self._session(stage), ids, SystemRandomness(), both, minimum, self._most_rows, self._mode)
-        receiver, holders = specification.label_party, specification.feature_parties
+        receiver, holders = self._receiver, specification.feature_parties
         if me == receiver:
             return IntersectReceiver(me, holders, *common)
         return IntersectHolder(me, receiver, tuple(party for party in holders if party != me), *common)
+
+    @property
+    def _receiver(self) -> PartyId:
+        return self.specification.label_party if self.receiver is None else self.receiver
 
     @property
     def _mode(self) -> Mode:

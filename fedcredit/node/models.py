@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fedcredit.errors import ConfigError, FedcreditError, Problem
+from fedcredit.estimators.mixed_frame import BankRows
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import ModelEntry
 from fedcredit.protocols.groupsum.choice import Choice
@@ -57,11 +58,12 @@ class ModelContext:
     Stages of the model are called `f"{entry.name}/{phase}"`, e.g. `gbdt.0/tree.7`; `transport.open(ssid, stage,
     peers=..., epoch=...)` gives their channels, `session_id(ssid, epoch, name)` the sessions of protocols, `step` keeps
     their states, `progress(stage, done, total)` shows how far they are. `groupsum` is the backend of its sums.
-    `number` is the model's place in the job. `secret` is this party's own, the same in all starts of the job. `purpose` and `leakage`, the ids of what is shown,
-    are the job's. `aligned` is how many rows `train` and `test` have together. `members` are the parties with a label,
-    the label party first, `feature_parties` all others but that one; of `threshold` members a sum may come.
-    `finished`: all stages are kept, and others may have published and gone. `two_parties_accepted`: all parties have
-    let in that two add up.
+    `number` is the model's place in the job. `secret` is this party's own, the same in all starts of the job. `purpose`
+    and `leakage`, the ids of what is shown, are the job's. `aligned` is how many rows `train` and `test` have together.
+    `members` are the parties with a label, the label party first, `feature_parties` all others but that one; of
+    `threshold` members a sum may come. `finished`: all stages are kept, and others may have published and gone.
+    `two_parties_accepted`: all parties have let in that two add up. `banks` are, of a mixed model, the rows of each
+    label party that this one knows of: at a party without a label those of all, one after the other.
     """
 
     me: PartyId
@@ -79,6 +81,7 @@ class ModelContext:
     purpose: str
     leakage: tuple[str, ...]
     aligned: int
+    banks: BankRows
     train: Rows = field(repr=False)
     test: Rows = field(repr=False)
     transport: Transport = field(repr=False)

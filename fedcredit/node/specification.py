@@ -27,7 +27,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of
 from fedcredit.node.canonical_json import canonical, parse_canonical
 from fedcredit.protocols.intersect.choice import MODES, UNBALANCED, Choice, choose
-from fedcredit.runtime.aggregate_file import MAX_MEMBERS, AggregateSection
+from fedcredit.runtime.aggregate_file import MAX_MEMBERS, AggregateSection, may_be_threshold
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.job_file import MAX_PARTIES
 from fedcredit.runtime.model_file import Layout
@@ -224,8 +224,10 @@ class JobSpecification(Section):
         if self.layout == "horizontal" and self.intersect != IntersectSection(id_type=self.intersect.id_type):
             raise ValueError("parties of a horizontal job have no subjects in common")
         members, least = len(self.members), self.aggregate.least
-        if members < least or not least <= (self.aggregate.threshold or members) <= members:
+        if members < least or not may_be_threshold(self.aggregate.threshold or members, members, least):
             raise ValueError("too few parties to add up")
+        if self.layout == "mixed" and self.threshold != members:
+            raise ValueError("a mixed model needs all parties")
 
     @classmethod
     def parse(cls, data: bytes) -> JobSpecification:

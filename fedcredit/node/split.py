@@ -33,9 +33,12 @@ async def split(
     transport: Transport,
     meter: Meter,
     peer_timeout_s: float,
+    leader: PartyId | None = None,
+    stage: str = "split",
 ) -> Mask:
     """Which of the aligned `rows` are held out; none where the job does not say so.
 
+    `leader`: whose subjects they are, the label party's unless it is given; its stage is then called after `stage`.
     Shapes: rows (n,) row numbers of this party's file; returns (n,).
     Raises: DataError (SPLIT_EMPTY) when a side has no rows.
     """
@@ -48,12 +51,13 @@ async def split(
     if way.holdout is not None:
         test = holdout_mask(table.ids()[rows], way.holdout, holdout_key(specification))
     else:
-        peers = tuple(party for party in (specification.label_party, *specification.feature_parties) if party != me)
-        channel = transport.open(specification.hash, "split", peers=peers, epoch=epoch)
-        if me == specification.label_party:
+        leads = specification.label_party if leader is None else leader
+        peers = tuple(party for party in (leads, *specification.feature_parties) if party != me)
+        channel = transport.open(specification.hash, stage, peers=peers, epoch=epoch)
+        if me == leads:
             steps = SplitLeader(peers, await asyncio.to_thread(_later, table, rows, way)).steps()
         else:
-            steps = SplitFollower(specification.label_party, rows.size).steps()
+            steps = SplitFollower(leads, rows.size).steps()
         test = await drive(steps, channel, deadline_s=peer_timeout_s, meter=meter)
     if test.all() or not test.any():
         what = "leaves no rows to train on" if test.all() else "holds out no rows"

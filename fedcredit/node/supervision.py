@@ -260,7 +260,7 @@ class Supervision:
         if len(self._specification.members) - len(left_out) < self._specification.threshold:
             return False
         for party in sorted(missing):
-            self._log.state("left out", detail={"party": party, "away_s": int(now - self._away.get(party, now))})
+            self._log.state("left_out", detail={"party": party, "away_s": int(now - self._away.get(party, now))})
         self._left_out = left_out
         return True
 

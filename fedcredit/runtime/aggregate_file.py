@@ -10,7 +10,7 @@ from pydantic import Field
 from fedcredit.runtime.model_file import Layout
 from fedcredit.runtime.toml import Reader, Section
 
-__all__ = ["MAX_MEMBERS", "MIN_MEMBERS", "AggregateSection", "check_members", "read_aggregate"]
+__all__ = ["MAX_MEMBERS", "MIN_MEMBERS", "AggregateSection", "check_members", "may_be_threshold", "read_aggregate"]
 
 MAX_MEMBERS = 100
 """Parties of a job whose values are only ever added up."""
@@ -79,6 +79,15 @@ def check_members(
         fix = "of two, either knows the other's from the sum; [aggregate] two_parties = 'accept' says that it may"
         reader.report("CONFIG_PARTIES", "parties", what, fix if members == MIN_MEMBERS - 1 else "add [parties.NAME]")
     threshold = None if aggregate is None else aggregate.threshold
-    if threshold is not None and not least <= threshold <= members:
-        what = f"is {threshold}, where {least} to {members} of these parties can be asked for"
+    if layout == "mixed" and threshold not in (None, members):
+        what = "a mixed model cannot go on without a bank: departments' sums are over all banks"
+        reader.report("CONFIG_CONFLICT", "aggregate.threshold", what, "leave it out")
+        return
+    if threshold is not None and not may_be_threshold(threshold, members, least):
+        what = f"is {threshold}, where {max(least, members // 2 + 1 + members % 2)} to {members} can be asked for"
         reader.report("CONFIG_VALUE", "aggregate.threshold", what, "mend it, or leave it out: all parties are needed")
+
+
+def may_be_threshold(threshold: int, members: int, least: int) -> bool:
+    """Whether a sum may come from so few of its members: twice as many are more than all and one that lies to them."""
+    return least <= threshold <= members and (threshold == members or 2 * threshold > members + 1)

@@ -116,6 +116,19 @@ def known_leakage() -> frozenset[str]:
             models=(PublicModel(name="model", kind=kind, split="horizontal"),),
         )
         ids |= {row.id for row in leakage_of(job)}
+    for how, time_split in itertools.product(get_args(IvDisclosure), (False, True)):
+        card = PublicModel(
+            name="card", kind="scorecard", split="mixed", merged_card=True, fixed_signs=True, iv_disclosure=how
+        )
+        job = PublicJob(
+            platform=PartyId("platform"),
+            label_party=PartyId("label"),
+            feature_parties=(PartyId("one"), PartyId("two")),
+            members=(PartyId("second"), PartyId("third")),
+            time_split=time_split,
+            models=(card,),
+        )
+        ids |= {row.id for row in leakage_of(job)}
     return frozenset(ids)
 
 

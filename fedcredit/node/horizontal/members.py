@@ -45,7 +45,8 @@ async def members_rows(
     """
 
     async def work() -> MemberRows:
-        await agree_schema(federation, train.columns, "columns")
+        if specification.layout == "horizontal":
+            await agree_schema(federation, train.columns, "columns")
         sums = await Sums.begin(federation, "rows", two_parties_accepted=accepts_two(specification))
         own = np.array([n for of in (train, test) for n in (_rows(of), _bads(of))], np.int64)
         of_all = await sums.integers("count", own, bound=MAX_ROWS)

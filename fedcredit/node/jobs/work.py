@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fedcredit import failpoints
 from fedcredit.errors import DataError, Problem
 from fedcredit.estimators import Federation
+from fedcredit.estimators.mixed_frame import BankRows
 from fedcredit.governance.audit import Event
 from fedcredit.ids import PartyId
 from fedcredit.kernels import digest
@@ -31,6 +32,7 @@ from fedcredit.node.jobs.premises import Premises, pretty
 from fedcredit.node.jobs.present import Present
 from fedcredit.node.jobs.result import Content, write_result
 from fedcredit.node.jobs.stages import Finished, Split, StageKeeper, Validated
+from fedcredit.node.mixed.placing import Placed, place
 from fedcredit.node.models import ModelContext, ModelResult, runner_of
 from fedcredit.node.policy.record import DecisionRecord
 from fedcredit.node.specification import JobSpecification
@@ -89,24 +91,46 @@ class JobWork:
             counted = await self._aligner().count(table.ids())
             await self._end(table, counted, RowCounts(counted.common, 0, 0), {})
             return
-        if specification.layout == "horizontal":
-            aligned = Aligned(np.arange(table.n_rows))  # everybody's rows are its own
-        elif specification.intersect_choice.mode == UNBALANCED:
-            aligned = await self._look_up(table)
-        else:
-            aligned = await self._aligner().align(table.ids)
+        if not specification.models:
+            aligned = await self._align(table)
+            await self._end(table, aligned, RowCounts(aligned.rows.size, 0, 0), {})
+            return
+        placed = await self._place(table)
+        rows = RowCounts(placed.train.size + placed.test.size, placed.train.size, placed.test.size)
+        train = await asyncio.to_thread(table.read, placed.train)
+        test = await asyncio.to_thread(table.read, placed.test)
+        if specification.layout != "vertical" and self._premises.me in specification.members:
+            rows = await members_rows(specification, self._federation(), train, test, keep)
         results: dict[str, ModelResult] = {}
-        rows = RowCounts(aligned.rows.size, 0, 0)
-        if specification.models:
-            held_out = await keep("split", Split, lambda: self._split(table, aligned))
-            rows = _counts(aligned, held_out)
-            train = await asyncio.to_thread(table.read, aligned.rows[~held_out.test])
-            test = await asyncio.to_thread(table.read, aligned.rows[held_out.test])
-            if specification.layout == "horizontal":
-                rows = await members_rows(specification, self._federation(), train, test, keep)
-            for entry in specification.models:
-                results[entry.name] = await runner_of(entry).run(self._context(entry.name, aligned, train, test))
-        await self._end(table, aligned, rows, results)
+        for entry in specification.models:
+            context = self._context(entry.name, rows.aligned, train, test, placed.banks)
+            results[entry.name] = await runner_of(entry).run(context)
+        await self._end(table, Aligned(np.concatenate([placed.train, placed.test])), rows, results)
+
+    async def _align(self, table: Table) -> Aligned:
+        specification = self._specification
+        if specification.layout == "horizontal":
+            return Aligned(np.arange(table.n_rows))  # everybody's rows are its own
+        if specification.intersect_choice.mode == UNBALANCED:
+            return await self._look_up(table)
+        return await self._aligner().align(table.ids)
+
+    async def _place(self, table: Table) -> Placed:
+        """Which rows the models are about, and which of them are held out."""
+        specification, me = self._specification, self._premises.me
+        if specification.layout == "mixed":
+
+            async def split_bank(rows: npt.NDArray[np.int64], bank: PartyId, stage: str) -> npt.NDArray[np.bool_]:
+                return await self._split(table, rows, bank, stage)
+
+            return await place(specification, me, table, self._aligner, split_bank, self._keep)
+        aligned = await self._align(table)
+
+        async def split_all() -> Split:
+            return Split(await self._split(table, aligned.rows))
+
+        test = (await self._keep("split", Split, split_all)).test
+        return Placed(aligned.rows[~test], aligned.rows[test], BankRows({}))
 
     async def _end(
         self, table: Table, found: Aligned | Counted, rows: RowCounts, results: Mapping[str, ModelResult]
@@ -116,7 +140,7 @@ class JobWork:
             await self._keep("finish", Finished, self._finish)
         await self._publish(table, found, rows, results)
 
-    def _aligner(self) -> Aligner:
+    def _aligner(self, receiver: PartyId | None = None, stage: str = "align") -> Aligner:
         premises = self._premises
         return Aligner(
             specification=self._specification,
@@ -128,6 +152,8 @@ class JobWork:
             progress=self._log.progress,
             peer_timeout_s=premises.limits.peer_timeout_s,
             spill=premises.spill,
+            receiver=receiver,
+            stage=stage,
         )
 
     async def _look_up(self, table: Table) -> Aligned:
@@ -146,10 +172,12 @@ class JobWork:
         aligner = UnbalancedAligner(aligner=self._aligner(), folder=premises.folder, allowance=allowance)
         return await aligner.align(table)
 
-    async def _split(self, table: Table, aligned: Aligned) -> Split:
+    async def _split(
+        self, table: Table, rows: npt.NDArray[np.int64], leader: PartyId | None = None, stage: str = "split"
+    ) -> npt.NDArray[np.bool_]:
         premises, timeout = self._premises, self._premises.limits.peer_timeout_s
         where = (self._epoch, premises.transport, self._meter, timeout)
-        return Split(await split(self._specification, premises.me, table, aligned.rows, *where))
+        return await split(self._specification, premises.me, table, rows, *where, leader, stage)
 
     async def _finish(self) -> Finished:
         specification, premises = self._specification, self._premises
@@ -160,13 +188,13 @@ class JobWork:
         await drive(role.steps(), channel, deadline_s=premises.limits.peer_timeout_s, meter=self._meter)
         return Finished()
 
-    def _context(self, name: str, aligned: Aligned, train: Rows, test: Rows) -> ModelContext:
+    def _context(self, name: str, aligned: int, train: Rows, test: Rows, banks: BankRows) -> ModelContext:
         specification, premises = self._specification, self._premises
         number, entry = next(of for of in enumerate(specification.models) if of[1].name == name)
         return ModelContext(
             me=premises.me,
             label_party=self._present.leader,
-            feature_parties=self._present.others,
+            feature_parties=self._columns_of(),
             members=self._present.members,
             threshold=specification.threshold,
             ssid=specification.hash,
@@ -178,7 +206,8 @@ class JobWork:
             secret=digest.derive("fedcredit v1 secret of a job", self._own_nonce()),
             purpose=specification.job.purpose,
             leakage=tuple(dict.fromkeys(row.id for row in specification.leakage)),
-            aligned=aligned.rows.size,
+            aligned=aligned,
+            banks=banks,
             train=train,
             test=test,
             transport=premises.transport,
@@ -191,12 +220,18 @@ class JobWork:
             two_parties_accepted=accepts_two(specification),
         )
 
+    def _columns_of(self) -> tuple[PartyId, ...]:
+        """Whose columns a model is about besides the label party's."""
+        present, mixed = self._present, self._specification.layout == "mixed"
+        return tuple(party for party in present.others if not (mixed and party in present.members))
+
     def _federation(self) -> Federation:
+        """All that add up."""
         premises, specification = self._premises, self._specification
         return Federation(
             me=premises.me,
             label_party=self._present.leader,
-            feature_parties=self._present.others,
+            feature_parties=self._present.members[1:],
             transport=premises.transport,
             ssid=specification.hash,
             epoch=self._epoch,
@@ -251,11 +286,6 @@ class JobWork:
     def _started(self) -> str:
         row = self._premises.store.jobs.job(self._specification.id)
         return "" if row is None else row.created
-
-
-def _counts(aligned: Aligned, split: Split) -> RowCounts:
-    held_out = int(split.test.sum())
-    return RowCounts(aligned.rows.size, aligned.rows.size - held_out, held_out)
 
 
 def _numbers(rows: npt.NDArray[np.int64]) -> Iterator[bytes]:

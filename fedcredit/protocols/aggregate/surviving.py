@@ -131,7 +131,10 @@ class SurvivingSum:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Following:
-    """A member that does not lead, from its second message on."""
+    """A member that does not lead, from its second message on.
+
+    Reveals: as `SurvivingSum`. Assumes: as `SurvivingSum`.
+    """
 
     of: Round
     own: Dealt
@@ -190,7 +193,10 @@ class _Following:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leading:
-    """The leader, from its second step on."""
+    """The leader, from its second step on.
+
+    Reveals: as `SurvivingSum`. Assumes: as `SurvivingSum`.
+    """
 
     of: Round
     own: Dealt
