@@ -49,7 +49,7 @@ class OwnParts:
     def offer_of(self, platform: PartyId, name: str, job: str, model: str) -> Offer:
         """An offer of a model of `job` under `name`, from what this party holds as the party that had the label.
 
-        Raises: RefusedError (JOB_UNKNOWN, MODEL_UNKNOWN, NOT_LABEL_PARTY, MODEL_PART_DIFFERS), DataError.
+        Raises: RefusedError (JOB_UNKNOWN, MODEL_UNKNOWN, MODEL_LAYOUT, NOT_LABEL_PARTY, MODEL_PART_DIFFERS), DataError.
         """
         specification = self._specification(job)
         kinds = {entry.name: entry.kind for entry in specification.models}
@@ -57,6 +57,15 @@ class OwnParts:
             what = f"has no model {model} that can be published"
             fix = f"one of: {', '.join(name for name, kind in kinds.items() if kind in _FILES) or 'none'}"
             raise RefusedError(Problem("MODEL_UNKNOWN", f"job {job}", what, fix))
+        if specification.layout == "horizontal":
+            what, fix = "is whole at each of its parties: there are no parts to score with", "score with it at home"
+            raise RefusedError(Problem("MODEL_LAYOUT", f"{model} of job {job}", what, fix))
+        if specification.layout == "mixed":
+            what, fix = (
+                "has labels of several banks: it cannot be published in this version",
+                "train it with one of them",
+            )
+            raise RefusedError(Problem("MODEL_LAYOUT", f"{model} of job {job}", what, fix))
         if specification.label_party != self._me:
             what, fix = "did not bring the label", f"publish it at {specification.label_party}"
             raise RefusedError(Problem("NOT_LABEL_PARTY", f"{self._me} in job {job}", what, fix))
