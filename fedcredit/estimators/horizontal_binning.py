@@ -19,8 +19,10 @@ from fedcredit.estimators.bin_records import CountedBatch
 from fedcredit.estimators.binning import BinnedColumn
 from fedcredit.estimators.federation import Federation
 from fedcredit.estimators.horizontal_binning_cells import Cells, declared, is_cut
-from fedcredit.estimators.horizontal_binning_records import CellRows, CutColumns, TotalRows
+from fedcredit.estimators.horizontal_binning_records import CellRows, ClassRows, CutColumns, TotalRows
 from fedcredit.estimators.horizontal_columns import FINER_THAN_BINS, agreed_cells
+from fedcredit.estimators.noised_binning import ROUNDS, TOTAL_SENSITIVITY, NoisedBinning, counts_in, total_of
+from fedcredit.estimators.noised_counts import CellNoise
 from fedcredit.estimators.sums import Sums
 from fedcredit.estimators.training import Stages
 from fedcredit.runtime.state import StageRunner, run_at_once
@@ -45,12 +47,13 @@ class HorizontalBinning:
 
     Learned, after `fit`, the same at every member but for the rows' values: `columns_`, by name, those without bins
     last; `total_`, rows and bad rows; `missing_`, the share of each column's rows that is missing; `seconds_`, of each
-    stage run here and now.
+    stage run here and now; `noise_`, what noise the sums had, if they had any (`noised_binning`).
 
     Reveals: to every member, sums over all members: rows and bad rows; what agreeing on edges shows (`agreed_cells`);
     how many rows have each level, each special value, a missing value, or lie between edges; good and bad rows of each
     pre-bin, none of which has fewer than `min_rows` rows, but in a column that has fewer altogether. A member that
-    takes its own away has those of the others together, where a pre-bin may have fewer rows.
+    takes its own away has those of the others together, where a pre-bin may have fewer rows. With noise all of it is
+    differentially private (`noised_sums`).
     Assumes: semi-honest members, of which at least three have rows; what `estimators.sums` assumes.
     """
 
@@ -88,20 +91,31 @@ class HorizontalBinning:
         work.refuse_one_class(self.total_)
         cut = [column for column in work.columns if is_cut(column)]
         progress("counts", 1, 4)
-        cuts = iter((await stages.run("cuts", CutColumns, work.cuts)).cuts(len(cut)))
+        cuts = iter((await stages.run("cuts", CutColumns, lambda: work.cuts(self.total_))).cuts(len(cut)))
         none = np.empty(0)
         cells = [Cells.of(column, next(cuts) if is_cut(column) else none) for column in work.columns]
         progress("counts", 2, 4)
-        counted = await stages.run("rows", CellRows, lambda: work.rows(cells))
-        rows = counted.of_columns([of.n_cells for of in cells])
-        progress("counts", 3, 4)
-        prebins, refused = _prebins(cells, rows, self.params)
-        codes = {k: await asyncio.to_thread(bins.codes, cells[k].column.values) for k, bins in prebins.items()}
-        record = await stages.run("counts", CountedBatch, lambda: work.counts(prebins, codes))
-        counts = record.counts([[bins.n_bins for bins in prebins.values()]])[0]
+        params, noised = self.params, work.noised
+        self.noise_ = None if noised is None else noised.figures()
+        if noised is not None:
+            # One sum says how many rows the cells have, and which of them are bad: less noise than two.
+            params = noised.floors(params)
+            known = await stages.run("counts", ClassRows, lambda: noised.count(cells, label, self.total_))
+            by_class = known.of_columns([of.n_cells for of in cells])
+            rows = [of.rows for of in by_class]
+            prebins, refused = _prebins(cells, rows, params)
+            counts = tuple(counts_in(cells[k], by_class[k], bins) for k, bins in prebins.items())
+        else:
+            counted = await stages.run("rows", CellRows, lambda: work.rows(cells))
+            rows = counted.of_columns([of.n_cells for of in cells])
+            progress("counts", 3, 4)
+            prebins, refused = _prebins(cells, rows, params)
+            codes = {k: await asyncio.to_thread(bins.codes, cells[k].column.values) for k, bins in prebins.items()}
+            record = await stages.run("counts", CountedBatch, lambda: work.counts(prebins, codes))
+            counts = record.counts([[bins.n_bins for bins in prebins.values()]])[0]
         progress("counts", 4, 4)
         found = [
-            await asyncio.to_thread(_settled, cells[k].column, bins, of, self.params)
+            await asyncio.to_thread(_settled, cells[k].column, bins, of, params)
             for (k, bins), of in zip(prebins.items(), counts, strict=True)
         ]
         left_out = [BinnedColumn(cells[k].column, None, code, None) for k, code in refused.items()]
@@ -115,18 +129,22 @@ class _Counting:
 
     def __init__(self, columns: Sequence[Column], label: U8, params: BinParams, sums: Sums, stages: Stages) -> None:
         self.columns, self._label, self._params, self._sums, self._stages = columns, label, params, sums, stages
+        self.noised = None if sums.noise is None else NoisedBinning(sums, len(columns), stages.channel("counts"))
 
     async def total(self) -> TotalRows:
         """Rows and bad rows of all. Raises: DataError COLUMNS_DIFFER unless all members have the same columns."""
         own = declared(self.columns)
-        whole = await self._sums.words(self._label_of("columns"), np.array([own], np.uint64))
+        hashed = np.array([own], np.uint64)
+        whole = await self._sums.words(self._label_of("columns"), hashed, **self._moved_by(0.0))
         if int(whole[0]) != own * len(self._sums.members) % (1 << 64):
             what = "are not the same at all members: names, kinds, levels, special values or split points differ"
             fix = "declare them alike in every member's table"
             raise DataError(Problem("COLUMNS_DIFFER", "columns", what, fix))
         counted = np.array([self._label.size, np.count_nonzero(self._label)], np.int64)
-        rows, bads = (await self._sums.integers(self._label_of("total"), counted, bound=BOUND)).tolist()
-        return TotalRows(rows, bads)
+        at = self._label_of("total")
+        moved = self._moved_by(TOTAL_SENSITIVITY)
+        rows, bads = (await self._sums.integers(at, counted, bound=BOUND, **moved)).tolist()
+        return TotalRows(rows, bads) if self.noised is None else total_of(rows, bads)
 
     def refuse_one_class(self, total: TotalRows) -> None:
         """Raises: DataError LABEL_ONE_CLASS, LIMIT_ROWS."""
@@ -136,9 +154,10 @@ class _Counting:
         if total.rows > MAX_ROWS:
             raise DataError(Problem("LIMIT_ROWS", "rows", f"are more than {MAX_ROWS} at all members together"))
 
-    async def cuts(self) -> CutColumns:
+    async def cuts(self, total: TotalRows) -> CutColumns:
         """Edges of columns of numbers, at about the same numbers of rows of all members."""
-        most, least = self._params.cuts, self._params.min_rows
+        params = self._params if self.noised is None else self.noised.floors(self._params)
+        most, least = params.cuts, params.min_rows
         columns = {column.name: column for column in self.columns if is_cut(column)}
         if not columns:
             return CutColumns.of([])
@@ -147,6 +166,7 @@ class _Counting:
             columns,
             few=lambda rows: max(least, rows // (FINER_THAN_BINS * most)),
             label=self._label_of("cuts"),
+            noise=self._cell_noise(total, len(columns)),
         )
         return CutColumns.of(
             [
@@ -171,6 +191,14 @@ class _Counting:
     async def _add(self, phase: str, own: Sequence[I64]) -> I64:
         values = np.concatenate([np.zeros(0, np.int64), *own])
         return await self._sums.integers(self._label_of(phase), values, bound=BOUND) if values.size else values
+
+    def _moved_by(self, sensitivity: float) -> dict[str, float]:
+        return {} if self.noised is None else {"sensitivity": sensitivity}
+
+    def _cell_noise(self, total: TotalRows, columns: int) -> CellNoise | None:
+        if self.noised is None:
+            return None
+        return CellNoise(self._sums, total.rows, columns, ROUNDS, self._label_of("cuts"))
 
     def _label_of(self, phase: str) -> str:
         return self._stages.channel(phase)

@@ -9,9 +9,11 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fedcredit.credit.woe import BinCounts
+from fedcredit.errors import DataError
 from fedcredit.runtime.state import StageState, state_invalid
 
-__all__ = ["CellRows", "CutColumns", "TotalRows"]
+__all__ = ["CellRows", "ClassRows", "CutColumns", "TotalRows"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -59,3 +61,23 @@ class CellRows(StageState):
         if self.rows.size != sum(sizes) or (self.rows < 0).any():
             raise state_invalid("rows of other columns")
         return np.split(self.rows, np.cumsum(np.array(sizes, np.int64))[:-1]) if sizes else []
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRows(StageState):
+    """How many good and bad rows each cell has, as noise lets it be known. Shapes: good, bad (all cells,)."""
+
+    schema = "horizontal-class-rows/1"
+    good: I64
+    bad: I64
+
+    def of_columns(self, sizes: Sequence[int]) -> list[BinCounts]:
+        """The counts of columns with so many cells. Raises: FedcreditError (STATE_INVALID)."""
+        if self.good.shape != (sum(sizes),) or self.bad.shape != (sum(sizes),):
+            raise state_invalid("counts of other columns")
+        ends = np.cumsum(np.array(sizes, np.int64))[:-1]
+        sides = zip(np.split(self.good, ends), np.split(self.bad, ends), strict=True) if sizes else ()
+        try:
+            return [BinCounts(good, bad) for good, bad in sides]
+        except DataError:
+            raise state_invalid("no counts") from None

@@ -19,6 +19,7 @@ from fedcredit.credit.agreed_bins import FIRST_CELLS, STEP_CELLS, Cells, sorted_
 from fedcredit.credit.binning import MAX_BIN, Bins, counted_bins
 from fedcredit.errors import DataError, Problem
 from fedcredit.estimators.horizontal_schema import Schema, agree_schema
+from fedcredit.estimators.noised_counts import CellNoise
 from fedcredit.ids import PartyId
 from fedcredit.tables import Column
 
@@ -125,6 +126,7 @@ async def agreed_cells(
     classes: U8 | Mapping[str, U8] | None = None,
     n_classes: int = 1,
     label: str = "cells",
+    noise: CellNoise | None = None,
 ) -> dict[str, AgreedColumn]:
     """How the rows of all members are spread over the values of these columns, without a range or a sample of anyone.
 
@@ -132,6 +134,8 @@ async def agreed_cells(
     power of two to the next is, down to `least` rows. With `shares` only cells are divided in which these shares of the
     rows end. `special`: codes that are no amounts, by column; by default what the columns say. All columns of a round
     are in one vector; there are at most ten rounds. `classes` counts rows apart by class, of all columns or of each.
+    With `noise`, which sums then, counts are the nearest to noised ones that could be some, and cells whose rows noise
+    would hide are not divided.
 
     Shapes: columns of n rows each; classes (n,) below n_classes, of columns that have their own the same length.
     Reveals: to all members, the totals over all members of: rows missing, rows with each special value, rows of each
@@ -147,20 +151,25 @@ async def agreed_cells(
     shapes = [(sides[name].apart.shape[0] + sides[name].n_first, n_classes) for name in names]
     mine = _joined([np.concatenate([sides[name].apart, sides[name].first()]) for name in names])
     found: dict[str, AgreedColumn] = {}
-    for name, total in zip(names, _parted(await sums.integers(f"{label}.0", mine, bound=BOUND), shapes), strict=True):
-        found[name] = sides[name].begin(total, codes[name])
+    totals = await _summed(sums, noise, f"{label}.0", mine)
+    for name, total in zip(names, _parted(totals, shapes), strict=True):
+        found[name] = sides[name].begin(total if noise is None else noise.first(total), codes[name])
     enough = {name: few(column.rows) for name, column in found.items()}
+    if noise is not None:
+        enough, least = {name: noise.few(rows) for name, rows in enough.items()}, noise.few(least)
     number = 0
     while True:
         asked = {name: found[name].cells.asking(enough[name], least, shares) for name in names}
-        if not any(places.size for places in asked.values()):
-            return found
         number += 1
+        if not any(places.size for places in asked.values()) or (noise is not None and number >= noise.rounds):
+            return found
         counted = [found[name].cells.count_within(asked[name], sides[name].keys) for name in names]
-        totals = await sums.integers(f"{label}.{number}", _joined(counted), bound=BOUND)
+        totals = await _summed(sums, noise, f"{label}.{number}", _joined(counted))
         parts = _parted(totals, [(asked[name].size, STEP_CELLS, n_classes) for name in names])
         for name, part in zip(names, parts, strict=True):
             old = found[name]
+            if noise is not None:
+                part = noise.within(old.cells.counts[asked[name]], part)
             found[name] = AgreedColumn(old.cells.divide(asked[name], part), old.missing, old.special, old.levels)
 
 
@@ -203,6 +212,12 @@ async def agreed_bins(
     """
     found = await _for_bins(sums, columns, max_bin, min_rows, special, label)
     return {name: column.bins(max_bin=max_bin, min_rows=min_rows) for name, column in found.items()}
+
+
+async def _summed(sums: Summing, noise: CellNoise | None, label: str, values: I64) -> I64:
+    if noise is not None:
+        return await noise.integers(label, values, bound=BOUND)
+    return await sums.integers(label, values, bound=BOUND)
 
 
 async def _for_bins(

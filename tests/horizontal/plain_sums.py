@@ -75,6 +75,7 @@ class PlainSums:
     federation: Federation
     board: Board
     name: str = "sums"
+    noise: None = None
     labels: list[str] = field(default_factory=list)
 
     @property
