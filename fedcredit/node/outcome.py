@@ -28,6 +28,7 @@ _OURS = frozenset(
         "aligned.csv",
         "asked",
         "audit",
+        "cities.svg",
         "leakage.json",
         "logs",
         "metrics.json",

@@ -118,8 +118,9 @@ split = "horizontal"
 num_trees = 30
 max_depth = 3
 max_bin = 32
-min_data_in_leaf = 50
-lambda_l2 = 5.0
+min_data_in_leaf = 10                   # holds of itself: a leaf with a hessian of 3 has 12 rows or more
+min_sum_hessian_in_leaf = 3.0
+min_data_in_bin = 50
 """
 
 
