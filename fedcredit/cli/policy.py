@@ -158,7 +158,9 @@ def _document(found: Explanation) -> dict[str, Any]:
         "table": found.table,
         "rows": found.rows,
         "columns": None if decision.columns is None else list(decision.columns),
-        "budgets": [{"name": m.name, "limit": m.limit, "spent": used} for m, used in found.budgets],
+        "budgets": [
+            {"name": m.name, "limit": m.limit, "spent": used, "says": m.said(used)} for m, used in found.budgets
+        ],
         "shows": [row.row() for row in found.shows],
         "notes": list(found.notes),
         "policy": found.policy.digest,
@@ -192,7 +194,7 @@ def _show(found: Explanation, me: str, submitter: str) -> None:
     named = "" if lent is None else f"; columns that enter the job: {', '.join(lent) or 'none'}"
     out.print(f"Table {found.table}{rows}{named}", markup=False)
     for meter, used in found.budgets:
-        out.print(f"  {meter.name}: {used} of {meter.limit} used", markup=False)
+        out.print(f"  {meter.said(used)}", markup=False)
     for note in found.notes:
         out.print(f"  note: {note}", markup=False)
     Display().leakage([LeakageRow(**row.row()) for row in found.shows], title=f"What others would learn about {me}")

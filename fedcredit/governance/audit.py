@@ -91,7 +91,7 @@ class Event(StrEnum):
     JOB_REFUSED = "job_refused"  # facts: the code; the rule and the policy's hash, or who refused
     JOB_PENDING = "job_pending"  # waits for a person of this party; facts: the rule and the policy's hash
     JOB_APPROVED = "job_approved"  # facts: who said yes
-    JOB_ADMITTED = "job_admitted"  # facts: the rule, the policy's hash, the submitter, who approved
+    JOB_ADMITTED = "job_admitted"  # facts: the rule, the policy's hash, the submitter, who approved, what noise costs
     POLICY_CHANGED = "policy_changed"  # facts: the hash of the file before and now, and whether it can be used
     TRUST_CHANGED = "trust_changed"  # facts: what of which peer, before and now: pins, certificates, members
     STAGE_DONE = "stage_done"

@@ -24,7 +24,9 @@ def aggregate_disclosures(job: PublicJob) -> Iterator[Disclosure]:
             yield Disclosure("horizontal.columns", (party,), learns, others, "agreement on columns")
             learns = "how many rows, and how many bad rows, all parties together train on and hold out"
             yield Disclosure("horizontal.rows", (party,), learns, others, "sum of rows")
-        if len(members) == 2:
+        if job.noised:
+            yield Disclosure("aggregate.noised", (party,), _NOISED, others, "sums with noise")
+        elif len(members) == 2:
             learns = (
                 "all sums of the other party: the sum of two less one's own is the other's, so that masks hide nothing"
             )
@@ -48,6 +50,12 @@ def horizontal_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Discl
             yield Disclosure(name, (party,), learns, others, f"{model.name}: {through}")
 
 
+_NOISED = (
+    "sums to which each party has added noise of its own: all sums of the job together are differentially private, with "
+    "the epsilon and delta that the job states under [aggregate], for one row of another party, also to a party that "
+    "takes its own values and noise away; of two parties, each sees the other's sums with the other's noise, which "
+    "alone hides rows"
+)
 _CUTS = (
     "horizontal.cuts",
     "of each column over the rows of all parties together: quantiles, the number of missing and special values, and "
@@ -93,9 +101,9 @@ _CARD = (
 _TREES = (
     "horizontal.trees",
     "the trees with thresholds and leaf values; of every node the number of rows, gradients and the best splits over "
-    "all parties together, and these sums over the bins of the columns that this party looks after (the label party: "
-    "of all columns). With few rows in a bin or a leaf a sum is close to single rows; with many trees sums of "
-    "gradients tell much of how labels lie in small bins",
+    "all parties together, and these sums over the bins of the columns that this party looks after, about one in as "
+    "many as there are parties. With few rows in a bin or a leaf a sum is close to single rows; with many trees sums "
+    "of gradients tell much of how labels lie in small bins",
     "trees",
 )
 _TABLES = (

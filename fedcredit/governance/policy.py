@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fedcredit.errors import Problem, RefusedError
+from fedcredit.governance import privacy
 from fedcredit.governance.policy_rules import (
     CHANGED_SET,
     INTERSECTION,
@@ -64,6 +65,14 @@ class Meter:
     since: datetime
     limit: int
     amount: int = 1
+    delta: float | None = None
+    """Of a budget of privacy, in billionths of rho: at which delta its epsilon is said."""
+
+    def said(self, used: int) -> str:
+        """What of it is used, for people."""
+        if self.delta is None:
+            return f"{self.name}: {used} of {self.limit} used"
+        return f"{self.name}: {privacy.said(used, self.limit, self.delta)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,8 @@ def _apply(policy: Policy, rule: Rule, request: Request, spent: Mapping[str, int
     if rule.terms.asks_anew(request):
         action = Action.APPROVE
         why = (Problem(CHANGED_SET, f"rule {rule.name!r}", "a set has changed since earlier jobs with these peers"),)
-    return Decision(action=action, rule=rule, reasons=why, columns=rule.terms.columns, charges=known, said=said)
+    charges = (*known, *_unbounded(request, known))
+    return Decision(action=action, rule=rule, reasons=why, columns=rule.terms.columns, charges=charges, said=said)
 
 
 def _meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:
@@ -178,7 +188,24 @@ def _meters(policy: Policy, rule: Rule, request: Request) -> tuple[Meter, ...]:
             ("per_pair_per_month", month, terms.per_pair_per_month),
         )
     )
-    return tuple(Meter(name, key, since, limit) for name, key, since, limit in (*budgets, *pairs) if limit is not None)
+    counted = (Meter(name, key, since, limit) for name, key, since, limit in (*budgets, *pairs) if limit is not None)
+    return (*counted, *_privacy(terms, request))
+
+
+def _privacy(terms: Terms, request: Request) -> Iterator[Meter]:
+    """What noised jobs over the table may cost together, whatever rule let them in."""
+    asked, epsilon, delta = request.privacy, terms.privacy_epsilon, terms.privacy_delta
+    if asked is None or epsilon is None or delta is None:
+        return
+    since, limit = request.now - timedelta(days=terms.privacy_days), privacy.rho_units(epsilon, delta)
+    yield Meter(privacy.BUDGET, privacy.key_of(request.table), since, limit, asked.rho, delta)
+
+
+def _unbounded(request: Request, known: Sequence[Meter]) -> Iterator[Meter]:
+    """What a noised job costs counts for later ones also where the rule that lets it in sets no bound."""
+    if request.privacy is not None and all(meter.name != privacy.BUDGET for meter in known):
+        key, asked = privacy.key_of(request.table), request.privacy
+        yield Meter(privacy.BUDGET, key, EVER, privacy.UNBOUNDED, asked.rho, asked.delta)
 
 
 def _deciding(policy: Policy, request: Request) -> Rule | None:
@@ -188,7 +215,11 @@ def _deciding(policy: Policy, request: Request) -> Rule | None:
 def _exhausted(rule: Rule, known: Sequence[Meter], spent: Mapping[str, int]) -> Iterator[Problem]:
     for meter in known:
         used = spent.get(meter.name, 0)
-        if used + meter.amount > meter.limit:
+        if used + meter.amount > meter.limit and meter.delta is not None:
+            asked = f"the job costs epsilon {privacy.epsilon_at(meter.amount, meter.delta):.3g}"
+            what = f"{asked}, more than {meter.name} has left: {privacy.said(used, meter.limit, meter.delta)}"
+            yield Problem(privacy.PRIVACY, f"rule {rule.name!r}", what, "ask with a smaller epsilon, or wait")
+        elif used + meter.amount > meter.limit:
             asked = "" if meter.amount == 1 else f", and {meter.amount} more are asked for"
             what = f"{used} of {meter.name} = {meter.limit} are used{asked}"
             fix = "run no more jobs over this table with these peers" if meter.since == EVER else "wait"

@@ -16,6 +16,7 @@ from typing import Literal
 
 from fedcredit.errors import Problem, RefusedError
 from fedcredit.governance.leakage import Disclosure, refuse_unaccepted
+from fedcredit.governance.privacy import PRIVACY, PrivacyAsk
 from fedcredit.ids import PartyId
 from fedcredit.protocols.intersect.choice import UNBALANCED
 
@@ -23,6 +24,7 @@ __all__ = [
     "CHANGED_SET",
     "CHANGED_SET_DAYS",
     "INTERSECTION",
+    "PRIVACY_DAYS",
     "WEEKDAYS",
     "Action",
     "EarlierRun",
@@ -43,6 +45,9 @@ CHANGED_SET = "POLICY_CHANGED_SET"
 
 CHANGED_SET_DAYS = 30
 """How far back earlier runs count, where a rule does not say."""
+
+PRIVACY_DAYS = 365
+"""How far back noised jobs count, where a rule does not say."""
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -109,6 +114,8 @@ class Request:
     runs: tuple[EarlierRun, ...] = ()
     subjects: Mapping[PartyId, str] = field(default_factory=dict)
     change_announced: bool = False
+    privacy: PrivacyAsk | None = None
+    """What its sums cost in privacy, where they have noise."""
 
     @property
     def peers(self) -> tuple[PartyId, ...]:
@@ -229,6 +236,9 @@ class Terms:
     evaluations_per_day: int | None = None
     evaluations_per_hour: int | None = None
     filter_key_days: int | None = None
+    privacy_epsilon: float | None = None
+    privacy_delta: float | None = None
+    privacy_days: int = PRIVACY_DAYS
 
     def asks_anew(self, request: Request) -> bool:
         """Whether a person has to say yes because a set has changed, which was announced by a refusal before."""
@@ -249,6 +259,9 @@ class Terms:
         if request.lends_filter and self.evaluations_per_day is None:
             what = "does not say how many identifiers a peer may look up"
             yield Problem("POLICY_EVALUATIONS", where, what, "set evaluations_per_day")
+        if request.privacy is not None and request.privacy.rests_on_noise and self.privacy_epsilon is None:
+            what = "does not say how much jobs may cost in which noise alone hides rows"
+            yield Problem(PRIVACY, where, what, "set privacy_epsilon and privacy_delta")
         for model in request.models:
             yield from self._cells(f"{where}: {model.name}", model)
         yield from self._columns(where, request)

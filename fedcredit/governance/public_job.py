@@ -47,6 +47,8 @@ class PublicJob:
     """Further parties with a label, for other subjects than the label party's."""
     threshold: int = 1
     """Of how many parties with a label a sum may come at the least."""
+    noised: bool = False
+    """Whether sums over parties with a label have noise."""
     receiver_only: bool = False
     size_only: bool = False
     unbalanced: bool = False

@@ -15,10 +15,12 @@ from typing import TypeVar
 from fedcredit.credit.logistic_params import LogisticParams
 from fedcredit.credit.params import TreeParams
 from fedcredit.errors import ConfigError, FedcreditError, Problem, RefusedError
-from fedcredit.governance.audit import Event
+from fedcredit.governance.audit import Event, Fact
 from fedcredit.governance.policy import REFUSED, Action, Decision, Meter, decide, lookups, meters, refusal
+from fedcredit.governance.privacy import rho_units
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import bins_of, check_hours
+from fedcredit.node.horizontal.noise import check_levels
 from fedcredit.node.jobs import Premises, open_own_table, write_failure
 from fedcredit.node.jobs.memory import check_memory, needed_memory
 from fedcredit.node.jobs.premises import keeps_filter
@@ -101,13 +103,22 @@ def would_be_unbalanced(premises: Premises, proposal: JobSpecification) -> bool:
 
 
 def keep_admitted(premises: Premises, proposal: JobSpecification, nonce: bytes, admitted: Admitted) -> None:
-    """Keep, in the audit log first, that the job was let in, and what this party commits to with `nonce`."""
+    """Keep, in the audit log first, that the job was let in, and what this party commits to with `nonce`. What a noised
+    job costs in privacy is a fact there."""
     store, row = premises.store, premises.store.jobs.job(proposal.id)
     approved = "" if row is None else row.approved_by
     facts = {"rule": admitted.rule, "policy": admitted.policy, "submitter": proposal.submitter, "approved_by": approved}
-    premises.recorder.record(Event.JOB_ADMITTED, proposal.id, **facts)
+    premises.recorder.record(Event.JOB_ADMITTED, proposal.id, **facts, **_privacy_facts(proposal))
     body, fingerprint = proposal.to_bytes(), admitted.table.fingerprint
     store.jobs.propose(proposal.id, body, nonce, fingerprint, submitter=proposal.submitter, rule=admitted.rule)
+
+
+def _privacy_facts(proposal: JobSpecification) -> dict[str, Fact]:
+    noise = None if proposal.aggregate is None else proposal.aggregate.noise
+    if noise is None:
+        return {}
+    # Numbers with a point are texts in a log, whose lines are the same in every language.
+    return {"epsilon": f"{noise[0]:g}", "delta": f"{noise[1]:g}", "privacy_rho_billionths": rho_units(*noise)}
 
 
 def _recorded(premises: Premises, proposal: JobSpecification, work: Callable[[], T]) -> T:
@@ -172,6 +183,7 @@ def _admit(premises: Premises, caller: PartyId, proposal: JobSpecification, skew
         check_room(premises.folder, needed_bytes(proposal, premises.me, table.n_rows))
         subjects, columns = own_subjects(premises, table), tuple(table.features)
         check_columns(proposal, premises.me, table)
+        check_levels(proposal, premises.own_table(proposal), table)
         decision, record = _judge(premises, proposal, rows=table.n_rows, columns=columns, subjects=subjects)
         _spend(premises, proposal, decision)
         return Admitted(table, subjects, record.rule, record.policy)
@@ -244,7 +256,8 @@ def _spend(premises: Premises, proposal: JobSpecification, decision: Decision) -
     job, never lets one in too many, and the same job spends nothing more when it is proposed again."""
     for meter in decision.charges:
         try:
-            premises.store.budgets.spend(proposal.id, meter.key, limit=meter.limit, since=meter.since)
+            budgets = premises.store.budgets
+            budgets.spend(proposal.id, meter.key, meter.amount, limit=meter.limit, since=meter.since)
         except RefusedError as late:
             # Another job took the last of it between the decision and now.
             raise RefusedError([Problem(REFUSED, meter.name, "is used up"), *late.problems]) from None

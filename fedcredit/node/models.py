@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fedcredit.errors import ConfigError, FedcreditError, Problem
+from fedcredit.estimators.noised_sums import PrivacySpend
 from fedcredit.estimators.mixed_frame import BankRows
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import ModelEntry
@@ -63,7 +64,8 @@ class ModelContext:
     `members` are the parties with a label, the label party first, `feature_parties` all others but that one; of
     `threshold` members a sum may come. `finished`: all stages are kept, and others may have published and gone.
     `two_parties_accepted`: all parties have let in that two add up. `banks` are, of a mixed model, the rows of each
-    label party that this one knows of: at a party without a label those of all, one after the other.
+    label party that this one knows of: at a party without a label those of all, one after the other. `privacy`: what
+    the job's sums may spend, where they have noise.
     """
 
     me: PartyId
@@ -92,6 +94,7 @@ class ModelContext:
     threads: int
     finished: bool = False
     two_parties_accepted: bool = False
+    privacy: PrivacySpend | None = field(default=None, repr=False)
 
     @property
     def peers(self) -> tuple[PartyId, ...]:

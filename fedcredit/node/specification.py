@@ -27,7 +27,7 @@ from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of
 from fedcredit.node.canonical_json import canonical, parse_canonical
 from fedcredit.protocols.intersect.choice import MODES, UNBALANCED, Choice, choose
-from fedcredit.runtime.aggregate_file import MAX_MEMBERS, AggregateSection, may_be_threshold
+from fedcredit.runtime.aggregate_file import MAX_MEMBERS, AggregateSection, check_noise, may_be_threshold
 from fedcredit.runtime.config import MAIN_TABLE, IntersectSection, JobSection, SplitSection
 from fedcredit.runtime.job_file import MAX_PARTIES
 from fedcredit.runtime.model_file import Layout
@@ -226,6 +226,8 @@ class JobSpecification(Section):
         members, least = len(self.members), self.aggregate.least
         if members < least or not may_be_threshold(self.aggregate.threshold or members, members, least):
             raise ValueError("too few parties to add up")
+        if any(check_noise(self.aggregate, [model.kind for model in self.models], members)):
+            raise ValueError("noise does not go with these models, or with fewer parties")
         if self.layout == "mixed" and self.threshold != members:
             raise ValueError("a mixed model needs all parties")
 
@@ -319,6 +321,7 @@ class JobSpecification(Section):
             feature_parties=self.feature_parties,
             members=self.members[1:],
             threshold=self.threshold,
+            noised=self.aggregate is not None and self.aggregate.noised,
             receiver_only=self.intersect.receiver_only,
             size_only=self.intersect.size_only,
             unbalanced=self.intersect_modes == {UNBALANCED},

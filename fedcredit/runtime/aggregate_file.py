@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from fedcredit.errors import Problem
 from fedcredit.runtime.model_file import Layout
+from fedcredit.runtime.table_file import refuse
 from fedcredit.runtime.toml import Reader, Section
 
-__all__ = ["MAX_MEMBERS", "MIN_MEMBERS", "AggregateSection", "check_members", "may_be_threshold", "read_aggregate"]
+__all__ = [
+    "MAX_MEMBERS",
+    "MIN_MEMBERS",
+    "NOISED_KINDS",
+    "AggregateSection",
+    "check_members",
+    "check_noise",
+    "may_be_threshold",
+    "read_aggregate",
+]
 
 MAX_MEMBERS = 100
 """Parties of a job whose values are only ever added up."""
@@ -18,23 +29,48 @@ MAX_MEMBERS = 100
 MIN_MEMBERS = 3
 """Of two, either knows the other's values: the sum less its own."""
 
+NOISED_KINDS = ("binning",)
+"""Models all of whose sums can have noise: how far one row moves each of them is known."""
+
 
 class AggregateSection(Section):
     """`[aggregate]`: how values of parties with the same columns are added up under masks.
 
     `threshold`: how few parties a sum may come from, all unless it is given. A party that is away for longer than
     `wait_s` is left out then, and the job goes on. `two_parties`: whether two may add up, of which each knows the
-    other's values from the sum; every party's policy has to accept that.
+    other's values from the sum; every party's policy has to accept that. `epsilon` and `delta`: every sum has noise, so
+    that all of the job says little of any one row (`docs/protocols/aggregate.md`); two may add up then as well.
     """
 
     threshold: Annotated[int, Field(ge=2, le=MAX_MEMBERS)] | None = None
     wait_s: Annotated[float, Field(ge=0, le=86_400)] = 120.0
     two_parties: Literal["refuse", "accept"] = "refuse"
+    epsilon: Annotated[float, Field(ge=0.001, le=20)] | None = None
+    delta: Annotated[float, Field(gt=0, le=1e-3)] | None = None
+
+    @model_validator(mode="after")
+    def _noise(self) -> AggregateSection:
+        if (self.epsilon is None) != (self.delta is None):
+            refuse("CONFIG_CONFLICT", "epsilon and delta go together", "e.g. epsilon = 2.0, delta = 1e-6")
+        if self.noised and self.two_parties == "accept":
+            what = "two_parties = 'accept' is for exact sums, and with epsilon there are none"
+            refuse("CONFIG_CONFLICT", what, "drop one of the two")
+        return self
+
+    @property
+    def noised(self) -> bool:
+        """Whether sums have noise."""
+        return self.epsilon is not None and self.delta is not None
+
+    @property
+    def noise(self) -> tuple[float, float] | None:
+        """Epsilon and delta of all sums of the job together, if they have noise."""
+        return None if self.epsilon is None or self.delta is None else (self.epsilon, self.delta)
 
     @property
     def least(self) -> int:
         """The fewest parties that a sum may come from."""
-        return 2 if self.two_parties == "accept" else MIN_MEMBERS
+        return 2 if self.noised or self.two_parties == "accept" else MIN_MEMBERS
 
 
 class _Table(Protocol):
@@ -76,7 +112,10 @@ def check_members(
     least = MIN_MEMBERS if aggregate is None else aggregate.least
     if not least <= members <= MAX_MEMBERS:
         what = f"values of {members} parties are to be added up, where {least} to {MAX_MEMBERS} can"
-        fix = "of two, either knows the other's from the sum; [aggregate] two_parties = 'accept' says that it may"
+        fix = (
+            "of two, either knows the other's from the sum: [aggregate] epsilon and delta hide them in noise, "
+            "two_parties = 'accept' says that it may"
+        )
         reader.report("CONFIG_PARTIES", "parties", what, fix if members == MIN_MEMBERS - 1 else "add [parties.NAME]")
     threshold = None if aggregate is None else aggregate.threshold
     if layout == "mixed" and threshold not in (None, members):
@@ -86,6 +125,21 @@ def check_members(
     if threshold is not None and not may_be_threshold(threshold, members, least):
         what = f"is {threshold}, where {max(least, members // 2 + 1 + members % 2)} to {members} can be asked for"
         reader.report("CONFIG_VALUE", "aggregate.threshold", what, "mend it, or leave it out: all parties are needed")
+
+
+def check_noise(aggregate: AggregateSection, kinds: Sequence[str], members: int) -> Iterator[Problem]:
+    """What noise in sums does not go with: kinds of models that are not made so, and parties that may be left out."""
+    if not aggregate.noised:
+        return
+    for index, kind in enumerate(kinds):
+        if kind not in NOISED_KINDS:
+            what = f"a {kind} is not made of sums with noise; made so are: {', '.join(NOISED_KINDS)}"
+            fix = f"drop epsilon and delta, and have {MIN_MEMBERS} parties or two_parties = 'accept'; or drop the model"
+            yield Problem("CONFIG_NOISE", f"model.{index}.kind", what, fix)
+    if aggregate.threshold not in (None, members):
+        # A start of the job with other members asks other sums of the same rows, which nobody has planned to spend.
+        what = "with epsilon no party can be left out: sums without it are further ones, each of which costs privacy"
+        yield Problem("CONFIG_NOISE", "aggregate.threshold", what, "drop it: all parties are needed")
 
 
 def may_be_threshold(threshold: int, members: int, least: int) -> bool:

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.ids import PartyId, party_id
-from fedcredit.runtime.aggregate_file import AggregateSection, check_members, read_aggregate
+from fedcredit.runtime.aggregate_file import AggregateSection, check_members, check_noise, read_aggregate
 from fedcredit.runtime.model_file import (
     MIN_ROWS_FLOOR,
     BinningSection,
@@ -251,6 +251,9 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
         _check_parties(reader, parties, modelling=bool(models), labelled=labelled, receiver_only=only)
     else:
         check_members(reader, parties, layout, aggregate, labelled=labelled)
+    if aggregate is not None:
+        for problem in check_noise(aggregate, ["" if m is None else m.kind for m in models], len(parties)):
+            reader.report(problem.code, problem.where, problem.what, problem.fix)
     _check_keys(reader, parties, intersect)
     if intersect is not None and intersect.size_only and (models or len(parties) != 2):
         what = "size_only is for two parties and no [[model]]: nobody has rows to model on"

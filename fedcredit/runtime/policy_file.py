@@ -40,7 +40,7 @@ from pydantic_core import PydanticCustomError
 
 from fedcredit.errors import ConfigError, Problem
 from fedcredit.governance.policy import INTERSECTION, Action, Policy, Rule, Scope, Terms
-from fedcredit.governance.policy_rules import CHANGED_SET_DAYS
+from fedcredit.governance.policy_rules import CHANGED_SET_DAYS, PRIVACY_DAYS
 from fedcredit.governance.registry.rules import ModelPolicy
 from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.ids import PartyId
@@ -125,6 +125,9 @@ class RuleSection(Section):
     evaluations_per_day: Count | None = None
     evaluations_per_hour: Count | None = None
     filter_key_days: Annotated[int, Field(ge=1, le=366)] | None = None
+    privacy_epsilon: Annotated[float, Field(ge=0.001, le=1000)] | None = None
+    privacy_delta: Annotated[float, Field(gt=0, le=1e-3)] | None = None
+    privacy_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
 
     def rule(self) -> Rule:
         """The rule as it is decided by."""
@@ -142,6 +145,7 @@ class RuleSection(Section):
             **{key: getattr(self, key) for key in _BOUNDS},
             changed_set=self.changed_set,
             changed_set_days=self.changed_set_days or CHANGED_SET_DAYS,
+            privacy_days=self.privacy_days or PRIVACY_DAYS,
         )
         return Rule(name=self.name, action=Action(self.action), scope=scope, terms=terms)
 
@@ -164,8 +168,10 @@ _BOUNDS = (
     "evaluations_per_day",
     "evaluations_per_hour",
     "filter_key_days",
+    "privacy_epsilon",
+    "privacy_delta",
 )
-_TERMS = ("columns", "accept_leakage", *_BOUNDS, "changed_set", "changed_set_days")
+_TERMS = ("columns", "accept_leakage", *_BOUNDS, "changed_set", "changed_set_days", "privacy_days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +270,13 @@ def _conflicts(value: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
             yield key, "is missing in a rule that grants", fix
     if "changed_set_days" in value and "changed_set" not in value:
         yield "changed_set_days", "says nothing without changed_set", 'add changed_set = "approve" or "refuse"'
+    for key, other in (
+        ("privacy_epsilon", "privacy_delta"),
+        ("privacy_delta", "privacy_epsilon"),
+        ("privacy_days", "privacy_epsilon"),
+    ):
+        if key in value and other not in value:
+            yield key, f"says nothing without {other}", f"add {other}, e.g. privacy_epsilon = 4.0, privacy_delta = 1e-6"
     if ANY in _listed(value.get("accept_leakage")):
         yield "accept_leakage", 'is "*"', "list each id: what may be learned is accepted one by one"
 

@@ -79,7 +79,7 @@ def open_policy() -> str:
     return (
         "# Written for a run of all parties on one machine: whoever runs it owns every table.\n"
         f'[[rule]]\nname = "all-on-one-machine"\naction = "admit"\n{every}\naccept_leakage = [\n{ids}\n]\n'
-        "evaluations_per_day = 1_000_000_000\n"
+        "evaluations_per_day = 1_000_000_000\nprivacy_epsilon = 1000\nprivacy_delta = 1e-6\n"
     )
 
 
@@ -107,12 +107,13 @@ def known_leakage() -> frozenset[str]:
         )
         ids |= {row.id for row in leakage_of(job)}
     kinds: tuple[ModelKind, ...] = ("gbdt", "binning", "logistic", "scorecard", "statistics")
-    for kind, few in itertools.product(kinds, (False, True)):
+    for kind, few, noised in itertools.product(kinds, (False, True), (False, True)):
         job = PublicJob(
             platform=PartyId("platform"),
             label_party=PartyId("label"),
             feature_parties=(),
             members=(PartyId("one"),) if few else (PartyId("one"), PartyId("two")),
+            noised=noised,
             models=(PublicModel(name="model", kind=kind, split="horizontal"),),
         )
         ids |= {row.id for row in leakage_of(job)}

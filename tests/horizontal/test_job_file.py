@@ -8,8 +8,10 @@ import pytest
 
 from fedcredit.errors import ConfigError, FedcreditError, RefusedError
 from fedcredit.governance.leakage import leakage_of
+from fedcredit.governance.privacy import epsilon_at
 from fedcredit.ids import PartyId
 from fedcredit.node.canonical_json import canonical
+from fedcredit.node.horizontal.noise import ROWS, ROWS_SENSITIVITY, privacy_of
 from fedcredit.node.jobs.present import Present, goes_on_without, left_out_bytes, left_out_of
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.specification import JobSpecification
@@ -18,6 +20,9 @@ from fedcredit.runtime.policy_template import known_leakage
 
 A, B, C, D = (PartyId(name) for name in ("a", "b", "c", "d"))
 PLATFORM = PartyId("platform")
+NOISE = "[aggregate]\nepsilon = 2.0\ndelta = 1e-6"
+BINS = 'kind = "binning"\nsplit = "horizontal"\n'
+NO_SCORECARD = "CONFIG_NOISE model.1.kind"
 
 
 def write(folder: Path, parties: str = "abcd", extra: str = "", model: str = "", label: str = "abcd") -> Path:
@@ -71,6 +76,16 @@ def test_every_party_has_the_label_and_the_first_leads(tmp_path: Path) -> None:
         ({"model": 'kind = "scorecard"\nsplit = "mixed"\n'}, "CONFIG_PARTIES parties"),
         ({"model": 'kind = "gbdt"\n', "extra": "[aggregate]"}, "CONFIG_CONFLICT aggregate"),
         ({"model": 'kind = "gbdt"\n'}, "CONFIG_LABEL parties"),
+        ({"extra": NOISE}, "CONFIG_NOISE model.0.kind"),
+        ({"extra": NOISE, "model": BINS + '[[model]]\nkind = "scorecard"\nsplit = "horizontal"\n'}, NO_SCORECARD),
+        ({"extra": f"{NOISE}\nthreshold = 3", "model": BINS}, "CONFIG_NOISE aggregate.threshold"),
+        ({"extra": "[aggregate]\nepsilon = 2.0", "model": BINS}, "CONFIG_CONFLICT aggregate"),
+        ({"extra": "[aggregate]\ndelta = 1e-6", "model": BINS}, "CONFIG_CONFLICT aggregate"),
+        ({"extra": "[aggregate]\nepsilon = 21.0\ndelta = 1e-6", "model": BINS}, "CONFIG_VALUE aggregate.epsilon"),
+        ({"extra": "[aggregate]\nepsilon = 0.0\ndelta = 1e-6", "model": BINS}, "CONFIG_VALUE aggregate.epsilon"),
+        ({"extra": "[aggregate]\nepsilon = 2.0\ndelta = 0.01", "model": BINS}, "CONFIG_VALUE aggregate.delta"),
+        ({"extra": "[aggregate]\nepsilon = 2.0\ndelta = 0.0", "model": BINS}, "CONFIG_VALUE aggregate.delta"),
+        ({"extra": f"{NOISE}\ntwo_parties = 'accept'", "model": BINS, "parties": "ab"}, "CONFIG_CONFLICT aggregate"),
         (
             {"model": 'kind = "gbdt"\nsplit = "horizontal"\n[[model]]\nkind = "logistic"\n'},
             "CONFIG_CONFLICT model",
@@ -87,6 +102,44 @@ def test_two_parties_add_up_only_where_the_job_and_every_policy_say_so(tmp_path:
     assert "aggregate.two" in ids
     assert {row.party for row in made.leakage if row.id == "aggregate.two"} == {"a", "b"}
     assert "aggregate.two" not in {row.id for row in specification(tmp_path).leakage}
+
+
+def test_two_parties_add_up_with_noise_and_what_they_see_is_named(tmp_path: Path) -> None:
+    made = specification(tmp_path, parties="ab", label="ab", extra=NOISE, model=BINS)
+    ids = {row.id for row in made.leakage}
+    assert "aggregate.noised" in ids
+    assert "aggregate.two" not in ids
+    assert ids <= known_leakage()
+    assert made.aggregate is not None
+    assert made.aggregate.noise == (2.0, 1e-6)
+    assert JobSpecification.parse(made.to_bytes()) == made
+    # An id stands for one text, whatever the numbers are.
+    other = specification(tmp_path, parties="ab", label="ab", extra=NOISE.replace("2.0", "0.5"), model=BINS)
+    assert other.leakage == made.leakage
+    assert other.hash != made.hash
+
+
+def test_a_kind_without_noise_is_refused_by_name_also_in_a_proposal(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"CONFIG_NOISE.*a gbdt is not made of sums with noise.*binning"):
+        job_of(tmp_path, parties="ab", label="ab", extra=NOISE)
+    shared = job_of(tmp_path, parties="ab", label="ab", extra=NOISE, model=BINS).shared()
+    shared["models"][0] |= {"kind": "gbdt", "name": "gbdt.0", "params": {"num_trees": 3}}
+    with pytest.raises(RefusedError, match="SPEC_INVALID"):
+        make_proposal(shared, PLATFORM)
+
+
+def test_what_all_sums_of_a_job_may_spend_is_the_same_at_all_and_within_its_epsilon(tmp_path: Path) -> None:
+    made = specification(
+        tmp_path, extra=NOISE, model=BINS + '[[model]]\nkind = "binning"\nsplit = "horizontal"\nname = "b"\n'
+    )
+    privacy = privacy_of(made)
+    assert privacy is not None
+    plan = privacy.plan
+    assert set(plan.releases) == {ROWS, "binning.0", "b"}
+    assert plan.releases["b"]["b/counts"] == plan.releases["binning.0"]["binning.0/counts"]
+    assert 1.999 < epsilon_at(plan.rho, 1e-6) <= 2.0
+    assert plan.sigma(ROWS, "count", ROWS_SENSITIVITY) < 100
+    assert privacy_of(specification(tmp_path)) is None
 
 
 def test_a_job_that_may_leave_parties_out_says_what_their_leaving_tells(tmp_path: Path) -> None:

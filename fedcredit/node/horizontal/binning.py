@@ -46,5 +46,7 @@ class HorizontalBinningRunner:
             "seconds": {"binning": time.perf_counter() - begun},
             "columns": column_rows(leader, params, binning.columns_),
         }
+        if binning.noise_ is not None:
+            figures["noise"] = binning.noise_
         files = {"bins.json": bins_document(leader, leader, params, binning.columns_)}
         return ModelResult(files, figures | cost_of(context, binning.seconds_))

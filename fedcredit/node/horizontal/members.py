@@ -9,8 +9,10 @@ import numpy as np
 from fedcredit.errors import DataError, Problem
 from fedcredit.estimators import Federation
 from fedcredit.estimators.horizontal_schema import agree_schema
+from fedcredit.estimators.noised_sums import PrivacySpend
 from fedcredit.estimators.sums import Sums
 from fedcredit.node.figures import RowCounts
+from fedcredit.node.horizontal.noise import ROWS, ROWS_SENSITIVITY, noise_of
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.state import StageRunner, StageState
 from fedcredit.tables import Rows
@@ -37,7 +39,12 @@ def accepts_two(specification: JobSpecification) -> bool:
 
 
 async def members_rows(
-    specification: JobSpecification, federation: Federation, train: Rows, test: Rows, step: StageRunner
+    specification: JobSpecification,
+    federation: Federation,
+    train: Rows,
+    test: Rows,
+    step: StageRunner,
+    privacy: PrivacySpend | None = None,
 ) -> RowCounts:
     """How many rows all members have, once all have the same columns.
 
@@ -47,9 +54,12 @@ async def members_rows(
     async def work() -> MemberRows:
         if specification.layout == "horizontal":
             await agree_schema(federation, train.columns, "columns")
-        sums = await Sums.begin(federation, "rows", two_parties_accepted=accepts_two(specification))
+        noise, accepted = noise_of(privacy, ROWS, federation), accepts_two(specification)
+        sums = await Sums.begin(federation, "rows", two_parties_accepted=accepted, noise=noise)
         own = np.array([n for of in (train, test) for n in (_rows(of), _bads(of))], np.int64)
-        of_all = await sums.integers("count", own, bound=MAX_ROWS)
+        of_all = await sums.integers("count", own, bound=MAX_ROWS, sensitivity=ROWS_SENSITIVITY)
+        if noise is not None:
+            of_all = np.maximum(of_all, 0)
         train_rows, train_bads, test_rows, test_bads = of_all.tolist()
         return MemberRows(train_rows, test_rows, train_bads, test_bads)
 

@@ -28,6 +28,7 @@ from fedcredit.node.figures import RowCounts, job_figures, peak_memory_mib, seco
 from fedcredit.node.filters.allowance import Allowance
 from fedcredit.node.filters.session import UnbalancedAligner
 from fedcredit.node.horizontal.members import accepts_two, members_rows
+from fedcredit.node.horizontal.noise import privacy_of
 from fedcredit.node.jobs.premises import Premises, pretty
 from fedcredit.node.jobs.present import Present
 from fedcredit.node.jobs.result import Content, write_result
@@ -69,6 +70,7 @@ class JobWork:
         self._epoch, self._finished, self._ending = epoch, finished, ending
         self._present = present
         self._meter = Meter()
+        self._privacy = privacy_of(specification)
         self._folder = premises.job_folder(specification.id)
 
     @property
@@ -100,7 +102,7 @@ class JobWork:
         train = await asyncio.to_thread(table.read, placed.train)
         test = await asyncio.to_thread(table.read, placed.test)
         if specification.layout != "vertical" and self._premises.me in specification.members:
-            rows = await members_rows(specification, self._federation(), train, test, keep)
+            rows = await members_rows(specification, self._federation(), train, test, keep, self._privacy)
         results: dict[str, ModelResult] = {}
         for entry in specification.models:
             context = self._context(entry.name, rows.aligned, train, test, placed.banks)
@@ -203,7 +205,7 @@ class JobWork:
             number=number,
             entry=entry,
             groupsum=choice_of(specification, entry),
-            secret=digest.derive("fedcredit v1 secret of a job", self._own_nonce()),
+            secret=self._secret(),
             purpose=specification.job.purpose,
             leakage=tuple(dict.fromkeys(row.id for row in specification.leakage)),
             aligned=aligned,
@@ -218,6 +220,7 @@ class JobWork:
             threads=premises.limits.threads,
             finished=self._finished,
             two_parties_accepted=accepts_two(specification),
+            privacy=self._privacy,
         )
 
     def _columns_of(self) -> tuple[PartyId, ...]:
@@ -237,7 +240,12 @@ class JobWork:
             epoch=self._epoch,
             deadline_s=premises.limits.peer_timeout_s,
             meter=self._meter,
+            kept_secret=self._secret(),
         )
+
+    def _secret(self) -> bytes:
+        """This party's own, the same in all starts of the job."""
+        return digest.derive("fedcredit v1 secret of a job", self._own_nonce())
 
     def _own_nonce(self) -> bytes:
         """What this party alone has known of the job since it offered its part."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from fedcredit.credit.params import TreeParams
 from fedcredit.credit.statistics_params import StatisticsParams
 from fedcredit.governance.policy import ModelAsk, Request
+from fedcredit.governance.privacy import PrivacyAsk
 from fedcredit.ids import PartyId
 from fedcredit.node.backends import backends_of, bins_of
 from fedcredit.node.policy.history import Earlier, table_of
@@ -62,7 +63,13 @@ def request_of(
         runs=before.runs,
         subjects=sets,
         change_announced=before.change_announced,
+        privacy=_privacy(proposal),
     )
+
+
+def _privacy(proposal: JobSpecification) -> PrivacyAsk | None:
+    noise = None if proposal.aggregate is None else proposal.aggregate.noise
+    return None if noise is None else PrivacyAsk(*noise, members=len(proposal.members))
 
 
 def _models(proposal: JobSpecification) -> Iterable[ModelAsk]:

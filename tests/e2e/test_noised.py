@@ -1,0 +1,87 @@
+"""Two cities bin their rows together: neither sees the other's counts but through noise, and the bins are good ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from e2e.conftest import run_cli
+
+from fedcredit.credit.bin_params import BinParams
+from fedcredit.credit.scorecard_bins import ScorecardBins
+from fedcredit.credit.settling import PrebinShape, prebins_of, settle_column
+from fedcredit.credit.woe import BinCounts, woe_table
+
+pytestmark = pytest.mark.slow
+CITIES = ("jining", "nanjing")
+N = 20_000
+
+JOB = """
+[aggregate]
+epsilon = 8.0
+delta = 1e-6
+[[model]]
+kind = "{kind}"
+split = "horizontal"
+"""
+
+
+def write(folder: Path) -> tuple[Path, dict[str, np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(12)
+    columns = {"turnover": rng.normal(size=N).round(3), "debt": rng.exponential(size=N).round(2)}
+    gone = rng.random(N) < 0.1
+    z = -2.0 + columns["turnover"] + 0.4 * columns["debt"] + 0.8 * gone
+    y = (rng.random(N) < 1 / (1 + np.exp(-z))).astype(np.uint8)
+    columns["debt"][gone] = np.nan
+    text = '[job]\nname = "cities"\npurpose = "research"\nseed = 7\n'
+    first = rng.random(N) < 0.4
+    for city, of in zip(CITIES, (first, ~first), strict=True):
+        mine = np.flatnonzero(of)
+        cells = [np.where(v == "nan", "", v) for v in (columns[name][mine].astype(str) for name in columns)]
+        rows = np.stack([np.char.zfill(mine.astype(str), 12), *cells, y[mine].astype(str)], axis=1)
+        (folder / f"{city}.csv").write_text("\n".join(["id,turnover,debt,default", *map(",".join, rows)]) + "\n")
+        text += f'[parties.{city}]\ntable = "{city}.csv"\nid = "id"\nid_type = "digits"\nlabel = "default"\n'
+    path = folder / "JOB.toml"
+    path.write_text(text + JOB.format(kind="binning"))
+    return path, columns, y
+
+
+def test_noised_bins_of_two_cities_resemble_the_exact_ones(tmp_path: Path) -> None:
+    path, columns, y = write(tmp_path)
+    done = run_cli("simulate", path, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    metrics: dict[str, Any] = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    ids = {row["id"] for row in metrics["leakage"]}
+    assert "aggregate.noised" in ids
+    assert "aggregate.two" not in ids
+    (model,) = metrics["models"]
+    assert (model["noise"]["epsilon"], model["noise"]["delta"]) == (8.0, 1e-6)
+    sigma = model["noise"]["sigma"]
+    assert 0 < abs(model["rows"] - N) + abs(model["bads"] - int(y.sum())) < 1000
+    parts = [p.read_bytes() for p in sorted((tmp_path / "out" / "parties").rglob("bins.json"))]
+    assert len(parts) >= 2
+    assert len(set(parts)) == 1
+    params = BinParams()
+    for column in json.loads(parts[0])["columns"]:
+        values = columns[column["name"]]
+        bins = ScorecardBins.from_json(column["bins"])
+        counts = BinCounts.of(bins.codes(values), y, bins.n_bins)
+        assert np.abs(counts.events - np.array(column["events"])).max() < 30 * sigma
+        prebins = prebins_of(values, params)
+        exact = settle_column(PrebinShape.of(prebins), BinCounts.of(prebins.codes(values), y, prebins.n_bins), params)
+        assert exact.iv is not None
+        assert column["iv"] == pytest.approx(exact.iv, rel=0.1)
+        # On the true rows the noised bins part good from bad as well as the best bins do.
+        assert woe_table(counts).total_iv > 0.93 * exact.iv
+
+
+def test_boosted_trees_with_noise_are_refused_by_name(tmp_path: Path) -> None:
+    path, _, _ = write(tmp_path)
+    path.write_text(path.read_text().replace('kind = "binning"', 'kind = "gbdt"'))
+    done = run_cli("simulate", path, "--out", tmp_path / "out")
+    assert done.returncode == 78
+    assert "CONFIG_NOISE" in done.stderr
+    assert "a gbdt is not made of sums with noise" in done.stderr
