@@ -96,3 +96,55 @@ def metrics(**changes: object) -> dict[str, object]:
         "environment": {"machine": "2 cores", "commit": "abc1234"},
         **changes,
     }
+
+
+def members(**changes: object) -> dict[str, object]:
+    """Metrics of a job of three cities with the same columns for different subjects."""
+    cities = ("lake", "ridge", "oasis")
+    shared = model(
+        kind="scorecard",
+        split="horizontal",
+        rows=9955,
+        bads=649,
+        auc_resolution=0.00042,
+        ks_resolution=0.0185,
+        within={"auc": 0.7713, "auc_alone": 0.7407, "pairs": 155521},
+        importance=[{"party": "lake", "feature": "turnover", "gain": 30.0, "splits": 9}],
+        columns=[{"party": "lake", "column": "turnover", "iv": 0.4, "bins": 5, "refused": None}],
+        selection=[{"party": "lake", "column": "turnover", "kept": True, "rule": "iv", "iv": 0.4, "why": ""}],
+        coefficients=[{"party": "lake", "column": "turnover", "standardised": -0.5, "coefficient": -0.7, "z": -4.0}],
+        column_stability=[{"party": "lake", "column": "turnover", "index": 0.01, "points_shift": 0.2}],
+        card={
+            "purpose": "financing",
+            "data": [{"party": city, "rows": None, "columns": 8} for city in cities],
+            "limits": [],
+            "leakage": [],
+        },
+    )
+    told = (("how many rows", "sum of rows"), ("the whole card", "scorecard.0: card"))
+    found: dict[str, object] = {
+        "job": {
+            "name": "five-cities",
+            "purpose": "financing",
+            "parties": [
+                {"id": city, "role": "member" if k else "label", "rows": 1000, "features": 15}
+                for k, city in enumerate(cities)
+            ],
+            "split": {"holdout": 0.25},
+        },
+        "rows": {"aligned": 3000, "train": 2000, "test": 1000},
+        "models": [shared],
+        "traffic": [
+            {"sender": one, "receiver": other, "phase": "rows", "bytes": 4096, "messages": 3}
+            for one in cities
+            for other in cities
+            if one != other
+        ],
+        "leakage": [
+            {"party": city, "learns": learns, "about": ", ".join(c for c in cities if c != city), "through": through}
+            for city in cities
+            for learns, through in told
+        ]
+        + [{"party": "platform", "learns": "when each stage ends", "about": ", ".join(cities), "through": "job"}],
+    }
+    return metrics(**(found | changes))

@@ -164,21 +164,31 @@ def size(n_bytes: float) -> str:
 
 
 def _models(models: Sequence[Mapping[str, Any]]) -> Table:
-    who = "each party" if any(model.get("split") == "horizontal" for model in models) else "label party"
-    table = Table(title=f"Held-out rows: {who} alone and joint", title_style="bold", title_justify="left")
-    for column in ("model", "AUC alone", "AUC joint", "KS alone", "KS joint", "seconds", "bytes", "rounds"):
+    # Where each party has a model of its own, only rows of one party say which one ranks better.
+    within = any(model.get("within") for model in models)
+    who = "each party alone and joint, by pairs of rows of one party" if within else "label party alone and joint"
+    table = Table(title=f"Held-out rows: {who}", title_style="bold", title_justify="left")
+    scores = ("AUC, all rows", "KS, all rows") if within else ("KS alone", "KS joint")
+    for column in ("model", "AUC alone", "AUC joint", *scores, "seconds", "bytes", "rounds"):
         name = column == "model"
         # In a narrow terminal figures are broken over two lines rather than the name cut off.
         table.add_column(column, justify="left" if name else "right", no_wrap=name)
     for model in models:
         table.add_row(
             str(model.get("name", model.get("kind"))),
-            *(_figure(model.get(key)) for key in ("auc_alone", "auc", "ks_alone", "ks")),
+            *_compared(model, within=within),
             f"{model.get('seconds', 0):.1f}",
             size(float(model.get("bytes", 0))),
             str(model.get("rounds", "")),
         )
     return table
+
+
+def _compared(model: Mapping[str, Any], *, within: bool) -> list[str]:
+    if not within:
+        return [_figure(model.get(key)) for key in ("auc_alone", "auc", "ks_alone", "ks")]
+    pairs = model.get("within") or {}
+    return [_figure(of.get(key)) for of, key in ((pairs, "auc_alone"), (pairs, "auc"), (model, "auc"), (model, "ks"))]
 
 
 def _columns(model: Mapping[str, Any]) -> Table:

@@ -3,6 +3,7 @@
 metrics.json report.html leakage.json specification.json aligned.csv (of an intersection)
 audit/NAME/           every party's audit log
 parties/NAME/model/   that party's part of the models
+parties/NAME/report.html   where all parties have the models: what they are worth on that party's own rows
 asked/                of the demonstration: a signed answer
 """
 
@@ -84,12 +85,16 @@ def publish(job: JobFile, name: str, out: Path) -> dict[str, Any]:
         party: json.loads((result / "cost.json").read_text(encoding="utf-8")) for party, result in results.items()
     }
     _write(out / "report.html", report.render(metrics))
+    for party, result in results.items():
+        if (mine := _own_figures(result, party)) is not None:
+            _write(out / "parties" / party / "report.html", report.render(_of_party(result, party) | mine))
     _write(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return metrics
 
 
 def publish_own(result: Path, me: PartyId, out: Path) -> dict[str, Any] | None:
-    """Copy what a job has left at this party to `out`; the figures and a report with them if it brought the label.
+    """Copy what a job has left at this party to `out`; the figures and a report with them if it has figures, as every
+    member of a horizontal job does. That report, and no other, has what the models are worth on its own rows.
 
     Traffic and cost are this party's own account: nobody else's is on this machine.
     """
@@ -97,12 +102,27 @@ def publish_own(result: Path, me: PartyId, out: Path) -> dict[str, Any] | None:
     shutil.copytree(result, out, dirs_exist_ok=True)
     if not (result / "metrics.json").exists():
         return None
+    metrics = _of_party(result, me)
+    _write(out / "report.html", report.render(metrics | (_own_figures(result, me) or {})))
+    _write(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return metrics
+
+
+def _of_party(result: Path, me: PartyId) -> dict[str, Any]:
+    """The figures as this party has them: traffic and cost are by its own account."""
     metrics: dict[str, Any] = json.loads((result / "metrics.json").read_text(encoding="utf-8"))
     metrics["traffic"] = json.loads((result / "traffic.json").read_text(encoding="utf-8"))
     metrics["cost"] = {me: json.loads((result / "cost.json").read_text(encoding="utf-8"))}
-    _write(out / "report.html", report.render(metrics))
-    _write(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return metrics
+
+
+def _own_figures(result: Path, me: PartyId) -> dict[str, Any] | None:
+    """What models that all parties have are worth on this party's own rows, for its own page and for no other.
+
+    They stay out of metrics.json: that one is handed on.
+    """
+    found = {path.parent.name: json.loads(path.read_bytes()) for path in sorted(result.glob("model/*/own.json"))}
+    return {"own": {"party": me, "models": found}} if found and (result / "metrics.json").exists() else None
 
 
 def prepare_own(out: Path) -> None:

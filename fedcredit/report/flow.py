@@ -16,6 +16,7 @@ _RADIUS: Final = (185.0, 118.0)
 _NODE: Final = 26.0
 _WIDEST: Final = 14.0
 _DRAWN: Final = 8  # more parties than that are a table
+_LABELLED: Final = 10  # more arrows than that cross each other, and their amounts; the table has these
 
 
 def draw_flow(sent: Mapping[tuple[str, str], float], colour: Callable[[str], int]) -> dict[str, Any] | None:
@@ -34,7 +35,7 @@ def draw_flow(sent: Mapping[tuple[str, str], float], colour: Callable[[str], int
             **_arrow(places[sender], places[receiver], max(1.0, _WIDEST * math.sqrt(amount / heaviest))),
             "colour": colour(sender),
             "bytes": size(amount),
-            "labelled": amount >= 0.02 * heaviest,
+            "labelled": len(sent) <= _LABELLED and amount >= 0.02 * heaviest,
         }
         for (sender, receiver), amount in sorted(sent.items(), key=lambda item: -item[1])
         if amount > 0 and sender != receiver

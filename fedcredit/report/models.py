@@ -58,6 +58,8 @@ def show_model(model: Mapping[str, Any], index: int, parties: Parties) -> Sectio
         "kind": _KINDS.get(kind, kind),
         "alone_name": parties.alone,
         "headline": _headline(model, parties),
+        "within": _within(model),
+        "resolution": _resolution(model),
         "checks": _checks(model, parties),
         "params": [(str(key), text(value)) for key, value in mapping(model.get("params")).items()],
         "lift": _lift(model),
@@ -98,7 +100,27 @@ def chart_series(model: Mapping[str, Any], parties: Parties) -> Section:
         **period_series(model),
         "tables": table_series(model),
         **{key: model.get(key) for key in _CHARTS if model.get(key)},
+        **({"roc": _joint_roc(model)} if model.get("within") and model.get("roc") else {}),
     }
+
+
+def _within(model: Mapping[str, Any]) -> Section | None:
+    """The comparison over pairs of rows of one party, where each party has a model of its own."""
+    within = mapping(model.get("within"))
+    if number(within.get("auc")) is None:
+        return None
+    return {key: fixed(within.get(key)) for key in ("auc", "auc_alone")} | {"pairs": count(within.get("pairs"))}
+
+
+def _resolution(model: Mapping[str, Any]) -> Section | None:
+    """How far AUC and KS that were counted in steps may be from those of single rows."""
+    auc, ks = number(model.get("auc_resolution")), number(model.get("ks_resolution"))
+    return None if auc is None else {"auc": fixed(auc, 4), "ks": None if ks is None else fixed(ks, 4)}
+
+
+def _joint_roc(model: Mapping[str, Any]) -> object:
+    """Over rows of several parties the curve of their own models would be that of their bad rates as well."""
+    return {key: curve for key, curve in mapping(model.get("roc")).items() if key != "alone"}
 
 
 def _seconds(value: object) -> object:
@@ -121,21 +143,27 @@ def _headline(model: Mapping[str, Any], parties: Parties) -> list[Section]:
         ("gini", "Gini", "基尼系数", "2 × AUC − 1"),
     )
     for key, english, chinese, meaning in names:
-        joint, alone = number(model.get(key)), number(model.get(f"{key}_alone"))
+        joint = number(model.get(key))
         if joint is None:
             continue
-        difference = None if alone is None else joint - alone
+        within = mapping(model.get("within"))
+        compared = (within if key == "auc" else {}) if within else model
+        shared, alone = number(compared.get(key)), number(compared.get(f"{key}_alone"))
+        shared = joint if shared is None else shared
+        difference = None if alone is None else shared - alone
         margin = auc_margin(joint, *outcomes(model)) if key == "auc" else None
         cards.append(
             {
                 "name": english,
                 "chinese": chinese,
-                "meaning": meaning,
-                "joint": fixed(joint),
-                "joint_width": width(joint),
+                "meaning": meaning + (", over the rows of all parties" if within else ""),
+                "value": fixed(joint),
+                "joint": fixed(shared),
+                "joint_width": width(shared),
+                "within": within and difference is not None,
                 "alone": fixed(alone),
                 "alone_width": width(alone),
-                "alone_name": parties.alone,
+                "alone_name": "alone" if within else parties.alone,
                 "difference": signed(difference) if difference is not None else None,
                 "sense": "up" if (difference or 0) > 0 else "down" if (difference or 0) < 0 else "same",
                 "margin": f"± {fixed(margin)}" if margin is not None else None,

@@ -63,6 +63,10 @@ def build_page(metrics: Mapping[str, Any]) -> Page:
         },
         "rows": {key: count(rows.get(key)) for key in ("aligned", "train", "test")},
         "horizontal": parties.horizontal,
+        # Whose a column is, is worth a column of its own only where there are several owners, and several pages.
+        "whose": not parties.horizontal and not metrics.get("part_of"),
+        "within": any(model["within"] for model in models),
+        "own": _own(metrics, parties),
         "intersect": {key: text(value) for key, value in mapping(metrics.get("intersect")).items()},
         "parties": [_party(party, parties, counted) for party in records(job.get("parties"))],
         "counted": counted,
@@ -137,25 +141,65 @@ def _summary(models: Sequence[Mapping[str, Any]], parties: Parties) -> Page | No
     }
 
 
+def _own(metrics: Mapping[str, Any], parties: Parties) -> Page | None:
+    """What joining is worth to one party on its own rows, which is that party's alone to see."""
+    own = mapping(metrics.get("own"))
+    models = mapping(own.get("models"))
+    if not models:
+        return None
+    order = [str(model.get("name")) for model in records(metrics.get("models"))]
+    rows = []
+    for name in sorted(models, key=lambda name: order.index(name) if name in order else len(order)):
+        figures = mapping(models[name])
+        joint, alone = number(figures.get("auc")), number(figures.get("auc_alone"))
+        bads = number(figures.get("bads")) or 0.0
+        margin = auc_margin(joint, bads, (number(figures.get("rows")) or 0.0) - bads)
+        row = {key: fixed(figures.get(key)) for key in ("auc", "auc_alone", "ks", "ks_alone")}
+        row |= {"model": text(name), "rows": count(figures.get("rows")), "bads": count(figures.get("bads"))}
+        row["gained"] = NONE if joint is None or alone is None else signed(joint - alone)
+        rows.append(row | {"margin": NONE if margin is None else f"± {fixed(margin)}"})
+    return {"party": text(own.get("party")), "colour": parties.colour(own.get("party")), "rows": rows}
+
+
 def _leakage(rows: Sequence[Mapping[str, Any]], parties: Parties) -> list[Page]:
     """What each party learned, grouped by party in order of first mention.
 
-    The same fact about several parties is one line that names them all.
+    The same fact about several parties is one line that names them all; parties of a horizontal job that learned the
+    same of each other are one group.
     """
     facts: dict[str, dict[tuple[str, str], list[str]]] = {}
     for row in rows:
         fact = text(row.get("learns")), text(row.get("through"))
         facts.setdefault(text(row.get("party")), {}).setdefault(fact, []).append(text(row.get("about")))
+    alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for group, told in facts.items():
+        alike.setdefault(tuple(told) if parties.horizontal else ((group, ""),), []).append(group)
     return [
         {
-            "parties": [{"id": name, "colour": parties.colour(name)} for name in parties.split(group)],
+            "parties": [
+                {"id": name, "colour": parties.colour(name)} for group in groups for name in parties.split(group)
+            ],
             "facts": [
-                {"learns": learns, "about": ", ".join(dict.fromkeys(about)), "through": through}
-                for (learns, through), about in told.items()
+                {"learns": learns, "about": _about(groups, (learns, through), facts, parties), "through": through}
+                for learns, through in facts[groups[0]]
             ],
         }
-        for group, told in facts.items()
+        for groups in alike.values()
     ]
+
+
+def _about(
+    groups: Sequence[str],
+    fact: tuple[str, str],
+    facts: Mapping[str, Mapping[tuple[str, str], Sequence[str]]],
+    parties: Parties,
+) -> str:
+    """Whom a fact that all `groups` learned is about."""
+    told = list(dict.fromkeys(about for group in groups for about in facts[group][fact]))
+    if len(groups) == 1:
+        return ", ".join(told)
+    names = list(dict.fromkeys(name for about in told for name in parties.split(about)))
+    return "each other" if set(names) <= set(groups) else ", ".join(names)
 
 
 def _is_formal(row: Mapping[str, Any]) -> bool:

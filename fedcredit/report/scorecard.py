@@ -79,6 +79,8 @@ def show_card(model: Mapping[str, Any], parties: Parties) -> Section | None:
             }
             for row in records(card.get("data"))
         ],
+        "rows": count(model.get("rows")),
+        "bads": count(model.get("bads")),
         "whole": any("table rows" in row for row in records(card.get("data"))),
         "limits": [text(limit) for limit in _list(card.get("limits"))],
         # A protocol role's own statement is called after the role; the page has all statements above.
@@ -153,6 +155,7 @@ def show_coefficients(model: Mapping[str, Any], parties: Parties) -> Section | N
             for row in ordered[: _COLUMNS_SHOWN + 1]
         ],
         "standardised": drawn == "standardised",
+        "on_evidence": model.get("kind") != "logistic",
         "has_iv": any(number(row.get("iv")) is not None for row in columns),
         "ticks": scale.ticks(),
         "foreign": any(number(row.get("coefficient")) is None for row in columns),
