@@ -20,7 +20,7 @@ from fedcredit.protocols.effects import Send, Steps
 from fedcredit.protocols.session import Session
 from fedcredit.runtime.meter import Meter
 from fedcredit.transport.channel import Channel, Packet, decode_packet
-from fedcredit.wire.message import MessageInvalid
+from fedcredit.wire.message import Message, MessageInvalid
 
 __all__ = ["drive"]
 
@@ -65,8 +65,9 @@ async def _pump(
 ) -> T:
     stage = channel.stage
     packet: Packet | None = None
+    encoder = _Encoder()
     while True:
-        outgoing = await asyncio.get_running_loop().run_in_executor(worker, _turn, session, packet, meter)
+        outgoing = await asyncio.get_running_loop().run_in_executor(worker, _turn, session, packet, meter, encoder)
         packet = None
         for effect, body in outgoing:
             await _send(session, channel, effect, body, deadline_s, meter)
@@ -111,7 +112,21 @@ def _lose(session: Session[T], channel: Channel, lost: PeerLost, peer: PartyId, 
     channel.lose(peer)
 
 
-def _turn(session: Session[T], packet: Packet | None, meter: Meter) -> list[Outgoing]:
+class _Encoder:
+    """Bodies of messages; one that goes to several peers in a row is encoded once."""
+
+    def __init__(self) -> None:
+        self._last: Message | None = None
+        self._body = b""
+
+    def body(self, message: Message) -> bytes:
+        """Its encoded body. Raises: MessageInvalid."""
+        if message is not self._last:
+            self._last, self._body = message, message.encode()
+        return self._body
+
+
+def _turn(session: Session[T], packet: Packet | None, meter: Meter, encoder: _Encoder) -> list[Outgoing]:
     """In the worker: hand the role `packet`, run it to its next send or wait, and encode what it sends."""
     with meter.computing(session.step):
         if packet is not None:
@@ -120,7 +135,7 @@ def _turn(session: Session[T], packet: Packet | None, meter: Meter) -> list[Outg
             # A message leaves as soon as it is made: the role may compute for long before its next one.
             while not session.outbox and session.advance():
                 pass
-            outgoing = [(effect, effect.message.encode()) for effect in session.outbox]
+            outgoing = [(effect, encoder.body(effect.message)) for effect in session.outbox]
         except MessageInvalid as invalid:
             # Raised by a role it means that we built a message that breaks its own bounds, not that a peer did.
             raise FedcreditError(f"{session.step}: {invalid}") from invalid

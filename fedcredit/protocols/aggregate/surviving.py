@@ -216,8 +216,9 @@ class _Leading:
         for run in chunks(values.size):
             part = self.into[run]
             mask.add(part, run.start)
+            summed = SumWords(run.start, part)
             for place in sorted(shares.keys() - {_LEADER}):
-                yield from send_or_lost(of.members[place], SumWords(run.start, part))
+                yield from send_or_lost(of.members[place], summed)
         yield from self._announce(sorted(left - shares.keys()), SHOW_SHARES, set(shares))
         return Survived(self.into, _names(of, left))
 

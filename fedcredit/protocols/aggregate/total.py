@@ -48,8 +48,9 @@ def total(group: Group, label: str, values: U64, *, into: U64 | None = None) -> 
             mask.add(into[run], run.start)
             for member in group.others:
                 into[run] += yield from receive_words(member, MaskedWords, run, label)
+            summed = SumWords(run.start, into[run])
             for member in group.others:
-                yield from send(member, SumWords(run.start, into[run]))
+                yield from send(member, summed)
         return into
     for number in range(-ahead_by, len(runs)):
         if number >= 0:
