@@ -121,6 +121,28 @@ def outcomes(node: Node = None, json_: AsJson = False, csv: AsCsv = None) -> Non
     show_outcomes(platform_outcomes(node_of(node)), json_, csv)
 
 
+@app.command("privacy")
+def privacy(
+    node: Node = None,
+    days: Annotated[int, typer.Option(help="How far back.", min=1, max=36_500)] = 365,
+    delta: Annotated[float, typer.Option(help="At which delta epsilon is said.", min=1e-12, max=1e-3)] = 1e-6,
+    json_: AsJson = False,
+    csv: AsCsv = None,
+) -> None:
+    """Say what jobs with noise in their sums have cost over each table, as epsilon of differential privacy.
+
+    It is what counts against privacy_epsilon of policy.toml, from the node's store.
+
+        fedcredit usage privacy --node parties/tax
+    """
+    from fedcredit.cli.usage_display import show_privacy
+    from fedcredit.node.own_node import node_of
+    from fedcredit.node.policy.privacy_ledger import privacy_ledger
+    from fedcredit.runtime.clock import SystemClock
+
+    show_privacy(privacy_ledger(node_of(node), SystemClock().now(), days=days, delta=delta), json_, csv)
+
+
 def _days(since: str | None, until: str | None, zone: tzinfo | None) -> tuple[date, date]:
     """The first day and the last, by default up to today: in `zone`, or without one wherever a provider may be."""
     from datetime import timedelta

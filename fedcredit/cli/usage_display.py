@@ -14,15 +14,17 @@ from rich.table import Table
 from fedcredit.governance.scoring.ledger import ScoreLine
 from fedcredit.governance.verification.ledger import Report, Use
 from fedcredit.governance.verification.outcomes import OutcomeRow
+from fedcredit.node.policy.privacy_ledger import PrivacyLine
 from fedcredit.tables.export import write_csv
 
-__all__ = ["show_outcomes", "show_report", "show_uses"]
+__all__ = ["show_outcomes", "show_privacy", "show_report", "show_uses"]
 
 _REPORT = ("provider", "requester", "item", "predicate", "purpose", "outcome", "count")
 _SCORES = ("provider", "requester", "model", "version", "purpose", "outcome", "count")
 _USES = ("time", "requester", "item", "predicate", "purpose", "outcome", "reason")
 _SCORED = ("time", "requester", "model", "version", "purpose", "outcome", "reason")
 _OUTCOMES = ("institution", "status", "count", "amount_yuan")
+_PRIVACY = ("table", "jobs", "rho_billionths", "epsilon", "delta")
 
 
 def show_report(report: Report, as_json: bool, csv: Path | None) -> None:
@@ -88,6 +90,18 @@ def show_outcomes(rows: Sequence[OutcomeRow], as_json: bool, csv: Path | None) -
     _table(title, _OUTCOMES, found)
 
 
+def show_privacy(lines: Sequence[PrivacyLine], as_json: bool, csv: Path | None) -> None:
+    """What noised jobs have cost over each table."""
+    found = [line.row() for line in lines]
+    if csv is not None:
+        write_csv(csv, _PRIVACY, ([row[name] for name in _PRIVACY] for row in found))
+    if as_json:
+        typer.echo(json.dumps({"privacy": found}, indent=2, ensure_ascii=False))
+        return
+    shown = [row | {"epsilon": f"{row['epsilon']:.4g}", "delta": f"{row['delta']:g}"} for row in found]
+    _table("Privacy spent, by table", _PRIVACY, shown)
+
+
 def _write(
     csv: Path,
     names: Sequence[str],
@@ -104,7 +118,7 @@ def _write(
 def _table(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(title=title, title_justify="left")
     for name in names:
-        right = name in ("count", "amount_yuan", "version")
+        right = name in ("count", "amount_yuan", "version", *_PRIVACY[1:])
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(f"{row[name]:,}" if isinstance(row[name], int) else row[name] or "-" for name in names))

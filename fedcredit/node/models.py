@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fedcredit.errors import ConfigError, FedcreditError, Problem
-from fedcredit.estimators.noised_sums import PrivacySpend
 from fedcredit.estimators.mixed_frame import BankRows
+from fedcredit.estimators.noised_sums import PrivacySpend
 from fedcredit.ids import PartyId
 from fedcredit.node.specification import ModelEntry
 from fedcredit.protocols.groupsum.choice import Choice

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from unit.test_admission import BANK, NONCE, PLATFORM, TAX, Office, codes, office  # noqa: F401 - a fixture
@@ -16,8 +17,9 @@ from fedcredit.governance.privacy import epsilon_at, key_of, rho_units
 from fedcredit.node.admission import keep_admitted
 from fedcredit.node.platform import make_proposal
 from fedcredit.node.policy.asked import request_of
+from fedcredit.node.policy.privacy_ledger import privacy_ledger
 from fedcredit.node.specification import JobSpecification
-from fedcredit.runtime.config import ColumnSection, TableSection
+from fedcredit.runtime.config import ColumnSection, PartyFile, TableSection
 from fedcredit.runtime.policy_file import load_policy
 from fedcredit.runtime.policy_template import open_policy
 
@@ -139,6 +141,23 @@ def test_terms_that_say_nothing_are_refused(bureau: Office, lines: list[str], fo
     terms(bureau, *lines)
     with pytest.raises(ConfigError, match=found):
         load_policy(bureau.folder)
+
+
+def test_the_ledger_says_what_was_spent_by_table(bureau: Office) -> None:
+    bureau.admit(noised("first", 1.0))
+    bureau.admit(noised("second", 2.0))
+    tally = bureau.premises.store.budgets.tally(key_of("main"), datetime(2027, 1, 1, tzinfo=UTC))
+    assert tally == (2, rho_units(1.0, DELTA) + rho_units(2.0, DELTA))
+    tables = {"main": None, "other": None}
+    config = cast(PartyFile, SimpleNamespace(folder=bureau.folder, store_url=None, tables=tables))
+    main, other = privacy_ledger(config, datetime(2027, 3, 2, tzinfo=UTC), days=30, delta=DELTA)
+    assert (main.table, main.jobs, main.rho_billionths) == ("main", *tally)
+    # Two of 1 and 2 are 2.3 together, not 3.
+    assert 2.0 < main.epsilon < 2.5
+    assert (other.jobs, other.epsilon) == (0, 0.0)
+    assert main.row()["epsilon"] == round(main.epsilon, 4)
+    later = privacy_ledger(config, datetime(2027, 5, 2, tzinfo=UTC), days=30, delta=DELTA)
+    assert later[0].jobs == 0
 
 
 def test_a_budget_is_said_in_epsilon() -> None:

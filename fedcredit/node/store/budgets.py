@@ -52,9 +52,19 @@ class Budgets:
         with self._database.reading() as connection:
             return _sum(connection, key, since, without)
 
+    def tally(self, key: str, since: datetime) -> tuple[int, int]:
+        """How many jobs spent under `key` from `since` on, and how much together."""
+        counted = sa.select(sa.func.count()).select_from(_spendings).where(_counts(key, since))
+        with self._database.reading() as connection:
+            return int(connection.execute(counted).scalar() or 0), _sum(connection, key, since)
+
 
 def _sum(connection: sa.Connection, key: str, since: datetime | None, without: str = "") -> int:
+    wanted = _counts(key, since) & (_spendings.c.job != without)
+    return int(connection.execute(sa.select(sa.func.sum(_spendings.c.amount)).where(wanted)).scalar() or 0)
+
+
+def _counts(key: str, since: datetime | None) -> sa.ColumnElement[bool]:
     # Times are compared as texts, which are in one order in one zone alone.
     start = _LONG_AGO if since is None else since.astimezone(UTC).isoformat(timespec="microseconds")
-    wanted = (_spendings.c.key == key) & (_spendings.c.spent >= start) & (_spendings.c.job != without)
-    return int(connection.execute(sa.select(sa.func.sum(_spendings.c.amount)).where(wanted)).scalar() or 0)
+    return (_spendings.c.key == key) & (_spendings.c.spent >= start)
