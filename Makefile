@@ -14,6 +14,7 @@ EXTENSION := fedcredit/_native.abi3.so
 RUST_SOURCES := $(shell find $(NATIVE) -name target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
 OUT ?= runs/demo
+CITIES ?= runs/cities
 ROWS ?=
 INPUTS ?= 1000000
 SEED ?= 1
@@ -43,15 +44,18 @@ THREE_AT_ONCE := -n 3 $(TOGETHER)
 # Which failpoints the whole suite reached can be told when all of it has run.
 REPORT := tests/faults/test_reached.py::test_every_failpoint_was_reached
 
-.PHONY: help setup demo test test-fast test-slow test-long soak fuzz attacks bench check check-python check-protos check-rust fmt protos clean
+.PHONY: help setup demo demo-cities test test-fast test-slow test-long soak fuzz attacks bench check check-python check-protos check-rust fmt protos clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/installed $(EXTENSION) ## virtual environment and native build; all that `fedcredit` needs
 
 demo: setup ## a whole consortium on this machine, in a minute; report in runs/demo
 	$(BIN)/fedcredit demo --out $(OUT) $(if $(ROWS),--rows $(ROWS))
+
+demo-cities: setup ## five cities with the same columns, each alone, together and pooled; report in runs/cities
+	$(BIN)/fedcredit demo --cities --out $(CITIES) $(if $(ROWS),--rows $(ROWS))
 
 test: test-fast test-slow ## the whole suite, as CI runs it
 

@@ -115,7 +115,8 @@ split = "horizontal"
 [[model]]
 kind = "gbdt"
 split = "horizontal"
-num_trees = 30
+num_trees = 20
+learning_rate = 0.15
 max_depth = 3
 max_bin = 32
 min_data_in_leaf = 10                   # holds of itself: a leaf with a hessian of 3 has 12 rows or more

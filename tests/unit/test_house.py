@@ -194,14 +194,16 @@ def test_documents_name_only_commands_that_exist() -> None:
         assert named <= known, file.name
 
 
-def test_the_readmes_job_file_is_one(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (tmp_path / "job.toml").write_text(text)
-    for table in re.findall(r'table = "(.*)"', text):
-        (tmp_path / table).touch()
-    job = load_job(tmp_path / "job.toml")
-    assert job.label_party == "bank"
-    assert [model.kind for model in job.models] == ["scorecard", "gbdt"]
+def test_the_readmes_job_files_are_some(tmp_path: Path) -> None:
+    jobs = []
+    for text in re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        (tmp_path / "job.toml").write_text(text)
+        for table in re.findall(r'table = "(.*)"', text):
+            (tmp_path / table).touch()
+        jobs.append(load_job(tmp_path / "job.toml"))
+    assert [job.label_party for job in jobs] == ["bank", "delta"]
+    assert [[model.kind for model in job.models] for job in jobs] == [["scorecard", "gbdt"], ["gbdt"]]
+    assert jobs[1].models[0].split == "horizontal"
 
 
 def test_what_ci_runs_is_what_the_readme_says() -> None:
