@@ -51,6 +51,9 @@ def run(
 
     What each party will learn is shown before. Ctrl-C stops watching, not the job. With --detach the job's name is all
     that standard output gets.
+
+    With --out the result is copied, with a report where this party has figures: the party with the label; of a
+    horizontal job (the same columns everywhere) every party, its own rows' figures in its own report alone.
     """
     from fedcredit.node.outcome import prepare_own
     from fedcredit.runtime.config import load_job

@@ -27,7 +27,9 @@ def run(
 
     Every party is a process of its own with its own keys; they speak mutual TLS over loopback, as they would between
     machines. What each party will learn is shown before work starts. A job file that names no model aligns subjects
-    and stops there.
+    and stops there. Where its models say split = "horizontal", all parties have the same columns for different
+    subjects: nothing is aligned, all end with the same models, and each one's page, with what they are worth on its own
+    rows, is in parties/NAME/report.html.
     """
     from fedcredit.runtime.config import load_job
 
