@@ -53,8 +53,8 @@ def horizontal_disclosures(job: PublicJob, model: PublicModel) -> Iterator[Discl
 _NOISED = (
     "sums to which each party has added noise of its own: all sums of the job together are differentially private, "
     "with the epsilon and delta that the job states under [aggregate], for one row of another party, also to a party "
-    "that takes its own values and noise away; of two parties, each sees the other's sums with the other's noise, which "
-    "alone hides rows"
+    "that takes its own values and noise away; of two parties, each sees the other's sums with the other's noise, "
+    "which alone hides rows"
 )
 _CUTS = (
     "horizontal.cuts",

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from e2e.conftest import run_cli
+from e2e.town import town
 
 from fedcredit.credit.bin_params import BinParams
 from fedcredit.credit.scorecard_bins import ScorecardBins
 from fedcredit.credit.settling import PrebinShape, prebins_of, settle_column
 from fedcredit.credit.woe import BinCounts, woe_table
+from fedcredit.governance.policy import EVER
+from fedcredit.governance.privacy import key_of, rho_units
+from fedcredit.ids import PartyId
+from fedcredit.node.store import Store
+from fedcredit.node.store.stages import Checkpoint
 
 pytestmark = pytest.mark.slow
 CITIES = ("jining", "nanjing")
 N = 20_000
+COUNTS = "binning.0/counts"
 
 JOB = """
 [aggregate]
@@ -76,6 +85,36 @@ def test_noised_bins_of_two_cities_resemble_the_exact_ones(tmp_path: Path) -> No
         assert column["iv"] == pytest.approx(exact.iv, rel=0.1)
         # On the true rows the noised bins part good from bad as well as the best bins do.
         assert woe_table(counts).total_iv > 0.93 * exact.iv
+
+
+@pytest.mark.anyio
+async def test_what_a_crash_makes_a_job_sum_again_is_the_same_release_and_costs_once(tmp_path: Path) -> None:
+    path, _, _ = write(tmp_path)
+    leader, victim = (PartyId(city) for city in CITIES)
+    async with town(path, tmp_path / "out", lost_after_s=2.0) as place:
+        # The sum is told to both; one of them dies before it has kept it.
+        await place.crash(victim, f"job.stage.computed[{COUNTS}]=kill")
+        job = await place.submit()
+        await place.died(victim)
+        async with asyncio.timeout(60):
+            while COUNTS not in (before := kept(place.folder(leader), job)):  # noqa: ASYNC110 - another process keeps it
+                await asyncio.sleep(0.1)
+        assert COUNTS not in kept(place.folder(victim), job)
+        await place.start(victim)
+        events = await place.outcome(job)
+        assert events[-1].stage == "succeeded"
+        after = [kept(place.folder(city), job) for city in (leader, victim)]
+        assert after[0][COUNTS].epoch == after[1][COUNTS].epoch == 1
+        assert after[0][COUNTS].digest == after[1][COUNTS].digest == before[COUNTS].digest
+        assert len(set(place.models(job).values())) == 1
+        for city in (leader, victim):
+            with closing(Store.look(f"sqlite:///{place.folder(city) / 'store.sqlite'}")) as store:
+                assert store.budgets.tally(key_of("main"), EVER) == (1, rho_units(8.0, 1e-6))
+
+
+def kept(folder: Path, job: str) -> dict[str, Checkpoint]:
+    with closing(Store.look(f"sqlite:///{folder / 'store.sqlite'}")) as store:
+        return {checkpoint.stage: checkpoint for checkpoint in store.stages.checkpoints(job)}
 
 
 def test_boosted_trees_with_noise_are_refused_by_name(tmp_path: Path) -> None:
