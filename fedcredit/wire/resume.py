@@ -43,10 +43,10 @@ class StandingReply(Message, tag=0x111, proto=node_pb2.StandingReply):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ResumeJob(Message, tag=0x112, proto=node_pb2.ResumeJob):
-    """Go on with a job in a new epoch. Reveals: which stages all parties have kept, whether one has published, and who is
-    left out.
+    """Go on with a job in a new epoch.
 
-    Assumes: mutual TLS, from the platform.
+    Reveals: which stages all parties have kept, whether one has published, and who is left out. Assumes: mutual TLS,
+    from the platform.
     """
 
     job: str = text(MAX_NAME)
