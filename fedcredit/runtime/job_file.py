@@ -250,7 +250,8 @@ def _job_of(reader: Reader, *, declared: bool) -> JobFile:
     if layout == "vertical":
         _check_parties(reader, parties, modelling=bool(models), labelled=labelled, receiver_only=only)
     else:
-        check_members(reader, parties, layout, aggregate, labelled=labelled)
+        # Nodes know themselves whether their tables have a label, and refuse the job where it is not so.
+        check_members(reader, parties, layout, aggregate, labelled=labelled and not declared)
     if aggregate is not None:
         for problem in check_noise(aggregate, ["" if m is None else m.kind for m in models], len(parties)):
             reader.report(problem.code, problem.where, problem.what, problem.fix)

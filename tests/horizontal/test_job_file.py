@@ -63,6 +63,14 @@ def test_every_party_has_the_label_and_the_first_leads(tmp_path: Path) -> None:
     assert JobSpecification.parse(made.to_bytes()) == made
 
 
+def test_a_job_for_nodes_names_its_parties_and_no_more(tmp_path: Path) -> None:
+    parties = "".join(f"[parties.{name}]\n" for name in "abc")
+    model = '[[model]]\nkind = "logistic"\nsplit = "horizontal"\n'
+    (tmp_path / "job.toml").write_text(f'[job]\nname = "cities"\npurpose = "financing"\n{parties}{model}')
+    made = make_proposal(load_job(tmp_path / "job.toml", declared=True).shared(), PLATFORM)
+    assert made.members == (A, B, C)
+
+
 @pytest.mark.parametrize(
     ("what", "found"),
     [
