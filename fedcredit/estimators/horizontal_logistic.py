@@ -84,7 +84,8 @@ class HorizontalLogisticRegression:
         params, stages = self.params, Stages(federation, name, run_stage)
         self.seconds_ = stages.seconds
         rows = rows_of(params, columns, label)
-        own = {key: column for key, column in columns.items() if key not in (params.weight, params.offset)}
+        # By name, since members may have them in any order.
+        own = {key: columns[key] for key in sorted(columns) if key not in (params.weight, params.offset)}
         if not own:
             raise DataError(Problem("COLUMN_MISSING", federation.me, "has no column for this model", "give it one"))
         names = tuple(own)

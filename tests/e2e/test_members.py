@@ -51,7 +51,11 @@ def write(folder: Path, threshold: int) -> Path:
         bad = rng.random(n) < 1 / (1 + np.exp(2.2 - 0.3 * k - x - 0.03 * z))
         keys = np.char.zfill((np.arange(n) + 10_000 * k).astype(str), 12)
         rows = np.stack([keys, x.round(4).astype(str), z.astype(str), bad.astype(int).astype(str)], axis=1)
-        (folder / f"{city}.csv").write_text("\n".join(["id,x,z,default", *map(",".join, rows)]) + "\n")
+        # Each has its columns in an order of its own.
+        order = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [0, 2, 1, 3]][k]
+        header = np.array(["id", "x", "z", "default"])
+        lines = [",".join(row) for row in np.vstack([header, rows])[:, order]]
+        (folder / f"{city}.csv").write_text("\n".join(lines) + "\n")
         text += f'[parties.{city}]\ntable = "{city}.csv"\nid = "id"\nid_type = "digits"\nlabel = "default"\n'
     path = folder / "JOB.toml"
     path.write_text(text + JOB.format(threshold=threshold))
@@ -102,6 +106,13 @@ async def test_all_cities_end_with_the_same_models_and_figures(place: Town) -> N
         "model/logistic.1/logistic.json",
         "model/scorecard.2/scorecard.json",
     }
+    # What the tables were made with, whatever the order of each one's columns.
+    fitted = {
+        column["name"]: column["coefficient"]
+        for column in json.loads(models["model/logistic.1/logistic.json"])["columns"]
+    }
+    assert 0.8 < fitted["x"] < 1.2
+    assert 0.02 < fitted["z"] < 0.04
     metrics = place.metrics(job)
     assert metrics["rows"]["aligned"] == 500 + 750 + 1000 + 1250
     for model in metrics["models"]:

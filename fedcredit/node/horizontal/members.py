@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.state import StageRunner, StageState
 from fedcredit.tables import Rows
 
-__all__ = ["accepts_two", "members_rows"]
+__all__ = ["accepts_two", "in_common_order", "members_rows"]
 
 MAX_ROWS = 1 << 40
 
@@ -68,6 +68,11 @@ async def members_rows(
         what = "holds out no rows of any party"
         raise DataError(Problem("SPLIT_EMPTY", "split", what, "choose another split"))
     return RowCounts(found.train + found.test, found.train, found.test)
+
+
+def in_common_order(rows: Rows) -> Rows:
+    """The same rows, columns in the order of their names: every member has them in some order of its own."""
+    return replace(rows, columns=dict(sorted(rows.columns.items())))
 
 
 def _rows(rows: Rows) -> int:

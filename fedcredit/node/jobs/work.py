@@ -27,7 +27,7 @@ from fedcredit.node.events import EventLog
 from fedcredit.node.figures import RowCounts, job_figures, peak_memory_mib, seconds_of, traffic_of
 from fedcredit.node.filters.allowance import Allowance
 from fedcredit.node.filters.session import UnbalancedAligner
-from fedcredit.node.horizontal.members import accepts_two, members_rows
+from fedcredit.node.horizontal.members import accepts_two, in_common_order, members_rows
 from fedcredit.node.horizontal.noise import privacy_of
 from fedcredit.node.jobs.premises import Premises, pretty
 from fedcredit.node.jobs.present import Present
@@ -102,6 +102,7 @@ class JobWork:
         train = await asyncio.to_thread(table.read, placed.train)
         test = await asyncio.to_thread(table.read, placed.test)
         if specification.layout != "vertical" and self._premises.me in specification.members:
+            train, test = in_common_order(train), in_common_order(test)
             rows = await members_rows(specification, self._federation(), train, test, keep, self._privacy)
         results: dict[str, ModelResult] = {}
         for entry in specification.models:
