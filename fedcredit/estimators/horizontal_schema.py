@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fedcredit.estimators.federation import Federation
 from fedcredit.protocols.effects import Steps
-from fedcredit.protocols.schema import SchemaLeader, SchemaMember
+from fedcredit.protocols.schema import Compared, SchemaLeader, SchemaMember
 from fedcredit.tables import Column
 from fedcredit.wire.schema import ColumnShape
 
@@ -39,10 +39,10 @@ async def agree_schema(federation: Federation, columns: Mapping[str, Column], na
     """
     own = [ColumnShape(c.name, c.kind, c.levels, c.special) for c in columns.values()]
     others = tuple(member for member in federation.members if member != federation.me)
-    steps: Steps[tuple[ColumnShape, ...]]
+    steps: Steps[Compared]
     if federation.is_label_party:
         steps, peers = SchemaLeader(others, own).steps(), others
     else:
         leader = federation.label_party
         steps, peers = SchemaMember(leader, own).steps(), (leader,)
-    return Schema(await federation.run(name, steps, peers=peers))
+    return Schema((await federation.run(name, steps, peers=peers)).agreed())

@@ -13,12 +13,13 @@ from fedcredit.credit.bands import ScoreBands, points_shift
 from fedcredit.credit.evaluation import evaluate
 from fedcredit.credit.fourier import ERROR_PROBABILITY
 from fedcredit.credit.glm import Estimates
-from fedcredit.credit.metrics import rank_curve
+from fedcredit.credit.metrics import RankCurve, rank_curve
 from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.estimators import CardPart, Scorecard
 from fedcredit.estimators.bin_documents import column_rows
 from fedcredit.estimators.binning import BinnedColumn
 from fedcredit.estimators.card_label import LabelOutcome
+from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.scorecard import spread
 from fedcredit.ids import PartyId
 from fedcredit.node.models import ModelContext
@@ -28,6 +29,7 @@ __all__ = [
     "INTENDED_USE",
     "LIMITS",
     "coefficient_rows",
+    "contribution_row",
     "estimate_row",
     "label_figures",
     "own_figures",
@@ -238,22 +240,24 @@ def _contribution(
     for number, party in enumerate(parties):
         tally = outcome.tallies.get(f"tally.without.{number}")
         without[party] = (labels, own) if tally is None else spread(tally)
-    found = []
-    for party, (y, points) in without.items():
-        left = rank_curve(y, -points)
-        in_card = [table.columns[k] for k in table.left if table.columns[k].party == party]
-        found.append(
-            {
-                "party": party,
-                "columns": len(in_card),
-                "iv": sum(column.iv for column in in_card),
-                "auc_without": left.auc,
-                "ks_without": left.ks,
-                "auc_gain": curve.auc - left.auc,
-                "ks_gain": curve.ks - left.ks,
-            }
-        )
-    return found
+    return [contribution_row(table, party, y, points, curve) for party, (y, points) in without.items()]
+
+
+def contribution_row(
+    table: CardTable, party: PartyId, labels: npt.NDArray[np.uint8], points: F64, curve: RankCurve
+) -> Row:
+    """What a card with this `curve` loses where rows have these `points`, without those of a party."""
+    left = rank_curve(labels, -points)
+    in_card = [table.columns[k] for k in table.left if table.columns[k].party == party]
+    return {
+        "party": party,
+        "columns": len(in_card),
+        "iv": sum(column.iv for column in in_card),
+        "auc_without": left.auc,
+        "ks_without": left.ks,
+        "auc_gain": curve.auc - left.auc,
+        "ks_gain": curve.ks - left.ks,
+    }
 
 
 def _stability(context: ModelContext, card: Scorecard) -> list[Row]:

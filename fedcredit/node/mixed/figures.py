@@ -17,7 +17,14 @@ from fedcredit.estimators.mixed_scorecard import MixedScorecard
 from fedcredit.estimators.scorecard import spread
 from fedcredit.ids import PartyId
 from fedcredit.node.models import ModelContext
-from fedcredit.node.scorecard_figures import INTENDED_USE, LIMITS, coefficient_rows, point_rows, scale_row
+from fedcredit.node.scorecard_figures import (
+    INTENDED_USE,
+    LIMITS,
+    coefficient_rows,
+    contribution_row,
+    point_rows,
+    scale_row,
+)
 from fedcredit.protocols.tally import Tally
 
 __all__ = ["mixed_figures"]
@@ -95,25 +102,7 @@ def _contribution(context: ModelContext, card: MixedScorecard, curve: RankCurve)
     departments = [party for party in context.feature_parties if table.numbers(party).size]
     without: list[tuple[PartyId, Tally | None]] = [(context.label_party, card.tallies_.get("tally.without.label"))]
     without += [(party, card.tallies_.get(f"tally.without.{k}")) for k, party in enumerate(departments)]
-    found = []
-    for party, tally in without:
-        if tally is None:
-            continue
-        labels, points = spread(tally)
-        left = rank_curve(labels, -points)
-        in_card = [table.columns[k] for k in table.left if table.columns[k].party == party]
-        found.append(
-            {
-                "party": party,
-                "columns": len(in_card),
-                "iv": sum(column.iv for column in in_card),
-                "auc_without": left.auc,
-                "ks_without": left.ks,
-                "auc_gain": curve.auc - left.auc,
-                "ks_gain": curve.ks - left.ks,
-            }
-        )
-    return found
+    return [contribution_row(table, party, *spread(tally), curve) for party, tally in without if tally is not None]
 
 
 def _card(context: ModelContext, columns: list[tuple[PartyId, int]], rows: int) -> Row:

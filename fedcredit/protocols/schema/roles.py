@@ -10,7 +10,7 @@ from fedcredit.ids import PartyId
 from fedcredit.protocols.effects import Steps, recv, send
 from fedcredit.wire.schema import ColumnsCompared, ColumnShape, ColumnsVerdict, Differences, SharedColumns
 
-__all__ = ["SchemaLeader", "SchemaMember"]
+__all__ = ["Compared", "SchemaLeader", "SchemaMember"]
 
 _SAID = {
     "lacking": "lacks {}",
@@ -24,6 +24,36 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """What all members know in the end: the leader's columns, and in what each other member differs, by its name."""
+
+    columns: tuple[ColumnShape, ...]
+    differing: Mapping[str, Differences]
+
+    def agreed(self) -> tuple[ColumnShape, ...]:
+        """The columns that all have, in the leader's order.
+
+        Asked once everybody has heard: who ended within the steps would end them for who has not.
+        Raises: DataError COLUMNS_DIFFER, one problem a member that differs.
+        """
+        fix = (
+            "state the same columns, kinds, levels and special values in the job's tables at all members, or drop some"
+        )
+        problems = [
+            Problem(
+                "COLUMNS_DIFFER",
+                member,
+                "; ".join(_SAID[way].format(_listed(names)) for way, names in ways.items()),
+                fix,
+            )
+            for member, ways in self.differing.items()
+        ]
+        if problems:
+            raise DataError(problems)
+        return self.columns
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaLeader:
     """Tells its columns to the other members.
 
@@ -34,8 +64,8 @@ class SchemaLeader:
     others: tuple[PartyId, ...]
     columns: Sequence[ColumnShape] = field(repr=False)
 
-    def steps(self) -> Steps[tuple[ColumnShape, ...]]:
-        """The columns that all have, in the leader's order. Raises: DataError COLUMNS_DIFFER."""
+    def steps(self) -> Steps[Compared]:
+        """Tell, hear, and tell what was heard."""
         told = SharedColumns.of(self.columns)
         for member in self.others:
             yield from send(member, told)
@@ -47,8 +77,7 @@ class SchemaLeader:
         verdict = ColumnsVerdict.of(found)
         for member in self.others:
             yield from send(member, verdict)
-        _refuse(found)
-        return tuple(self.columns)
+        return Compared(tuple(self.columns), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +91,15 @@ class SchemaMember:
     leader: PartyId
     columns: Sequence[ColumnShape] = field(repr=False)
 
-    def steps(self) -> Steps[tuple[ColumnShape, ...]]:
-        """The columns that all have, in the leader's order. Raises: DataError COLUMNS_DIFFER; PeerError."""
+    def steps(self) -> Steps[Compared]:
+        """Hear, compare, and hear of all. Raises: PeerError CONFLICT of a leader that does not tell of a difference."""
         theirs = (yield from recv(self.leader, SharedColumns)).columns()
         own = differences_of({column.name: column for column in self.columns}, theirs)
         yield from send(self.leader, ColumnsCompared.of(own))
         found = (yield from recv(self.leader, ColumnsVerdict)).members()
-        _refuse(found)
-        if own:
+        if own and not found:
             raise PeerError(self.leader, "schema", "says that columns are the same which are not", "CONFLICT")
-        return theirs
+        return Compared(theirs, found)
 
 
 def differences_of(mine: Mapping[str, ColumnShape], theirs: Sequence[ColumnShape]) -> Differences:
@@ -87,18 +115,6 @@ def differences_of(mine: Mapping[str, ColumnShape], theirs: Sequence[ColumnShape
         "special": tuple(a.name for a, b in same_kind if sorted(a.special) != sorted(b.special)),
     }
     return {way: found for way, found in ways.items() if found}
-
-
-def _refuse(found: Mapping[str, Differences]) -> None:
-    fix = "state the same columns, kinds, levels and special values in the job's tables at all members, or drop some"
-    problems = [
-        Problem(
-            "COLUMNS_DIFFER", member, "; ".join(_SAID[way].format(_listed(names)) for way, names in ways.items()), fix
-        )
-        for member, ways in found.items()
-    ]
-    if problems:
-        raise DataError(problems)
 
 
 def _listed(names: tuple[str, ...]) -> str:
