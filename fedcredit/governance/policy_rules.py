@@ -114,6 +114,8 @@ class Request:
     runs: tuple[EarlierRun, ...] = ()
     subjects: Mapping[PartyId, str] = field(default_factory=dict)
     change_announced: bool = False
+    fewest_parties: int = 0
+    """Of how few parties a sum may come; 0 where none is made."""
     privacy: PrivacyAsk | None = None
     """What its sums cost in privacy, where they have noise."""
 
@@ -220,6 +222,7 @@ class Terms:
     accept_leakage: frozenset[str] = frozenset()
     min_rows: int | None = None
     min_intersection: int | None = None
+    min_parties: int | None = None
     min_data_in_leaf: int | None = None
     min_data_in_bin: int | None = None
     max_bin: int | None = None
@@ -256,6 +259,9 @@ class Terms:
         if self.min_intersection is not None and request.min_intersection < self.min_intersection:
             what = f"the job would go on with {request.min_intersection} subjects in common"
             yield Problem("POLICY_MIN_INTERSECTION", where, what, f"[intersect] min_size = {self.min_intersection}")
+        if self.min_parties is not None and 0 < request.fewest_parties < self.min_parties:
+            what = f"a sum may come from {request.fewest_parties} parties"
+            yield Problem("POLICY_MIN_PARTIES", where, what, f"[aggregate] threshold = {self.min_parties}")
         if request.lends_filter and self.evaluations_per_day is None:
             what = "does not say how many identifiers a peer may look up"
             yield Problem("POLICY_EVALUATIONS", where, what, "set evaluations_per_day")

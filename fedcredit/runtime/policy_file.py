@@ -45,6 +45,7 @@ from fedcredit.governance.registry.rules import ModelPolicy
 from fedcredit.governance.verification.rules import VerifyPolicy
 from fedcredit.ids import PartyId
 from fedcredit.protocols.intersect.choice import ALL_MODES
+from fedcredit.runtime.aggregate_file import MAX_MEMBERS
 from fedcredit.runtime.hours import parse_window, window_of, zone_named
 from fedcredit.runtime.job_file import MIN_INTERSECTION_FLOOR, MIN_ROWS_FLOOR, JobSection
 from fedcredit.runtime.model_rules_file import read_model_rules
@@ -109,6 +110,7 @@ class RuleSection(Section):
     accept_leakage: Names | None = None
     min_rows: Cell | None = None
     min_intersection: Annotated[int, Field(ge=MIN_INTERSECTION_FLOOR, le=2**40)] | None = None
+    min_parties: Annotated[int, Field(ge=2, le=MAX_MEMBERS)] | None = None
     min_data_in_leaf: Cell | None = None
     min_data_in_bin: Cell | None = None
     max_bin: Annotated[int, Field(ge=2, le=65_536)] | None = None
@@ -154,6 +156,7 @@ _SCOPE_SETS = ("submitters", "peers", "purposes", "tables", "kinds", "intersect_
 _BOUNDS = (
     "min_rows",
     "min_intersection",
+    "min_parties",
     "min_data_in_leaf",
     "min_data_in_bin",
     "max_bin",

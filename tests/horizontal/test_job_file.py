@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fedcredit.errors import ConfigError, FedcreditError, RefusedError
 from fedcredit.governance.leakage import leakage_of
+from fedcredit.governance.policy_rules import Terms
 from fedcredit.governance.privacy import epsilon_at
 from fedcredit.ids import PartyId
 from fedcredit.node.canonical_json import canonical
 from fedcredit.node.horizontal.noise import ROWS, ROWS_SENSITIVITY, privacy_of
 from fedcredit.node.jobs.present import Present, goes_on_without, left_out_bytes, left_out_of
 from fedcredit.node.platform import make_proposal
+from fedcredit.node.policy.asked import request_of
 from fedcredit.node.specification import JobSpecification
 from fedcredit.runtime.config import JobFile, load_job
 from fedcredit.runtime.policy_template import known_leakage
@@ -178,6 +181,15 @@ def _public(made: JobSpecification) -> object:
         threshold=made.threshold,
         models=tuple(model.public() for model in made.models),
     )
+
+
+def test_a_policy_is_asked_of_how_few_a_sum_may_come_and_of_no_intersection(tmp_path: Path) -> None:
+    made = specification(tmp_path, extra="[aggregate]\nthreshold = 3")
+    asked = request_of(made, B, datetime(2026, 1, 1, tzinfo=UTC))
+    assert asked.fewest_parties == 3
+    assert not list(Terms(accept_leakage=known_leakage(), min_intersection=10_000, min_parties=3).breaches("r", asked))
+    (breach,) = Terms(accept_leakage=known_leakage(), min_parties=4).breaches("r", asked)
+    assert breach.code == "POLICY_MIN_PARTIES"
 
 
 def test_who_is_left_out_is_within_what_was_signed(tmp_path: Path) -> None:

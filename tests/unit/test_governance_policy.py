@@ -155,6 +155,7 @@ def test_a_rule_is_about_what_its_keys_name(scope: dict[str, Any], request_chang
         ({}, {"leakage": disclosures("align.rows", "gbdt.nodes")}, "LEAKAGE_NOT_ACCEPTED"),
         ({"min_rows": 5001}, {}, "POLICY_MIN_ROWS"),
         ({"min_intersection": 1001}, {}, "POLICY_MIN_INTERSECTION"),
+        ({"min_parties": 4}, {"fewest_parties": 3}, "POLICY_MIN_PARTIES"),
         ({"min_data_in_leaf": 51}, {}, "POLICY_CELL_SIZE"),
         ({"min_data_in_bin": 51}, {}, "POLICY_CELL_SIZE"),
         ({"max_bin": 31}, {}, "POLICY_CELL_SIZE"),

@@ -52,7 +52,7 @@ def request_of(
         intersect_modes=proposal.intersect_modes,
         receiver_only=proposal.intersect.receiver_only,
         size_only=proposal.intersect.size_only,
-        min_intersection=proposal.intersect.min_size,
+        min_intersection=NO_CELL if proposal.layout == "horizontal" else proposal.intersect.min_size,
         models=tuple(_models(proposal)),
         leakage=proposal.disclosures(),
         now=now,
@@ -63,6 +63,7 @@ def request_of(
         runs=before.runs,
         subjects=sets,
         change_announced=before.change_announced,
+        fewest_parties=0 if proposal.layout == "vertical" else proposal.threshold,
         privacy=_privacy(proposal),
     )
 
