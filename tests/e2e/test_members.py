@@ -126,7 +126,6 @@ async def test_all_cities_end_with_the_same_models_and_figures(place: Town) -> N
 
 
 PLANS = [
-    (OTHER, "job.stage.begun[rows]=kill"),
     (OTHER, "job.stage.begun[gbdt.0/tree.1]=kill"),
     (LEADER, "job.stage.kept[gbdt.0/tree.1]=kill"),
     (OTHER, "job.stage.begun[logistic.1/fit.1]=kill"),
