@@ -64,7 +64,8 @@ def test_members_fit_and_judge_what_pooled_rows_would_give(members: int, how: st
     model, judged, cuts = together(members, work)[0]
     filled = np.where(np.isnan(X), np.nanmean(X[~held], axis=0), X)
     mean, spread = filled[~held].mean(axis=0), filled[~held].std(axis=0)
-    scaled = sm.add_constant((filled - mean) / spread)
+    by_name = [NAMES.index(name) for name in model.names_]
+    scaled = sm.add_constant(((filled - mean) / spread)[:, by_name])
     oracle = sm.GLM(y[~held], scaled[~held], family=sm.families.Binomial()).fit(tol=1e-14)
     assert np.abs(model.fit_.estimates.values - oracle.params).max() < 1e-8
     assert np.abs(model.fit_.estimates.standard_errors - oracle.bse).max() < 1e-8
