@@ -162,7 +162,9 @@ def _members(variable: Variable, rule: BinRule) -> list[str]:
         what = f'has a level with {JOIN} in its name, or one that is called "missing"'
         raise DataError(Problem("CARD_TEXT", variable.name, what, "export the card as json or pmml"))
     interval = [f"[{_bound(rule.low, '-inf')},{_bound(rule.high, 'inf')})"] if rule.values else []
-    return [*interval, *levels, *map(str, rule.special), *(["missing"] if rule.missing else [])]
+    # Special values are found by their text, and a zero has two.
+    special = [text for value in rule.special for text in (("0.0", "-0.0") if value == 0 else (str(value),))]
+    return [*interval, *levels, *special, *(["missing"] if rule.missing else [])]
 
 
 def _bound(value: float | None, without: str) -> str:

@@ -188,6 +188,19 @@ def test_any_card_scores_the_same_in_every_document(data: st.DataObject) -> None
     check_edges(card)
 
 
+def test_a_special_zero_is_found_by_either_of_its_texts() -> None:
+    """Found by the test above: a program outside looks special values up by their text, and a zero has two."""
+    edges = Bins(edges=(-3.0, -2.0, -1.0, -0.0, 1.0), missing=True, missing_code=6)
+    bins = ScorecardBins(edges, special=(-999.0, -0.0), special_codes=(0, 0))
+    woe = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    column = Column("theirs", "numeric", np.zeros(1))
+    made = CardColumn.of(column, bins.with_evidence(woe), [1] * 7, 1.0, None, SCALE, reference="average")
+    bank = sample().parts["bank"]
+    others = (OtherPart(PartyId("tax"), 1),)
+    label = replace(bank, columns=bank.columns[:1], others=others)
+    check_edges(merge_parts([label, replace(sample().parts["tax"], columns=(made,))]))
+
+
 def test_rare_levels_score_as_the_table_called_them() -> None:
     """A table calls levels too rare "(other)", which may have a bin of its own: a program outside reads their names."""
     bank = sample().parts["bank"]
