@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias
@@ -36,7 +36,7 @@ from fedcredit.protocols.moments import Moments, MomentsLabel, MomentsShape
 from fedcredit.protocols.scorecard import OwnerKept, SelectionLabel
 from fedcredit.protocols.tally import CardPoints, Tally, TallyLabel, TallyShape
 
-__all__ = ["COMPARED", "MAX_FITS", "CardRows", "LabelCard", "LabelOutcome", "compare", "judge"]
+__all__ = ["COMPARED", "CardRows", "LabelCard", "LabelOutcome", "compare", "fit_until_it_stands"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ class LabelCard:
         else:
             correlation = await asyncio.to_thread(self.columns.correlations, table.numbers(self._me))
         compare(table, correlation, self.params)
-        fit, fits = await self._fits()
+        fit, fits = await fit_until_it_stands(self.stages, self.table, self.params, self._fit)
         part = self._part(model, fit)
         tallies = await self._tallies(part)
         parts: list[bytes] = []
@@ -214,17 +214,6 @@ class LabelCard:
         return MomentsLabel(shape, self.columns.woe(numbers)).steps(self.stages.federation.randomness)
 
     # -- fit ------------------------------------------------------------------------------------------------------
-
-    async def _fits(self) -> tuple[FittedLabel, int]:
-        """Fit, drop what is not significant, fit again; the fit that stands, and how many there were."""
-        for number in range(MAX_FITS):
-            fit = await self.stages.run(f"fit.{number}", FittedLabel, partial(self._fit, number))
-            selection, stands = judge(self.table, fit, number, self.params)
-            self.table.apply(selection)
-            self.table.refuse_none()
-            if stands:
-                break
-        return fit.freed(), number + 1
 
     async def _fit(self, number: int) -> FittedLabel:
         stages, role, table = self.stages, self._role, self.table.copy()
@@ -346,6 +335,23 @@ def compare(table: CardTable, correlation: F64, params: ScorecardParams) -> None
     at = selection.places()
     table.apply(by_inflation(table.names, correlation[np.ix_(at, at)], params.max_inflation))
     table.apply(by_number(table.names, table.worth, params.max_features))
+
+
+async def fit_until_it_stands(
+    stages: Stages, table: CardTable, params: ScorecardParams, fit_number: Callable[[int], Awaitable[FittedLabel]]
+) -> tuple[FittedLabel, int]:
+    """Fit, drop from `table` what is not significant, fit again; the fit that stands, and how many there were.
+
+    Raises: DataError NO_COLUMNS_LEFT; what a fit raises.
+    """
+    for number in range(MAX_FITS):
+        fit = await stages.run(f"fit.{number}", FittedLabel, partial(fit_number, number))
+        selection, stands = judge(table, fit, number, params)
+        table.apply(selection)
+        table.refuse_none()
+        if stands:
+            break
+    return fit.freed(), number + 1
 
 
 def judge(table: CardTable, fit: FittedLabel, number: int, params: ScorecardParams) -> tuple[Selection, bool]:

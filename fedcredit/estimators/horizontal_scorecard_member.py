@@ -16,7 +16,7 @@ from fedcredit.credit.scorecard_params import ScorecardParams
 from fedcredit.credit.selection import by_correlation, by_number, correlations
 from fedcredit.errors import FedcreditError, Problem
 from fedcredit.estimators.card_columns import CardColumns
-from fedcredit.estimators.card_label import COMPARED, MAX_FITS, CardRows, LabelOutcome, compare, judge
+from fedcredit.estimators.card_label import COMPARED, CardRows, LabelOutcome, compare, fit_until_it_stands
 from fedcredit.estimators.card_records import FittedLabel, TallyRecord
 from fedcredit.estimators.card_table import CardTable
 from fedcredit.estimators.horizontal_binning import BOUND
@@ -81,7 +81,7 @@ class MemberCard:
         at = selection.places()[best.places()]
         r = r[np.ix_(at, at)]
         compare(table, r, params)
-        fit, fits = await self._fits()
+        fit, fits = await fit_until_it_stands(self.stages, self.table, self.params, self._fit)
         part = self._part(model, fit)
         await stages.run("card", CardAgreed, partial(self._agree, part))
         tallies = {"tally.train": await self._tally("tally.train", part, test=False)}
@@ -158,17 +158,6 @@ class MemberCard:
         return ComparedColumns(correlations(whole))
 
     # -- fit ------------------------------------------------------------------------------------------------------
-
-    async def _fits(self) -> tuple[FittedLabel, int]:
-        """Fit, drop what is not significant, fit again; the fit that stands, and how many there were."""
-        for number in range(MAX_FITS):
-            fit = await self.stages.run(f"fit.{number}", FittedLabel, partial(self._fit, number))
-            selection, stands = judge(self.table, fit, number, self.params)
-            self.table.apply(selection)
-            self.table.refuse_none()
-            if stands:
-                break
-        return fit.freed(), number + 1
 
     async def _fit(self, number: int) -> FittedLabel:
         params, rows, names = self.params, self.train, self.table.names

@@ -53,6 +53,7 @@ class HorizontalTraining:
         self._scores: F64 = np.zeros(rows.label.size)
         self._trees: list[str] = []
         self._engine: LightGBMEngine | None = None
+        self._tried: tuple[int, str, F64] | None = None
         self.learning: dict[str, list[float]] = {"tree": [], "train_logloss": []}
         if agreed.held_rows:
             self.learning["valid_logloss"] = []
@@ -116,12 +117,17 @@ class HorizontalTraining:
         return np.array([losses[:n].sum(), losses[n:].sum()])
 
     def _scores_with(self, tree: str) -> F64:
-        """Raw scores of all own rows, added up in LightGBM's own order: one tree after the other."""
+        """Raw scores of all own rows, added up in LightGBM's own order: one tree after the other.
+
+        Asked for the losses with a tree, and again when it is kept: the last tree's are at hand then.
+        """
         import lightgbm
 
-        booster = lightgbm.Booster(model_str=coded_model([tree], len(self._rows.edges)))
-        more = booster.predict(self._rows.codes, raw_score=True)
-        return self._scores + np.asarray(more, np.float64)
+        if self._tried is None or self._tried[:2] != (len(self._trees), tree):
+            booster = lightgbm.Booster(model_str=coded_model([tree], len(self._rows.edges)))
+            more = booster.predict(self._rows.codes, raw_score=True)
+            self._tried = len(self._trees), tree, self._scores + np.asarray(more, np.float64)
+        return self._tried[2]
 
 
 class _Turn:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field, model_validator
 
 from fedcredit.errors import Problem
+from fedcredit.protocols.aggregate import least_threshold
 from fedcredit.runtime.model_file import Layout
 from fedcredit.runtime.table_file import refuse
 from fedcredit.runtime.toml import Reader, Section
@@ -123,7 +124,7 @@ def check_members(
         reader.report("CONFIG_CONFLICT", "aggregate.threshold", what, "leave it out")
         return
     if threshold is not None and not may_be_threshold(threshold, members, least):
-        what = f"is {threshold}, where {max(least, members // 2 + 1 + members % 2)} to {members} can be asked for"
+        what = f"is {threshold}, where {min(members, least_threshold(members))} to {members} can be asked for"
         reader.report("CONFIG_VALUE", "aggregate.threshold", what, "mend it, or leave it out: all parties are needed")
 
 
@@ -144,4 +145,4 @@ def check_noise(aggregate: AggregateSection, kinds: Sequence[str], members: int)
 
 def may_be_threshold(threshold: int, members: int, least: int) -> bool:
     """Whether a sum may come from so few of its members: twice as many are more than all and one that lies to them."""
-    return least <= threshold <= members and (threshold == members or 2 * threshold > members + 1)
+    return least <= threshold == members or least_threshold(members) <= threshold < members

@@ -9,13 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fedcredit.credit.binary import probability
-from fedcredit.credit.glm import fit_logistic
 from fedcredit.credit.logistic_params import LogisticParams
-from fedcredit.errors import DataError
-from fedcredit.estimators.horizontal_logistic import HorizontalLogisticRegression
-from fedcredit.estimators.logistic_part import numeric_table
-from fedcredit.estimators.scorecard import rows_of
+from fedcredit.estimators.horizontal_logistic import HorizontalLogisticRegression, alone
 from fedcredit.ids import PartyId
 from fedcredit.node.federations import federation_of
 from fedcredit.node.horizontal.judging import cost_of, judge, labels_of
@@ -27,11 +22,6 @@ from fedcredit.node.scorecard_figures import estimate_row
 __all__ = ["HorizontalLogisticRunner"]
 
 F64: TypeAlias = npt.NDArray[np.float64]
-
-_CONSTANT = 1e-9
-"""Spread, in those of all members, of a column that says nothing of this member's rows."""
-
-_NO_MODEL = ("LABEL_SEPARABLE", "LABEL_ONE_CLASS", "COLUMN_DEPENDENT", "COLUMN_CONSTANT")
 
 
 class HorizontalLogisticRunner:
@@ -56,8 +46,11 @@ class HorizontalLogisticRunner:
             model.predict_proba(of.columns, labels_of(of).size) if labels_of(of).size else np.zeros(0)
             for of in (context.train, context.test)
         )
-        alone = await asyncio.to_thread(_alone, context, model)
-        judged = await judge(context, sums, train, test, alone)
+        n_test = labels_of(context.test).size
+        own = await asyncio.to_thread(
+            alone, params, context.train.columns, labels_of(context.train), context.test.columns, n_test
+        )
+        judged = await judge(context, sums, train, test, own)
         fit_s = model.seconds_.get("fit", 0.0)
         figures = {
             "kind": "logistic",
@@ -92,25 +85,3 @@ def _fit_figures(model: HorizontalLogisticRegression, leader: PartyId) -> dict[s
             "l2": model.params.l2,
         },
     }
-
-
-def _alone(context: ModelContext, model: HorizontalLogisticRegression) -> F64:
-    """Probabilities of this member's rows held out by a fit of its own training rows, put to the scale of all members;
-    its own bad rate where these give no model."""
-    params, label, size = model.params, labels_of(context.train), labels_of(context.test).size
-    fills = dict(zip(model.names_, model.scale_.mean.tolist(), strict=True))
-    tables = [
-        (numeric_table({k: of.columns[k] for k in fills}, n, fills) - model.scale_.mean) / model.scale_.spread
-        for of, n in ((context.train, label.size), (context.test, size))
-    ]
-    varies = tables[0].std(axis=0) > _CONSTANT
-    tables = [table[:, varies] for table in tables]
-    rows = rows_of(params, context.train.columns, label)
-    try:
-        fit = fit_logistic(tables[0], label, weights=rows.weights, offset=rows.offset, l2=params.l2)
-    except DataError as error:
-        if error.code not in _NO_MODEL:
-            raise
-        return np.full(size, (np.count_nonzero(label) + 0.5) / (label.size + 1.0))
-    offset = rows_of(params, context.test.columns, labels_of(context.test)).offset
-    return probability(fit.log_odds(tables[1], offset))

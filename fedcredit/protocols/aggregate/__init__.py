@@ -4,7 +4,7 @@
 `dealing`, its secrets and their shares. Read `docs/protocols/aggregate.md` beside them.
 """
 
-from fedcredit.protocols.aggregate.dealing import Round, default_threshold, refuse_threshold
+from fedcredit.protocols.aggregate.dealing import Round, default_threshold, least_threshold, refuse_threshold
 from fedcredit.protocols.aggregate.group import Group, agree, refuse_repeat
 from fedcredit.protocols.aggregate.surviving import LeftOut, Survived, SurvivingSum, TooFewLeft
 from fedcredit.protocols.aggregate.total import scattered, total
@@ -18,6 +18,7 @@ __all__ = [
     "TooFewLeft",
     "agree",
     "default_threshold",
+    "least_threshold",
     "refuse_repeat",
     "refuse_threshold",
     "scattered",

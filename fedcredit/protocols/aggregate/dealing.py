@@ -29,6 +29,7 @@ __all__ = [
     "Dealt",
     "Round",
     "default_threshold",
+    "least_threshold",
     "recovered",
     "refuse_deal",
     "refuse_shares",
@@ -51,13 +52,18 @@ def default_threshold(members: int) -> int:
     return 2 * members // 3 + 1 if members > 2 else members
 
 
+def least_threshold(members: int) -> int:
+    """The fewest that may be left: three, and so many that twice these are more than all and one that lies to them."""
+    return max(3, (members + 1) // 2 + 1)
+
+
 def refuse_threshold(threshold: int, members: int) -> None:
     """Check that a leader that lies alone cannot have both secrets of a member.
 
     Each member answers once, with a share of one of the two; the leader's own shares serve for both. And of less than
     three members' sum each learns too much. Raises: ConfigError AGGREGATE_THRESHOLD.
     """
-    least = max(3, (members + 1) // 2 + 1)
+    least = least_threshold(members)
     if not least <= threshold <= members:
         what = f"a sum over {members} members cannot go on with {threshold} of them"
         raise ConfigError(Problem("AGGREGATE_THRESHOLD", "threshold", what, f"choose from {least} to {members}"))
@@ -67,6 +73,7 @@ def refuse_threshold(threshold: int, members: int) -> None:
 class Round:
     """What all members know of a round before it begins, the leader first.
 
+    Reveals: nothing: all of it is public. Assumes: all members were told the same.
     Raises: ConfigError AGGREGATE_THRESHOLD, CONFIG_VALUE.
     """
 
@@ -117,7 +124,10 @@ class Round:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dealt:
-    """A member's own secrets of one round, and what it sends to each other. Make one with `fresh`."""
+    """A member's own secrets of one round, and what it sends to each other. Make one with `fresh`.
+
+    Reveals: to less than the threshold of members, nothing of either secret. Assumes: links that hide what is dealt.
+    """
 
     key: PairKey
     seed: bytes = field(repr=False)
