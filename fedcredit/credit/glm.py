@@ -14,6 +14,7 @@ Where no finite estimate exists there is none: separable labels, dependent or co
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +33,7 @@ __all__ = [
     "independent",
     "inverse",
     "log_likelihood",
+    "refuse_invalid",
     "separable",
 ]
 
@@ -162,16 +164,7 @@ def check_rows(X: F64, y: U8, weights: F64 | None, offset: F64 | None) -> tuple[
 
     Raises: DataError VALUE_INVALID, LABEL_INVALID, LABEL_ONE_CLASS, WEIGHT_INVALID; ValueError for other shapes.
     """
-    if X.ndim != 2 or y.shape != X.shape[:1] or any(a is not None and a.shape != y.shape for a in (weights, offset)):
-        raise ValueError(f"logistic regression: columns {X.shape}, labels {y.shape}")
-    bad = [f"column {j}" for j in np.flatnonzero(~np.isfinite(X).all(axis=0))]
-    if offset is not None and not np.isfinite(offset).all():
-        bad.append("offset")
-    if bad:
-        fix = "bin the column, or fill what is missing"
-        raise DataError([Problem("VALUE_INVALID", name, "has values that are no finite numbers", fix) for name in bad])
-    if not np.isin(y, (0, 1)).all():
-        raise DataError(Problem("LABEL_INVALID", "label", "has values other than 0 and 1"))
+    refuse_invalid(X, y, weights, offset, [f"column {j}" for j in range(X.shape[1] if X.ndim == 2 else 0)])
     s = np.ones(y.size) if weights is None else np.asarray(weights, np.float64)
     least = float(s[s > 0].min(initial=np.inf))
     if y.size and (not np.isfinite(s).all() or s.min() < 0 or not s.max() <= WEIGHT_RANGE * least < np.inf):
@@ -181,6 +174,23 @@ def check_rows(X: F64, y: U8, weights: F64 | None, offset: F64 | None) -> tuple[
         fix = "take more rows, or another split, so that there are good and bad rows"
         raise DataError(Problem("LABEL_ONE_CLASS", "label", "has one class only among rows of weight above 0", fix))
     return s, np.zeros(y.size) if offset is None else np.asarray(offset, np.float64)
+
+
+def refuse_invalid(X: F64, y: U8, weights: F64 | None, offset: F64 | None, names: Sequence[str]) -> None:
+    """Raise for columns, called by these names, an offset or labels with values that are none.
+
+    Raises: DataError VALUE_INVALID, LABEL_INVALID; ValueError for shapes that do not go together.
+    """
+    if X.ndim != 2 or y.shape != X.shape[:1] or any(a is not None and a.shape != y.shape for a in (weights, offset)):
+        raise ValueError(f"logistic regression: columns {X.shape}, labels {y.shape}")
+    bad = [names[j] for j in np.flatnonzero(~np.isfinite(X).all(axis=0)).tolist()]
+    if offset is not None and not np.isfinite(offset).all():
+        bad.append("offset")
+    if bad:
+        fix = "bin the column, or fill what is missing"
+        raise DataError([Problem("VALUE_INVALID", name, "has values that are no finite numbers", fix) for name in bad])
+    if not np.isin(y, (0, 1)).all():
+        raise DataError(Problem("LABEL_INVALID", "label", "has values other than 0 and 1"))
 
 
 def refuse_dependent(design: F64, s: F64, *, intercept: bool) -> None:

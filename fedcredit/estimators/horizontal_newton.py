@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from fedcredit.credit.glm import WEIGHT_RANGE, LogisticFit, log_likelihood
+from fedcredit.credit.glm import WEIGHT_RANGE, LogisticFit, log_likelihood, refuse_invalid
 from fedcredit.credit.newton import Scaling, SummedRows, fit_of, newton_steps, refuse_dependent
 from fedcredit.errors import ConfigError, DataError, Problem
 from fedcredit.estimators.horizontal_columns import BOUND, Summing
@@ -200,16 +200,7 @@ async def _scale(sums: Summing, X: F64, y: U8, s: F64, base: F64, names: tuple[s
 
 def _checked(X: F64, y: U8, weights: F64 | None, offset: F64 | None, names: tuple[str, ...]) -> tuple[F64, F64]:
     """Weights and offset of this member's rows. Raises: DataError VALUE_INVALID, LABEL_INVALID, WEIGHT_INVALID."""
-    if X.ndim != 2 or y.shape != X.shape[:1] or any(a is not None and a.shape != y.shape for a in (weights, offset)):
-        raise ValueError(f"newton: columns {X.shape}, labels {y.shape}")
-    bad = [names[j] for j in np.flatnonzero(~np.isfinite(X).all(axis=0))]
-    if offset is not None and not np.isfinite(offset).all():
-        bad.append("offset")
-    if bad:
-        fix = "bin the column, or fill what is missing"
-        raise DataError([Problem("VALUE_INVALID", name, "has values that are no finite numbers", fix) for name in bad])
-    if not np.isin(y, (0, 1)).all():
-        raise DataError(Problem("LABEL_INVALID", "label", "has values other than 0 and 1"))
+    refuse_invalid(X, y, weights, offset, names)
     s = np.ones(y.size) if weights is None else np.asarray(weights, np.float64)
     least = float(s[s > 0].min(initial=np.inf))
     if s.any() and (not np.isfinite(s).all() or s.min() < 0 or s.max() > WEIGHT_RANGE * least):
