@@ -22,6 +22,12 @@ from fedcredit.wire.control import JobEvent
 
 __all__ = ["Display", "Progress", "size"]
 
+_WHERE = {
+    "horizontal": "rows are at the parties together",
+    "mixed": "subjects of a label party each are at all others",
+}
+"""Of the rows of a job, by how its tables lie to each other."""
+
 _COLUMNS_SHOWN = 10
 
 
@@ -64,8 +70,8 @@ class Display:
             return
         rows = metrics["rows"]
         split = f", {rows['train']:,} to train and {rows['test']:,} held out" if rows["test"] else ""
-        horizontal = any(model.get("split") == "horizontal" for model in metrics["models"])
-        where = "rows are at the parties together" if horizontal else "subjects are at all parties"
+        layout = next((str(model.get("split")) for model in metrics["models"]), "vertical")
+        where = _WHERE.get(layout, "subjects are at all parties")
         self._out.print(f"{rows['aligned']:,} {where}{split}.")
         if metrics["models"]:
             if trained := [model for model in metrics["models"] if model.get("kind") not in ("binning", "statistics")]:
@@ -166,7 +172,9 @@ def size(n_bytes: float) -> str:
 def _models(models: Sequence[Mapping[str, Any]]) -> Table:
     # Where each party has a model of its own, only rows of one party say which one ranks better.
     within = any(model.get("within") for model in models)
-    who = "each party alone and joint, by pairs of rows of one party" if within else "label party alone and joint"
+    mixed = any(model.get("split") == "mixed" for model in models)
+    alone = "all label parties without others" if mixed else "label party alone"
+    who = "each party alone and joint, by pairs of rows of one party" if within else f"{alone} and joint"
     table = Table(title=f"Held-out rows: {who}", title_style="bold", title_justify="left")
     scores = ("AUC, all rows", "KS, all rows") if within else ("KS alone", "KS joint")
     for column in ("model", "AUC alone", "AUC joint", *scores, "seconds", "bytes", "rounds"):

@@ -33,14 +33,17 @@ Page = dict[str, Any]
 
 _ROLES: Final = {
     "label": "holds the label 标签方",
-    "member": "has rows of its own 成员方",
+    "member": "holds the label of rows of its own 标签方",
     "feature": "holds features 数据方",
     "coordinator": "coordinates 协调方",
     "platform": "coordinates 协调方",
 }
 
 
-_ROLES_OF_MEMBERS: Final = _ROLES | {"label": "has rows of its own, and adds up 牵头方"}
+_ROLES_OF_MEMBERS: Final = _ROLES | {
+    "label": "has rows of its own, and adds up 牵头方",
+    "member": "has rows of its own 成员方",
+}
 _ROLES_OF_STATISTICS: Final = _ROLES | {"label": "asks 查询方", "feature": "lends columns 数据方"}
 
 

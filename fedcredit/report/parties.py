@@ -15,7 +15,8 @@ _COLOURS: Final = 8  # party colours in report.css; more parties than that share
 class Parties:
     """Every party named anywhere, each with one colour throughout the report; the label party comes first.
 
-    `horizontal`: whether all have the same columns, for rows of their own.
+    `horizontal`: whether all have the same columns, for rows of their own. `mixed`: whether several have labels, and
+    others columns of their rows.
     """
 
     def __init__(self, metrics: Mapping[str, Any]) -> None:
@@ -25,6 +26,7 @@ class Parties:
         self.declared = frozenset(names)
         roles = {str(party.get("role")) for party in declared}
         self.horizontal = "member" in roles and "feature" not in roles
+        self.mixed = {"member", "feature"} <= roles
         for row in records(metrics.get("leakage")):
             names += self.split(str(row.get("party")))
         for row in records(metrics.get("traffic")):
@@ -48,4 +50,6 @@ class Parties:
         """What to call the comparison without the other parties."""
         if self.horizontal:
             return "each party alone"
+        if self.mixed:
+            return "all label parties without others"
         return f"{self.label} alone" if self.label else "label party alone"

@@ -15,6 +15,7 @@ from fedcredit.node.outcome import publish_own
 from fedcredit.report import render
 from fedcredit.report.comparison import draw_comparison
 from fedcredit.report.page import build_page
+from fedcredit.report.parties import Parties
 
 OWN = {"gbdt.0": {"rows": 176, "bads": 35, "auc": 0.7222, "auc_alone": 0.6871, "ks": 0.41, "ks_alone": 0.33}}
 
@@ -124,3 +125,10 @@ def test_the_comparison_is_drawn_with_a_bar_for_each_figure_and_names_as_text() 
     assert "a&amp;b" in drawn
     assert 'height="-' not in drawn
     assert draw_comparison("none", {}).startswith("<svg")
+
+
+def test_a_mixed_job_is_compared_with_all_who_have_the_label() -> None:
+    roles = [("icbc", "label"), ("abc", "member"), ("tax", "feature")]
+    parties = Parties({"job": {"parties": [{"id": name, "role": role} for name, role in roles]}})
+    assert (parties.mixed, parties.horizontal) == (True, False)
+    assert parties.alone == "all label parties without others"
